@@ -1,0 +1,28 @@
+"""maddjit: approximate ``A @ B`` for a fixed B by compiled hash trees and look-up tables."""
+
+from maddjit import reference
+from maddjit.compiler.native import NativeCodeError
+from maddjit.compiler.target import TargetError
+from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.models import FitReport, MaddnessModel
+from maddjit.operator import CompiledOperator
+from maddjit.pipeline import compile, emit
+from maddjit.storage import ModelFileError, load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccuracyWarning",
+    "CompiledOperator",
+    "FitReport",
+    "MaddnessModel",
+    "ModelFileError",
+    "NativeCodeError",
+    "TargetError",
+    "compile",
+    "emit",
+    "fit",
+    "load",
+    "reference",
+    "save",
+]

@@ -1,0 +1,92 @@
+"""Array arguments: what is accepted, and what the errors say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+INPUT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_rows(A: ArrayLike, n_features: int) -> tuple[NDArray[Any], bool]:
+    """Return A as (N, D) in native float32 or float64, and whether it was one row of shape (D,).
+
+    An array keeps its memory and strides; lists become float64, as in NumPy.
+
+    Raises
+    ------
+    TypeError
+        If an array is neither float32 nor float64.
+    ValueError
+        If the shape is neither (N, D) nor (D,).
+    """
+    if isinstance(A, np.ndarray):
+        rows = A
+    else:
+        rows = np.asarray(A)
+        if rows.dtype.kind in "iu":
+            rows = rows.astype(np.float64)
+    if rows.dtype not in INPUT_DTYPES:
+        native = rows.dtype.newbyteorder("=")
+        if native not in INPUT_DTYPES:
+            raise TypeError(f"A must be float32 or float64, not {rows.dtype}")
+        rows = rows.astype(native)
+    single = rows.ndim == 1
+    if single:
+        rows = rows[np.newaxis]
+    if rows.ndim != 2 or rows.shape[1] != n_features:
+        raise ValueError(
+            f"A must have shape (N, {n_features}) or ({n_features},), not {np.shape(A)}"
+        )
+    return rows, single
+
+
+def check_out(out: object, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    """Return `out` if results of that shape and dtype can be written into it.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of that dtype.
+    ValueError
+        If its shape differs or it is read-only.
+    """
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        found = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        raise TypeError(f"out must be an array of {np.dtype(dtype)}, not {found}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, not {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable, but it is read-only")
+    return out
+
+
+def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[Any]:
+    """Return a finite, non-empty float32 or float64 array of `ndim` axes.
+
+    Raises
+    ------
+    TypeError
+        If it does not hold real numbers.
+    ValueError
+        If its number of axes differs, an axis is empty, or an entry is NaN or infinite; the
+        message names the first such entry.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
+    if array.dtype not in INPUT_DTYPES:
+        narrow = array.dtype == np.float16
+        array = array.astype(np.float32 if narrow else np.float64)
+    if array.ndim != ndim or 0 in array.shape:
+        raise ValueError(f"{name} must have {ndim} non-empty axes, not shape {array.shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = np.argwhere(~finite)[0]
+        place = (
+            f"row {where[0]}, column {where[1]}" if ndim == 2 else f"position {where[0]}"
+        )
+        raise ValueError(f"{name} must be finite, but holds {array[tuple(where)]} at {place}")
+    return array

@@ -1,0 +1,172 @@
+"""LLVM IR → optimised IR, assembly, object code, a loaded function; the only module that imports llvmlite."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from maddjit.compiler.target import Host, Target
+
+Stage = Literal["optimized", "assembly"]
+
+LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
+LLVMLITE_VERSION: str = llvmlite.__version__
+
+
+class NativeCodeError(RuntimeError):
+    """LLVM rejected generated code, or the code refers to something that does not exist."""
+
+
+@dataclass(frozen=True)
+class LoadedFunction:
+    """A function in executable memory, which lives as long as this record."""
+
+    address: int
+    engine: Any = field(repr=False)
+
+
+@cache
+def host() -> Host:
+    """Return what LLVM and the operating system grant on this machine."""
+    features = frozenset(name for name, granted in llvm.get_host_cpu_features().items() if granted)
+    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+
+
+@cache
+def _initialize() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+def _machine(target: Target) -> Any:
+    _initialize()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small"
+    )
+
+
+def _parse(ir: str, target: Target) -> Any:
+    """Parse and verify, and refuse any declaration that is not on the target's list.
+
+    LLVM itself aborts the process on an intrinsic that the target lacks, and turns a misspelt one
+    into a call to nowhere.
+    """
+    try:
+        module = llvm.parse_assembly(ir)
+        module.verify()
+    except RuntimeError as error:
+        raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
+    declared = {function.name for function in module.functions if function.is_declaration}
+    if unknown := sorted(declared - set(target.intrinsics)):
+        raise NativeCodeError(f"target {target.name} does not allow {', '.join(unknown)}")
+    return module
+
+
+def _optimize(module: Any, machine: Any) -> None:
+    """Run LLVM's O1: the templates already tile and unroll what is worth it."""
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_unrolling = False
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    llvm.create_pass_builder(machine, options).getModulePassManager().run(
+        module, llvm.create_pass_builder(machine, options)
+    )
+
+
+def _optimized(ir: str, target: Target) -> tuple[Any, Any]:
+    module, machine = _parse(ir, target), _machine(target)
+    module.data_layout = str(machine.target_data)
+    _optimize(module, machine)
+    return module, machine
+
+
+def to_object(ir: str, target: Target) -> bytes:
+    """Return relocatable object code.
+
+    Raises
+    ------
+    NativeCodeError
+        If LLVM rejects `ir` or it declares a function that the target does not allow.
+    """
+    module, machine = _optimized(ir, target)
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+def to_text(ir: str, target: Target, stage: Stage) -> str:
+    """Return the optimised IR or the assembly, as text.
+
+    Raises
+    ------
+    NativeCodeError
+        As `to_object`.
+    """
+    module, machine = _optimized(ir, target)
+    text: str = str(module) if stage == "optimized" else machine.emit_assembly(module)
+    return text
+
+
+def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
+    """Do what `to_text` does in a process of its own, which LLVM may abort: for foreign targets.
+
+    Raises
+    ------
+    NativeCodeError
+        If that process fails.
+    """
+    request = asdict(target) | {"requires": sorted(target.requires)}
+    done = subprocess.run(
+        [sys.executable, "-m", "maddjit.compiler.native"],
+        input=json.dumps({"ir": ir, "stage": stage, "target": request}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise NativeCodeError(f"no code for {target.name} (exit {done.returncode}): {reason}")
+    return done.stdout
+
+
+def load(code: bytes, symbol: str, target: Target) -> LoadedFunction:
+    """Place object code into executable memory and find `symbol` in it.
+
+    Raises
+    ------
+    NativeCodeError
+        If the object does not define `symbol`.
+    """
+    _initialize()
+    empty = llvm.parse_assembly(f'target triple = "{target.triple}"')
+    # One reservation for code and constants: 32-bit distances between them cannot overflow.
+    engine = llvm.create_mcjit_compiler(empty, _machine(target), use_lmm=True)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address: int = engine.get_function_address(symbol)
+    if not address:
+        raise NativeCodeError(f"the compiled object does not define {symbol}")
+    return LoadedFunction(address, engine)
+
+
+def _main() -> None:
+    request = json.load(sys.stdin)
+    fields = request["target"]
+    target = Target(
+        **{
+            **fields,
+            "requires": frozenset(fields["requires"]),
+            "intrinsics": tuple(fields["intrinsics"]),
+        }
+    )
+    sys.stdout.write(to_text(request["ir"], target, request["stage"]))
+
+
+if __name__ == "__main__":
+    _main()

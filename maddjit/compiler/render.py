@@ -1,0 +1,47 @@
+"""Plan → LLVM IR text; the only module that knows jinja2."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from maddjit.compiler.plan import Plan
+
+
+def templates_folder() -> Path:
+    """Return where the templates are: inside an installed package, beside it in a checkout.
+
+    Raises
+    ------
+    FileNotFoundError
+        If they are in neither place.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if (folder / "maddness" / "kernel.ll.j2").is_file():
+            return folder
+    raise FileNotFoundError(f"the templates are missing: neither in {package} nor beside it")
+
+
+def _escaped(data: bytes) -> str:
+    """Write bytes as the inside of an LLVM string constant."""
+    return "\\" + data.hex("\\") if data else ""
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters["escaped"] = _escaped
+    return environment
+
+
+def render(plan: Plan) -> str:
+    """Return the LLVM IR module of a plan."""
+    return _environment().get_template("maddness/kernel.ll.j2").render(plan=plan)

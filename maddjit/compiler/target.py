@@ -1,0 +1,183 @@
+"""What a CPU can do: feature levels, the choice among them, and which intrinsics are legal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
+"""Chooses the level when `maddjit.compile` is called without ``target=``."""
+
+
+class TargetError(ValueError):
+    """A target is unknown, or the CPU lacks a feature that it needs."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What LLVM and the operating system grant on this machine."""
+
+    triple: str
+    cpu: str
+    features: frozenset[str]
+
+    @property
+    def architecture(self) -> str:
+        """The first part of the triple, such as ``x86_64``."""
+        return self.triple.partition("-")[0]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A feature level to generate code for.
+
+    Attributes
+    ----------
+    name : str
+        Level, in the words of the x86-64 psABI where it has one.
+    triple, cpu, features : str
+        As LLVM takes them.
+    tune : str
+        CPU whose scheduling model orders the instructions; it never changes what is legal.
+    requires : frozenset of str
+        Features that a machine must have to run the code.
+    vector_bytes : int
+        Width of one vector register.
+    intrinsics : tuple of str
+        The only functions that generated code may declare.
+    """
+
+    name: str
+    triple: str
+    cpu: str
+    features: str
+    tune: str
+    requires: frozenset[str]
+    vector_bytes: int
+    intrinsics: tuple[str, ...]
+
+
+_GENERIC = (
+    "llvm.prefetch.p0",
+    *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
+)
+_AVX2 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
+_AVX2_PERMUTES = ("llvm.x86.avx.vpermilvar.ps.256", "llvm.x86.avx2.permps")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_AVX512_PERMUTES = (
+    "llvm.x86.avx512.vpermilvar.ps.512",
+    "llvm.x86.avx512.permvar.sf.512",
+    "llvm.x86.avx512.vpermi2var.ps.512",
+)
+_LINUX_X86 = "x86_64-unknown-linux-gnu"
+
+_LEVELS = {
+    target.name: target
+    for target in (
+        Target("x86-64", _LINUX_X86, "x86-64", "", "generic", frozenset(), 16, _GENERIC),
+        Target(
+            "x86-64-v3",
+            _LINUX_X86,
+            "x86-64-v3",
+            "",
+            "haswell",
+            frozenset(_AVX2),
+            32,
+            _GENERIC + _AVX2_PERMUTES,
+        ),
+        Target(
+            "x86-64-v4",
+            _LINUX_X86,
+            "x86-64-v4",
+            "",
+            "skylake-avx512",
+            frozenset(_AVX512),
+            64,
+            _GENERIC + _AVX2_PERMUTES + _AVX512_PERMUTES,
+        ),
+        Target(
+            "x86-64-v4-vbmi",
+            _LINUX_X86,
+            "x86-64-v4",
+            "+avx512vbmi,+avx512vnni",
+            "icelake-server",
+            frozenset((*_AVX512, "avx512vbmi", "avx512vnni")),
+            64,
+            _GENERIC + _AVX2_PERMUTES + _AVX512_PERMUTES,
+        ),
+        Target(
+            "aarch64",
+            "aarch64-unknown-linux-gnu",
+            "generic",
+            "",
+            "generic",
+            frozenset(),
+            16,
+            _GENERIC,
+        ),
+    )
+}
+
+LEVELS = tuple(_LEVELS)
+"""Names of all feature levels, the weakest of an architecture first."""
+
+
+def named(name: str) -> Target:
+    """Return the feature level of that name, whether or not this machine can run it.
+
+    Raises
+    ------
+    TargetError
+        If there is none of that name.
+    """
+    if name not in _LEVELS:
+        raise TargetError(f"unknown target {name!r}; the targets are {', '.join(LEVELS)}")
+    return _LEVELS[name]
+
+
+def missing_features(target: Target, host: Host) -> list[str]:
+    """Return what `host` lacks to run code for `target`; empty if it can."""
+    architecture = target.triple.partition("-")[0]
+    if architecture != host.architecture:
+        return [architecture]
+    return sorted(target.requires - host.features)
+
+
+def runnable(host: Host) -> list[Target]:
+    """Return the levels that `host` can run, the weakest first."""
+    return [target for target in _LEVELS.values() if not missing_features(target, host)]
+
+
+def resolve(name: str | None, host: Host) -> Target:
+    """Return the level called `name`, or the best one that `host` can run.
+
+    The code is scheduled for the host's own CPU, and built for its triple.
+
+    Raises
+    ------
+    TargetError
+        If there is no such level or the host lacks a feature that it requires.
+    """
+    if name is None or name == "host":
+        levels = runnable(host)
+        if not levels:
+            raise TargetError(f"no target for {host.triple}; the targets are {', '.join(LEVELS)}")
+        chosen = levels[-1]
+    else:
+        chosen = named(name)
+        missing = missing_features(chosen, host)
+        if missing:
+            raise TargetError(
+                f"target {name!r} needs {', '.join(missing)}, which this machine ({host.cpu}) "
+                f"lacks; it can run {', '.join(level.name for level in runnable(host))}. "
+                "maddjit.emit() shows the code for any target without running it."
+            )
+    return Target(
+        chosen.name,
+        host.triple,
+        chosen.cpu,
+        chosen.features,
+        host.cpu,
+        chosen.requires,
+        chosen.vector_bytes,
+        chosen.intrinsics,
+    )

@@ -1,0 +1,1 @@
+"""(A_train, B) → model: trees, prototypes, tables; knows nothing of LLVM."""

@@ -1,0 +1,284 @@
+"""`fit`: the way from sample rows and B to a model, with its error on rows kept back."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit import reference
+from maddjit.checks import as_training_matrix
+from maddjit.learning.progress import Progress, steps
+from maddjit.learning.prototypes import Prototypes, bucket_means, one_hot, ridge
+from maddjit.learning.tables import TableScale, quantise
+from maddjit.learning.trees import Tree, grow
+from maddjit.models import Accumulate, FitReport, MaddnessModel, tree_depth
+
+USELESS_NMSE = 0.5
+"""Held-out NMSE from which on `fit` warns: half of the outputs' variance is lost."""
+
+_BYTE_SUM_TOLERANCE = 1.01
+"""8-bit sums are taken if they leave the held-out NMSE within this factor."""
+
+
+class AccuracyWarning(UserWarning):
+    """The fitted operator is so inaccurate on held-out rows that it should not be used."""
+
+
+def fit(
+    A_train: ArrayLike,
+    B: ArrayLike,
+    n_codebooks: int = 16,
+    n_prototypes: int = 16,
+    *,
+    method: Literal["paper"] = "paper",
+    prototypes: Prototypes = "ridge",
+    bias: ArrayLike | None = None,
+    accumulate: Accumulate = "exact",
+    table_scale: TableScale = "per-output",
+    byte_group: int | Literal["auto"] = "auto",
+    n_candidates: int | None = 4,
+    penalty: float = 1.0,
+    validation: float | ArrayLike = 0.1,
+    random_state: int = 0,
+    progress: Progress = False,
+) -> MaddnessModel:
+    """Learn hash trees and look-up tables that approximate ``A @ B + bias``.
+
+    Parameters
+    ----------
+    A_train : (N, D) array_like
+        Rows like those that will be multiplied; finite.
+    B : (D, M) array_like
+        The fixed right-hand side.
+    n_codebooks : int
+        C. Each codebook sees a contiguous block of about D/C columns; C need not divide D.
+    n_prototypes : int
+        K, leaves per tree: a power of two from 2 to 256.
+    method : {"paper"}
+        Blalock & Guttag, ICML 2021.
+    prototypes : {"ridge", "bucket-means"}
+        Joint ridge regression over all columns (MADDNESS, section 4.2), or each bucket's mean over
+        its block (MADDNESS-PQ).
+    bias : (M,) array_like, optional
+        Added to the product.
+    accumulate : {"exact", "average"}
+        Exact integer sums, or the paper's tree of rounding averages with its bias correction.
+    table_scale : {"per-output", "global", "power-of-two"}
+        Steps of the 8-bit tables; the paper's is one power of two for all.
+    byte_group : int or "auto"
+        How many neighbouring codebooks are made to add up in 8 bits: more is faster and coarser.
+        "auto" takes all of them where that leaves the held-out NMSE within 1 %, else 1.
+    n_candidates : int or None
+        Columns tried at each level of a tree (4 in the paper); None tries the whole block.
+    penalty : float
+        λ of the ridge regression.
+    validation : float or (N', D) array_like
+        Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
+        random; 0, or fewer than 20 rows, keeps none back.
+    random_state : int
+        Seed of that choice; the fit itself is deterministic.
+    progress : bool or callable
+        True shows a bar (needs tqdm), a function is called with (steps done, steps in all).
+
+    Returns
+    -------
+    MaddnessModel
+        With `report`, its error on the rows kept back.
+
+    Raises
+    ------
+    ValueError
+        If an entry is NaN or infinite (the message names row and column), shapes do not fit,
+        n_codebooks exceeds D, or an option is not one of those above.
+    TypeError
+        If an array does not hold real numbers.
+
+    Warns
+    -----
+    AccuracyWarning
+        If half of the outputs' variance is lost on the rows kept back.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((2000, 4)) @ rng.standard_normal((4, 32))
+    >>> model = maddjit.fit(A, rng.standard_normal((32, 3)), n_codebooks=8)
+    >>> bool(model.report.nmse < 0.1)
+    True
+    """
+    rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
+    n_features, n_outputs = right.shape
+    if rows.shape[1] != n_features:
+        raise ValueError(
+            f"A_train has {rows.shape[1]} columns but B has {n_features} rows; they must agree"
+        )
+    if not 1 <= n_codebooks <= n_features:
+        raise ValueError(
+            f"n_codebooks must be from 1 to the number of columns, {n_features}, not {n_codebooks}"
+        )
+    if n_candidates is not None and n_candidates < 1:
+        raise ValueError(f"n_candidates must be at least 1 or None, not {n_candidates}")
+    if not penalty > 0:
+        raise ValueError(f"penalty must be positive, not {penalty}")
+    if byte_group != "auto" and not 1 <= byte_group <= n_codebooks:
+        raise ValueError(f'byte_group must be "auto" or from 1 to {n_codebooks}, not {byte_group}')
+    for name, value, known in (
+        ("method", method, ("paper",)),
+        ("prototypes", prototypes, ("ridge", "bucket-means")),
+        ("accumulate", accumulate, ("exact", "average")),
+        ("table_scale", table_scale, ("per-output", "global", "power-of-two")),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    depth = tree_depth(n_prototypes)
+    added = np.zeros(n_outputs) if bias is None else as_training_matrix("bias", bias, ndim=1)
+    if added.shape != (n_outputs,):
+        raise ValueError(f"bias must have shape ({n_outputs},), not {added.shape}")
+
+    train, held, held_index = _split(rows, validation, random_state)
+    blocks = np.array_split(np.arange(n_features), n_codebooks)
+    trees = []
+    with steps(progress, n_codebooks + 1, "maddjit.fit") as advance:
+        for block in blocks:
+            trees.append(grow(train, block, depth, n_candidates))
+            advance()
+        tables, base = _real_tables(train, right, blocks, trees, n_prototypes, prototypes, penalty)
+        base = base + added
+        advance()
+
+    def model_with(group: int) -> MaddnessModel:
+        entries, scale, offset = quantise(
+            tables, base, scale=table_scale, accumulate=accumulate, byte_group=group
+        )
+        return MaddnessModel(
+            split_dims=np.stack([tree.split_dims for tree in trees]),
+            thresholds=np.stack([tree.thresholds for tree in trees]),
+            tables=entries,
+            scale=scale,
+            offset=offset,
+            n_features=n_features,
+            accumulate=accumulate,
+        )
+
+    judged = train[:4096] if held is None else held
+    exact = judged.astype(np.float64) @ right + added
+
+    def reported(group: int) -> MaddnessModel:
+        model = model_with(group)
+        errors = reference.apply(model, judged) - exact
+        return replace(model, report=_report(errors, exact, held_index, held is not None))
+
+    if byte_group != "auto":
+        model = reported(byte_group)
+    else:
+        model = reported(1)
+        if accumulate == "exact" and n_codebooks > 1:
+            byte_sums = reported(n_codebooks)
+            if _nmse(byte_sums) <= _BYTE_SUM_TOLERANCE * _nmse(model):
+                model = byte_sums
+    if _nmse(model) >= USELESS_NMSE:
+        warnings.warn(
+            f"this operator loses {min(_nmse(model), 1):.0%} of the variance of A @ B on "
+            f"{'held-out' if held is not None else 'training'} rows and should not be used; "
+            "raise n_codebooks or n_prototypes, or keep the exact product",
+            AccuracyWarning,
+            stacklevel=2,
+        )
+    return model
+
+
+def _split(
+    rows: NDArray[Any], validation: float | ArrayLike, random_state: int
+) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.intp]]:
+    """Return training rows, rows to judge by (None: there are none), and the latter's indices."""
+    if np.ndim(validation) == 0:  # type: ignore[arg-type]
+        share = float(validation)  # type: ignore[arg-type]
+        if not 0 <= share < 1:
+            raise ValueError(f"validation must be a share from 0 to below 1 or rows, not {share}")
+        n_held = int(share * len(rows)) if len(rows) >= 20 else 0
+        if n_held == 0:
+            return rows, None, np.arange(len(rows))
+        order = np.random.default_rng(random_state).permutation(len(rows))
+        held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+        return rows[kept], rows[held], held
+    held_rows = as_training_matrix("validation", validation)  # type: ignore[arg-type]
+    if held_rows.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"validation must have {rows.shape[1]} columns like A_train, not {held_rows.shape[1]}"
+        )
+    return rows, held_rows, np.arange(len(held_rows))
+
+
+def _real_tables(
+    A: NDArray[Any],
+    B: NDArray[Any],
+    blocks: list[NDArray[np.intp]],
+    trees: list[Tree],
+    n_prototypes: int,
+    prototypes: Prototypes,
+    penalty: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return tables (C, K, M) and the part (M,) that every row shares: the mean row's product.
+
+    Prototypes are the bucket means plus, for "ridge", the ridge regression of what they leave,
+    over all columns. Only their products with B are needed, and regression is linear in its
+    targets, so the smaller of D and M is regressed on.
+    """
+    B = B.astype(np.float64)
+    mean = A.mean(axis=0, dtype=np.float64)
+    means = [bucket_means(A, blk, tree, n_prototypes) for blk, tree in zip(blocks, trees)]
+    tables = np.stack([(m - mean[blk]) @ B[blk] for m, blk in zip(means, blocks)])
+    if prototypes == "ridge":
+        n_features, n_outputs = B.shape
+        centred = A - mean
+        if n_features <= n_outputs:
+            for m, block, tree in zip(means, blocks, trees):
+                centred[:, block] -= (m - mean[block])[tree.codes]
+            correction = ridge(one_hot(trees, n_prototypes), centred, penalty) @ B
+        else:
+            left = centred @ B
+            for table, tree in zip(tables, trees):
+                left -= table[tree.codes]
+            correction = ridge(one_hot(trees, n_prototypes), left, penalty)
+        tables += correction.reshape(tables.shape)
+    return tables, mean @ B
+
+
+def _nmse(model: MaddnessModel) -> float:
+    assert model.report is not None
+    return model.report.nmse
+
+
+def _report(
+    errors: NDArray[np.float64],
+    exact: NDArray[np.float64],
+    index: NDArray[np.intp],
+    held_out: bool,
+) -> FitReport:
+    square = errors**2
+    variance = exact.var(axis=0)
+    row_errors = np.sqrt(square.mean(axis=1))
+    worst = np.argsort(-row_errors, kind="stable")[:10]
+    return FitReport(
+        n_rows=len(exact),
+        held_out=held_out,
+        nmse=_ratio(square.mean(), exact.var()),
+        output_nmse=np.array(
+            [_ratio(s, v) for s, v in zip(square.mean(axis=0), variance, strict=True)]
+        ),
+        bias=errors.mean(axis=0),
+        worst_rows=index[worst],
+        worst_errors=row_errors[worst],
+    )
+
+
+def _ratio(error: float, variance: float) -> float:
+    """Return error / variance; an output that does not vary counts as 0 if it is met, else inf."""
+    if variance > 0:
+        return float(error / variance)
+    return 0.0 if error < 1e-12 else float("inf")

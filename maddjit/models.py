@@ -1,0 +1,209 @@
+"""What was learned: frozen records of arrays, checked when they are made; nothing here computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Accumulate = Literal["exact", "average"]
+
+MAX_PROTOTYPES = 256
+"""A code is one byte."""
+
+MAX_AVERAGE_GROUP = 16
+"""The paper's U: at most this many codebooks are reduced by one tree of averages (section 4.4)."""
+
+
+def tree_depth(n_prototypes: int) -> int:
+    """Return T with K = 2ᵀ.
+
+    Raises
+    ------
+    ValueError
+        If `n_prototypes` is not a power of two from 2 to 256.
+    """
+    if not 2 <= n_prototypes <= MAX_PROTOTYPES or n_prototypes & (n_prototypes - 1):
+        raise ValueError(f"n_prototypes must be a power of two from 2 to 256, not {n_prototypes}")
+    return n_prototypes.bit_length() - 1
+
+
+def average_group(n_codebooks: int) -> int:
+    """Return U, the codebooks averaged by one tree: the largest power of two ≤ 16 dividing C."""
+    return min(n_codebooks & -n_codebooks, MAX_AVERAGE_GROUP)
+
+
+def _frozen(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    given = np.asarray(value)
+    kinds = "iu" if np.issubdtype(dtype, np.integer) else "fiu"
+    if given.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {np.dtype(dtype)} values, not {given.dtype}")
+    if given.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {given.shape}")
+    if np.issubdtype(dtype, np.integer) and given.size:
+        limits = np.iinfo(dtype)
+        if given.min() < limits.min or given.max() > limits.max:
+            raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
+    array = np.array(given, dtype=dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class FitReport:
+    """How wrong a model is on rows that it was not fitted to.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows the figures were measured on.
+    held_out : bool
+        False if there were too few rows to keep any back, so that training rows were used.
+    nmse : float
+        mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric; 0 is exact, 1 is as good as
+        answering the mean.
+    output_nmse : (M,) float64
+        The same for each output column.
+    bias : (M,) float64
+        mean(Ŷ − Y) of each output column.
+    worst_rows : (≤ 10,) int64
+        The measured rows with the largest squared error, worst first. For held-back training rows
+        these are indices into `A_train`.
+    worst_errors : (≤ 10,) float64
+        Root mean squared error over the outputs of those rows.
+    """
+
+    n_rows: int
+    held_out: bool
+    nmse: float
+    output_nmse: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    worst_rows: NDArray[np.int64]
+    worst_errors: NDArray[np.float64]
+
+    def __str__(self) -> str:
+        where = "held-out" if self.held_out else "training (none held out)"
+        worst = ", ".join(
+            f"{row} ({error:.3g})"
+            for row, error in zip(self.worst_rows[:3], self.worst_errors[:3], strict=True)
+        )
+        return (
+            f"NMSE {self.nmse:.4g} on {self.n_rows} {where} rows; "
+            f"worst output {self.output_nmse.max():.4g}; "
+            f"largest bias {np.abs(self.bias).max():.3g}; worst rows (RMSE): {worst}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MaddnessModel:
+    """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
+
+    Sizes: D columns of A, M outputs, C codebooks, K = 2ᵀ prototypes each. All arrays are copied
+    and made read-only.
+
+    Attributes
+    ----------
+    split_dims : (C, T) int32
+        The column of A that level t of tree c compares (the paper's jᵗ, section 4.1).
+    thresholds : (C, K − 1) float32
+        Node i of level t stands at 2ᵗ − 1 + i. A row goes right when a ≥ threshold. ±inf are legal
+        and send every (finite) row to one side; NaN is not.
+    tables : (C, K, M) uint8
+        Entry of output m for code k of codebook c.
+    scale, offset : (M,) float32
+        ``y = float32(sum) * scale + offset``, two roundings. The bias is in the offset.
+    n_features : int
+        D.
+    accumulate : {"exact", "average"}
+        How the C entries of an output are summed: as integers, or by the paper's tree of rounding
+        averages over groups of `average_group(C)` codebooks.
+    report : FitReport, optional
+        Its error on held-out rows.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape, a range or a dtype is not as above.
+    """
+
+    split_dims: NDArray[np.int32]
+    thresholds: NDArray[np.float32]
+    tables: NDArray[np.uint8]
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    n_features: int
+    accumulate: Accumulate = "exact"
+    report: FitReport | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.tables)
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"tables must have shape (C, K, M), none of them 0, not {shape}")
+        n_codebooks, n_prototypes, n_outputs = shape
+        depth = tree_depth(n_prototypes)
+        if self.accumulate not in ("exact", "average"):
+            raise ValueError(f'accumulate must be "exact" or "average", not {self.accumulate!r}')
+        for name, dtype, wanted in (
+            ("split_dims", np.int32, (n_codebooks, depth)),
+            ("thresholds", np.float32, (n_codebooks, n_prototypes - 1)),
+            ("tables", np.uint8, (n_codebooks, n_prototypes, n_outputs)),
+            ("scale", np.float32, (n_outputs,)),
+            ("offset", np.float32, (n_outputs,)),
+        ):
+            object.__setattr__(self, name, _frozen(name, getattr(self, name), dtype, wanted))
+        object.__setattr__(self, "n_features", int(self.n_features))
+        if self.split_dims.min() < 0 or self.split_dims.max() >= self.n_features:
+            raise ValueError(f"split_dims must lie in 0 … n_features − 1 = {self.n_features - 1}")
+        if np.isnan(self.thresholds).any():
+            raise ValueError("thresholds must not be NaN")
+        if not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all()):
+            raise ValueError("scale and offset must be finite")
+
+    @classmethod
+    def of(cls, fitted: object) -> MaddnessModel:
+        """Return `fitted` as a model: itself, or a copy of any object with the same attributes.
+
+        Raises
+        ------
+        TypeError
+            If an attribute is missing.
+        """
+        if isinstance(fitted, cls):
+            return fitted
+        names = ("split_dims", "thresholds", "tables", "scale", "offset", "n_features")
+        missing = [name for name in names if not hasattr(fitted, name)]
+        if missing:
+            raise TypeError(
+                f"{type(fitted).__name__} is not a fitted model: it lacks {', '.join(missing)}"
+            )
+        arrays = {name: getattr(fitted, name) for name in names}
+        return cls(**arrays, accumulate=getattr(fitted, "accumulate", "exact"))
+
+    @property
+    def n_codebooks(self) -> int:
+        """C."""
+        return self.tables.shape[0]
+
+    @property
+    def n_prototypes(self) -> int:
+        """K."""
+        return self.tables.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """M."""
+        return self.tables.shape[2]
+
+    @property
+    def depth(self) -> int:
+        """T, the levels of each tree."""
+        return self.split_dims.shape[1]
+
+    def __repr__(self) -> str:
+        error = f", nmse={self.report.nmse:.4g}" if self.report else ""
+        return (
+            f"MaddnessModel(D={self.n_features}, M={self.n_outputs}, C={self.n_codebooks}, "
+            f"K={self.n_prototypes}, accumulate={self.accumulate!r}{error})"
+        )

@@ -1,0 +1,292 @@
+"""The callable a user holds: checks arrays, chooses the kernel for their layout, shows its insides."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.checks import as_rows, check_out
+from maddjit.compiler import native
+from maddjit.compiler.plan import Order, Plan, Result, Signature
+from maddjit.compiler.target import Target
+from maddjit.models import MaddnessModel
+
+_KERNEL = ctypes.CFUNCTYPE(
+    None,
+    ctypes.c_void_p,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_void_p,
+    ctypes.c_int64,
+)
+"""void kernel(A, n_rows, row_step, column_step, Y, Y_step), steps in bytes; releases the GIL."""
+
+_HOW_READ: dict[Order, str] = {
+    "C": "in place, element by element into vectors of rows",
+    "F": "in place, whole vectors of rows from each split column",
+    "strided": "in place, element by element at any strides",
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One compiled function: its plan, its code, and the seconds each phase took."""
+
+    plan: Plan
+    ir: str = field(repr=False)
+    code: bytes = field(repr=False)
+    function: native.LoadedFunction = field(repr=False)
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class OperatorReport:
+    """What was compiled, how, and how long that took; ``print(op.report)`` tells it in words.
+
+    Attributes
+    ----------
+    target : str
+        Feature level.
+    kernel : str
+        Strategy of the scan.
+    sum_bits, group : int
+        Width of the sums, proved from the tables, and codebooks per 8-bit partial sum.
+    table_bytes, code_bytes : int
+        Of the constants of the tables, and of the object code that holds them and the rest.
+    reads_A : dict
+        For each layout of A that has been compiled, how A is read.
+    seconds : dict
+        Time per phase, for each compiled signature.
+    """
+
+    target: str
+    kernel: str
+    sum_bits: int
+    group: int
+    table_bytes: int
+    code_bytes: int
+    reads_A: dict[str, str]
+    seconds: dict[str, dict[str, float]]
+
+    def __str__(self) -> str:
+        lines = [
+            f"target    {self.target}",
+            f"kernel    {self.kernel}",
+            f"sums      {self.sum_bits} bits, {self.group} codebooks per 8-bit partial sum",
+            f"tables    {self.table_bytes} bytes in {self.code_bytes} bytes of object code",
+        ]
+        lines += [f"{order + ' A':<9} read {how}" for order, how in self.reads_A.items()]
+        for signature, phases in self.seconds.items():
+            total = sum(phases.values())
+            parts = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in phases.items())
+            lines.append(f"compiled  {signature} in {1e3 * total:.1f} ms ({parts})")
+        return "\n".join(lines)
+
+
+class CompiledOperator:
+    """A compiled approximation of ``A @ B + bias``; made by `maddjit.compile`.
+
+    It may be called from many threads, holds no state but its code, and can be pickled: the model
+    travels and is compiled again where it lands. A kernel is compiled for each dtype, layout and
+    kind of result when it is first needed; the one `compile` was asked for is ready at once.
+    """
+
+    def __init__(
+        self,
+        model: MaddnessModel,
+        target: Target,
+        default: Signature,
+        build: Callable[[MaddnessModel, Target, Signature], Kernel],
+        again: tuple[Callable[..., CompiledOperator], tuple[Any, ...]],
+    ) -> None:
+        self.model = model
+        self._target = target
+        self._default = default
+        self._build = build
+        self._again = again
+        self._lock = threading.Lock()
+        self._kernels: dict[Signature, Kernel] = {}
+        self._functions: dict[Signature, Any] = {}
+        self._function(default)
+
+    def __call__(self, A: ArrayLike, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Approximate ``A @ B + bias``.
+
+        Parameters
+        ----------
+        A : (N, D) or (D,) array_like
+            float32 or float64 in any layout, never copied unless its elements are unaligned or
+            byte-swapped. Lists become float64.
+        out : (N, M) or (M,) float32 array, optional
+            Where to write; spares the time that fresh memory costs. Fastest when its rows are
+            contiguous.
+
+        Returns
+        -------
+        (N, M) or (M,) float32
+            The same bits as `maddjit.reference.apply`.
+
+        Raises
+        ------
+        TypeError
+            If A or `out` has another dtype.
+        ValueError
+            If a shape does not fit or `out` is read-only.
+        """
+        return self._run(A, out, "outputs", np.float32, self.model.n_outputs)
+
+    def sums(self, A: ArrayLike, out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+        """Return the integer sums before scale and offset: `maddjit.reference.sums`.
+
+        Parameters, layouts and errors are those of calling the operator; (N, M) or (M,) int32.
+        """
+        return self._run(A, out, "sums", np.int32, self.model.n_outputs)
+
+    def encode(self, A: ArrayLike, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return the code of each row in each codebook: `maddjit.reference.encode`.
+
+        Parameters, layouts and errors are those of calling the operator; (N, C) or (C,) uint8.
+        """
+        return self._run(A, out, "codes", np.uint8, self.model.n_codebooks)
+
+    def _run(self, A: ArrayLike, out: Any, result: Result, dtype: type, width: int) -> Any:
+        rows, single = as_rows(A, self.model.n_features)
+        if not rows.flags.aligned:
+            rows = rows.copy()
+        n_rows = len(rows)
+        shape = (width,) if single else (n_rows, width)
+        if out is None:
+            answer = np.empty(shape, dtype)
+        else:
+            answer = check_out(out, shape, dtype)
+        written = answer[np.newaxis] if single else answer
+        itemsize = written.itemsize
+        direct = out is None or (
+            (written.strides[1] == itemsize or width == 1)
+            and (n_rows < 2 or abs(written.strides[0]) >= width * itemsize)
+            and written.flags.aligned
+            and not np.may_share_memory(written, rows)
+        )
+        target = written if direct else np.empty((n_rows, width), dtype)
+        row_step, column_step = rows.strides
+        element = rows.itemsize
+        order: Order = (
+            "C" if column_step == element else "F" if row_step == element else "strided"
+        )
+        self._function(Signature(rows.dtype.name, order, result))(
+            rows.__array_interface__["data"][0],
+            n_rows,
+            row_step,
+            column_step,
+            target.__array_interface__["data"][0],
+            target.strides[0],
+        )
+        if not direct:
+            written[...] = target
+        return answer
+
+    def _function(self, signature: Signature) -> Any:
+        function = self._functions.get(signature)
+        return self._compiled(signature) if function is None else function
+
+    def _compiled(self, signature: Signature) -> Any:
+        with self._lock:
+            if signature not in self._functions:
+                kernel = self._build(self.model, self._target, signature)
+                self._kernels[signature] = kernel
+                self._functions[signature] = _KERNEL(kernel.function.address)
+            return self._functions[signature]
+
+    def kernel(
+        self, dtype: str | None = None, order: Order | None = None, result: Result | None = None
+    ) -> Kernel:
+        """Return the kernel for a signature, compiling it if need be; by default `compile`'s."""
+        default = self._default
+        signature = Signature(
+            np.dtype(dtype or default.dtype).name, order or default.order, result or default.result
+        )
+        self._function(signature)
+        return self._kernels[signature]
+
+    def ir(
+        self,
+        stage: Literal["template", "optimized"] = "template",
+        *,
+        dtype: str | None = None,
+        order: Order | None = None,
+        result: Result | None = None,
+    ) -> str:
+        """Return the LLVM IR as the templates render it, or as LLVM's passes leave it.
+
+        The keywords choose the kernel, as in `kernel`.
+
+        Raises
+        ------
+        ValueError
+            If `stage` is neither.
+        """
+        kernel = self.kernel(dtype, order, result)
+        if stage == "template":
+            return kernel.ir
+        if stage == "optimized":
+            return native.to_text(kernel.ir, self._target, "optimized")
+        raise ValueError(f'stage must be "template" or "optimized", not {stage!r}')
+
+    def asm(
+        self,
+        *,
+        dtype: str | None = None,
+        order: Order | None = None,
+        result: Result | None = None,
+    ) -> str:
+        """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
+        return native.to_text(self.kernel(dtype, order, result).ir, self._target, "assembly")
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the kernel that `compile` was asked for."""
+        return self.kernel().plan
+
+    @property
+    def target(self) -> Target:
+        """The feature level that the code is for."""
+        return self._target
+
+    @property
+    def report(self) -> OperatorReport:
+        """What has been compiled so far."""
+        plan, kernels = self.plan, dict(self._kernels)
+        return OperatorReport(
+            target=self._target.name,
+            kernel=f"table rows, {self._target.vector_bytes} outputs a vector",
+            sum_bits=plan.sum_bits,
+            group=plan.group,
+            table_bytes=plan.table_bytes,
+            code_bytes=len(self.kernel().code),
+            reads_A={
+                order: how
+                for order, how in _HOW_READ.items()
+                if any(signature.order == order for signature in kernels)
+            },
+            seconds={
+                f"{s.dtype} {s.order} → {s.result}": kernel.seconds for s, kernel in kernels.items()
+            },
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., CompiledOperator], tuple[Any, ...]]:
+        return self._again
+
+    def __repr__(self) -> str:
+        model, plan = self.model, self.plan
+        return (
+            f"CompiledOperator((N, {model.n_features}) → (N, {model.n_outputs}), "
+            f"C={model.n_codebooks}, K={model.n_prototypes}, target={self._target.name!r}, "
+            f"{plan.sum_bits}-bit sums, {plan.table_bytes} table bytes)"
+        )

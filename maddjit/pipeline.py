@@ -1,0 +1,137 @@
+"""The whole way from a model to a callable: target → plan → render → native → operator."""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from maddjit.compiler import native
+from maddjit.compiler.plan import Order, Result, Signature, make_plan
+from maddjit.compiler.render import render
+from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
+from maddjit.models import MaddnessModel
+from maddjit.operator import CompiledOperator, Kernel
+
+logger = logging.getLogger(__name__)
+
+
+def compile(
+    fitted: object,
+    target: str | None = None,
+    *,
+    dtype: str = "float32",
+    order: Order = "C",
+) -> CompiledOperator:
+    """Compile a fitted model into machine code for this CPU.
+
+    Parameters
+    ----------
+    fitted : MaddnessModel or any object with its arrays
+    target : str, optional
+        Feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
+        "aarch64". By default the environment variable MADDJIT_TARGET, else the best level that
+        this machine can run.
+    dtype : {"float32", "float64"}
+    order : {"C", "F", "strided"}
+        The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
+        compiled when they are first called.
+
+    Returns
+    -------
+    CompiledOperator
+        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``.
+
+    Raises
+    ------
+    TargetError
+        If the target is unknown or this machine lacks one of its features.
+    TypeError, ValueError
+        If `fitted` is not a model, or the dtype or order is not one of those above.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> rng = np.random.default_rng(0)
+    >>> A, B = rng.standard_normal((500, 32)), rng.standard_normal((32, 3))
+    >>> op = maddjit.compile(maddjit.fit(A, B, n_codebooks=16))
+    >>> op(A[:2]).shape
+    (2, 3)
+    """
+    model = MaddnessModel.of(fitted)
+    name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
+    return CompiledOperator(
+        model,
+        resolve(name, native.host()),
+        _signature(dtype, order, "outputs"),
+        build,
+        again=(compile, (model, target)),
+    )
+
+
+def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
+    """Take one kernel through every stage, and note the seconds that each took."""
+    marks = [perf_counter()]
+    plan = make_plan(model, target, signature)
+    marks.append(perf_counter())
+    ir = render(plan)
+    marks.append(perf_counter())
+    code = native.to_object(ir, target)
+    marks.append(perf_counter())
+    function = native.load(code, plan.symbol, target)
+    marks.append(perf_counter())
+    names = ("plan", "render", "llvm", "load")
+    seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))
+    logger.debug("compiled %s: %s", plan.symbol, seconds)
+    return Kernel(plan, ir, code, function, seconds)
+
+
+def emit(
+    fitted: object,
+    target: str,
+    stage: Literal["template", "optimized", "assembly"] = "assembly",
+    *,
+    dtype: str = "float32",
+    order: Order = "C",
+    result: Result = "outputs",
+) -> str:
+    """Return the code for any target as text, without running it; this machine may lack it.
+
+    Parameters
+    ----------
+    fitted : MaddnessModel or any object with its arrays
+    target : str
+        As for `compile`.
+    stage : {"template", "optimized", "assembly"}
+    dtype, order, result
+        Which kernel; `result` is "outputs", "sums" or "codes".
+
+    Raises
+    ------
+    TargetError
+        If the target is unknown.
+    NativeCodeError
+        If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
+    """
+    level = named(target)
+    plan = make_plan(MaddnessModel.of(fitted), level, _signature(dtype, order, result))
+    ir = render(plan)
+    if stage == "template":
+        return ir
+    if stage not in ("optimized", "assembly"):
+        raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
+    return native.to_text_apart(ir, level, stage)
+
+
+def _signature(dtype: str, order: Order, result: Result) -> Signature:
+    name = np.dtype(dtype).name
+    if name not in ("float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, not {name}")
+    if order not in ("C", "F", "strided"):
+        raise ValueError(f'order must be "C", "F" or "strided", not {order!r}')
+    if result not in ("outputs", "sums", "codes"):
+        raise ValueError(f'result must be "outputs", "sums" or "codes", not {result!r}')
+    return Signature(name, order, result)

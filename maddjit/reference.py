@@ -1,0 +1,89 @@
+"""The definition: what a compiled operator computes, in NumPy, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.checks import as_rows
+from maddjit.models import MaddnessModel, average_group
+
+
+def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
+    """Hash each row of A to one leaf per codebook (g of the paper, algorithm 1).
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    A : (N, D) or (D,) array_like of float32 or float64
+
+    Returns
+    -------
+    (N, C) or (C,) uint8
+        Codes; the decision of the first level is the most significant bit. A row goes right when
+        a ≥ v, so NaN goes left and −0 equals +0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = MaddnessModel(
+    ...     split_dims=[[1]], thresholds=[[0.5]], tables=[[[0], [7]]],
+    ...     scale=[1.0], offset=[0.0], n_features=2,
+    ... )
+    >>> encode(model, np.array([[9.0, 0.5], [9.0, 0.4], [9.0, np.nan]])).ravel()
+    array([1, 0, 0], dtype=uint8)
+    """
+    rows, single = as_rows(A, model.n_features)
+    codebooks = np.arange(model.n_codebooks)
+    codes = np.zeros((len(rows), model.n_codebooks), dtype=np.intp)
+    for level in range(model.depth):
+        values = rows[:, model.split_dims[:, level]]
+        nodes = 2**level - 1 + codes
+        codes = 2 * codes + (values >= model.thresholds[codebooks, nodes])
+    result = codes.astype(np.uint8)
+    return result[0] if single else result
+
+
+def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
+    """Add the table entries of each row's codes (f of the paper, before scale and offset).
+
+    With ``accumulate="average"`` neighbouring codebooks are averaged, ``(a + b + 1) >> 1``, until
+    one byte is left of each group of U = `average_group(C)`, and the groups are added.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    A : (N, D) or (D,) array_like of float32 or float64
+
+    Returns
+    -------
+    (N, M) or (M,) int32
+    """
+    codes = encode(model, A)
+    total = np.zeros((*codes.shape[:-1], model.n_outputs), dtype=np.int32)
+    group = average_group(model.n_codebooks) if model.accumulate == "average" else 1
+    for first in range(0, model.n_codebooks, group):
+        entries = [
+            model.tables[c, codes[..., c]].astype(np.int32) for c in range(first, first + group)
+        ]
+        while len(entries) > 1:
+            entries = [
+                (a + b + 1) >> 1 for a, b in zip(entries[0::2], entries[1::2], strict=True)
+            ]
+        total += entries[0]
+    return total
+
+
+def apply(model: MaddnessModel, A: ArrayLike) -> NDArray[np.float32]:
+    """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    A : (N, D) or (D,) array_like of float32 or float64
+
+    Returns
+    -------
+    (N, M) or (M,) float32
+    """
+    return sums(model, A).astype(np.float32) * model.scale + model.offset

@@ -1,0 +1,66 @@
+"""Models on disk: NumPy archives without pickle, checked by the model's own rules when read."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from maddjit.models import MaddnessModel
+
+FORMAT = "maddjit-maddness-1"
+"""Written into every file; another string is another format."""
+
+_ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
+
+
+class ModelFileError(ValueError):
+    """A file is not a model, is damaged, or was written in a format that is not known."""
+
+
+def save(model: MaddnessModel, path: str | os.PathLike[str]) -> None:
+    """Write a model to an .npz file; its report is not kept."""
+    arrays = {name: getattr(model, name) for name in _ARRAYS}
+    with Path(path).open("wb") as file:
+        np.savez(
+            file,
+            format=np.array(FORMAT),
+            n_features=np.array(model.n_features),
+            accumulate=np.array(model.accumulate),
+            **arrays,
+        )
+
+
+def load(path: str | os.PathLike[str]) -> MaddnessModel:
+    """Read a model written by `save`.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, is something else, or breaks a rule of `MaddnessModel`.
+    FileNotFoundError
+        If there is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            written = str(archive["format"]) if "format" in archive else "no format"
+            if written != FORMAT:
+                raise ModelFileError(f"{path} holds {written!r}, not {FORMAT!r}")
+            return MaddnessModel(
+                **{name: archive[name] for name in _ARRAYS},
+                n_features=int(archive["n_features"]),
+                accumulate=str(archive["accumulate"]),  # type: ignore[arg-type]
+            )
+    except ModelFileError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ModelFileError(f"{path} is not a sound model: {error}") from error
