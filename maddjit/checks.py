@@ -85,8 +85,6 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
     finite = np.isfinite(array)
     if not finite.all():
         where = np.argwhere(~finite)[0]
-        place = (
-            f"row {where[0]}, column {where[1]}" if ndim == 2 else f"position {where[0]}"
-        )
+        place = f"row {where[0]}, column {where[1]}" if ndim == 2 else f"position {where[0]}"
         raise ValueError(f"{name} must be finite, but holds {array[tuple(where)]} at {place}")
     return array

@@ -46,7 +46,7 @@ def _frozen(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) ->
         limits = np.iinfo(dtype)
         if given.min() < limits.min or given.max() > limits.max:
             raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
-    array = np.array(given, dtype=dtype, order="C")
+    array: NDArray[Any] = np.array(given, dtype=dtype, order="C")
     array.flags.writeable = False
     return array
 
@@ -184,22 +184,22 @@ class MaddnessModel:
     @property
     def n_codebooks(self) -> int:
         """C."""
-        return self.tables.shape[0]
+        return len(self.tables)
 
     @property
     def n_prototypes(self) -> int:
         """K."""
-        return self.tables.shape[1]
+        return int(self.tables.shape[1])
 
     @property
     def n_outputs(self) -> int:
         """M."""
-        return self.tables.shape[2]
+        return int(self.tables.shape[2])
 
     @property
     def depth(self) -> int:
         """T, the levels of each tree."""
-        return self.split_dims.shape[1]
+        return int(self.split_dims.shape[1])
 
     def __repr__(self) -> str:
         error = f", nmse={self.report.nmse:.4g}" if self.report else ""

@@ -1,4 +1,4 @@
-"""The callable a user holds: checks arrays, chooses the kernel for their layout, shows its insides."""
+"""The callable a user holds: checks arrays, chooses the kernel for their layout, shows itself."""
 
 from __future__ import annotations
 
@@ -156,16 +156,13 @@ class CompiledOperator:
         """
         return self._run(A, out, "codes", np.uint8, self.model.n_codebooks)
 
-    def _run(self, A: ArrayLike, out: Any, result: Result, dtype: type, width: int) -> Any:
+    def _run(self, A: ArrayLike, out: Any, result: Result, dtype: type, width: int) -> NDArray[Any]:
         rows, single = as_rows(A, self.model.n_features)
         if not rows.flags.aligned:
             rows = rows.copy()
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
-        if out is None:
-            answer = np.empty(shape, dtype)
-        else:
-            answer = check_out(out, shape, dtype)
+        answer = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
         written = answer[np.newaxis] if single else answer
         itemsize = written.itemsize
         direct = out is None or (
@@ -177,9 +174,7 @@ class CompiledOperator:
         target = written if direct else np.empty((n_rows, width), dtype)
         row_step, column_step = rows.strides
         element = rows.itemsize
-        order: Order = (
-            "C" if column_step == element else "F" if row_step == element else "strided"
-        )
+        order: Order = "C" if column_step == element else "F" if row_step == element else "strided"
         self._function(Signature(rows.dtype.name, order, result))(
             rows.__array_interface__["data"][0],
             n_rows,

@@ -67,9 +67,7 @@ def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
             model.tables[c, codes[..., c]].astype(np.int32) for c in range(first, first + group)
         ]
         while len(entries) > 1:
-            entries = [
-                (a + b + 1) >> 1 for a, b in zip(entries[0::2], entries[1::2], strict=True)
-            ]
+            entries = [(a + b + 1) >> 1 for a, b in zip(entries[0::2], entries[1::2], strict=True)]
         total += entries[0]
     return total
 

@@ -44,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> MaddnessModel:
         If there is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             written = str(archive["format"]) if "format" in archive else "no format"
             if written != FORMAT:
                 raise ModelFileError(f"{path} holds {written!r}, not {FORMAT!r}")

@@ -1,4 +1,4 @@
-"""LLVM IR → optimised IR, assembly, object code, a loaded function; the only module that imports llvmlite."""
+"""LLVM IR → assembly, objects, loaded functions; the only module that imports llvmlite."""
 
 from __future__ import annotations
 

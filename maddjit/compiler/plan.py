@@ -1,4 +1,4 @@
-"""(model, target, signature) → Plan: every number that a template needs, computed and proved here."""
+"""(model, target, signature) → Plan: every number a template needs, computed and proved here."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_stride = row_block + 64
     prefetches = _prefetches(model, element_bytes, target.vector_bytes // 4, signature)
-    tiles, packing = ((), np.empty(0, np.intp))
+    tiles: tuple[Tile, ...] = ()
     if signature.result != "codes":
         tiles, packing = _tiles(model, target, signature, sum_bits, group, codes_stride)
     constants = {
@@ -264,9 +264,7 @@ def _prefetches(
 
 
 def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
-    sizes = (
-        f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
-    )
+    sizes = f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
     kind = f"{signature.dtype}_{signature.order}_{signature.result}"
     return f"maddjit_maddness_{sizes}_{model.accumulate}_{kind}_{target.name.replace('-', '_')}"
 
@@ -436,9 +434,7 @@ def _runs(
             codes_stride=size * codes_stride,
             table_strides=tuple(size * row * plane.lanes for plane in planes),
             codes_offset=first * codes_stride,
-            table_offsets=tuple(
-                plane.byte_offset + first * row * plane.lanes for plane in planes
-            ),
+            table_offsets=tuple(plane.byte_offset + first * row * plane.lanes for plane in planes),
             groups=tuple(
                 Group(tuple(steps[i : i + group]), _merges(len(steps[i : i + group]), average))
                 for i in range(0, size, group)
@@ -454,7 +450,7 @@ def _runs(
 
 def _merges(n: int, average: bool) -> tuple[tuple[int, int, int], ...]:
     """Merge n values pairwise: neighbours level by level for averages, one by one for sums."""
-    merges = []
+    merges: list[tuple[int, int, int]] = []
     if average:
         waiting = list(range(n))
         while len(waiting) > 1:

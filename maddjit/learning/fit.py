@@ -196,7 +196,7 @@ def _split(
     rows: NDArray[Any], validation: float | ArrayLike, random_state: int
 ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.intp]]:
     """Return training rows, rows to judge by (None: there are none), and the latter's indices."""
-    if np.ndim(validation) == 0:  # type: ignore[arg-type]
+    if np.ndim(validation) == 0:
         share = float(validation)  # type: ignore[arg-type]
         if not 0 <= share < 1:
             raise ValueError(f"validation must be a share from 0 to below 1 or rows, not {share}")
@@ -206,7 +206,7 @@ def _split(
         order = np.random.default_rng(random_state).permutation(len(rows))
         held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
         return rows[kept], rows[held], held
-    held_rows = as_training_matrix("validation", validation)  # type: ignore[arg-type]
+    held_rows = as_training_matrix("validation", validation)
     if held_rows.shape[1] != rows.shape[1]:
         raise ValueError(
             f"validation must have {rows.shape[1]} columns like A_train, not {held_rows.shape[1]}"
@@ -231,18 +231,21 @@ def _real_tables(
     """
     B = B.astype(np.float64)
     mean = A.mean(axis=0, dtype=np.float64)
-    means = [bucket_means(A, blk, tree, n_prototypes) for blk, tree in zip(blocks, trees)]
-    tables = np.stack([(m - mean[blk]) @ B[blk] for m, blk in zip(means, blocks)])
+    means = [
+        bucket_means(A, block, tree, n_prototypes) - mean[block]
+        for block, tree in zip(blocks, trees, strict=True)
+    ]
+    tables = np.stack([m @ B[block] for m, block in zip(means, blocks, strict=True)])
     if prototypes == "ridge":
         n_features, n_outputs = B.shape
         centred = A - mean
         if n_features <= n_outputs:
-            for m, block, tree in zip(means, blocks, trees):
-                centred[:, block] -= (m - mean[block])[tree.codes]
+            for m, block, tree in zip(means, blocks, trees, strict=True):
+                centred[:, block] -= m[tree.codes]
             correction = ridge(one_hot(trees, n_prototypes), centred, penalty) @ B
         else:
             left = centred @ B
-            for table, tree in zip(tables, trees):
+            for table, tree in zip(tables, trees, strict=True):
                 left -= table[tree.codes]
             correction = ridge(one_hot(trees, n_prototypes), left, penalty)
         tables += correction.reshape(tables.shape)

@@ -23,7 +23,7 @@ def bucket_means(
     """
     counts = np.bincount(tree.codes, minlength=n_prototypes)
     sums = one_hot([tree], n_prototypes).T @ A[:, columns].astype(np.float64)
-    means = np.zeros_like(sums)
+    means: NDArray[np.float64] = np.zeros(sums.shape)
     size, unknown = 1, np.ones(n_prototypes, dtype=bool)
     while unknown.any():  # the subtree of `size` leaves around each leaf; the root has every row
         rows = counts.reshape(-1, size).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Hash trees: one split column a level, one threshold a node, grown greedily (paper, section 4.1)."""
+"""Hash trees: a split column a level, a threshold a node, grown greedily (paper, section 4.1)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def _scatter(
     counts = np.maximum(np.bincount(bucket, minlength=n_buckets), 1)
     sums = _bucket_sums(centred, bucket, n_buckets)
     squares: NDArray[np.float64] = np.einsum("nd,nd->d", centred, centred)
-    return squares - (sums**2 / counts[:, np.newaxis]).sum(axis=0)
+    means: NDArray[np.float64] = (sums**2 / counts[:, np.newaxis]).sum(axis=0)
+    return squares - means
 
 
 def _best_thresholds(

@@ -1,0 +1,107 @@
+"""The assembly of every feature level: the instructions it exists for, no calls, no scalar code."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+import maddjit
+from maddjit.compiler.target import LEVELS
+from tests.random_models import random_model
+
+CALLS = {"call", "callq", "bl", "blr", "jmpq"}
+
+
+def emit(
+    level: str, order: Any = "C", n_prototypes: int = 16, largest: int = 255, **options: Any
+) -> str:
+    model = random_model(
+        0,
+        n_features=512,
+        n_codebooks=16,
+        n_prototypes=n_prototypes,
+        n_outputs=128,
+        largest=largest,
+        **options,
+    )
+    return maddjit.emit(model, level, order=order)
+
+
+def instructions(assembly: str) -> list[tuple[str, str]]:
+    found = re.findall(r"^\t([a-z][\w.]*)[ \t]*(.*)$", assembly, re.MULTILINE)
+    return [(name, operands) for name, operands in found if not name.startswith(".")]
+
+
+def loops(assembly: str) -> list[list[tuple[str, str]]]:
+    """Return the bodies of innermost loops: from a label to the branch back to it."""
+    bodies = []
+    lines = assembly.splitlines()
+    labels = {line[:-1]: i for i, line in enumerate(lines) if re.match(r"\.LBB\w+:", line)}
+    for i, line in enumerate(lines):
+        match = re.match(r"\t(?:j\w+|b\.?\w*|cbn?z|tbn?z)\t(?:\w+, )?(?:#\d+, )?(\.LBB\w+)", line)
+        if match and labels.get(match[1], i) < i:
+            body = lines[labels[match[1]] : i + 1]
+            inner = [label for label in labels if f"{label}:" in body[1:]]
+            if not any(re.search(rf"\t{re.escape(label)}$", b) for label in inner for b in body):
+                bodies.append(instructions("\n".join(body)))
+    return bodies
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize("n_prototypes", [16, 64])
+def test_no_calls_at_any_level(level: str, order: str, n_prototypes: int) -> None:
+    names = {name for name, _ in instructions(emit(level, order, n_prototypes))}
+    assert not names & CALLS
+
+
+@pytest.mark.parametrize(
+    ("level", "register"), [("x86-64", "%xmm"), ("x86-64-v3", "%ymm"), ("x86-64-v4", "%zmm")]
+)
+def test_scan_adds_whole_vectors_of_table_rows(level: str, register: str) -> None:
+    scans = [
+        body
+        for body in loops(emit(level, largest=15))
+        if sum(name.endswith("paddb") for name, _ in body) >= 8
+    ]
+    assert len(scans) == 1
+    adds = [operands for name, operands in scans[0] if name.endswith("paddb")]
+    assert all(register in operands for operands in adds)
+    width = {"%xmm": 16, "%ymm": 32, "%zmm": 64}[register]
+    vectors = min(4, 128 // width)  # side by side, of the 128 outputs
+    assert len(adds) == 15 * vectors  # 16 codebooks
+    assert not any(name in ("addb", "addl", "imulq") for name, _ in scans[0])
+
+
+@pytest.mark.parametrize(("level", "register"), [("x86-64-v3", "%ymm"), ("x86-64-v4", "%zmm")])
+def test_encode_compares_vectors_of_rows(level: str, register: str) -> None:
+    for order in ("C", "F"):
+        code = instructions(emit(level, order))
+        compares = [operands for name, operands in code if re.match(r"vcmp\w+ps", name)]
+        assert compares
+        assert all(register in operands for operands in compares)
+        assert not any(name.endswith("comiss") for name, _ in code)
+        shuffles = [o for name, o in code if name in ("vpermilps", "vpermps", "vpermd")]
+        assert any(register in operands for operands in shuffles)
+
+
+def test_wide_sums_stay_in_vectors() -> None:
+    scan = max(loops(emit("x86-64-v3")), key=len)
+    assert sum(name == "vpaddw" and "%ymm" in operands for name, operands in scan) >= 64
+    assert not any(name == "vpmovzxbw" for name, _ in scan)
+
+
+def test_averages_are_one_instruction() -> None:
+    code = instructions(emit("x86-64-v3", accumulate="average"))
+    assert sum(name == "vpavgb" for name, _ in code) >= 15 * 128 // 32
+    code = instructions(emit("aarch64", accumulate="average"))
+    assert any(name == "urhadd" for name, _ in code)
+
+
+def test_multiply_and_add_are_not_contracted() -> None:
+    for level in LEVELS:
+        names = [name for name, _ in instructions(emit(level))]
+        assert any(re.fullmatch(r"v?mulps|fmul", name) for name in names)
+        assert not any("fmadd" in name or name == "fmla" for name in names)

@@ -1,0 +1,52 @@
+"""What native refuses before LLVM could abort, and that it loads what it is given."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from maddjit.compiler import native
+from maddjit.compiler.target import named, resolve
+
+HOST = resolve(None, native.host())
+ADD = "define i64 @add_one(i64 %x) {\n  %y = add i64 %x, 1\n  ret i64 %y\n}\n"
+
+
+def test_load_and_call() -> None:
+    function = native.load(native.to_object(ADD, HOST), "add_one", HOST)
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(function.address)(41) == 42
+
+
+def test_missing_symbol() -> None:
+    with pytest.raises(native.NativeCodeError, match="does not define add_two"):
+        native.load(native.to_object(ADD, HOST), "add_two", HOST)
+
+
+@pytest.mark.parametrize(
+    "name", ["llvm.x86.avx512.permvar.sf.512", "llvm.x86.avx2.permsp", "memcpy", "printf"]
+)
+def test_unlisted_declarations(name: str) -> None:
+    with pytest.raises(native.NativeCodeError, match=f"does not allow .*{name}"):
+        native.to_object(f"declare void @{name}()\n{ADD}", named("x86-64-v3"))
+
+
+def test_rejected_ir() -> None:
+    with pytest.raises(native.NativeCodeError, match="LLVM rejects"):
+        native.to_object("define void @f() { nonsense }", HOST)
+    with pytest.raises(native.NativeCodeError, match="LLVM rejects"):
+        native.to_object("define i32 @f() {\n ret i32 %x\n}", HOST)
+
+
+def test_abort_of_a_foreign_target_is_an_error() -> None:
+    ir = (
+        "declare <8 x float> @llvm.x86.avx2.permps(<8 x float>, <8 x i32>)\n"
+        "define <8 x float> @f(<8 x float> %a, <8 x i32> %i) {\n"
+        "  %r = call <8 x float> @llvm.x86.avx2.permps(<8 x float> %a, <8 x i32> %i)\n"
+        "  ret <8 x float> %r\n}\n"
+    )
+    from dataclasses import replace
+
+    careless = replace(named("x86-64"), intrinsics=("llvm.x86.avx2.permps",))
+    with pytest.raises(native.NativeCodeError, match=r"no code for x86-64 \(exit -?\d+\)"):
+        native.to_text_apart(ir, careless, "assembly")

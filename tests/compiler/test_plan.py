@@ -1,0 +1,85 @@
+"""Plans: pure, printable, every output stored once, every constant in its place."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maddjit.compiler.plan import Plan, Signature, make_plan
+from maddjit.compiler.render import render
+from maddjit.compiler.target import LEVELS, named
+from maddjit.models import MaddnessModel
+from tests.random_models import models, random_model
+
+
+def stored_outputs(plan: Plan) -> list[int]:
+    outputs = []
+    for tile in plan.tiles:
+        for repetition in range(tile.count):
+            start = tile.output_offset + repetition * tile.output_stride
+            for plane in tile.planes:
+                for store in itertools.chain.from_iterable(part.stores for part in plane.parts):
+                    first = (start + store.byte_offset) // 4
+                    outputs += range(first, first + len(store.lanes))
+    return outputs
+
+
+@given(model=models(), level=st.sampled_from(LEVELS))
+def test_every_output_is_stored_once(model: MaddnessModel, level: str) -> None:
+    plan = make_plan(model, named(level), Signature())
+    assert sorted(stored_outputs(plan)) == list(range(model.n_outputs))
+
+
+@given(model=models(), level=st.sampled_from(LEVELS))
+def test_every_codebook_is_summed_once(model: MaddnessModel, level: str) -> None:
+    plan = make_plan(model, named(level), Signature())
+    for tile in plan.tiles:
+        codebooks = []
+        for run in tile.runs:
+            for repetition in range(run.count):
+                for step in itertools.chain.from_iterable(group.steps for group in run.groups):
+                    place = run.codes_offset + repetition * run.codes_stride + step.codes_offset
+                    codebooks.append(place // plan.codes_stride)
+        assert codebooks == list(range(model.n_codebooks))
+
+
+@given(model=models(), level=st.sampled_from(LEVELS))
+def test_groups_fit_a_byte(model: MaddnessModel, level: str) -> None:
+    plan = make_plan(model, named(level), Signature())
+    largest = model.tables.max(axis=1).astype(int)
+    if model.accumulate == "exact":
+        starts = np.arange(0, model.n_codebooks, plan.group)
+        assert np.add.reduceat(largest, starts).max() <= 255
+        assert largest.sum(axis=0).max() < 2**plan.sum_bits
+
+
+def test_plans_are_pure_and_short_to_print() -> None:
+    model = random_model(0, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=40)
+    plans = [make_plan(model, named("x86-64-v3"), Signature()) for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert "constants" not in repr(plans[0])
+
+
+def test_code_does_not_grow_with_the_operator() -> None:
+    sizes = []
+    for n_codebooks, n_outputs in ((64, 256), (512, 2048)):
+        model = random_model(
+            0, n_features=512, n_codebooks=n_codebooks, n_prototypes=16, n_outputs=n_outputs
+        )
+        ir = render(make_plan(model, named("x86-64-v3"), Signature()))
+        sizes.append(sum(not line.startswith("@") for line in ir.splitlines()))
+    assert max(sizes) < 2500
+    assert sizes[1] < 1.5 * sizes[0]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("result", ["outputs", "sums", "codes"])
+def test_rendered_text_is_complete(level: str, result: str) -> None:
+    model = random_model(0, n_features=9, n_codebooks=4, n_prototypes=64, n_outputs=40)
+    ir = render(make_plan(model, named(level), Signature("float64", "F", result)))  # type: ignore[arg-type]
+    assert "{{" not in ir
+    assert "None" not in ir

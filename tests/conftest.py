@@ -1,0 +1,45 @@
+"""Shared by all tests: the feature levels this machine can run, and random models."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
+
+from maddjit.compiler import native, target
+
+settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+RUNNABLE = [level.name for level in target.runnable(native.host())]
+
+
+def pytest_report_header() -> str:
+    host = native.host()
+    skipped = [name for name in target.LEVELS if name not in RUNNABLE]
+    return (
+        f"maddjit: {host.cpu}, runs {', '.join(RUNNABLE)}; emitted, verified and emulated only: "
+        f"{', '.join(skipped) or 'none'}"
+    )
+
+
+@pytest.fixture(params=RUNNABLE)
+def level(request: pytest.FixtureRequest) -> str:
+    """Each feature level that this machine can run."""
+    name: str = request.param
+    return name
+
+
+def same_bits(left: NDArray[Any], right: NDArray[Any]) -> bool:
+    """Tell whether two arrays agree in dtype, shape and every bit."""
+    return (
+        left.dtype == right.dtype
+        and left.shape == right.shape
+        and left.tobytes() == right.tobytes()
+    )

@@ -1,0 +1,68 @@
+"""Random models and rows that sit on, beside and far from their thresholds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from maddjit.models import Accumulate, MaddnessModel
+
+SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1.2e-38, 3.4e38)
+
+
+def random_model(
+    seed: int,
+    *,
+    n_features: int,
+    n_codebooks: int,
+    n_prototypes: int,
+    n_outputs: int,
+    accumulate: Accumulate = "exact",
+    largest: int = 255,
+) -> MaddnessModel:
+    """Return a model of random arrays; entries of the tables are at most `largest`."""
+    rng = np.random.default_rng(seed)
+    depth = n_prototypes.bit_length() - 1
+    thresholds = rng.standard_normal((n_codebooks, n_prototypes - 1)).astype(np.float32)
+    special = rng.choice([np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45], thresholds.shape)
+    thresholds = np.where(rng.random(thresholds.shape) < 0.1, special, thresholds)
+    return MaddnessModel(
+        split_dims=rng.integers(0, n_features, (n_codebooks, depth)),
+        thresholds=thresholds,
+        tables=rng.integers(0, largest + 1, (n_codebooks, n_prototypes, n_outputs)),
+        scale=rng.standard_normal(n_outputs).astype(np.float32),
+        offset=rng.standard_normal(n_outputs).astype(np.float32),
+        n_features=n_features,
+        accumulate=accumulate,
+    )
+
+
+def rows_for(model: MaddnessModel, n_rows: int, dtype: str, seed: int) -> NDArray[Any]:
+    """Return rows of which most values are thresholds, their neighbours, or special values."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n_rows, model.n_features)).astype(dtype)
+    exact = rng.choice(model.thresholds.ravel(), A.shape).astype(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        above = np.nextafter(exact, np.array(np.inf, dtype))
+        below = np.nextafter(exact, np.array(-np.inf, dtype))
+    special = rng.choice(np.array(SPECIAL), A.shape).astype(dtype)
+    kind = rng.integers(0, 6, A.shape)
+    return np.select([kind == i for i in range(4)], [exact, above, below, special], A)
+
+
+@st.composite
+def models(draw: st.DrawFn, max_codebooks: int = 40) -> MaddnessModel:
+    """Draw models of all K, with C and M around the widths of vectors and unrolled loops."""
+    n_codebooks = draw(st.one_of(st.integers(1, 9), st.integers(1, max_codebooks)))
+    return random_model(
+        draw(st.integers(0, 2**32 - 1)),
+        n_features=draw(st.integers(1, 40)),
+        n_codebooks=n_codebooks,
+        n_prototypes=draw(st.sampled_from([2, 4, 8, 16, 16, 32, 64, 128, 256])),
+        n_outputs=draw(st.one_of(st.integers(1, 9), st.integers(10, 140))),
+        accumulate=draw(st.sampled_from(["exact", "exact", "average"])),
+        largest=draw(st.sampled_from([255, 255, 255 // n_codebooks, 60])),
+    )

@@ -1,0 +1,60 @@
+"""Kernels of every feature level on any CPU: their shuffles replaced by what those do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maddjit import reference
+from maddjit.compiler import native
+from maddjit.compiler.plan import Signature, make_plan
+from maddjit.compiler.render import render
+from maddjit.compiler.target import LEVELS, Target
+from maddjit.models import MaddnessModel
+from maddjit.operator import CompiledOperator, Kernel
+from tests.conftest import same_bits
+from tests.emulation import emulate, emulated
+from tests.random_models import random_model, rows_for
+
+
+def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
+    plan = make_plan(model, target, signature)
+    ir = emulate(render(plan))
+    code = native.to_object(ir, target)
+    return Kernel(plan, ir, code, native.load(code, plan.symbol, target), {})
+
+
+def operator(model: MaddnessModel, level: str, dtype: str = "float32") -> CompiledOperator:
+    return CompiledOperator(model, emulated(level), Signature(dtype), build, again=(operator, ()))
+
+
+def assert_same(op: CompiledOperator, model: MaddnessModel, A: NDArray[Any]) -> None:
+    assert same_bits(op.encode(A), reference.encode(model, A))
+    assert same_bits(op.sums(A), reference.sums(model, A))
+    assert same_bits(op(A), reference.apply(model, A))
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+@pytest.mark.parametrize("n_prototypes", [2, 4, 8, 16, 32, 64, 256])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_levels(level: str, n_prototypes: int, order: Any) -> None:
+    model = random_model(
+        n_prototypes, n_features=40, n_codebooks=10, n_prototypes=n_prototypes, n_outputs=83
+    )
+    assert_same(
+        operator(model, level), model, np.asarray(rows_for(model, 75, "float32", 1), order=order)
+    )
+
+
+@pytest.mark.parametrize("level", ["x86-64-v4", "x86-64-v4-vbmi"])
+@pytest.mark.parametrize("accumulate", ["exact", "average"])
+def test_wide_vectors_of_float64(level: str, accumulate: Any) -> None:
+    model = random_model(
+        9, n_features=40, n_codebooks=16, n_prototypes=64, n_outputs=150, accumulate=accumulate
+    )
+    A = rows_for(model, 50, "float64", 2)
+    assert_same(operator(model, level, "float64"), model, A)
+    assert_same(operator(model, level, "float64"), model, np.asfortranarray(A))

@@ -1,0 +1,85 @@
+"""Models refuse arrays that a kernel could not trust, and files that are not models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maddjit
+from maddjit.models import MaddnessModel
+from tests.conftest import same_bits
+from tests.random_models import random_model
+
+
+def arrays(**changes: Any) -> dict[str, Any]:
+    good = {
+        "split_dims": [[0, 1], [2, 2]],
+        "thresholds": np.zeros((2, 3)),
+        "tables": np.zeros((2, 4, 5), np.uint8),
+        "scale": np.ones(5),
+        "offset": np.zeros(5),
+        "n_features": 3,
+    }
+    return good | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"tables": np.zeros((2, 4))}, ValueError, r"shape \(C, K, M\)"),
+        ({"tables": np.zeros((2, 3, 5), int)}, ValueError, "power of two from 2 to 256, not 3"),
+        ({"tables": np.full((2, 4, 5), 256)}, ValueError, "does not fit uint8"),
+        ({"tables": np.zeros((2, 4, 5))}, TypeError, "tables must hold uint8"),
+        ({"split_dims": [[0, 1], [2, 3]]}, ValueError, "n_features − 1 = 2"),
+        ({"split_dims": [[0, 1], [2, -1]]}, ValueError, "split_dims must lie"),
+        ({"split_dims": [[0, 1]]}, ValueError, r"shape \(2, 2\), not \(1, 2\)"),
+        ({"thresholds": np.full((2, 3), np.nan)}, ValueError, "NaN"),
+        ({"scale": [1, 1, 1, 1, np.inf]}, ValueError, "finite"),
+        ({"offset": ["a"] * 5}, TypeError, "offset must hold float32"),
+        ({"accumulate": "roughly"}, ValueError, "'roughly'"),
+    ],
+)
+def test_bad_arrays(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        MaddnessModel(**arrays(**changes))
+
+
+def test_models_are_frozen_copies() -> None:
+    tables = np.zeros((2, 4, 5), np.uint8)
+    model = MaddnessModel(**arrays(tables=tables))
+    tables[:] = 1
+    assert model.tables.max() == 0
+    with pytest.raises(ValueError, match="read-only"):
+        model.tables[0] = 1
+    with pytest.raises(AttributeError):
+        model.n_features = 5  # type: ignore[misc]
+    assert repr(model) == "MaddnessModel(D=3, M=5, C=2, K=4, accumulate='exact')"
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    model = random_model(
+        0, n_features=9, n_codebooks=4, n_prototypes=8, n_outputs=7, accumulate="average"
+    )
+    maddjit.save(model, tmp_path / "a model")
+    again = maddjit.load(tmp_path / "a model")
+    for name in ("split_dims", "thresholds", "tables", "scale", "offset"):
+        assert same_bits(getattr(again, name), getattr(model, name))
+    assert (again.n_features, again.accumulate) == (9, "average")
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    maddjit.save(random_model(0, n_features=9, n_codebooks=4, n_prototypes=8, n_outputs=7), path)
+    data = path.read_bytes()
+    for damaged in (b"", b"hello", data[: len(data) // 2], data[:-30]):
+        path.write_bytes(damaged)
+        with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
+            maddjit.load(path)
+    np.savez(tmp_path / "other.npz", format=np.array("something-else"))
+    with pytest.raises(maddjit.ModelFileError, match="'something-else'"):
+        maddjit.load(tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError):
+        maddjit.load(tmp_path / "absent")

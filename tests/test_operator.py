@@ -1,0 +1,145 @@
+"""The operator as its user meets it: arguments, errors, threads, pickles, and its insides shown."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maddjit
+from maddjit import reference
+from maddjit.models import MaddnessModel
+from tests.conftest import same_bits
+from tests.random_models import random_model, rows_for
+
+
+@pytest.fixture
+def model() -> MaddnessModel:
+    return random_model(0, n_features=12, n_codebooks=6, n_prototypes=16, n_outputs=10)
+
+
+@pytest.fixture
+def op(model: MaddnessModel) -> maddjit.CompiledOperator:
+    return maddjit.compile(model)
+
+
+def test_lists_are_float64(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:
+    rows = [[0.1] * 12, [1] * 12]
+    assert same_bits(op(rows), reference.apply(model, np.array(rows)))
+    assert same_bits(op([1] * 12), reference.apply(model, np.ones(12)))
+
+
+def test_other_byte_order(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:
+    A = rows_for(model, 9, "float32", 0)
+    assert same_bits(op(A.astype(">f4")), reference.apply(model, A))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float16", "complex64", "bool", "object"])
+def test_wrong_dtype(op: maddjit.CompiledOperator, dtype: str) -> None:
+    with pytest.raises(TypeError, match=f"float32 or float64, not {dtype}"):
+        op(np.zeros((3, 12), dtype))
+
+
+@pytest.mark.parametrize("shape", [(3, 11), (3, 13), (11,), (), (2, 3, 12), (12, 3)])
+def test_wrong_shape(op: maddjit.CompiledOperator, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\(N, 12\) or \(12,\)"):
+        op(np.zeros(shape, np.float32))
+
+
+def test_no_rows(op: maddjit.CompiledOperator) -> None:
+    for order in "CF":
+        A = np.zeros((0, 12), np.float32, order=order)  # type: ignore[call-overload]
+        assert op(A).shape == (0, 10)
+        assert op.sums(A).shape == (0, 10)
+        assert op.encode(A).shape == (0, 6)
+
+
+def test_bad_out(op: maddjit.CompiledOperator) -> None:
+    A = np.zeros((3, 12), np.float32)
+    read_only = np.zeros((3, 10), np.float32)
+    read_only.flags.writeable = False
+    for out, error, message in (
+        (np.zeros((3, 10)), TypeError, "array of float32, not float64"),
+        ([[0.0] * 10] * 3, TypeError, "array of float32, not list"),
+        (np.zeros((3, 11), np.float32), ValueError, r"shape \(3, 10\), not \(3, 11\)"),
+        (read_only, ValueError, "read-only"),
+    ):
+        with pytest.raises(error, match=message):
+            op(A, out=out)  # type: ignore[arg-type]
+
+
+def test_many_threads(model: MaddnessModel) -> None:
+    op = maddjit.compile(model)
+    batches: list[Any] = [
+        np.asarray(rows_for(model, 50 + i, dtype, i), order=order)  # type: ignore[call-overload]
+        for i in range(20)
+        for dtype in ("float32", "float64")
+        for order in "CF"
+    ]
+    with ThreadPoolExecutor(8) as pool:  # kernels for new layouts are compiled meanwhile
+        answers = list(pool.map(op, batches))
+    for A, Y in zip(batches, answers, strict=True):
+        assert same_bits(Y, reference.apply(model, A))
+
+
+def test_pickle(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:
+    again = pickle.loads(pickle.dumps(op))
+    A = rows_for(model, 30, "float32", 0)
+    assert same_bits(again(A), op(A))
+    assert again.target == op.target
+
+
+def test_any_object_with_the_arrays(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:
+    names = ("split_dims", "thresholds", "tables", "scale", "offset", "n_features")
+    other = SimpleNamespace(**{name: getattr(model, name) for name in names})
+    A = rows_for(model, 30, "float32", 0)
+    assert same_bits(maddjit.compile(other)(A), op(A))
+    del other.scale, other.tables
+    with pytest.raises(TypeError, match="lacks tables, scale"):
+        maddjit.compile(other)
+
+
+def test_insides(op: maddjit.CompiledOperator) -> None:
+    symbol = op.plan.symbol
+    assert symbol.startswith("maddjit_maddness_D12_C6_K16_M10_exact_float32_C_outputs_")
+    assert f"define void @{symbol}(" in op.ir()
+    assert symbol in op.ir("optimized")
+    assert f"\n{symbol}:" in op.asm()
+    assert "float64_F_codes" in op.asm(dtype="float64", order="F", result="codes")
+    with pytest.raises(ValueError, match='"template" or "optimized"'):
+        op.ir("assembly")  # type: ignore[arg-type]
+    assert op.target.name in repr(op)
+    text = str(op.report)
+    for part in (op.target.name, "table rows", "bits", "C A", "F A", "llvm", "render"):
+        assert part in text
+
+
+def test_foreign_target_raises_in_python(model: MaddnessModel) -> None:
+    with pytest.raises(maddjit.TargetError, match=r"lacks; it can run .*maddjit\.emit"):
+        maddjit.compile(model, "aarch64")
+    with pytest.raises(maddjit.TargetError, match="unknown target 'avx9'; the targets are x86-64"):
+        maddjit.compile(model, "avx9")
+
+
+def test_environment_chooses_the_target(
+    model: MaddnessModel, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MADDJIT_TARGET", level)
+    assert maddjit.compile(model).target.name == level
+    monkeypatch.setenv("MADDJIT_TARGET", "")
+    assert maddjit.compile(model).target.name in maddjit.compiler.target.LEVELS
+
+
+def test_importing_is_light_and_silent() -> None:
+    code = (
+        "import sys, maddjit; "
+        "print([m for m in ('cpuinfo', 'sklearn', 'torch', 'tqdm', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
