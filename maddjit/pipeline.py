@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from maddjit.compiler import native
-from maddjit.compiler.plan import Order, Result, Signature, make_plan
+from maddjit.compiler.plan import Order, Result, Signature
+from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
 from maddjit.models import MaddnessModel

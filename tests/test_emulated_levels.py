@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from maddjit import reference
 from maddjit.compiler import native
-from maddjit.compiler.plan import Signature, make_plan
+from maddjit.compiler.plan import Signature
+from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import LEVELS, Target
 from maddjit.models import MaddnessModel

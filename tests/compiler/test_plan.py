@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maddjit.compiler.plan import Plan, Signature, make_plan
+from maddjit.compiler.plan import Plan, Signature
+from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import LEVELS, named
 from maddjit.models import MaddnessModel

@@ -1,0 +1,39 @@
+"""Timing for the examples: candidates take turns in one process, ratios are taken turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+
+def speed_up(
+    peer: Callable[[], object], own: Callable[[], object], rounds: int = 31, least: float = 2e-3
+) -> tuple[float, float, float]:
+    """Return how many times faster `own` is than `peer`: quartile, median, quartile.
+
+    Each turn repeats a candidate for at least `least` seconds.
+    """
+    repeats = [_repeats(candidate, least) for candidate in (peer, own)]
+    ratios = []
+    for _ in range(rounds):
+        seconds = [_time(c, n) / n for c, n in zip((peer, own), repeats, strict=True)]
+        ratios.append(seconds[0] / seconds[1])
+    low, median, high = np.percentile(ratios, [25, 50, 75])
+    return float(low), float(median), float(high)
+
+
+def _time(candidate: Callable[[], object], repeats: int) -> float:
+    start = perf_counter()
+    for _ in range(repeats):
+        candidate()
+    return perf_counter() - start
+
+
+def _repeats(candidate: Callable[[], object], least: float) -> int:
+    candidate()
+    repeats = 1
+    while (seconds := _time(candidate, repeats)) < least:
+        repeats = max(2 * repeats, int(repeats * least / max(seconds, 1e-9)))
+    return repeats

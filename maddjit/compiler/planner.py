@@ -1,0 +1,130 @@
+"""(model, target, signature) → Plan: how a kernel is computed, decided and proved here."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.compiler.plan import Level, Plan, Signature, Tile
+from maddjit.compiler.target import Target
+from maddjit.compiler.tiling import Scan, cut_outputs, sum_width, table_constants
+from maddjit.models import MaddnessModel
+
+_ROW_BLOCK_CODES = 16 * 1024
+"""Bytes of codes kept per row block: half an L1 cache, so that a scan finds them there."""
+_LINE = 64
+"""Bytes of a cache line."""
+_ELEMENTS = {"float32": "float", "float64": "double"}
+
+_PERMUTES = {
+    (32, 4): "llvm.x86.avx.vpermilvar.ps.256",
+    (32, 8): "llvm.x86.avx2.permps",
+    (64, 4): "llvm.x86.avx512.vpermilvar.ps.512",
+    (64, 8): "llvm.x86.avx512.permvar.sf.512",
+    (64, 16): "llvm.x86.avx512.permvar.sf.512",
+    (64, 32): "llvm.x86.avx512.vpermi2var.ps.512",
+}
+"""(bytes of a vector, thresholds of a level) → the shuffle that fetches them by node."""
+
+
+def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Plan:
+    """Decide how `model` is computed on `target`: pure, the same answer every time.
+
+    Raises
+    ------
+    ValueError
+        If the sums could overflow 32 bits.
+    """
+    shape = (model.n_codebooks, model.n_prototypes)
+    element_bytes = np.dtype(signature.dtype).itemsize
+    sum_bits, group = sum_width(model)
+    row_block = max(64, min(1024, _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64))
+    # An odd number of cache lines between neighbours: powers of two would share cache sets.
+    codes_stride = row_block + 64
+    prefetches = _prefetches(model, element_bytes, target.vector_bytes // 4, signature)
+    scan = Scan(*shape, model.accumulate == "average", sum_bits, group, codes_stride)
+    tiles: tuple[Tile, ...] = ()
+    if signature.result != "codes":
+        tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
+    constants = {
+        "split_columns": model.split_dims.astype("<i8").tobytes(),
+        "thresholds": _threshold_records(model).tobytes(),
+    }
+    if tiles:
+        constants |= table_constants(model, packing, tiles)
+    return Plan(
+        symbol=_symbol(model, target, signature),
+        target=target,
+        signature=signature,
+        n_features=model.n_features,
+        n_outputs=model.n_outputs,
+        n_codebooks=shape[0],
+        n_prototypes=shape[1],
+        accumulate=model.accumulate,
+        lanes=target.vector_bytes // 4,
+        lane_mask=-(target.vector_bytes // 4),
+        vector_bits=8 * target.vector_bytes,
+        element=_ELEMENTS[signature.dtype],
+        element_bytes=element_bytes,
+        element_vector=f"<{target.vector_bytes // 4} x {_ELEMENTS[signature.dtype]}>",
+        levels=tuple(_level(target, level) for level in range(model.depth)),
+        split_stride=8 * model.depth,
+        threshold_stride=model.n_prototypes * 4,
+        row_block=row_block,
+        codes_stride=codes_stride,
+        codes_bytes=codes_stride * model.n_codebooks,
+        column_step=element_bytes if signature.order == "C" else "%column_step",
+        prefetches=prefetches,
+        prefetch_stride=_LINE * len(prefetches),
+        sum_bits=sum_bits,
+        group=group,
+        tiles=tiles,
+        table_bytes=len(constants.get("tables", b"")),
+        output_element="float" if signature.result == "outputs" else "i32",
+        constants=constants,
+    )
+
+
+def _prefetches(
+    model: MaddnessModel, element_bytes: int, lanes: int, signature: Signature
+) -> tuple[int, ...]:
+    """Return what each codebook's turn fetches of the next rows, as offsets of cache lines.
+
+    The turns together fetch whole rows in the order of their addresses, which the hardware
+    prefetcher follows. Where the trees read few of a row's lines nothing is fetched ahead.
+    """
+    row_lines = -(-model.n_features * element_bytes // _LINE)
+    touched = len(np.unique(model.split_dims * element_bytes // _LINE))
+    if signature.order != "C" or touched < 0.75 * row_lines:
+        return ()
+    turns = -(-row_lines * lanes // model.n_codebooks)
+    return tuple(range(0, turns * _LINE, _LINE))
+
+
+def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
+    sizes = f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
+    kind = f"{signature.dtype}_{signature.order}_{signature.result}"
+    return f"maddjit_maddness_{sizes}_{model.accumulate}_{kind}_{target.name.replace('-', '_')}"
+
+
+def _level(target: Target, level: int) -> Level:
+    """Choose the cheapest threshold look-up that the target has for 2**level nodes."""
+    entries, lanes = 2**level, target.vector_bytes // 4
+    place = (entries, 4 * entries, 8 * level)
+    if entries == 1:
+        return Level("splat", *place)
+    if entries == 2:
+        return Level("select", *place)
+    intrinsic = _PERMUTES.get((target.vector_bytes, entries))
+    if intrinsic in target.intrinsics:
+        spread = tuple(lane % entries for lane in range(lanes))
+        return Level("permute" if entries <= lanes else "permute2", *place, spread, intrinsic)
+    gather = f"llvm.masked.gather.v{lanes}f32.v{lanes}p0"
+    return Level("gather", *place, intrinsic=gather)
+
+
+def _threshold_records(model: MaddnessModel) -> NDArray[np.float32]:
+    """Return (C, K): level t of a tree at 2ᵗ … 2ᵗ⁺¹ − 1, so that every level is aligned."""
+    records = np.zeros((model.n_codebooks, model.n_prototypes), dtype="<f4")
+    records[:, 1:] = model.thresholds
+    return records
