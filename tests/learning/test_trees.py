@@ -64,8 +64,8 @@ def as_model(tree: Tree, n_features: int) -> MaddnessModel:
         split_dims=tree.split_dims[np.newaxis],
         thresholds=tree.thresholds[np.newaxis],
         tables=np.zeros((1, len(tree.thresholds) + 1, 1), np.uint8),
-        scale=[1.0],
-        offset=[0.0],
+        scale=np.ones(1, np.float32),
+        offset=np.zeros(1, np.float32),
         n_features=n_features,
     )
 
@@ -134,7 +134,7 @@ def assert_greedy(
     np.testing.assert_array_equal(tree.codes, reference.encode(model, A)[:, 0])
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(
     kind=st.sampled_from(KINDS),
     dtype=st.sampled_from(["float32", "float64"]),
