@@ -114,6 +114,7 @@ class Tile:
     scale_stride: int
     output_offset: int
     output_stride: int
+    prefetches: tuple[int, ...]
     planes: tuple[Plane, ...]
     runs: tuple[Run, ...]
 
@@ -153,7 +154,6 @@ class Plan:
     codes_bytes: int
     column_step: int | str
     prefetches: tuple[int, ...]
-    prefetch_stride: int
     sum_bits: int
     group: int
     tiles: tuple[Tile, ...]

@@ -12,6 +12,10 @@ from maddjit.models import MaddnessModel
 
 _ROW_BLOCK_CODES = 16 * 1024
 """Bytes of codes kept per row block: half an L1 cache, so that a scan finds them there."""
+_BLOCK_AHEAD = 128 * 1024
+"""Bytes of A fetched ahead: what an L2 cache holds beside the tables."""
+_MAX_PREFETCHES = 64
+"""Lines of a row fetched ahead; rows that are read in more are left to the hardware."""
 _LINE = 64
 """Bytes of a cache line."""
 _ELEMENTS = {"float32": "float", "float64": "double"}
@@ -38,11 +42,14 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     shape = (model.n_codebooks, model.n_prototypes)
     element_bytes = np.dtype(signature.dtype).itemsize
     sum_bits, group = sum_width(model)
-    row_block = max(64, min(1024, _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64))
+    prefetches = _prefetches(model, element_bytes, signature)
+    row_block = min(1024, _ROW_BLOCK_CODES // model.n_codebooks)
+    if prefetches:
+        row_block = min(row_block, _BLOCK_AHEAD // (_LINE * len(prefetches)))
+    row_block = max(64, row_block // 64 * 64)
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_stride = row_block + 64
-    prefetches = _prefetches(model, element_bytes, target.vector_bytes // 4, signature)
-    scan = Scan(*shape, model.accumulate == "average", sum_bits, group, codes_stride)
+    scan = Scan(*shape, model.accumulate == "average", sum_bits, group, codes_stride, prefetches)
     tiles: tuple[Tile, ...] = ()
     if signature.result != "codes":
         tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
@@ -75,7 +82,6 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         codes_bytes=codes_stride * model.n_codebooks,
         column_step=element_bytes if signature.order == "C" else "%column_step",
         prefetches=prefetches,
-        prefetch_stride=_LINE * len(prefetches),
         sum_bits=sum_bits,
         group=group,
         tiles=tiles,
@@ -85,20 +91,16 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     )
 
 
-def _prefetches(
-    model: MaddnessModel, element_bytes: int, lanes: int, signature: Signature
-) -> tuple[int, ...]:
-    """Return what each codebook's turn fetches of the next rows, as offsets of cache lines.
+def _prefetches(model: MaddnessModel, element_bytes: int, signature: Signature) -> tuple[int, ...]:
+    """Return the lines of a row of A that encoding will read, ascending, as byte offsets.
 
-    The turns together fetch whole rows in the order of their addresses, which the hardware
-    prefetcher follows. Where the trees read few of a row's lines nothing is fetched ahead.
+    They are fetched while the block before is scanned, so that memory is never idle. They ascend
+    because that is what the hardware prefetcher follows.
     """
-    row_lines = -(-model.n_features * element_bytes // _LINE)
-    touched = len(np.unique(model.split_dims * element_bytes // _LINE))
-    if signature.order != "C" or touched < 0.75 * row_lines:
+    lines = np.unique(model.split_dims.astype(np.int64) * element_bytes // _LINE) * _LINE
+    if signature.order != "C" or signature.result == "codes" or len(lines) > _MAX_PREFETCHES:
         return ()
-    turns = -(-row_lines * lanes // model.n_codebooks)
-    return tuple(range(0, turns * _LINE, _LINE))
+    return tuple(lines.tolist())
 
 
 def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:

@@ -49,6 +49,7 @@ class Scan:
     sum_bits: int
     group: int
     codes_stride: int
+    prefetches: tuple[int, ...]
 
 
 def cut_outputs(
@@ -62,12 +63,15 @@ def cut_outputs(
     per_tile = _TILE_TABLE_BYTES // (vector_bytes * scan.n_codebooks * scan.n_prototypes)
     per_tile = max(1, min(_MAX_PLANES if scan.sum_bits < 32 else 2, per_tile))
     repeats = n_full // per_tile
-    tiles = []
-    if repeats:
-        tiles.append(_tile(scan, widths[:per_tile], 0, repeats, n_outputs))
+    cuts = [(0, per_tile, repeats)] if repeats else []
+    if repeats > 1 and scan.prefetches:  # the first pass over the rows also fetches ahead
+        cuts = [(0, per_tile, 1), (per_tile, 2 * per_tile, repeats - 1)]
     if len(widths) > repeats * per_tile:
-        first_output = repeats * per_tile * vector_bytes
-        tiles.append(_tile(scan, widths[repeats * per_tile :], first_output, 1, n_outputs))
+        cuts.append((repeats * per_tile, len(widths), 1))
+    tiles = [
+        _tile(scan, widths[first:last], first * vector_bytes, count, n_outputs)
+        for first, last, count in cuts
+    ]
     packing = []
     for index, width in enumerate(widths):
         order = np.arange(width)
@@ -99,6 +103,7 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
         scale_stride=sum(widths) * 4,
         output_offset=first_output * 4,
         output_stride=sum(widths) * 4,
+        prefetches=scan.prefetches if first_output == 0 else (),
         planes=planes,
         runs=_runs(scan, planes),
     )

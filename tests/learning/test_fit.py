@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ any_accuracy = pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")
 
 
 def features(n_rows: int = 400, n_features: int = 16, rank: int = 3, seed: int = 0) -> NDArray[Any]:
-    """Return rows that lie near a subspace, as activations do, so that codebooks can say much."""
+    """Return rows near a subspace, the same for every seed, so that codebooks can say much."""
+    subspace = np.random.default_rng(98).standard_normal((rank, n_features))
     rng = np.random.default_rng(seed)
-    A = rng.standard_normal((n_rows, rank)) @ rng.standard_normal((rank, n_features))
+    A: NDArray[np.float64] = rng.standard_normal((n_rows, rank)) @ subspace
     return A + 0.1 * rng.standard_normal(A.shape)
 
 
@@ -29,10 +31,10 @@ def right_side(n_features: int = 16, n_outputs: int = 4) -> NDArray[np.float64]:
     return np.random.default_rng(99).standard_normal((n_features, n_outputs))
 
 
-def nmse(model: MaddnessModel, A: ArrayLike, B: ArrayLike, bias: ArrayLike = 0.0) -> float:
+def nmse(model: MaddnessModel, A: ArrayLike, B: ArrayLike) -> float:
     """mean((Ŷ − Y)²) / var(Y), by the definition of the operator."""
     rows = np.asarray(A, dtype=np.float64)
-    exact = rows @ np.asarray(B, dtype=np.float64) + bias
+    exact = rows @ np.asarray(B, dtype=np.float64)
     return float(((reference.apply(model, rows) - exact) ** 2).mean() / exact.var())
 
 
@@ -186,8 +188,12 @@ def test_constant_columns() -> None:
 
 def test_duplicated_columns() -> None:
     A, B = features(n_features=4), right_side()
-    assert report_of(maddjit.fit(np.repeat(A, 4, axis=1), B, 4)).nmse < 0.15
-    assert report_of(maddjit.fit(np.tile(A, 4), B, 4)).nmse < 0.15
+    within_blocks, across_blocks = np.repeat(A, 4, axis=1), np.tile(A, 4)
+    assert report_of(maddjit.fit(within_blocks, B, 4)).nmse < 0.15
+    model = maddjit.fit(across_blocks, B, 4)
+    assert report_of(model).nmse < 0.5
+    codes = reference.encode(model, across_blocks)
+    assert (codes == codes[:, :1]).all()  # equal blocks, equal trees
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 50])
@@ -218,8 +224,10 @@ def test_fewer_rows_than_prototypes(n_rows: int, n_prototypes: int) -> None:
     assert report_of(model).n_rows == n_rows
     assert not report_of(model).held_out
     assert np.isfinite(reference.apply(model, A)).all()
-    if n_rows > 1:
-        # Each row has leaves of its own, whose means it is: only the quantisation is left.
+    codes = reference.encode(model, A)
+    alone = all(len(np.unique(column)) == n_rows for column in codes.T)
+    assert alone or n_rows > 5
+    if alone and n_rows > 1:  # each row is the mean of its leaves: only the quantisation is left
         assert nmse(model, A, B) < 1e-2
 
 
@@ -227,17 +235,21 @@ def test_fewer_rows_than_prototypes(n_rows: int, n_prototypes: int) -> None:
 def test_columns_far_from_zero(dtype: str) -> None:
     """An offset of 10⁶ costs no more than the rounding of inputs, thresholds and outputs.
 
-    At 10⁶ float32 steps by 1/16; the outputs are near 10⁷, where they step by 1. Columns have a
-    standard deviation of about 100·√3, outputs of about 700, so these errors are below 10⁻³ of
-    them, 10⁻⁶ in squares; they may also move a threshold across a row or two.
+    At 10⁶ float32 steps by 1/16; the outputs are near 10⁶, where they step by 1/8 or ¼. Columns
+    and outputs have standard deviations of some hundreds, so these errors are about 10⁻³ of them,
+    10⁻⁶ in squares; they may also move a threshold across a row or two. The figure to compare is
+    that of each output: the outputs now have very different means, which var(Y) over all entries
+    counts as variance.
     """
     A, B = 100 * features(1000), right_side()
     moved = A.copy()
     moved[:, ::2] += 1e6
     near = maddjit.fit(A.astype(dtype), B, 8, byte_group=1)
     far = maddjit.fit(moved.astype(dtype), B, 8, byte_group=1)
-    assert report_of(near).nmse < 0.05
-    assert report_of(far).nmse == pytest.approx(report_of(near).nmse, rel=0.05)
+    assert report_of(near).output_nmse.max() < 0.1
+    np.testing.assert_allclose(
+        report_of(far).output_nmse, report_of(near).output_nmse, rtol=0.05, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64", ">i2"])
@@ -270,7 +282,8 @@ def test_all_numbers_of_prototypes(n_prototypes: int) -> None:
     assert model.thresholds.shape == (4, n_prototypes - 1)
     assert model.tables.shape == (4, n_prototypes, 4)
     codes = reference.encode(model, A)
-    assert [len(np.unique(column)) for column in codes.T] == [n_prototypes] * 4
+    if n_prototypes <= 32:  # beyond, 400 rows no longer fill every leaf
+        assert [len(np.unique(column)) for column in codes.T] == [n_prototypes] * 4
     assert report_of(model).nmse == pytest.approx(nmse(model, A, B), rel=1e-9)
 
 
@@ -297,7 +310,7 @@ def test_blocks_are_contiguous_and_of_about_equal_size(n_features: int, n_codebo
     for codebook, columns in enumerate(used):
         assert np.ptp(columns) < largest
         assert columns.min() >= codebook * smallest
-    assert all(left.max() < right.min() for left, right in zip(used, used[1:], strict=False))
+    assert all(left.max() < right.min() for left, right in pairwise(used))
     if largest <= 8:
         assert sorted(np.concatenate(used)) == list(range(n_features))
         assert report_of(model).nmse < 1e-3
@@ -414,7 +427,10 @@ def test_every_way_to_store_and_sum(table_scale: Any, accumulate: Any, n_codeboo
     best = maddjit.fit(A, B, n_codebooks, byte_group=1)
     model = maddjit.fit(A, B, n_codebooks, table_scale=table_scale, accumulate=accumulate)
     assert model.accumulate == accumulate
-    assert report_of(model).nmse < report_of(best).nmse + 0.01
+    # Averages cost most with U = 16 and the largest step, 1/8: an average is ½ too high half of the
+    # time, variance 1/16, and halved by each level after it, so (1 + ½ + ¼ + ⅛)/16 in units of
+    # (16/8)², that is 0.47, beside a variance of the outputs of about 29: 0.016.
+    assert report_of(model).nmse < report_of(best).nmse + 0.02
     if table_scale != "per-output":
         assert len(np.unique(model.scale)) == 1
     if table_scale == "power-of-two":
@@ -533,6 +549,14 @@ def test_white_noise_brings_a_warning() -> None:
     assert 0.5 < report_of(model).nmse < 1.2
     with pytest.warns(AccuracyWarning, match="training rows"):
         maddjit.fit(A, B, 2, validation=0)
+
+
+def test_a_bias_does_not_hide_that_the_variance_is_lost() -> None:
+    """Constants add nothing to the variance of any output, nor to the variance of A @ B."""
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((1000, 64)), rng.standard_normal((64, 3))
+    with pytest.warns(AccuracyWarning):
+        maddjit.fit(A, B, 2, bias=[0.0, 1000.0, 0.0])
 
 
 # Progress

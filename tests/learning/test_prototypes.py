@@ -55,8 +55,9 @@ def test_bucket_means(
     columns = np.array([3, 0, 4])
     found = bucket_means(A, columns, tree_with(codes, depth), 2**depth)
     # A sum of n terms is off by n·u·Σ|a|, a mean by n·u·max|a|, in both implementations.
-    slack = 4 * n_rows * ROUNDING * np.abs(A).max()
-    np.testing.assert_allclose(found, slow.bucket_means(A[:, columns], codes, depth), 0, slack)
+    slack = float(4 * n_rows * ROUNDING * np.abs(A).max())
+    expected = slow.bucket_means(A[:, columns], codes, depth)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=slack)
 
 
 def test_an_empty_leaf_takes_the_mean_of_its_nearest_ancestor_with_rows() -> None:
@@ -87,7 +88,7 @@ def test_ridge_is_least_squares_with_a_penalty(penalty: float, n_rows: int, seed
     G = slow.one_hot(rng.integers(0, 8, (n_rows, 3)), 8)
     targets = rng.standard_normal((n_rows, 6))
     expected = slow.ridge(G, targets, penalty)
-    slack = ridge_slack(n_rows, 3, 8, penalty) * np.linalg.norm(expected)
+    slack = float(ridge_slack(n_rows, 3, 8, penalty) * np.linalg.norm(expected))
     found = ridge(scipy.sparse.csr_array(G), targets, penalty)
     np.testing.assert_allclose(found, expected, rtol=0, atol=slack)
 

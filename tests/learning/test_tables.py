@@ -23,14 +23,15 @@ def real_tables(
     """Return tables some of whose codebooks, and some of whose outputs, hold one value only."""
     rng = np.random.default_rng(seed)
     tables = magnitude * rng.standard_normal((n_codebooks, n_prototypes, n_outputs))
-    tables *= 10.0 ** rng.integers(-3, 3, n_outputs)
+    tables *= np.power(10.0, rng.integers(-3, 3, n_outputs))
     same = rng.random((n_codebooks, 1, n_outputs)) < 0.1
     same |= rng.random(n_outputs) < 0.1
     return np.where(same, tables[:, :1], tables)
 
 
 def spans(tables: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.ptp(tables, axis=1)
+    found: NDArray[np.float64] = tables.max(axis=1) - tables.min(axis=1)
+    return found
 
 
 def group_maxima(entries: NDArray[np.uint8], byte_group: int) -> list[NDArray[np.int64]]:
@@ -47,7 +48,7 @@ def tables_and_group(draw: st.DrawFn) -> tuple[NDArray[np.float64], int]:
         n_codebooks,
         draw(st.sampled_from([2, 4, 16])),
         draw(st.integers(1, 4)),
-        10.0 ** draw(st.integers(-12, 12)),
+        float(10.0 ** draw(st.integers(-12, 12))),
         draw(st.integers(0, 2**32 - 1)),
     )
     if draw(st.booleans()):  # equal spans: every codebook of a group fills its share

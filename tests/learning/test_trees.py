@@ -61,7 +61,7 @@ def tolerance(block: NDArray[Any]) -> float:
 
 def as_model(tree: Tree, n_features: int) -> MaddnessModel:
     return MaddnessModel(
-        split_dims=tree.split_dims[np.newaxis],
+        split_dims=tree.split_dims[np.newaxis].astype(np.int32),
         thresholds=tree.thresholds[np.newaxis],
         tables=np.zeros((1, len(tree.thresholds) + 1, 1), np.uint8),
         scale=np.ones(1, np.float32),
