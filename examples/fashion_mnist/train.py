@@ -118,8 +118,10 @@ def fold(net: Net) -> dict[str, NDArray[np.float16]]:
     """Fold batch-norm into the convolutions; return (inputs, outputs) matrices and biases."""
     layers: dict[str, tuple[Tensor, Tensor]] = {}
     for index, (conv, norm) in enumerate(zip(net.convs, net.norms, strict=True), start=1):
-        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         matrix = conv.weight.permute(2, 3, 1, 0).flatten(0, 2) * scale
         layers[f"conv{index}"] = (matrix, norm.bias - norm.running_mean * scale)

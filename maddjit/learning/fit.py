@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.checks import as_training_matrix
+from maddjit.learning.held_out import describe
 from maddjit.learning.progress import Progress, steps
 from maddjit.learning.prototypes import Prototypes, bucket_means, one_hot, ridge
 from maddjit.learning.tables import TableScale, quantise
 from maddjit.learning.trees import Tree, grow
-from maddjit.models import Accumulate, FitReport, MaddnessModel, tree_depth
+from maddjit.models import Accumulate, MaddnessModel, tree_depth
 
 USELESS_NMSE = 0.5
 """Held-out NMSE from which on `fit` warns: half of the outputs' variance is lost."""
@@ -103,7 +105,7 @@ def fit(
         If an entry is NaN or infinite (the message names row and column), shapes do not fit,
         n_codebooks exceeds D, or an option is not one of those above.
     TypeError
-        If an array does not hold real numbers.
+        If an array does not hold real numbers, or a size is not a whole number.
 
     Warns
     -----
@@ -119,6 +121,10 @@ def fit(
     >>> bool(model.report.nmse < 0.1)
     True
     """
+    n_codebooks = _whole("n_codebooks", n_codebooks)
+    n_prototypes = _whole("n_prototypes", n_prototypes)
+    n_candidates = None if n_candidates is None else _whole("n_candidates", n_candidates)
+    byte_group = byte_group if isinstance(byte_group, str) else _whole("byte_group", byte_group)
     rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
     n_features, n_outputs = right.shape
     if rows.shape[1] != n_features:
@@ -133,8 +139,10 @@ def fit(
         raise ValueError(f"n_candidates must be at least 1 or None, not {n_candidates}")
     if not penalty > 0:
         raise ValueError(f"penalty must be positive, not {penalty}")
-    if byte_group != "auto" and not 1 <= byte_group <= n_codebooks:
-        raise ValueError(f'byte_group must be "auto" or from 1 to {n_codebooks}, not {byte_group}')
+    if byte_group != "auto" and (isinstance(byte_group, str) or not 1 <= byte_group <= n_codebooks):
+        raise ValueError(
+            f'byte_group must be "auto" or from 1 to {n_codebooks}, not {byte_group!r}'
+        )
     for name, value, known in (
         ("method", method, ("paper",)),
         ("prototypes", prototypes, ("ridge", "bucket-means")),
@@ -160,7 +168,7 @@ def fit(
         advance()
 
     judged = train[:_MAX_JUDGED] if held is None else held
-    exact = judged.astype(np.float64) @ right + added
+    product: NDArray[np.float64] = judged.astype(np.float64) @ right
 
     def model_with(group: int) -> MaddnessModel:
         entries, scale, offset = quantise(
@@ -176,9 +184,12 @@ def fit(
             accumulate=accumulate,
         )
 
+    def errors(model: MaddnessModel, n_rows: int | None = None) -> NDArray[np.float64]:
+        answers: NDArray[np.float64] = reference.apply(model, judged[:n_rows]) - added
+        return answers - product[:n_rows]
+
     def squared_error(model: MaddnessModel) -> float:
-        few = slice(_MAX_COMPARED)
-        return float(np.mean((reference.apply(model, judged[few]) - exact[few]) ** 2))
+        return float(np.mean(errors(model, _MAX_COMPARED) ** 2))
 
     model = model_with(1 if byte_group == "auto" else byte_group)
     if byte_group == "auto" and accumulate == "exact":
@@ -190,8 +201,7 @@ def fit(
                 model = coarser
                 break
             group //= 2
-    errors = reference.apply(model, judged) - exact
-    report = _report(errors, exact, held_index, held is not None)
+    report = describe(errors(model), product, added, held_index, held is not None)
     if report.nmse >= USELESS_NMSE:
         warnings.warn(
             f"this operator loses {min(report.nmse, 1):.0%} of the variance of A @ B on "
@@ -201,6 +211,13 @@ def fit(
             stacklevel=2,
         )
     return replace(model, report=report)
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def _split(
@@ -261,33 +278,3 @@ def _real_tables(
             correction = ridge(one_hot(trees, n_prototypes), left, penalty)
         tables += correction.reshape(tables.shape)
     return tables, mean @ B
-
-
-def _report(
-    errors: NDArray[np.float64],
-    exact: NDArray[np.float64],
-    index: NDArray[np.intp],
-    held_out: bool,
-) -> FitReport:
-    square = errors**2
-    variance = exact.var(axis=0)
-    row_errors = np.sqrt(square.mean(axis=1))
-    worst = np.argsort(-row_errors, kind="stable")[:10]
-    return FitReport(
-        n_rows=len(exact),
-        held_out=held_out,
-        nmse=_ratio(square.mean(), exact.var()),
-        output_nmse=np.array(
-            [_ratio(s, v) for s, v in zip(square.mean(axis=0), variance, strict=True)]
-        ),
-        bias=errors.mean(axis=0),
-        worst_rows=index[worst],
-        worst_errors=row_errors[worst],
-    )
-
-
-def _ratio(error: float, variance: float) -> float:
-    """Return error / variance; an output that does not vary counts as 0 if it is met, else inf."""
-    if variance > 0:
-        return float(error / variance)
-    return 0.0 if error < 1e-12 else float("inf")

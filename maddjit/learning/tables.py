@@ -43,18 +43,24 @@ def quantise(
     n_codebooks = len(tables)
     low = tables.min(axis=1)
     span = tables.max(axis=1) - low  # (C, M)
-    grouped = np.add.reduceat(span, np.arange(0, n_codebooks, byte_group), axis=0)
-    # Rounding adds at most a half to each of a group's entries.
-    room = 255 - (byte_group // 2 if byte_group > 1 else 0)
-    step = grouped.max(axis=0) / room
+    starts = np.arange(0, n_codebooks, byte_group)
+    step = np.add.reduceat(span, starts, axis=0).max(axis=0) / 255
     if scale != "per-output":
         step[:] = step.max()
-    step[step == 0] = 1.0
+    step = np.where(step > 0, np.maximum(step, np.finfo(np.float32).tiny), 1.0)
     if scale == "power-of-two":
         step = 2.0 ** np.ceil(np.log2(step))
+    growth = 2.0 if scale == "power-of-two" else 1 + 2**-8
     with np.errstate(over="ignore"):  # an infinite step is refused by the model
         step = step.astype(np.float32).astype(np.float64)
-    entries = np.rint((tables - low[:, np.newaxis]) / step).clip(0, 255).astype(np.uint8)
+        while True:  # rounding may add a half to each of a group's entries
+            over = np.add.reduceat(np.rint(span / step), starts, axis=0).max(axis=0) > 255
+            if not over.any():
+                break
+            if scale != "per-output":
+                over[:] = True
+            step[over] = (step[over] * growth).astype(np.float32)
+    entries = np.rint((tables - low[:, np.newaxis]) / step).astype(np.uint8)
     offset = base + low.sum(axis=0)
     if accumulate == "average":
         group = average_group(n_codebooks)

@@ -136,6 +136,7 @@ def _best_thresholds(
 
 def _between(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float32]:
     """Return a float32 v with low < v ≤ high next to their middle, where there is one."""
+    largest = np.finfo(np.float32).max
+    middle = np.clip(low / 2 + high / 2, -largest, largest).astype(np.float32)
     with np.errstate(over="ignore"):
-        middle = (low / 2 + high / 2).astype(np.float32)
         return np.where(middle > low, middle, np.nextafter(middle, np.float32(np.inf)))

@@ -1,0 +1,71 @@
+"""How many times as fast as `numpy.matmul` the operator is, for some shapes, on random clustered rows.
+
+Row-major float32 in and out, `out=` reused, one thread; candidates take turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import maddjit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
+from measure import speed_up
+
+SHAPES = [
+    (10000, 512, 100),
+    (1000, 512, 100),
+    (10000, 512, 10),
+    (256, 512, 1000),
+    (10000, 512, 1000),
+    (1, 512, 100),
+]
+
+
+def clustered(n_rows: int, n_features: int, seed: int) -> np.ndarray:
+    """Return float32 rows that a few hidden directions explain, like a network's ReLU features."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.standard_normal((n_rows, 40)) @ rng.standard_normal((40, n_features))
+    noise = 0.3 * rng.standard_normal((n_rows, n_features))
+    return np.maximum(hidden + noise, 0).astype(np.float32)
+
+
+def main(n_codebooks: int, rounds: int) -> None:
+    """Print a line per shape, sums width and layout."""
+    print(
+        f"C = {n_codebooks}, K = 16; times as fast as numpy.matmul, quartiles, medians, quartiles"
+    )
+    for n_rows, n_features, n_outputs in SHAPES:
+        A = clustered(max(n_rows, 4000), n_features, 0)
+        B = np.random.default_rng(1).standard_normal((n_features, n_outputs)).astype(np.float32)
+        for byte_group in (n_codebooks, 1):
+            op = maddjit.compile(maddjit.fit(A[:4000], B, n_codebooks, byte_group=byte_group))
+            rows = A[:n_rows].copy()
+            out = np.empty((n_rows, n_outputs), np.float32)
+            exact = np.empty_like(out)
+            for order in ("C", "F"):
+                given = np.asarray(rows, order=order)
+                low, median, high = speed_up(
+                    lambda rows=rows, B=B, exact=exact: np.matmul(rows, B, out=exact),
+                    lambda op=op, given=given, out=out: op(given, out=out),
+                    rounds,
+                )
+                print(
+                    f"({n_rows}, {n_features}, {n_outputs}) {order} order, "
+                    f"{op.plan.sum_bits}-bit sums: {median:.1f} ({low:.1f}–{high:.1f})",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--codebooks", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=31)
+    options = parser.parse_args()
+    with threadpool_limits(1):
+        main(options.codebooks, options.rounds)
