@@ -1,4 +1,4 @@
-"""How many times as fast as `numpy.matmul` the operator is, for some shapes, on random clustered rows.
+"""How many times as fast as `numpy.matmul` operators are, for some shapes, on clustered rows.
 
 Row-major float32 in and out, `out=` reused, one thread; candidates take turns in one process.
 """
