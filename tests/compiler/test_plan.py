@@ -67,14 +67,14 @@ def test_plans_are_pure_and_short_to_print() -> None:
 
 def test_code_does_not_grow_with_the_operator() -> None:
     sizes = []
-    for n_codebooks, n_outputs in ((64, 256), (512, 2048)):
+    for n_codebooks, n_outputs in ((128, 512), (512, 8192)):
         model = random_model(
             0, n_features=512, n_codebooks=n_codebooks, n_prototypes=16, n_outputs=n_outputs
         )
         ir = render(make_plan(model, named("x86-64-v3"), Signature()))
         sizes.append(sum(not line.startswith("@") for line in ir.splitlines()))
-    assert max(sizes) < 2500
-    assert sizes[1] < 1.5 * sizes[0]
+    assert max(sizes) < 3500
+    assert sizes[1] <= 1.1 * sizes[0]
 
 
 @pytest.mark.parametrize("level", LEVELS)
