@@ -35,12 +35,12 @@ def clustered(n_rows: int, n_features: int, seed: int) -> np.ndarray:
     return np.maximum(hidden + noise, 0).astype(np.float32)
 
 
-def main(n_codebooks: int, rounds: int) -> None:
+def main(n_codebooks: int, rounds: int, shapes: list[tuple[int, int, int]]) -> None:
     """Print a line per shape, sums width and layout."""
     print(
         f"C = {n_codebooks}, K = 16; times as fast as numpy.matmul, quartiles, medians, quartiles"
     )
-    for n_rows, n_features, n_outputs in SHAPES:
+    for n_rows, n_features, n_outputs in shapes:
         A = clustered(max(n_rows, 4000), n_features, 0)
         B = np.random.default_rng(1).standard_normal((n_features, n_outputs)).astype(np.float32)
         for byte_group in (n_codebooks, 1):
@@ -66,6 +66,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--codebooks", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--small", action="store_true", help="the last shape only")
     options = parser.parse_args()
     with threadpool_limits(1):
-        main(options.codebooks, options.rounds)
+        main(options.codebooks, options.rounds, SHAPES[-1:] if options.small else SHAPES)

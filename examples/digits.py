@@ -6,6 +6,8 @@ Expect (accuracy exact .96): about .92 at C = 8, .95 at C = 16, .96 at C = 32. T
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 from measure import speed_up
 from sklearn.datasets import load_digits
@@ -15,7 +17,7 @@ from threadpoolctl import threadpool_limits
 import maddjit
 
 
-def main(rounds: int = 31) -> None:
+def main(rounds: int) -> None:
     """Print the table."""
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)
@@ -50,4 +52,6 @@ def main(rounds: int = 31) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=31, help="rounds of timing")
+    main(parser.parse_args().rounds)

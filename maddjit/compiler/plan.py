@@ -114,7 +114,7 @@ class Tile:
     scale_stride: int
     output_offset: int
     output_stride: int
-    prefetches: tuple[int, ...]
+    output_lines: tuple[int, ...]
     planes: tuple[Plane, ...]
     runs: tuple[Run, ...]
 
@@ -154,6 +154,11 @@ class Plan:
     codes_bytes: int
     column_step: int | str
     prefetches: tuple[int, ...]
+    rows_ahead: int
+    row_bytes: int
+    far_rows: int
+    outputs_ahead: int
+    prefetch_stride: int
     sum_bits: int
     group: int
     tiles: tuple[Tile, ...]

@@ -7,17 +7,15 @@ from numpy.typing import NDArray
 
 from maddjit.compiler.plan import Level, Plan, Signature, Tile
 from maddjit.compiler.target import Target
-from maddjit.compiler.tiling import Scan, cut_outputs, sum_width, table_constants
+from maddjit.compiler.tiling import LINE, Scan, cut_outputs, sum_width, table_constants
 from maddjit.models import MaddnessModel
 
 _ROW_BLOCK_CODES = 16 * 1024
 """Bytes of codes kept per row block: half an L1 cache, so that a scan finds them there."""
-_BLOCK_AHEAD = 128 * 1024
-"""Bytes of A fetched ahead: what an L2 cache holds beside the tables."""
-_MAX_PREFETCHES = 64
-"""Lines of a row fetched ahead; rows that are read in more are left to the hardware."""
-_LINE = 64
-"""Bytes of a cache line."""
+_OUTPUTS_AHEAD = 16
+"""Rows between the one that is written and the one whose lines of Y are being fetched."""
+_FAR_BYTES = 8 * 1024 * 1024
+"""An A larger than this is taken to come from memory: its rows are fetched ahead."""
 _ELEMENTS = {"float32": "float", "float64": "double"}
 
 _PERMUTES = {
@@ -42,14 +40,11 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     shape = (model.n_codebooks, model.n_prototypes)
     element_bytes = np.dtype(signature.dtype).itemsize
     sum_bits, group = sum_width(model)
-    prefetches = _prefetches(model, element_bytes, signature)
-    row_block = min(1024, _ROW_BLOCK_CODES // model.n_codebooks)
-    if prefetches:
-        row_block = min(row_block, _BLOCK_AHEAD // (_LINE * len(prefetches)))
-    row_block = max(64, row_block // 64 * 64)
+    row_block = max(64, min(256, _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64))
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_stride = row_block + 64
-    scan = Scan(*shape, model.accumulate == "average", sum_bits, group, codes_stride, prefetches)
+    prefetches = _prefetches(model, element_bytes, target.vector_bytes // 4, signature)
+    scan = Scan(*shape, model.accumulate == "average", sum_bits, group, codes_stride)
     tiles: tuple[Tile, ...] = ()
     if signature.result != "codes":
         tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
@@ -82,6 +77,11 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         codes_bytes=codes_stride * model.n_codebooks,
         column_step=element_bytes if signature.order == "C" else "%column_step",
         prefetches=prefetches,
+        prefetch_stride=LINE * len(prefetches),
+        rows_ahead=2 * target.vector_bytes // 4,
+        row_bytes=model.n_features * element_bytes,
+        outputs_ahead=_OUTPUTS_AHEAD,
+        far_rows=_FAR_BYTES // (model.n_features * element_bytes),
         sum_bits=sum_bits,
         group=group,
         tiles=tiles,
@@ -91,16 +91,20 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     )
 
 
-def _prefetches(model: MaddnessModel, element_bytes: int, signature: Signature) -> tuple[int, ...]:
-    """Return the lines of a row of A that encoding will read, ascending, as byte offsets.
+def _prefetches(
+    model: MaddnessModel, element_bytes: int, lanes: int, signature: Signature
+) -> tuple[int, ...]:
+    """Return what each codebook's turn fetches of later rows, as offsets of cache lines.
 
-    They are fetched while the block before is scanned, so that memory is never idle. They ascend
-    because that is what the hardware prefetcher follows.
+    The turns together fetch whole adjacent rows in the order of their addresses, which the hardware
+    prefetcher follows. Where the trees read few of a row's lines nothing is fetched ahead.
     """
-    lines = np.unique(model.split_dims.astype(np.int64) * element_bytes // _LINE) * _LINE
-    if signature.order != "C" or signature.result == "codes" or len(lines) > _MAX_PREFETCHES:
+    row_lines = -(-model.n_features * element_bytes // LINE)
+    touched = len(np.unique(model.split_dims * element_bytes // LINE))
+    if signature.order != "C" or touched < 0.75 * row_lines:
         return ()
-    return tuple(lines.tolist())
+    turns = -(-row_lines * lanes // model.n_codebooks)
+    return tuple(range(0, turns * LINE, LINE))
 
 
 def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:

@@ -12,6 +12,8 @@ from maddjit.models import MaddnessModel, average_group
 
 _TILE_TABLE_BYTES = 32 * 1024
 """Bytes of table that one pass over a row block may use."""
+LINE = 64
+"""Bytes of a cache line."""
 _MAX_PLANES = 4
 """Vectors of 8-bit sums in flight; each needs up to two 16-bit accumulators of 16 registers."""
 _MAX_UNROLL = 128
@@ -49,7 +51,6 @@ class Scan:
     sum_bits: int
     group: int
     codes_stride: int
-    prefetches: tuple[int, ...]
 
 
 def cut_outputs(
@@ -63,15 +64,12 @@ def cut_outputs(
     per_tile = _TILE_TABLE_BYTES // (vector_bytes * scan.n_codebooks * scan.n_prototypes)
     per_tile = max(1, min(_MAX_PLANES if scan.sum_bits < 32 else 2, per_tile))
     repeats = n_full // per_tile
-    cuts = [(0, per_tile, repeats)] if repeats else []
-    if repeats > 1 and scan.prefetches:  # the first pass over the rows also fetches ahead
-        cuts = [(0, per_tile, 1), (per_tile, 2 * per_tile, repeats - 1)]
+    tiles = []
+    if repeats:
+        tiles.append(_tile(scan, widths[:per_tile], 0, repeats, n_outputs))
     if len(widths) > repeats * per_tile:
-        cuts.append((repeats * per_tile, len(widths), 1))
-    tiles = [
-        _tile(scan, widths[first:last], first * vector_bytes, count, n_outputs)
-        for first, last, count in cuts
-    ]
+        first_output = repeats * per_tile * vector_bytes
+        tiles.append(_tile(scan, widths[repeats * per_tile :], first_output, 1, n_outputs))
     packing = []
     for index, width in enumerate(widths):
         order = np.arange(width)
@@ -103,7 +101,7 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
         scale_stride=sum(widths) * 4,
         output_offset=first_output * 4,
         output_stride=sum(widths) * 4,
-        prefetches=scan.prefetches if first_output == 0 else (),
+        output_lines=tuple(range(0, sum(widths) * 4, LINE)),
         planes=planes,
         runs=_runs(scan, planes),
     )

@@ -1,0 +1,58 @@
+"""The examples, the README's code and the docstrings' examples run, in a small form."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def table(output: str) -> dict[str, float]:
+    """Return the accuracy of each row of an example's table."""
+    rows = re.findall(r"^ *(exact|\d+) +(0\.\d+)", output, re.MULTILINE)
+    return {name: float(accuracy) for name, accuracy in rows}
+
+
+def test_digits() -> None:
+    accuracy = table(run("examples/digits.py", "--rounds", "1"))
+    assert accuracy["exact"] == pytest.approx(0.9615, abs=0.005)
+    assert accuracy["8"] > 0.86
+    assert accuracy["16"] > 0.92
+    assert accuracy["32"] > 0.945
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not FASHION_MNIST.is_dir(), reason="needs the Debian package dataset-fashion-mnist"
+)
+def test_fashion_mnist() -> None:
+    script = "examples/fashion_mnist/replace_head.py"
+    accuracy = table(run(script, "--train", "8000", "--codebooks", "16", "--rounds", "1"))
+    assert accuracy["exact"] == pytest.approx(0.938, abs=0.001)
+    assert accuracy["16"] > 0.922
+
+
+def test_readme() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    output = run("-c", "\n".join(blocks))
+    assert "held-out rows" in output
+    assert "%zmm" in output
+
+
+def test_benchmark_runs() -> None:
+    assert "(1, 512, 100) F order" in run("benchmarks/speed.py", "--rounds", "1", "--small")
