@@ -71,8 +71,8 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
     TypeError
         If it does not hold real numbers.
     ValueError
-        If its number of axes differs, an axis is empty, or an entry is NaN or infinite; the
-        message names the first such entry.
+        If its number of axes differs, an axis is empty, or an entry is NaN, infinite or beyond
+        the range of float32; the message names the first such entry.
     """
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
@@ -82,9 +82,11 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
         array = array.astype(np.float32 if narrow else np.float64)
     if array.ndim != ndim or 0 in array.shape:
         raise ValueError(f"{name} must have {ndim} non-empty axes, not shape {array.shape}")
-    finite = np.isfinite(array)
+    finite = np.abs(array) <= np.finfo(np.float32).max  # False for NaN
     if not finite.all():
         where = np.argwhere(~finite)[0]
         place = f"row {where[0]}, column {where[1]}" if ndim == 2 else f"position {where[0]}"
-        raise ValueError(f"{name} must be finite, but holds {array[tuple(where)]} at {place}")
+        raise ValueError(
+            f"{name} must be finite in float32, but holds {array[tuple(where)]} at {place}"
+        )
     return array

@@ -64,6 +64,9 @@ class FitReport:
     nmse : float
         mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric; 0 is exact, 1 is as good as
         answering the mean.
+    lost_variance : float
+        Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
+        where the outputs' means differ much more than the rows do.
     output_nmse : (M,) float64
         The same for each output column.
     bias : (M,) float64
@@ -78,6 +81,7 @@ class FitReport:
     n_rows: int
     held_out: bool
     nmse: float
+    lost_variance: float
     output_nmse: NDArray[np.float64]
     bias: NDArray[np.float64]
     worst_rows: NDArray[np.int64]

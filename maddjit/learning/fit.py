@@ -19,8 +19,8 @@ from maddjit.learning.tables import TableScale, quantise
 from maddjit.learning.trees import Tree, grow
 from maddjit.models import Accumulate, MaddnessModel, tree_depth
 
-USELESS_NMSE = 0.5
-"""Held-out NMSE from which on `fit` warns: half of the outputs' variance is lost."""
+USELESS = 0.5
+"""Share of the outputs' variance from which on `fit` warns if it is lost on held-out rows."""
 
 _BYTE_SUM_TOLERANCE = 1.01
 """8-bit sums are taken if they leave the held-out NMSE within this factor."""
@@ -85,7 +85,7 @@ def fit(
     n_candidates : int or None
         Columns tried at each level of a tree (4 in the paper); None tries the whole block.
     penalty : float
-        λ of the ridge regression.
+        λ of the ridge regression, at least 1e-6.
     validation : float or (N', D) array_like
         Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
         random; 0, or fewer than 20 rows, keeps none back.
@@ -137,8 +137,8 @@ def fit(
         )
     if n_candidates is not None and n_candidates < 1:
         raise ValueError(f"n_candidates must be at least 1 or None, not {n_candidates}")
-    if not penalty > 0:
-        raise ValueError(f"penalty must be positive, not {penalty}")
+    if not 1e-6 <= penalty < np.inf:
+        raise ValueError(f"penalty must be finite and at least 1e-6, not {penalty}")
     if byte_group != "auto" and (isinstance(byte_group, str) or not 1 <= byte_group <= n_codebooks):
         raise ValueError(
             f'byte_group must be "auto" or from 1 to {n_codebooks}, not {byte_group!r}'
@@ -202,9 +202,9 @@ def fit(
                 break
             group //= 2
     report = describe(errors(model), product, added, held_index, held is not None)
-    if report.nmse >= USELESS_NMSE:
+    if report.lost_variance >= USELESS:
         warnings.warn(
-            f"this operator loses {min(report.nmse, 1):.0%} of the variance of A @ B on "
+            f"this operator loses {min(report.lost_variance, 1):.0%} of the variance of A @ B on "
             f"{'held-out' if held is not None else 'training'} rows and should not be used; "
             "raise n_codebooks or n_prototypes, or keep the exact product",
             AccuracyWarning,

@@ -28,6 +28,7 @@ def describe(
         n_rows=len(product),
         held_out=held_out,
         nmse=float(_ratio(square.mean(), product.var(), rounding.mean())),
+        lost_variance=float(_ratio(output_square.sum(), output_variance.sum(), rounding.sum())),
         output_nmse=_ratio(output_square, output_variance, rounding),
         bias=errors.mean(axis=0),
         worst_rows=index[worst],

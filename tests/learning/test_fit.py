@@ -129,7 +129,7 @@ def test_impossible_validation(validation: float | NDArray[Any]) -> None:
         ({"byte_group": 5}, "byte_group"),
         ({"byte_group": "all"}, "byte_group must be .*all"),
         ({"n_candidates": 0}, "n_candidates must be at least 1 or None, not 0"),
-        ({"penalty": 0}, "penalty must be positive, not 0"),
+        ({"penalty": 0}, "penalty must be finite"),
         ({"penalty": -1.0}, "penalty"),
         ({"penalty": np.nan}, "penalty"),
     ],
@@ -556,6 +556,29 @@ def test_a_bias_does_not_hide_that_the_variance_is_lost() -> None:
     A, B = rng.standard_normal((1000, 64)), rng.standard_normal((64, 3))
     with pytest.warns(AccuracyWarning):
         maddjit.fit(A, B, 2, bias=[0.0, 1000.0, 0.0])
+
+
+def test_a_column_offset_does_not_hide_that_the_variance_is_lost() -> None:
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((1000, 64)), rng.standard_normal((64, 3))
+    A[:, 0] += 1000
+    with pytest.warns(AccuracyWarning):
+        model = maddjit.fit(A, B, 2)
+    report = report_of(model)
+    assert report.nmse < 1e-4  # as the paper defines it
+    assert report.lost_variance > 0.9
+
+
+@pytest.mark.parametrize("penalty", [0, -1, 1e-16, np.inf, np.nan])
+def test_penalty_in_its_range(penalty: float) -> None:
+    with pytest.raises(ValueError, match="penalty must be finite and at least 1e-6"):
+        maddjit.fit(features(), right_side(), 4, penalty=penalty)
+
+
+@pytest.mark.parametrize("size", [1e39, 1e160])
+def test_rows_beyond_the_range_of_float32(size: float) -> None:
+    with pytest.raises(ValueError, match="A_train must be finite in float32"):
+        maddjit.fit(size * features(), right_side(), 4)
 
 
 # Progress
