@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-INPUT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+INPUT_DTYPES = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
 def as_rows(A: ArrayLike, n_features: int) -> tuple[NDArray[Any], bool]:

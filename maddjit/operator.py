@@ -15,6 +15,7 @@ from maddjit.checks import as_rows, check_out
 from maddjit.compiler import native
 from maddjit.compiler.plan import Order, Plan, Result, Signature
 from maddjit.compiler.target import Target
+from maddjit.fastcall import short_way
 from maddjit.models import MaddnessModel
 
 _KERNEL = ctypes.CFUNCTYPE(
@@ -113,8 +114,9 @@ class CompiledOperator:
         self._again = again
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
-        self._functions: dict[Signature, Any] = {}
-        self._function(default)
+        self._functions: dict[tuple[np.dtype[Any], Order, Result], Any] = {}
+        kernel = self.kernel()
+        self._short_way: Callable[..., Any] = short_way(kernel.plan, kernel.function)
 
     def __call__(self, A: ArrayLike, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Approximate ``A @ B + bias``.
@@ -140,7 +142,10 @@ class CompiledOperator:
         ValueError
             If a shape does not fit or `out` is read-only.
         """
-        return self._run(A, out, "outputs", np.float32, self.model.n_outputs)
+        answer: Any = self._short_way(A) if out is None else self._short_way(A, out)
+        if answer is NotImplemented:
+            answer = self._run(A, out, "outputs", np.float32, self.model.n_outputs)
+        return answer  # type: ignore[no-any-return]
 
     def sums(self, A: ArrayLike, out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
         """Return the integer sums before scale and offset: `maddjit.reference.sums`.
@@ -175,7 +180,10 @@ class CompiledOperator:
         row_step, column_step = rows.strides
         element = rows.itemsize
         order: Order = "C" if column_step == element else "F" if row_step == element else "strided"
-        self._function(Signature(rows.dtype.name, order, result))(
+        function = self._functions.get((rows.dtype, order, result))
+        if function is None:
+            function = self._compiled(Signature(rows.dtype.name, order, result))
+        function(
             rows.__array_interface__["data"][0],
             n_rows,
             row_step,
@@ -187,17 +195,14 @@ class CompiledOperator:
             written[...] = target
         return answer
 
-    def _function(self, signature: Signature) -> Any:
-        function = self._functions.get(signature)
-        return self._compiled(signature) if function is None else function
-
     def _compiled(self, signature: Signature) -> Any:
+        key = (np.dtype(signature.dtype), signature.order, signature.result)
         with self._lock:
-            if signature not in self._functions:
+            if signature not in self._kernels:
                 kernel = self._build(self.model, self._target, signature)
+                self._functions[key] = _KERNEL(kernel.function.address)
                 self._kernels[signature] = kernel
-                self._functions[signature] = _KERNEL(kernel.function.address)
-            return self._functions[signature]
+            return self._functions[key]
 
     def kernel(
         self, dtype: str | None = None, order: Order | None = None, result: Result | None = None
@@ -207,7 +212,7 @@ class CompiledOperator:
         signature = Signature(
             np.dtype(dtype or default.dtype).name, order or default.order, result or default.result
         )
-        self._function(signature)
+        self._compiled(signature)
         return self._kernels[signature]
 
     def ir(

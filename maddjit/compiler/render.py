@@ -42,6 +42,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def render_call(call: object) -> str:
+    """Return the LLVM IR module of a kernel's CPython function."""
+    return _environment().get_template("python/call.ll.j2").render(call=call)
+
+
 def render(plan: Plan) -> str:
     """Return the LLVM IR module of a plan."""
     return _environment().get_template("maddness/kernel.ll.j2").render(plan=plan)

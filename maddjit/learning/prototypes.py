@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse
 from numpy.typing import NDArray
 
 from maddjit.learning.trees import Tree
+
+if TYPE_CHECKING:  # SciPy takes a quarter of a second to import, and only learning needs it
+    from scipy.sparse import csr_array
 
 Prototypes = Literal["ridge", "bucket-means"]
 
@@ -36,23 +37,23 @@ def bucket_means(
     return means
 
 
-def one_hot(trees: list[Tree], n_prototypes: int) -> scipy.sparse.csr_array:
+def one_hot(trees: list[Tree], n_prototypes: int) -> csr_array:
     """Return G (N, C·K): row n holds a one in the column of each of its codes."""
+    from scipy.sparse import csr_array
+
     n_rows, n_codebooks = len(trees[0].codes), len(trees)
     columns = np.stack([c * n_prototypes + tree.codes for c, tree in enumerate(trees)], axis=1)
     ones = np.ones(n_rows * n_codebooks)
     starts = np.arange(0, n_rows * n_codebooks + 1, n_codebooks)
     shape = (n_rows, n_codebooks * n_prototypes)
-    return scipy.sparse.csr_array((ones, columns.ravel(), starts), shape=shape)
+    return csr_array((ones, columns.ravel(), starts), shape=shape)
 
 
-def ridge(
-    G: scipy.sparse.csr_array, residual: NDArray[np.float64], penalty: float
-) -> NDArray[np.float64]:
+def ridge(G: csr_array, residual: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """Return (GᵀG + λI)⁻¹ Gᵀ residual (paper, equation 8)."""
+    from scipy.linalg import solve
+
     gram = (G.T @ G).toarray()
     gram[np.diag_indices_from(gram)] += penalty
-    solution: NDArray[np.float64] = scipy.linalg.solve(
-        gram, G.T @ residual, assume_a="pos", overwrite_a=True
-    )
+    solution: NDArray[np.float64] = solve(gram, G.T @ residual, assume_a="pos", overwrite_a=True)
     return solution

@@ -1,0 +1,121 @@
+"""The short way into a kernel: a CPython function, generated like the kernel, for usual arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from maddjit.compiler import native
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.render import render_call
+
+_API = (
+    "PyBuffer_Release",
+    "PyErr_Clear",
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
+    "PyLong_FromSsize_t",
+    "PyObject_GetBuffer",
+    "PyObject_Vectorcall",
+    "PyTuple_Pack",
+    "Py_DecRef",
+    "Py_IncRef",
+)
+_PYBUF_STRIDES_FORMAT = 0x1C
+_PYBUF_WRITABLE = 0x01
+_METH_FASTCALL = 0x80
+_ROWS_WITHOUT_GIL = 32
+"""More rows than this are worth the time of releasing the GIL."""
+
+_LETTERS = {"float32": ord("f"), "float64": ord("d")}
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the template of a call needs; objects and functions are written as constants."""
+
+    symbol: str
+    triple: str
+    kernel: str
+    letter: int
+    itemsize: int
+    n_features: int
+    row_bytes: int
+    n_outputs: int
+    output_letter: int
+    output_itemsize: int
+    output_row_bytes: int
+    readable: int
+    writable: int
+    rows_without_gil: int
+    api: dict[str, str] = field(repr=False)
+    objects: dict[str, str] = field(repr=False)
+
+
+def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
+    """Return a builtin ``call(A[, out])`` of a kernel for C-order arrays of its own dtype.
+
+    It returns the outputs, or NotImplemented for arrays that it was not made for, which is all
+    it ever does where the interpreter is not CPython.
+    """
+    if sys.implementation.name != "cpython" or plan.signature.order != "C":
+        return lambda *_: NotImplemented
+    objects = {
+        "empty": np.empty,
+        "float32": np.dtype(np.float32),
+        "n_outputs": plan.n_outputs,
+        "NotImplemented": NotImplemented,
+    }
+    call = Call(
+        symbol=f"call_{plan.symbol}",
+        triple=plan.target.triple,
+        kernel=_constant(kernel.address),
+        letter=_LETTERS[plan.signature.dtype],
+        itemsize=plan.element_bytes,
+        n_features=plan.n_features,
+        row_bytes=plan.row_bytes,
+        n_outputs=plan.n_outputs,
+        output_letter=_LETTERS["float32"],
+        output_itemsize=4,
+        output_row_bytes=4 * plan.n_outputs,
+        readable=_PYBUF_STRIDES_FORMAT,
+        writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
+        rows_without_gil=_ROWS_WITHOUT_GIL,
+        api={name: _constant(_address(name)) for name in _API},
+        objects={name: _constant(id(value)) for name, value in objects.items()},
+    )
+    code = native.to_object(render_call(call), plan.target)
+    function = native.load(code, call.symbol, plan.target)
+    method = _MethodDef(b"call", function.address, _METH_FASTCALL, None)
+    new = ctypes.pythonapi.PyCFunction_NewEx
+    new.restype = ctypes.py_object
+    new.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+    # The builtin's own `self` keeps alive everything whose address is baked in.
+    builtin: Callable[..., Any] = new(
+        ctypes.addressof(method), (method, function, kernel, objects), None
+    )
+    return builtin
+
+
+def _address(name: str) -> int:
+    address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+def _constant(address: int) -> str:
+    return f"inttoptr (i64 {address} to ptr)"
