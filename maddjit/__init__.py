@@ -3,6 +3,7 @@
 from maddjit import reference
 from maddjit.compiler.native import NativeCodeError
 from maddjit.compiler.target import TargetError
+from maddjit.epilogue import Epilogue
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.models import FitReport, MaddnessModel
 from maddjit.operator import CompiledOperator
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccuracyWarning",
     "CompiledOperator",
+    "Epilogue",
     "FitReport",
     "MaddnessModel",
     "ModelFileError",

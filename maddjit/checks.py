@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-INPUT_DTYPES = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+from maddjit.formats import INPUTS, Format, format_of
 
 
-def as_rows(A: ArrayLike, n_features: int) -> tuple[NDArray[Any], bool]:
-    """Return A as (N, D) in native float32 or float64, and whether it was one row of shape (D,).
+def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
+    """Return A as (N, D), the format of its elements, and whether it was one row of shape (D,).
 
-    An array keeps its memory and strides; lists become float64, as in NumPy.
+    An array keeps its memory and strides; lists become float64, as in NumPy. Arrays of uint16 are
+    bfloat16 numbers if `bits` says so, else refused: they could be whole numbers.
 
     Raises
     ------
     TypeError
-        If an array is neither float32 nor float64.
+        If an array holds numbers of another format.
     ValueError
         If the shape is neither (N, D) nor (D,).
     """
@@ -28,11 +29,17 @@ def as_rows(A: ArrayLike, n_features: int) -> tuple[NDArray[Any], bool]:
         rows = np.asarray(A)
         if rows.dtype.kind in "iu":
             rows = rows.astype(np.float64)
-    if rows.dtype not in INPUT_DTYPES:
+    form = format_of(rows.dtype)
+    if form is None and bits and rows.dtype == np.uint16:
+        form = INPUTS["bfloat16"]
+    if form is None:
         native = rows.dtype.newbyteorder("=")
-        if native not in INPUT_DTYPES:
-            raise TypeError(f"A must be float32 or float64, not {rows.dtype}")
+        form = format_of(native)
+        if form is None:
+            raise TypeError(f"A must hold {', '.join(INPUTS)}, not {rows.dtype}")
         rows = rows.astype(native)
+    if rows.dtype != form.dtype:
+        rows = rows.view(form.dtype)
     single = rows.ndim == 1
     if single:
         rows = rows[np.newaxis]
@@ -40,10 +47,10 @@ def as_rows(A: ArrayLike, n_features: int) -> tuple[NDArray[Any], bool]:
         raise ValueError(
             f"A must have shape (N, {n_features}) or ({n_features},), not {np.shape(A)}"
         )
-    return rows, single
+    return rows, form, single
 
 
-def check_out(out: object, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return `out` if results of that shape and dtype can be written into it.
 
     Raises
@@ -55,7 +62,7 @@ def check_out(out: object, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     """
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
         found = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
-        raise TypeError(f"out must be an array of {np.dtype(dtype)}, not {found}")
+        raise TypeError(f"out must be an array of {dtype}, not {found}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, not {out.shape}")
     if not out.flags.writeable:
@@ -77,7 +84,7 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
-    if array.dtype not in INPUT_DTYPES:
+    if array.dtype not in (np.float32, np.float64):
         narrow = array.dtype == np.float16
         array = array.astype(np.float32 if narrow else np.float64)
     if array.ndim != ndim or 0 in array.shape:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from maddjit.compiler.native import NativeCodeError
 from maddjit.compiler.target import LEVELS, TargetError
+from maddjit.formats import INPUTS
 from maddjit.pipeline import compile, emit
 from maddjit.storage import ModelFileError, load
 
@@ -19,7 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="show the plan, IR or assembly of a model")
     inspect.add_argument("model", help="file written by maddjit.save")
     inspect.add_argument("--target", choices=LEVELS, help="feature level; default: this machine's")
-    inspect.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    inspect.add_argument("--dtype", choices=tuple(INPUTS), default="float32")
     inspect.add_argument("--order", choices=("C", "F", "strided"), default="C")
     shown = inspect.add_mutually_exclusive_group()
     shown.add_argument("--asm", action="store_true", help="print the assembly")

@@ -13,6 +13,7 @@ import numpy as np
 from maddjit.compiler import native
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.render import render_call
+from maddjit.formats import INPUTS
 
 _API = (
     "PyBuffer_Release",
@@ -31,8 +32,6 @@ _PYBUF_WRITABLE = 0x01
 _METH_FASTCALL = 0x80
 _ROWS_WITHOUT_GIL = 32
 """More rows than this are worth the time of releasing the GIL."""
-
-_LETTERS = {"float32": ord("f"), "float64": ord("d")}
 
 
 class _MethodDef(ctypes.Structure):
@@ -74,9 +73,10 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     """
     if sys.implementation.name != "cpython" or plan.signature.order != "C":
         return lambda *_: NotImplemented
+    output = plan.signature.output
     objects = {
         "empty": np.empty,
-        "float32": np.dtype(np.float32),
+        "dtype": output.dtype,
         "n_outputs": plan.n_outputs,
         "NotImplemented": NotImplemented,
     }
@@ -84,14 +84,14 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         symbol=f"call_{plan.symbol}",
         triple=plan.target.triple,
         kernel=_constant(kernel.address),
-        letter=_LETTERS[plan.signature.dtype],
+        letter=ord(INPUTS[plan.signature.dtype].letter),
         itemsize=plan.element_bytes,
         n_features=plan.n_features,
         row_bytes=plan.row_bytes,
         n_outputs=plan.n_outputs,
-        output_letter=_LETTERS["float32"],
-        output_itemsize=4,
-        output_row_bytes=4 * plan.n_outputs,
+        output_letter=ord(output.letter),
+        output_itemsize=output.itemsize,
+        output_row_bytes=output.itemsize * plan.n_outputs,
         readable=_PYBUF_STRIDES_FORMAT,
         writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
         rows_without_gil=_ROWS_WITHOUT_GIL,

@@ -15,6 +15,7 @@ from maddjit.checks import as_rows, check_out
 from maddjit.compiler import native
 from maddjit.compiler.plan import Order, Plan, Result, Signature
 from maddjit.compiler.target import Target
+from maddjit.epilogue import Epilogue
 from maddjit.fastcall import short_way
 from maddjit.models import MaddnessModel
 
@@ -91,6 +92,17 @@ class OperatorReport:
         return "\n".join(lines)
 
 
+def _is_direct(out: NDArray[Any], rows: NDArray[Any]) -> bool:
+    """Tell whether a kernel can write into `out`: rows contiguous and apart, not A's memory."""
+    n_rows, width = out.shape
+    return (
+        (out.strides[1] == out.itemsize or width == 1)
+        and (n_rows < 2 or abs(out.strides[0]) >= width * out.itemsize)
+        and out.flags.aligned
+        and not np.may_share_memory(out, rows)
+    )
+
+
 class CompiledOperator:
     """A compiled approximation of ``A @ B + bias``; made by `maddjit.compile`.
 
@@ -114,25 +126,26 @@ class CompiledOperator:
         self._again = again
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
-        self._functions: dict[tuple[np.dtype[Any], Order, Result], Any] = {}
+        self._functions: dict[tuple[str, Order, Result], tuple[Any, np.dtype[Any]]] = {}
         kernel = self.kernel()
         self._short_way: Callable[..., Any] = short_way(kernel.plan, kernel.function)
 
-    def __call__(self, A: ArrayLike, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def __call__(self, A: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Approximate ``A @ B + bias``.
 
         Parameters
         ----------
         A : (N, D) or (D,) array_like
-            float32 or float64 in any layout, never copied unless its elements are unaligned or
-            byte-swapped. Lists become float64.
-        out : (N, M) or (M,) float32 array, optional
+            float32, float64, float16, bfloat16 (of ml_dtypes; uint16 holding its bits if the
+            operator was compiled for bfloat16), int8, uint8 or int16, in any layout, never copied
+            unless its elements are unaligned or byte-swapped. Lists become float64.
+        out : (N, M) or (M,) array, optional
             Where to write; spares the time that fresh memory costs. Fastest when its rows are
-            contiguous.
+            contiguous. Its dtype is that of the results.
 
         Returns
         -------
-        (N, M) or (M,) float32
+        (N, M) or (M,) float32, or what the operator's epilogue says
             The same bits as `maddjit.reference.apply`.
 
         Raises
@@ -144,7 +157,7 @@ class CompiledOperator:
         """
         answer: Any = self._short_way(A) if out is None else self._short_way(A, out)
         if answer is NotImplemented:
-            answer = self._run(A, out, "outputs", np.float32, self.model.n_outputs)
+            answer = self._run(A, out, "outputs", self.model.n_outputs)
         return answer  # type: ignore[no-any-return]
 
     def sums(self, A: ArrayLike, out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
@@ -152,37 +165,34 @@ class CompiledOperator:
 
         Parameters, layouts and errors are those of calling the operator; (N, M) or (M,) int32.
         """
-        return self._run(A, out, "sums", np.int32, self.model.n_outputs)
+        return self._run(A, out, "sums", self.model.n_outputs)
 
     def encode(self, A: ArrayLike, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return the code of each row in each codebook: `maddjit.reference.encode`.
 
         Parameters, layouts and errors are those of calling the operator; (N, C) or (C,) uint8.
         """
-        return self._run(A, out, "codes", np.uint8, self.model.n_codebooks)
+        return self._run(A, out, "codes", self.model.n_codebooks)
 
-    def _run(self, A: ArrayLike, out: Any, result: Result, dtype: type, width: int) -> NDArray[Any]:
-        rows, single = as_rows(A, self.model.n_features)
+    def _run(self, A: ArrayLike, out: Any, result: Result, width: int) -> NDArray[Any]:
+        bits = self._default.dtype == "bfloat16"
+        rows, form, single = as_rows(A, self.model.n_features, bits)
         if not rows.flags.aligned:
             rows = rows.copy()
+        row_step, column_step = rows.strides
+        itemsize = form.itemsize
+        order: Order = (
+            "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
+        )
+        found = self._functions.get((form.name, order, result))
+        function, dtype = found or self._compiled(self._signature(form.name, order, result))
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
         answer = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
         written = answer[np.newaxis] if single else answer
-        itemsize = written.itemsize
-        direct = out is None or (
-            (written.strides[1] == itemsize or width == 1)
-            and (n_rows < 2 or abs(written.strides[0]) >= width * itemsize)
-            and written.flags.aligned
-            and not np.may_share_memory(written, rows)
+        target = (
+            written if out is None or _is_direct(written, rows) else np.empty(written.shape, dtype)
         )
-        target = written if direct else np.empty((n_rows, width), dtype)
-        row_step, column_step = rows.strides
-        element = rows.itemsize
-        order: Order = "C" if column_step == element else "F" if row_step == element else "strided"
-        function = self._functions.get((rows.dtype, order, result))
-        if function is None:
-            function = self._compiled(Signature(rows.dtype.name, order, result))
         function(
             rows.__array_interface__["data"][0],
             n_rows,
@@ -191,26 +201,31 @@ class CompiledOperator:
             target.__array_interface__["data"][0],
             target.strides[0],
         )
-        if not direct:
+        if target is not written:
             written[...] = target
         return answer
 
-    def _compiled(self, signature: Signature) -> Any:
-        key = (np.dtype(signature.dtype), signature.order, signature.result)
+    def _signature(self, dtype: str, order: Order, result: Result) -> Signature:
+        epilogue = self._default.epilogue if result == "outputs" else Epilogue()
+        return Signature(dtype, order, result, epilogue)
+
+    def _compiled(self, signature: Signature) -> tuple[Any, np.dtype[Any]]:
         with self._lock:
             if signature not in self._kernels:
                 kernel = self._build(self.model, self._target, signature)
-                self._functions[key] = _KERNEL(kernel.function.address)
+                function = _KERNEL(kernel.function.address)
+                key = (signature.dtype, signature.order, signature.result)
+                self._functions[key] = (function, signature.output.dtype)
                 self._kernels[signature] = kernel
-            return self._functions[key]
+            return self._functions[signature.dtype, signature.order, signature.result]
 
     def kernel(
         self, dtype: str | None = None, order: Order | None = None, result: Result | None = None
     ) -> Kernel:
         """Return the kernel for a signature, compiling it if need be; by default `compile`'s."""
         default = self._default
-        signature = Signature(
-            np.dtype(dtype or default.dtype).name, order or default.order, result or default.result
+        signature = self._signature(
+            dtype or default.dtype, order or default.order, result or default.result
         )
         self._compiled(signature)
         return self._kernels[signature]

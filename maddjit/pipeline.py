@@ -14,6 +14,8 @@ from maddjit.compiler.plan import Order, Result, Signature
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
+from maddjit.epilogue import Epilogue
+from maddjit.formats import INPUTS
 from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator, Kernel
 
@@ -26,6 +28,7 @@ def compile(
     *,
     dtype: str = "float32",
     order: Order = "C",
+    epilogue: Epilogue | None = None,
 ) -> CompiledOperator:
     """Compile a fitted model into machine code for this CPU.
 
@@ -36,10 +39,12 @@ def compile(
         Feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
         "aarch64". By default the environment variable MADDJIT_TARGET, else the best level that
         this machine can run.
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16"}
     order : {"C", "F", "strided"}
         The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
         compiled when they are first called.
+    epilogue : Epilogue, optional
+        Clamping (ReLU) and conversion of the outputs, compiled in.
 
     Returns
     -------
@@ -67,9 +72,9 @@ def compile(
     return CompiledOperator(
         model,
         resolve(name, native.host()),
-        _signature(dtype, order, "outputs"),
+        _signature(dtype, order, "outputs", epilogue),
         build,
-        again=(compile, (model, target)),
+        again=(_again, (model, target, dtype, order, epilogue)),
     )
 
 
@@ -98,6 +103,7 @@ def emit(
     dtype: str = "float32",
     order: Order = "C",
     result: Result = "outputs",
+    epilogue: Epilogue | None = None,
 ) -> str:
     """Return the code for any target as text, without running it; this machine may lack it.
 
@@ -107,7 +113,7 @@ def emit(
     target : str
         As for `compile`.
     stage : {"template", "optimized", "assembly"}
-    dtype, order, result
+    dtype, order, result, epilogue
         Which kernel; `result` is "outputs", "sums" or "codes".
 
     Raises
@@ -118,7 +124,7 @@ def emit(
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """
     level = named(target)
-    plan = make_plan(MaddnessModel.of(fitted), level, _signature(dtype, order, result))
+    plan = make_plan(MaddnessModel.of(fitted), level, _signature(dtype, order, result, epilogue))
     ir = render(plan)
     if stage == "template":
         return ir
@@ -127,12 +133,18 @@ def emit(
     return native.to_text_apart(ir, level, stage)
 
 
-def _signature(dtype: str, order: Order, result: Result) -> Signature:
-    name = np.dtype(dtype).name
-    if name not in ("float32", "float64"):
-        raise ValueError(f"dtype must be float32 or float64, not {name}")
+def _signature(dtype: str, order: Order, result: Result, epilogue: Epilogue | None) -> Signature:
+    if dtype not in INPUTS:
+        raise ValueError(f"dtype must be one of {', '.join(INPUTS)}, not {dtype!r}")
     if order not in ("C", "F", "strided"):
         raise ValueError(f'order must be "C", "F" or "strided", not {order!r}')
     if result not in ("outputs", "sums", "codes"):
         raise ValueError(f'result must be "outputs", "sums" or "codes", not {result!r}')
-    return Signature(name, order, result)
+    return Signature(dtype, order, result, epilogue or Epilogue())
+
+
+def _again(
+    model: MaddnessModel, target: str | None, dtype: str, order: Order, epilogue: Epilogue | None
+) -> CompiledOperator:
+    """Compile a pickled operator where it landed."""
+    return compile(model, target, dtype=dtype, order=order, epilogue=epilogue)

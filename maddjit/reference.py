@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows
+from maddjit.epilogue import Epilogue
+from maddjit.formats import bfloat16_to_float32
 from maddjit.models import MaddnessModel, average_group
 
 
@@ -15,7 +19,9 @@ def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
     Parameters
     ----------
     model : MaddnessModel
-    A : (N, D) or (D,) array_like of float32 or float64
+    A : (N, D) or (D,) array_like
+        float32, float64, float16, bfloat16 (of ml_dtypes), int8, uint8 or int16. Every format is
+        compared as it is, none is rounded first.
 
     Returns
     -------
@@ -33,7 +39,9 @@ def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
     >>> encode(model, np.array([[9.0, 0.5], [9.0, 0.4], [9.0, np.nan]])).ravel()
     array([1, 0, 0], dtype=uint8)
     """
-    rows, single = as_rows(A, model.n_features)
+    rows, form, single = as_rows(A, model.n_features)
+    if form.name == "bfloat16":
+        rows = bfloat16_to_float32(rows)
     codebooks = np.arange(model.n_codebooks)
     codes = np.zeros((len(rows), model.n_codebooks), dtype=np.intp)
     for level in range(model.depth):
@@ -72,16 +80,21 @@ def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
     return total
 
 
-def apply(model: MaddnessModel, A: ArrayLike) -> NDArray[np.float32]:
+def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) -> NDArray[Any]:
     """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
 
     Parameters
     ----------
     model : MaddnessModel
-    A : (N, D) or (D,) array_like of float32 or float64
+    A : (N, D) or (D,) array_like
+        Of a format that `encode` takes.
+    epilogue : Epilogue, optional
+        What else happens to the outputs.
 
     Returns
     -------
-    (N, M) or (M,) float32
+    (N, M) or (M,) float32, or what the epilogue makes of it
     """
-    return sums(model, A).astype(np.float32) * model.scale + model.offset
+    with np.errstate(over="ignore"):
+        y = sums(model, A).astype(np.float32) * model.scale + model.offset
+    return y if epilogue is None else epilogue(y)

@@ -40,9 +40,9 @@ def test_other_byte_order(op: maddjit.CompiledOperator, model: MaddnessModel) ->
     assert same_bits(op(A.astype(">f4")), reference.apply(model, A))
 
 
-@pytest.mark.parametrize("dtype", ["int32", "float16", "complex64", "bool", "object"])
+@pytest.mark.parametrize("dtype", ["int32", "uint16", "complex64", "bool", "object"])
 def test_wrong_dtype(op: maddjit.CompiledOperator, dtype: str) -> None:
-    with pytest.raises(TypeError, match=f"float32 or float64, not {dtype}"):
+    with pytest.raises(TypeError, match=f"float32, .*int16, not {dtype}"):
         op(np.zeros((3, 12), dtype))
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maddjit.compiler.target import Target
+from maddjit.epilogue import Epilogue
+from maddjit.formats import OUTPUTS, RESULTS, Format
 
 Order = Literal["C", "F", "strided"]
 Result = Literal["outputs", "sums", "codes"]
@@ -22,6 +24,12 @@ class Signature:
     dtype: str = "float32"
     order: Order = "C"
     result: Result = "outputs"
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+    @property
+    def output(self) -> Format:
+        """The number format of the results."""
+        return RESULTS.get(self.result) or OUTPUTS[self.epilogue.dtype]
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,23 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """How an output leaves: clamped between literals (empty: not), then converted.
+
+    `units` is the factor to whole units, `smallest` and `largest` bound them before the zero point
+    is added.
+    """
+
+    narrowing: Literal["none", "double", "half", "half bits", "bfloat16", "integer"]
+    low: str = ""
+    high: str = ""
+    units: str = ""
+    smallest: str = ""
+    largest: str = ""
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """One kernel, decided: sizes, blocking, look-ups, sums, and the constants to bake in.
 
@@ -164,4 +189,7 @@ class Plan:
     tiles: tuple[Tile, ...]
     table_bytes: int
     output_element: str
+    output_bytes: int
+    ending: Ending | None
+    widening: str
     constants: dict[str, bytes] = field(repr=False)

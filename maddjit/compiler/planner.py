@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.compiler.conversion import ending, widening
 from maddjit.compiler.plan import Level, Plan, Signature, Tile
 from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import LINE, Scan, cut_outputs, sum_width, table_constants
+from maddjit.epilogue import Epilogue
+from maddjit.formats import INPUTS
 from maddjit.models import MaddnessModel
 
 _ROW_BLOCK_CODES = 16 * 1024
@@ -16,8 +19,6 @@ _OUTPUTS_AHEAD = 16
 """Rows between the one that is written and the one whose lines of Y are being fetched."""
 _FAR_BYTES = 8 * 1024 * 1024
 """An A larger than this is taken to come from memory: its rows are fetched ahead."""
-_ELEMENTS = {"float32": "float", "float64": "double"}
-
 _PERMUTES = {
     (32, 4): "llvm.x86.avx.vpermilvar.ps.256",
     (32, 8): "llvm.x86.avx2.permps",
@@ -38,13 +39,20 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         If the sums could overflow 32 bits.
     """
     shape = (model.n_codebooks, model.n_prototypes)
-    element_bytes = np.dtype(signature.dtype).itemsize
+    element_bytes = INPUTS[signature.dtype].itemsize
     sum_bits, group = sum_width(model)
     row_block = max(64, min(256, _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64))
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_stride = row_block + 64
     prefetches = _prefetches(model, element_bytes, target.vector_bytes // 4, signature)
-    scan = Scan(*shape, model.accumulate == "average", sum_bits, group, codes_stride)
+    scan = Scan(
+        *shape,
+        model.accumulate == "average",
+        sum_bits,
+        group,
+        codes_stride,
+        signature.output.itemsize,
+    )
     tiles: tuple[Tile, ...] = ()
     if signature.result != "codes":
         tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
@@ -66,9 +74,9 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         lanes=target.vector_bytes // 4,
         lane_mask=-(target.vector_bytes // 4),
         vector_bits=8 * target.vector_bytes,
-        element=_ELEMENTS[signature.dtype],
+        element=INPUTS[signature.dtype].element,
         element_bytes=element_bytes,
-        element_vector=f"<{target.vector_bytes // 4} x {_ELEMENTS[signature.dtype]}>",
+        element_vector=f"<{target.vector_bytes // 4} x {INPUTS[signature.dtype].element}>",
         levels=tuple(_level(target, level) for level in range(model.depth)),
         split_stride=8 * model.depth,
         threshold_stride=model.n_prototypes * 4,
@@ -86,7 +94,10 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         group=group,
         tiles=tiles,
         table_bytes=len(constants.get("tables", b"")),
-        output_element="float" if signature.result == "outputs" else "i32",
+        output_element=signature.output.element,
+        output_bytes=signature.output.itemsize,
+        ending=ending(signature, target),
+        widening=widening(signature.dtype, target),
         constants=constants,
     )
 
@@ -109,7 +120,10 @@ def _prefetches(
 
 def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
     sizes = f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
-    kind = f"{signature.dtype}_{signature.order}_{signature.result}"
+    result: str = signature.result
+    if result == "outputs" and signature.epilogue != Epilogue():
+        result = f"outputs_{signature.epilogue.dtype}"
+    kind = f"{signature.dtype}_{signature.order}_{result}"
     return f"maddjit_maddness_{sizes}_{model.accumulate}_{kind}_{target.name.replace('-', '_')}"
 
 

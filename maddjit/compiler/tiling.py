@@ -51,6 +51,7 @@ class Scan:
     sum_bits: int
     group: int
     codes_stride: int
+    output_bytes: int
 
 
 def cut_outputs(
@@ -89,7 +90,7 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
             byte_offset=start * entries,
             half=width // 2,
             accumulators=_accumulators(i, width, scan.sum_bits),
-            parts=_parts(width, start, n_outputs - first_output, scan.sum_bits),
+            parts=_parts(scan, width, start, n_outputs - first_output),
         )
         for i, (width, start) in enumerate(zip(widths, starts, strict=True))
     )
@@ -99,9 +100,9 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
         table_stride=sum(widths) * entries,
         scale_offset=first_output * 4,
         scale_stride=sum(widths) * 4,
-        output_offset=first_output * 4,
-        output_stride=sum(widths) * 4,
-        output_lines=tuple(range(0, sum(widths) * 4, LINE)),
+        output_offset=first_output * scan.output_bytes,
+        output_stride=sum(widths) * scan.output_bytes,
+        output_lines=tuple(range(0, sum(widths) * scan.output_bytes, LINE)),
         planes=planes,
         runs=_runs(scan, planes),
     )
@@ -115,9 +116,9 @@ def _accumulators(index: int, width: int, sum_bits: int) -> tuple[tuple[str, str
     return ((f"plane{index}.sum", f"<{width} x i{sum_bits}>"),)
 
 
-def _parts(width: int, start: int, valid: int, sum_bits: int) -> tuple[Part, ...]:
+def _parts(scan: Scan, width: int, start: int, valid: int) -> tuple[Part, ...]:
     """Split a plane into the vectors its sums leave in, and those into stores of real outputs."""
-    names = ("even", "odd") if sum_bits == 16 else ("sum",)
+    names = ("even", "odd") if scan.sum_bits == 16 else ("sum",)
     lanes = width // len(names)
     parts = []
     for i, name in enumerate(names):
@@ -127,7 +128,9 @@ def _parts(width: int, start: int, valid: int, sum_bits: int) -> tuple[Part, ...
         done = 0
         while done < left:  # the binary digits of what is left: no store leaves the row
             size = 1 << ((left - done).bit_length() - 1)
-            stores.append(Store(tuple(range(done, done + size)), (begin + done) * 4))
+            stores.append(
+                Store(tuple(range(done, done + size)), (begin + done) * scan.output_bytes)
+            )
             done += size
         if stores:
             parts.append(Part(name, lanes, begin * 4, tuple(stores)))
