@@ -18,6 +18,7 @@ from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import short_way
 from maddjit.models import MaddnessModel
+from maddjit.threads import check_threads, run, spans
 
 _KERNEL = ctypes.CFUNCTYPE(
     None,
@@ -118,6 +119,7 @@ class CompiledOperator:
         default: Signature,
         build: Callable[[MaddnessModel, Target, Signature], Kernel],
         again: tuple[Callable[..., CompiledOperator], tuple[Any, ...]],
+        threads: int = 1,
     ) -> None:
         self.model = model
         self._target = target
@@ -127,10 +129,14 @@ class CompiledOperator:
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
         self._functions: dict[tuple[str, Order, Result], tuple[Any, np.dtype[Any]]] = {}
+        self._threads = check_threads(threads)
         kernel = self.kernel()
+        self._least_rows = kernel.plan.rows_per_thread
         self._short_way: Callable[..., Any] = short_way(kernel.plan, kernel.function)
 
-    def __call__(self, A: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def __call__(
+        self, A: ArrayLike, out: NDArray[Any] | None = None, threads: int | None = None
+    ) -> NDArray[Any]:
         """Approximate ``A @ B + bias``.
 
         Parameters
@@ -142,6 +148,9 @@ class CompiledOperator:
         out : (N, M) or (M,) array, optional
             Where to write; spares the time that fresh memory costs. Fastest when its rows are
             contiguous. Its dtype is that of the results.
+        threads : int, optional
+            At most this many share the rows; by default what `compile` was told. Fewer rows
+            than are worth it are done by the caller alone. The bits are the same for any number.
 
         Returns
         -------
@@ -155,9 +164,13 @@ class CompiledOperator:
         ValueError
             If a shape does not fit or `out` is read-only.
         """
-        answer: Any = self._short_way(A) if out is None else self._short_way(A, out)
+        if threads is None:
+            threads = self._threads
+        answer: Any = NotImplemented
+        if threads == 1:
+            answer = self._short_way(A) if out is None else self._short_way(A, out)
         if answer is NotImplemented:
-            answer = self._run(A, out, "outputs", self.model.n_outputs)
+            answer = self._run(A, out, "outputs", self.model.n_outputs, threads)
         return answer  # type: ignore[no-any-return]
 
     def sums(self, A: ArrayLike, out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
@@ -174,7 +187,9 @@ class CompiledOperator:
         """
         return self._run(A, out, "codes", self.model.n_codebooks)
 
-    def _run(self, A: ArrayLike, out: Any, result: Result, width: int) -> NDArray[Any]:
+    def _run(
+        self, A: ArrayLike, out: Any, result: Result, width: int, threads: int = 1
+    ) -> NDArray[Any]:
         bits = self._default.dtype == "bfloat16"
         rows, form, single = as_rows(A, self.model.n_features, bits)
         if not rows.flags.aligned:
@@ -193,14 +208,17 @@ class CompiledOperator:
         target = (
             written if out is None or _is_direct(written, rows) else np.empty(written.shape, dtype)
         )
-        function(
-            rows.__array_interface__["data"][0],
-            n_rows,
-            row_step,
-            column_step,
-            target.__array_interface__["data"][0],
-            target.strides[0],
-        )
+        A_address = rows.__array_interface__["data"][0]
+        Y_address, Y_step = target.__array_interface__["data"][0], target.strides[0]
+
+        def work(first: int, last: int) -> None:
+            A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_step
+            function(A_rows, last - first, row_step, column_step, Y_rows, Y_step)
+
+        if threads == 1:
+            work(0, n_rows)
+        else:
+            run(work, spans(n_rows, check_threads(threads), self._least_rows))
         if target is not written:
             written[...] = target
         return answer

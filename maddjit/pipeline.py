@@ -29,6 +29,7 @@ def compile(
     dtype: str = "float32",
     order: Order = "C",
     epilogue: Epilogue | None = None,
+    threads: int = 1,
 ) -> CompiledOperator:
     """Compile a fitted model into machine code for this CPU.
 
@@ -45,6 +46,8 @@ def compile(
         compiled when they are first called.
     epilogue : Epilogue, optional
         Clamping (ReLU) and conversion of the outputs, compiled in.
+    threads : int
+        How many threads share the rows of a call, at most.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def compile(
     TargetError
         If the target is unknown or this machine lacks one of its features.
     TypeError, ValueError
-        If `fitted` is not a model, or the dtype or order is not one of those above.
+        If `fitted` is not a model, or an option is not one of those above.
 
     Examples
     --------
@@ -74,7 +77,8 @@ def compile(
         resolve(name, native.host()),
         _signature(dtype, order, "outputs", epilogue),
         build,
-        again=(_again, (model, target, dtype, order, epilogue)),
+        again=(_again, (model, target, dtype, order, epilogue, threads)),
+        threads=threads,
     )
 
 
@@ -144,7 +148,12 @@ def _signature(dtype: str, order: Order, result: Result, epilogue: Epilogue | No
 
 
 def _again(
-    model: MaddnessModel, target: str | None, dtype: str, order: Order, epilogue: Epilogue | None
+    model: MaddnessModel,
+    target: str | None,
+    dtype: str,
+    order: Order,
+    epilogue: Epilogue | None,
+    threads: int,
 ) -> CompiledOperator:
     """Compile a pickled operator where it landed."""
-    return compile(model, target, dtype=dtype, order=order, epilogue=epilogue)
+    return compile(model, target, dtype=dtype, order=order, epilogue=epilogue, threads=threads)

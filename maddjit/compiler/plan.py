@@ -175,6 +175,7 @@ class Plan:
     split_stride: int
     threshold_stride: int
     row_block: int
+    rows_per_thread: int
     codes_stride: int
     codes_bytes: int
     column_step: int | str
