@@ -13,8 +13,8 @@ from maddjit.formats import INPUTS, Format, format_of
 def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
     """Return A as (N, D), the format of its elements, and whether it was one row of shape (D,).
 
-    An array keeps its memory and strides; lists become float64, as in NumPy. Arrays of uint16 are
-    bfloat16 numbers if `bits` says so, else refused: they could be whole numbers.
+    An array keeps its memory and strides; lists of numbers become float64, as in NumPy. Arrays of
+    uint16 are bfloat16 numbers if `bits` says so, else refused: they could be whole numbers.
 
     Raises
     ------
@@ -23,12 +23,11 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
     ValueError
         If the shape is neither (N, D) nor (D,).
     """
-    if isinstance(A, np.ndarray):
-        rows = A
-    else:
-        rows = np.asarray(A)
-        if rows.dtype.kind in "iu":
-            rows = rows.astype(np.float64)
+    if isinstance(A, np.ma.MaskedArray):
+        raise TypeError("A must not be a masked array: a kernel knows no masks")
+    rows = np.asarray(A)
+    if not hasattr(A, "dtype") and rows.dtype.kind in "iu":
+        rows = rows.astype(np.float64)
     form = format_of(rows.dtype)
     if form is None and bits and rows.dtype == np.uint16:
         form = INPUTS["bfloat16"]

@@ -30,6 +30,8 @@ _API = (
 _PYBUF_STRIDES_FORMAT = 0x1C
 _PYBUF_WRITABLE = 0x01
 _METH_FASTCALL = 0x80
+_MAX_STACK = 32 * 1024
+"""Bytes of workspace that a stack is asked for; threads may have little of it."""
 _ROWS_WITHOUT_GIL = 32
 """More rows than this are worth the time of releasing the GIL."""
 
@@ -61,6 +63,7 @@ class Call:
     readable: int
     writable: int
     rows_without_gil: int
+    codes_bytes: int
     api: dict[str, str] = field(repr=False)
     objects: dict[str, str] = field(repr=False)
 
@@ -69,9 +72,10 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     """Return a builtin ``call(A[, out])`` of a kernel for C-order arrays of its own dtype.
 
     It returns the outputs, or NotImplemented for arrays that it was not made for, which is all
-    it ever does where the interpreter is not CPython.
+    it ever does where the interpreter is not CPython or the workspace is too large for a stack.
     """
-    if sys.implementation.name != "cpython" or plan.signature.order != "C":
+    usual = plan.signature.order == "C" and plan.codes_bytes <= _MAX_STACK
+    if sys.implementation.name != "cpython" or not usual:
         return lambda *_: NotImplemented
     output = plan.signature.output
     objects = {
@@ -95,6 +99,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         readable=_PYBUF_STRIDES_FORMAT,
         writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
         rows_without_gil=_ROWS_WITHOUT_GIL,
+        codes_bytes=plan.codes_bytes,
         api={name: _constant(_address(name)) for name in _API},
         objects={name: _constant(id(value)) for name, value in objects.items()},
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -46,9 +47,21 @@ def _frozen(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) ->
         limits = np.iinfo(dtype)
         if given.min() < limits.min or given.max() > limits.max:
             raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
-    array: NDArray[Any] = np.array(given, dtype=dtype, order="C")
+    with np.errstate(over="ignore"):
+        array: NDArray[Any] = np.array(given, dtype=dtype, order="C")
+    if array.dtype.kind == "f" and (np.isinf(array) & np.isfinite(given)).any():
+        raise ValueError(f"{name} holds numbers beyond the range of {array.dtype}")
     array.flags.writeable = False
     return array
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _made_again(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Make a pickled or copied record by its constructor, which checks and freezes it."""
+    return kind(**values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +81,7 @@ class FitReport:
         Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
         where the outputs' means differ much more than the rows do.
     output_nmse : (M,) float64
-        The same for each output column.
+        NMSE of each output column.
     bias : (M,) float64
         mean(Ŷ − Y) of each output column.
     worst_rows : (≤ 10,) int64
@@ -86,6 +99,15 @@ class FitReport:
     bias: NDArray[np.float64]
     worst_rows: NDArray[np.int64]
     worst_errors: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("output_nmse", "bias", "worst_rows", "worst_errors"):
+            array = np.array(getattr(self, name))
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (FitReport, _fields(self))
 
     def __str__(self) -> str:
         where = "held-out" if self.held_out else "training (none held out)"
@@ -157,7 +179,7 @@ class MaddnessModel:
             ("offset", np.float32, (n_outputs,)),
         ):
             object.__setattr__(self, name, _frozen(name, getattr(self, name), dtype, wanted))
-        object.__setattr__(self, "n_features", int(self.n_features))
+        object.__setattr__(self, "n_features", index(self.n_features))
         if self.split_dims.min() < 0 or self.split_dims.max() >= self.n_features:
             raise ValueError(f"split_dims must lie in 0 … n_features − 1 = {self.n_features - 1}")
         if np.isnan(self.thresholds).any():
@@ -184,6 +206,9 @@ class MaddnessModel:
             )
         arrays = {name: getattr(fitted, name) for name in names}
         return cls(**arrays, accumulate=getattr(fitted, "accumulate", "exact"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (MaddnessModel, _fields(self))
 
     @property
     def n_codebooks(self) -> int:

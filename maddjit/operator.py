@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from maddjit.compiler.plan import Order, Plan, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import short_way
+from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.threads import check_threads, run, spans
 
@@ -28,69 +28,9 @@ _KERNEL = ctypes.CFUNCTYPE(
     ctypes.c_int64,
     ctypes.c_void_p,
     ctypes.c_int64,
+    ctypes.c_void_p,
 )
-"""void kernel(A, n_rows, row_step, column_step, Y, Y_step), steps in bytes; releases the GIL."""
-
-_HOW_READ: dict[Order, str] = {
-    "C": "in place, element by element into vectors of rows",
-    "F": "in place, whole vectors of rows from each split column",
-    "strided": "in place, element by element at any strides",
-}
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One compiled function: its plan, its code, and the seconds each phase took."""
-
-    plan: Plan
-    ir: str = field(repr=False)
-    code: bytes = field(repr=False)
-    function: native.LoadedFunction = field(repr=False)
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class OperatorReport:
-    """What was compiled, how, and how long that took; ``print(op.report)`` tells it in words.
-
-    Attributes
-    ----------
-    target : str
-        Feature level.
-    kernel : str
-        Strategy of the scan.
-    sum_bits, group : int
-        Width of the sums, proved from the tables, and codebooks per 8-bit partial sum.
-    table_bytes, code_bytes : int
-        Of the constants of the tables, and of the object code that holds them and the rest.
-    reads_A : dict
-        For each layout of A that has been compiled, how A is read.
-    seconds : dict
-        Time per phase, for each compiled signature.
-    """
-
-    target: str
-    kernel: str
-    sum_bits: int
-    group: int
-    table_bytes: int
-    code_bytes: int
-    reads_A: dict[str, str]
-    seconds: dict[str, dict[str, float]]
-
-    def __str__(self) -> str:
-        lines = [
-            f"target    {self.target}",
-            f"kernel    {self.kernel}",
-            f"sums      {self.sum_bits} bits, {self.group} codebooks per 8-bit partial sum",
-            f"tables    {self.table_bytes} bytes in {self.code_bytes} bytes of object code",
-        ]
-        lines += [f"{order + ' A':<9} read {how}" for order, how in self.reads_A.items()]
-        for signature, phases in self.seconds.items():
-            total = sum(phases.values())
-            parts = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in phases.items())
-            lines.append(f"compiled  {signature} in {1e3 * total:.1f} ms ({parts})")
-        return "\n".join(lines)
+"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace); steps in bytes; no GIL."""
 
 
 def _is_direct(out: NDArray[Any], rows: NDArray[Any]) -> bool:
@@ -118,7 +58,7 @@ class CompiledOperator:
         target: Target,
         default: Signature,
         build: Callable[[MaddnessModel, Target, Signature], Kernel],
-        again: tuple[Callable[..., CompiledOperator], tuple[Any, ...]],
+        again: Callable[[], CompiledOperator],
         threads: int = 1,
     ) -> None:
         self.model = model
@@ -132,6 +72,7 @@ class CompiledOperator:
         self._threads = check_threads(threads)
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
+        self._workspace = kernel.plan.codes_bytes
         self._short_way: Callable[..., Any] = short_way(kernel.plan, kernel.function)
 
     def __call__(
@@ -213,7 +154,9 @@ class CompiledOperator:
 
         def work(first: int, last: int) -> None:
             A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_step
-            function(A_rows, last - first, row_step, column_step, Y_rows, Y_step)
+            codes = np.empty(self._workspace, np.uint8)
+            workspace = codes.__array_interface__["data"][0]
+            function(A_rows, last - first, row_step, column_step, Y_rows, Y_step, workspace)
 
         if threads == 1:
             work(0, n_rows)
@@ -267,9 +210,9 @@ class CompiledOperator:
         """
         kernel = self.kernel(dtype, order, result)
         if stage == "template":
-            return kernel.ir
+            return kernel.ir()
         if stage == "optimized":
-            return native.to_text(kernel.ir, self._target, "optimized")
+            return native.to_text(kernel.ir(), self._target, "optimized")
         raise ValueError(f'stage must be "template" or "optimized", not {stage!r}')
 
     def asm(
@@ -280,7 +223,7 @@ class CompiledOperator:
         result: Result | None = None,
     ) -> str:
         """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
-        return native.to_text(self.kernel(dtype, order, result).ir, self._target, "assembly")
+        return native.to_text(self.kernel(dtype, order, result).ir(), self._target, "assembly")
 
     @property
     def plan(self) -> Plan:
@@ -295,26 +238,10 @@ class CompiledOperator:
     @property
     def report(self) -> OperatorReport:
         """What has been compiled so far."""
-        plan, kernels = self.plan, dict(self._kernels)
-        return OperatorReport(
-            target=self._target.name,
-            kernel=f"table rows, {self._target.vector_bytes} outputs a vector",
-            sum_bits=plan.sum_bits,
-            group=plan.group,
-            table_bytes=plan.table_bytes,
-            code_bytes=len(self.kernel().code),
-            reads_A={
-                order: how
-                for order, how in _HOW_READ.items()
-                if any(signature.order == order for signature in kernels)
-            },
-            seconds={
-                f"{s.dtype} {s.order} → {s.result}": kernel.seconds for s, kernel in kernels.items()
-            },
-        )
+        return describe(self.kernel(), dict(self._kernels))
 
-    def __reduce__(self) -> tuple[Callable[..., CompiledOperator], tuple[Any, ...]]:
-        return self._again
+    def __reduce__(self) -> tuple[Callable[[], CompiledOperator], tuple[()]]:
+        return self._again, ()
 
     def __repr__(self) -> str:
         model, plan = self.model, self.plan

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -15,9 +17,9 @@ from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
 from maddjit.epilogue import Epilogue
-from maddjit.formats import INPUTS
+from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel
-from maddjit.operator import CompiledOperator, Kernel
+from maddjit.operator import CompiledOperator
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +73,16 @@ def compile(
     (2, 3)
     """
     model = MaddnessModel.of(fitted)
+    again = partial(
+        compile, model, target, dtype=dtype, order=order, epilogue=epilogue, threads=threads
+    )
     name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
     return CompiledOperator(
         model,
         resolve(name, native.host()),
-        _signature(dtype, order, "outputs", epilogue),
+        Signature(dtype, order, "outputs", epilogue or Epilogue()),
         build,
-        again=(_again, (model, target, dtype, order, epilogue, threads)),
+        again=again,
         threads=threads,
     )
 
@@ -96,7 +101,7 @@ def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
     names = ("plan", "render", "llvm", "load")
     seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))
     logger.debug("compiled %s: %s", plan.symbol, seconds)
-    return Kernel(plan, ir, code, function, seconds)
+    return Kernel(plan, len(code), function, MappingProxyType(seconds))
 
 
 def emit(
@@ -128,32 +133,12 @@ def emit(
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """
     level = named(target)
-    plan = make_plan(MaddnessModel.of(fitted), level, _signature(dtype, order, result, epilogue))
+    plan = make_plan(
+        MaddnessModel.of(fitted), level, Signature(dtype, order, result, epilogue or Epilogue())
+    )
     ir = render(plan)
     if stage == "template":
         return ir
     if stage not in ("optimized", "assembly"):
         raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
     return native.to_text_apart(ir, level, stage)
-
-
-def _signature(dtype: str, order: Order, result: Result, epilogue: Epilogue | None) -> Signature:
-    if dtype not in INPUTS:
-        raise ValueError(f"dtype must be one of {', '.join(INPUTS)}, not {dtype!r}")
-    if order not in ("C", "F", "strided"):
-        raise ValueError(f'order must be "C", "F" or "strided", not {order!r}')
-    if result not in ("outputs", "sums", "codes"):
-        raise ValueError(f'result must be "outputs", "sums" or "codes", not {result!r}')
-    return Signature(dtype, order, result, epilogue or Epilogue())
-
-
-def _again(
-    model: MaddnessModel,
-    target: str | None,
-    dtype: str,
-    order: Order,
-    epilogue: Epilogue | None,
-    threads: int,
-) -> CompiledOperator:
-    """Compile a pickled operator where it landed."""
-    return compile(model, target, dtype=dtype, order=order, epilogue=epilogue, threads=threads)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -43,24 +43,24 @@ def load(path: str | os.PathLike[str]) -> MaddnessModel:
     FileNotFoundError
         If there is no such file.
     """
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            written = str(archive["format"]) if "format" in archive else "no format"
-            if written != FORMAT:
-                raise ModelFileError(f"{path} holds {written!r}, not {FORMAT!r}")
-            return MaddnessModel(
-                **{name: archive[name] for name in _ARRAYS},
-                n_features=int(archive["n_features"]),
-                accumulate=str(archive["accumulate"]),  # type: ignore[arg-type]
-            )
-    except ModelFileError:
-        raise
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise ModelFileError(f"{path} is not a sound model: {error}") from error
+    with Path(path).open("rb") as file:
+        try:
+            return _read(file)
+        except Exception as error:  # damage shows in many ways: zlib, zipfile, struct, NumPy, ours
+            raise ModelFileError(f"{path} is not a sound model: {error}") from error
+
+
+def _read(file: IO[bytes]) -> MaddnessModel:
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("it holds a single array")
+    with archive:
+        written = str(archive["format"]) if "format" in archive else "no format"
+        if written != FORMAT:
+            raise ValueError(f"it holds {written!r}, not {FORMAT!r}")
+        arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
+        return MaddnessModel(
+            **arrays,
+            n_features=archive["n_features"].item(),
+            accumulate=str(archive["accumulate"]),  # type: ignore[arg-type]
+        )

@@ -23,9 +23,11 @@ RUNNABLE = [level.name for level in target.runnable(native.host())]
 def pytest_report_header() -> str:
     host = native.host()
     skipped = [name for name in target.LEVELS if name not in RUNNABLE]
+    emulated = [name for name in skipped if name.startswith("x86")]
+    emitted = [name for name in skipped if name not in emulated]
     return (
-        f"maddjit: {host.cpu}, runs {', '.join(RUNNABLE)}; emitted, verified and emulated only: "
-        f"{', '.join(skipped) or 'none'}"
+        f"maddjit: {host.cpu}; levels run: {', '.join(RUNNABLE)}; not run here, their shuffles "
+        f"emulated: {', '.join(emulated) or 'none'}; only emitted: {', '.join(emitted) or 'none'}"
     )
 
 

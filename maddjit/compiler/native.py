@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
@@ -59,7 +60,8 @@ def _parse(ir: str, target: Target) -> Any:
     into a call to nowhere.
     """
     try:
-        module = llvm.parse_assembly(ir)
+        # A context of its own: the global one would keep every constant for ever.
+        module = llvm.parse_assembly(ir, llvm.create_context())
         module.verify()
     except RuntimeError as error:
         raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
@@ -123,8 +125,9 @@ def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
     """
     request = asdict(target) | {"requires": sorted(target.requires)}
     done = subprocess.run(
-        [sys.executable, "-m", "maddjit.compiler.native"],
+        [sys.executable, "-P", "-m", "maddjit.compiler.worker"],
         input=json.dumps({"ir": ir, "stage": stage, "target": request}),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
         check=False,
@@ -144,7 +147,7 @@ def load(code: bytes, symbol: str, target: Target) -> LoadedFunction:
         If the object does not define `symbol`.
     """
     _initialize()
-    empty = llvm.parse_assembly(f'target triple = "{target.triple}"')
+    empty = llvm.parse_assembly(f'target triple = "{target.triple}"', llvm.create_context())
     # One reservation for code and constants: 32-bit distances between them cannot overflow.
     engine = llvm.create_mcjit_compiler(empty, _machine(target), use_lmm=True)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -153,20 +156,3 @@ def load(code: bytes, symbol: str, target: Target) -> LoadedFunction:
     if not address:
         raise NativeCodeError(f"the compiled object does not define {symbol}")
     return LoadedFunction(address, engine)
-
-
-def _main() -> None:
-    request = json.load(sys.stdin)
-    fields = request["target"]
-    target = Target(
-        **{
-            **fields,
-            "requires": frozenset(fields["requires"]),
-            "intrinsics": tuple(fields["intrinsics"]),
-        }
-    )
-    sys.stdout.write(to_text(request["ir"], target, request["stage"]))
-
-
-if __name__ == "__main__":
-    _main()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
-from maddjit.formats import OUTPUTS, RESULTS, Format
+from maddjit.formats import INPUTS, OUTPUTS, RESULTS, Format
 
 Order = Literal["C", "F", "strided"]
 Result = Literal["outputs", "sums", "codes"]
@@ -19,12 +19,26 @@ class Signature:
 
     `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
     "strided" neither.
+
+    Raises
+    ------
+    ValueError
+        If one of them is unknown.
     """
 
     dtype: str = "float32"
     order: Order = "C"
     result: Result = "outputs"
     epilogue: Epilogue = field(default_factory=Epilogue)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("dtype", self.dtype, tuple(INPUTS)),
+            ("order", self.order, get_args(Order)),
+            ("result", self.result, get_args(Result)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
     @property
     def output(self) -> Format:
@@ -193,4 +207,4 @@ class Plan:
     output_bytes: int
     ending: Ending | None
     widening: str
-    constants: dict[str, bytes] = field(repr=False)
+    constants: tuple[tuple[str, bytes], ...] = field(repr=False)

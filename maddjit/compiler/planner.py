@@ -101,7 +101,7 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         output_bytes=signature.output.itemsize,
         ending=ending(signature, target),
         widening=widening(signature.dtype, target),
-        constants=constants,
+        constants=tuple(constants.items()),
     )
 
 

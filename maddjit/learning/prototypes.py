@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,6 @@ from maddjit.learning.trees import Tree
 
 if TYPE_CHECKING:  # SciPy takes a quarter of a second to import, and only learning needs it
     from scipy.sparse import csr_array
-
-Prototypes = Literal["ridge", "bucket-means"]
 
 
 def bucket_means(

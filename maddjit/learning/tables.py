@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.learning.options import TableScale
 from maddjit.models import Accumulate, average_group
-
-TableScale = Literal["per-output", "global", "power-of-two"]
 
 
 def quantise(

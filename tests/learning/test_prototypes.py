@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maddjit.learning.fit import _real_tables
-from maddjit.learning.prototypes import Prototypes, bucket_means, one_hot, ridge
+from maddjit.learning.options import Options, Prototypes
+from maddjit.learning.prototypes import bucket_means, one_hot, ridge
 from maddjit.learning.trees import Tree, grow
 from tests.learning import slow
 
@@ -113,7 +114,18 @@ def test_real_tables(
     blocks = np.array_split(np.arange(10), 3)
     trees = [grow(A, block, depth) for block in blocks]
     before = A.copy()
-    tables, base = _real_tables(A, B, blocks, trees, 2**depth, prototypes, penalty)
+    options = Options(
+        n_codebooks=len(blocks),
+        n_prototypes=2**depth,
+        method="paper",
+        prototypes=prototypes,
+        accumulate="exact",
+        table_scale="per-output",
+        byte_group="auto",
+        n_candidates=4,
+        penalty=penalty,
+    )
+    tables, base = _real_tables(A, B, blocks, trees, options)
     np.testing.assert_array_equal(A, before)
 
     codes = np.stack([tree.codes for tree in trees], axis=1)

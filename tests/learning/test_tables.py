@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maddjit import reference
-from maddjit.learning.tables import TableScale, quantise
+from maddjit.learning.options import TableScale
+from maddjit.learning.tables import quantise
 from maddjit.models import MaddnessModel, average_group
 
 SCALES: tuple[TableScale, ...] = ("per-output", "global", "power-of-two")

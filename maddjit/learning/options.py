@@ -1,0 +1,76 @@
+"""The choices of `fit` that do not depend on data, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index
+from typing import Literal, get_args
+
+import numpy as np
+
+from maddjit.models import Accumulate, tree_depth
+
+Method = Literal["paper"]
+Prototypes = Literal["ridge", "bucket-means"]
+TableScale = Literal["per-output", "global", "power-of-two"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `maddjit.fit` was asked for; its docstring says what each means.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a choice is unknown, out of range or not a whole number.
+    """
+
+    n_codebooks: int
+    n_prototypes: int
+    method: Method
+    prototypes: Prototypes
+    accumulate: Accumulate
+    table_scale: TableScale
+    byte_group: int | Literal["auto"]
+    n_candidates: int | None
+    penalty: float
+
+    def __post_init__(self) -> None:
+        for name in ("n_codebooks", "n_prototypes", "n_candidates", "byte_group"):
+            self._check_whole(name)
+        for name, kind in (
+            ("method", Method),
+            ("prototypes", Prototypes),
+            ("accumulate", Accumulate),
+            ("table_scale", TableScale),
+        ):
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
+        tree_depth(self.n_prototypes)
+        if self.n_candidates is not None and self.n_candidates < 1:
+            raise ValueError(f"n_candidates must be at least 1 or None, not {self.n_candidates}")
+        if not 1e-6 <= self.penalty < np.inf:
+            raise ValueError(f"penalty must be finite and at least 1e-6, not {self.penalty}")
+        if self.byte_group != "auto":
+            if isinstance(self.byte_group, str) or not 1 <= self.byte_group <= self.n_codebooks:
+                raise ValueError(
+                    f'byte_group must be "auto" or from 1 to {self.n_codebooks}, '
+                    f"not {self.byte_group!r}"
+                )
+            if self.accumulate == "average" and self.byte_group != 1:
+                raise ValueError("byte_group is for exact sums: averages always fit a byte")
+
+    @property
+    def depth(self) -> int:
+        """Levels of a tree, T."""
+        return tree_depth(self.n_prototypes)
+
+    def _check_whole(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None or (name == "byte_group" and isinstance(value, str)):
+            return
+        try:
+            object.__setattr__(self, name, index(value))
+        except TypeError:
+            raise TypeError(f"{name} must be a whole number, not {value!r}") from None
