@@ -1,4 +1,4 @@
-"""The command line: ``maddjit inspect MODEL`` shows what becomes of a model."""
+"""The command line: ``inspect`` shows what becomes of a model, ``doctor`` what runs here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
-from maddjit.compiler.native import NativeCodeError
-from maddjit.compiler.target import LEVELS, TargetError
+import numpy as np
+
+from maddjit.compiler.native import LLVM_VERSION, LLVMLITE_VERSION, NativeCodeError, host
+from maddjit.compiler.target import LEVELS, TargetError, missing_features, named
 from maddjit.formats import INPUTS
+from maddjit.learning.fit import fit
 from maddjit.pipeline import compile, emit
+from maddjit.reference import apply
 from maddjit.storage import ModelFileError, load
+
+_COMMON_FLAGS = frozenset(
+    ("avx2", "bmi1", "bmi2", "f16c", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")
+)
+"""Features that LLVM and the operating system call by the same name."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     shown = inspect.add_mutually_exclusive_group()
     shown.add_argument("--asm", action="store_true", help="print the assembly")
     shown.add_argument("--ir", choices=("template", "optimized"), help="print the LLVM IR")
+    commands.add_parser("doctor", help="show what this machine can run, and try it")
     return parser
 
 
@@ -32,11 +42,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 0, or 1 after an error message."""
     options = _parser().parse_args(arguments)
     try:
-        _inspect(options)
+        {"inspect": _inspect, "doctor": _doctor}[options.command](options)
     except (OSError, ModelFileError, TargetError, NativeCodeError) as error:
         print(f"maddjit: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _doctor(_: argparse.Namespace) -> None:
+    """Ask every detector, and compare an operator of each level with the reference."""
+    import cpuinfo  # takes over a second
+
+    machine, cpu = host(), cpuinfo.get_cpu_info()
+    versions = f"LLVM {LLVM_VERSION}, llvmlite {LLVMLITE_VERSION}, NumPy {np.__version__}"
+    print(f"cpu       {cpu.get('brand_raw', 'unknown')}; LLVM calls it {machine.cpu}")
+    print(f"versions  {versions}")
+    seen = {flag.replace("_", "") for flag in cpu.get("flags", ())}
+    rng = np.random.default_rng(0)
+    A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
+    model = fit(A, rng.standard_normal((32, 5)), n_codebooks=8)
+    for name in LEVELS:
+        level = named(name)
+        if missing := missing_features(level, machine):
+            print(f"{name:<16} lacks {', '.join(missing)}")
+            continue
+        doubted = sorted(f for f in level.requires if f in _COMMON_FLAGS and f not in seen)
+        same = np.array_equal(compile(model, name)(A), apply(model, A))
+        verdict = "right" if same else "WRONG: please report this"
+        print(f"{name:<16} {verdict}" + (f"; cpuinfo misses {', '.join(doubted)}" * bool(doubted)))
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 import maddjit
 from maddjit.cli import main
+from maddjit.compiler.target import LEVELS
+from tests.conftest import RUNNABLE
 from tests.random_models import random_model
 
 
@@ -34,6 +36,14 @@ def test_inspect(
 ) -> None:
     assert main(["inspect", path, *options]) == 0
     assert expected in capsys.readouterr().out
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert set(LEVELS) <= set(lines)
+    for name in LEVELS:
+        assert lines[name].startswith("right" if name in RUNNABLE else "lacks ")
 
 
 def test_errors_are_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,41 @@ def test_damaged_files(tmp_path: Path) -> None:
         maddjit.load(tmp_path / "other.npz")
     with pytest.raises(FileNotFoundError):
         maddjit.load(tmp_path / "absent")
+
+
+def test_copies_are_frozen_and_checked_too() -> None:
+    rng = np.random.default_rng(0)
+    model = maddjit.fit(rng.standard_normal((300, 2)) @ np.ones((2, 9)), np.ones((9, 2)), 4)
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert same_bits(again.tables, model.tables)
+        assert again.report is not None
+        for array in (again.split_dims, again.tables, again.report.bias):
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 0
+
+
+def test_numbers_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="thresholds holds numbers beyond the range of float32"):
+        MaddnessModel(**arrays(thresholds=np.full((2, 3), 1e300)))
+    with pytest.raises(TypeError):
+        MaddnessModel(**arrays(n_features=3.5))
+
+
+def test_files_with_random_damage(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    maddjit.save(random_model(0, n_features=9, n_codebooks=4, n_prototypes=8, n_outputs=7), path)
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = data.copy()
+        damaged[rng.integers(0, len(data), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            maddjit.load(path)
+        except maddjit.ModelFileError:
+            refused += 1
+    assert refused > 200  # the rest is in bytes that mean nothing
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(maddjit.ModelFileError, match="single array"):
+        maddjit.load(tmp_path / "array.npy")

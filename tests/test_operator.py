@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,6 +96,67 @@ def test_pickle(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:
     A = rows_for(model, 30, "float32", 0)
     assert same_bits(again(A), op(A))
     assert again.target == op.target
+
+
+def test_pickles_keep_what_compile_was_told(model: MaddnessModel) -> None:
+    epilogue = maddjit.Epilogue("int8", step=0.5)
+    op = maddjit.compile(model, dtype="float64", order="F", epilogue=epilogue, threads=2)
+    again = pickle.loads(pickle.dumps(op))
+    assert again.plan == op.plan
+    A = rows_for(model, 30, "float64", 0)
+    assert same_bits(again(A), op(A))
+
+
+@pytest.mark.parametrize("keywords", [{"result": "output"}, {"order": "c"}, {"dtype": "int32"}])
+def test_kernels_that_do_not_exist(op: maddjit.CompiledOperator, keywords: Any) -> None:
+    (name,) = keywords
+    for look in (op.kernel, op.ir, op.asm):
+        with pytest.raises(ValueError, match=f"{name} must be one of"):
+            look(**keywords)
+
+
+def test_other_kinds_of_array(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:
+    A = rows_for(model, 5, "float32", 0)
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix(A)
+    assert same_bits(op(matrix), reference.apply(model, matrix))
+    with pytest.raises(TypeError, match="knows no masks"):
+        op.sums(np.ma.masked_array(A))
+
+
+def test_large_workspaces_are_not_on_the_stack() -> None:
+    model = random_model(0, n_features=9, n_codebooks=3000, n_prototypes=2, n_outputs=3)
+    op = maddjit.compile(model)
+    A = rows_for(model, 300, "float32", 0)
+    before = threading.stack_size(128 * 1024)
+    try:
+        answers: list[Any] = []
+        thread = threading.Thread(target=lambda: answers.append(op(A)))
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert same_bits(answers[0], reference.apply(model, A))
+
+
+def test_compiling_gives_its_memory_back() -> None:
+    resource = pytest.importorskip("resource")
+    model = random_model(0, n_features=9, n_codebooks=64, n_prototypes=16, n_outputs=2048)
+    peaks = []
+    for _ in range(12):
+        maddjit.compile(model)
+        gc.collect()
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert peaks[-1] - peaks[3] < 4 * model.tables.nbytes / 1024  # eight tables before
+
+
+def test_emission_does_not_depend_on_the_surroundings(
+    model: MaddnessModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    assert "%zmm" in maddjit.emit(model, "x86-64-v4")
 
 
 def test_any_object_with_the_arrays(op: maddjit.CompiledOperator, model: MaddnessModel) -> None:

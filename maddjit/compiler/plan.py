@@ -1,4 +1,4 @@
-"""The records of a plan: every number that a template needs, already computed, and nothing else."""
+"""The records of a plan: every number that templates and reports need, already computed."""
 
 from __future__ import annotations
 
