@@ -63,7 +63,7 @@ class Call:
     readable: int
     writable: int
     rows_without_gil: int
-    codes_bytes: int
+    workspace_bytes: int
     api: dict[str, str] = field(repr=False)
     objects: dict[str, str] = field(repr=False)
 
@@ -74,7 +74,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     It returns the outputs, or NotImplemented for arrays that it was not made for, which is all
     it ever does where the interpreter is not CPython or the workspace is too large for a stack.
     """
-    usual = plan.signature.order == "C" and plan.codes_bytes <= _MAX_STACK
+    usual = plan.signature.order == "C" and plan.workspace_bytes <= _MAX_STACK
     if sys.implementation.name != "cpython" or not usual:
         return lambda *_: NotImplemented
     output = plan.signature.output
@@ -99,7 +99,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         readable=_PYBUF_STRIDES_FORMAT,
         writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
         rows_without_gil=_ROWS_WITHOUT_GIL,
-        codes_bytes=plan.codes_bytes,
+        workspace_bytes=plan.workspace_bytes,
         api={name: _constant(_address(name)) for name in _API},
         objects={name: _constant(id(value)) for name, value in objects.items()},
     )

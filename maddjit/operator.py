@@ -72,7 +72,7 @@ class CompiledOperator:
         self._threads = check_threads(threads)
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
-        self._workspace = kernel.plan.codes_bytes
+        self._workspace = kernel.plan.workspace_bytes
         self._short_way: Callable[..., Any] = short_way(kernel.plan, kernel.function)
 
     def __call__(
@@ -127,6 +127,21 @@ class CompiledOperator:
         Parameters, layouts and errors are those of calling the operator; (N, C) or (C,) uint8.
         """
         return self._run(A, out, "codes", self.model.n_codebooks)
+
+    def argmax(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
+        """Return the index of each row's largest output; the M outputs are never written.
+
+        Parameters and errors are those of calling the operator. An epilogue is not applied. Ties go
+        to the lowest index.
+
+        Returns
+        -------
+        (N,) or () int64
+            The same as `maddjit.reference.argmax`, and as ``op(A).argmax(axis=-1)`` without an
+            epilogue.
+        """
+        threads = self._threads if threads is None else threads
+        return self._run(A, None, "argmax", 1, threads)[..., 0]
 
     def _run(
         self, A: ArrayLike, out: Any, result: Result, width: int, threads: int = 1

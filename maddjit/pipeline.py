@@ -123,7 +123,7 @@ def emit(
         As for `compile`.
     stage : {"template", "optimized", "assembly"}
     dtype, order, result, epilogue
-        Which kernel; `result` is "outputs", "sums" or "codes".
+        Which kernel; `result` is "outputs", "sums", "codes" or "argmax".
 
     Raises
     ------

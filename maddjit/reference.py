@@ -80,6 +80,22 @@ def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
     return total
 
 
+def argmax(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int64]:
+    """Return the index of each row's largest output, the lowest one if several are equal.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    A : (N, D) or (D,) array_like
+        Of a format that `encode` takes.
+
+    Returns
+    -------
+    (N,) or () int64
+    """
+    return np.asarray(np.argmax(apply(model, A), axis=-1), dtype=np.int64)
+
+
 def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) -> NDArray[Any]:
     """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
 

@@ -65,10 +65,17 @@ def _parse(ir: str, target: Target) -> Any:
         module.verify()
     except RuntimeError as error:
         raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
-    declared = {function.name for function in module.functions if function.is_declaration}
-    if unknown := sorted(declared - set(target.intrinsics)):
-        raise NativeCodeError(f"target {target.name} does not allow {', '.join(unknown)}")
+    _refuse(_declared(module) - set(target.intrinsics), target)
     return module
+
+
+def _declared(module: Any) -> set[str]:
+    return {function.name for function in module.functions if function.is_declaration}
+
+
+def _refuse(names: set[str], target: Target) -> None:
+    if names:
+        raise NativeCodeError(f"target {target.name} does not allow {', '.join(sorted(names))}")
 
 
 def _optimize(module: Any, machine: Any) -> None:
@@ -86,6 +93,9 @@ def _optimized(ir: str, target: Target) -> tuple[Any, Any]:
     module, machine = _parse(ir, target), _machine(target)
     module.data_layout = str(machine.target_data)
     _optimize(module, machine)
+    # Passes add intrinsics of their own, such as llvm.umin. Those that become calls are no use.
+    added = _declared(module) - set(target.intrinsics)
+    _refuse({name for name in added if not name.startswith("llvm.") or "mem" in name}, target)
     return module, machine
 
 

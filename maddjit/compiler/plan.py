@@ -10,7 +10,7 @@ from maddjit.epilogue import Epilogue
 from maddjit.formats import INPUTS, OUTPUTS, RESULTS, Format
 
 Order = Literal["C", "F", "strided"]
-Result = Literal["outputs", "sums", "codes"]
+Result = Literal["outputs", "sums", "codes", "argmax"]
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,17 @@ class Store:
 
 @dataclass(frozen=True)
 class Part:
-    """Neighbouring outputs that leave a plane in one vector: their lanes and their stores."""
+    """Neighbouring outputs that leave a plane in one vector: their lanes and their stores.
+
+    `valid` is an LLVM vector of i1 that tells lanes with an output from padding; empty if all have.
+    """
 
     name: str
     lanes: int
     scale_offset: int
     stores: tuple[Store, ...]
+    first_output: int
+    valid: str
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ class Tile:
     table_stride: int
     scale_offset: int
     scale_stride: int
+    first_output: int
+    n_outputs: int
     output_offset: int
     output_stride: int
     output_lines: tuple[int, ...]
@@ -192,6 +199,8 @@ class Plan:
     rows_per_thread: int
     codes_stride: int
     codes_bytes: int
+    best_offset: int
+    workspace_bytes: int
     column_step: int | str
     prefetches: tuple[int, ...]
     rows_ahead: int
@@ -208,3 +217,9 @@ class Plan:
     ending: Ending | None
     widening: str
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
+
+    @property
+    def part_lanes(self) -> tuple[int, ...]:
+        """The different widths of the vectors that sums leave in."""
+        planes = [plane for tile in self.tiles for plane in tile.planes]
+        return tuple(sorted({part.lanes for plane in planes for part in plane.parts}))

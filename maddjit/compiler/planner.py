@@ -86,6 +86,8 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         rows_per_thread=_rows_per_thread(model, row_block),
         codes_stride=codes_stride,
         codes_bytes=codes_stride * model.n_codebooks,
+        best_offset=codes_stride * model.n_codebooks,
+        workspace_bytes=codes_stride * model.n_codebooks + 4 * row_block,
         column_step=element_bytes if signature.order == "C" else "%column_step",
         prefetches=prefetches,
         prefetch_stride=LINE * len(prefetches),

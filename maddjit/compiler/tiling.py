@@ -100,6 +100,8 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
         table_stride=sum(widths) * entries,
         scale_offset=first_output * 4,
         scale_stride=sum(widths) * 4,
+        first_output=first_output,
+        n_outputs=sum(widths),
         output_offset=first_output * scan.output_bytes,
         output_stride=sum(widths) * scan.output_bytes,
         output_lines=tuple(range(0, sum(widths) * scan.output_bytes, LINE)),
@@ -133,7 +135,9 @@ def _parts(scan: Scan, width: int, start: int, valid: int) -> tuple[Part, ...]:
             )
             done += size
         if stores:
-            parts.append(Part(name, lanes, begin * 4, tuple(stores)))
+            flags = ", ".join(f"i1 {str(lane < left).lower()}" for lane in range(lanes))
+            mask = f"<{flags}>" if left < lanes else ""
+            parts.append(Part(name, lanes, begin * 4, tuple(stores), begin, mask))
     return tuple(parts)
 
 

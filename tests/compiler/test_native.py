@@ -31,6 +31,25 @@ def test_unlisted_declarations(name: str) -> None:
         native.to_object(f"declare void @{name}()\n{ADD}", named("x86-64-v3"))
 
 
+def test_calls_that_an_optimisation_invents() -> None:
+    clear = """define void @clear(ptr %p, i64 %n) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %place = getelementptr i8, ptr %p, i64 %i
+  store i8 0, ptr %place
+  %next = add nuw i64 %i, 1
+  %more = icmp ult i64 %next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+"""
+    with pytest.raises(native.NativeCodeError, match=r"does not allow llvm\.memset"):
+        native.to_object(clear, HOST)
+
+
 def test_rejected_ir() -> None:
     with pytest.raises(native.NativeCodeError, match="LLVM rejects"):
         native.to_object("define void @f() { nonsense }", HOST)
