@@ -36,7 +36,7 @@ def main(rounds: int) -> None:
     print(f"exact {accuracy:9.4f} {0:7.4f}   1")
     with threadpool_limits(1):
         for n_codebooks in (2, 4, 8, 16, 32):
-            model = maddjit.fit(X[train], B, n_codebooks, bias=bias, validation=X[test])
+            model = maddjit.fit(X[train], B, n_codebooks, bias=bias)
             op = maddjit.compile(model)
             Y = op(X[test])
             assert np.array_equal(Y, maddjit.reference.apply(model, X[test]))

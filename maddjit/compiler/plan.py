@@ -48,7 +48,11 @@ class Signature:
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a tree: how the threshold of each row's node is fetched."""
+    """One level of a tree: how the threshold of each row's node is fetched.
+
+    A level of more nodes than a register holds may take several permutes, whose byte offsets are
+    `registers`, folded by `folds`: (new, value where the bit is 0, where it is 1, bit).
+    """
 
     lookup: Literal["splat", "select", "permute", "permute2", "gather"]
     entries: int
@@ -56,6 +60,18 @@ class Level:
     split_offset: int
     spread: tuple[int, ...] = ()
     intrinsic: str = ""
+    registers: tuple[int, ...] = ()
+    folds: tuple[tuple[int, int, int, int], ...] = ()
+
+    @property
+    def register_entries(self) -> int:
+        """Thresholds in one register of a permute."""
+        return self.entries // len(self.registers)
+
+    @property
+    def fetched(self) -> int:
+        """The value that holds the thresholds after all folds."""
+        return self.folds[-1][0] if self.folds else 0
 
 
 @dataclass(frozen=True)

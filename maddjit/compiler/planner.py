@@ -15,6 +15,8 @@ from maddjit.models import MaddnessModel
 
 _ROW_BLOCK_CODES = 16 * 1024
 """Bytes of codes kept per row block: half an L1 cache, so that a scan finds them there."""
+_MAX_PERMUTES = 8
+"""Permutes that are together faster than a gather."""
 _THREAD_NANOSECONDS = 200_000
 """Work that is worth another thread."""
 _OUTPUTS_AHEAD = 16
@@ -150,12 +152,30 @@ def _level(target: Target, level: int) -> Level:
         return Level("splat", *place)
     if entries == 2:
         return Level("select", *place)
-    intrinsic = _PERMUTES.get((target.vector_bytes, entries))
-    if intrinsic in target.intrinsics:
-        spread = tuple(lane % entries for lane in range(lanes))
-        return Level("permute" if entries <= lanes else "permute2", *place, spread, intrinsic)
+    intrinsic = _PERMUTES.get((target.vector_bytes, min(entries, lanes)))
+    pair = _PERMUTES.get((target.vector_bytes, entries)) if entries == 2 * lanes else None
+    if pair in target.intrinsics:
+        return Level("permute2", *place, intrinsic=pair)
+    if intrinsic in target.intrinsics and entries <= _MAX_PERMUTES * lanes:
+        size = min(entries, lanes)
+        spread = tuple(lane % size for lane in range(lanes))
+        registers = tuple(range(0, 4 * entries, 4 * size))
+        return Level("permute", *place, spread, intrinsic, registers, _folds(registers, lanes))
     gather = f"llvm.masked.gather.v{lanes}f32.v{lanes}p0"
     return Level("gather", *place, intrinsic=gather)
+
+
+def _folds(registers: tuple[int, ...], bit: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Pair the values of several permutes by the bits of the node above the lane's own."""
+    folds: list[tuple[int, int, int, int]] = []
+    values = list(range(len(registers)))
+    while len(values) > 1:
+        first = len(registers) + len(folds)
+        pairs = list(zip(values[0::2], values[1::2], strict=True))
+        folds += [(first + i, *pair, bit) for i, pair in enumerate(pairs)]
+        values = list(range(first, first + len(pairs)))
+        bit *= 2
+    return tuple(folds)
 
 
 def _threshold_records(model: MaddnessModel) -> NDArray[np.float32]:

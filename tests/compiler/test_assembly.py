@@ -88,6 +88,13 @@ def test_encode_compares_vectors_of_rows(level: str, register: str) -> None:
         assert any(register in operands for operands in shuffles)
 
 
+@pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v4"])
+@pytest.mark.parametrize("n_prototypes", [16, 64, 128])
+def test_thresholds_come_from_registers(level: str, n_prototypes: int) -> None:
+    names = [name for name, _ in instructions(emit(level, "F", n_prototypes))]
+    assert not any("gather" in name for name in names)
+
+
 def test_wide_sums_stay_in_vectors() -> None:
     scan = max(loops(emit("x86-64-v3")), key=len)
     assert sum(name == "vpaddw" and "%ymm" in operands for name, operands in scan) >= 64
