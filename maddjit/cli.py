@@ -69,7 +69,8 @@ def _doctor(_: argparse.Namespace) -> None:
         doubted = sorted(f for f in level.requires if f in _COMMON_FLAGS and f not in seen)
         same = np.array_equal(compile(model, name)(A), apply(model, A))
         verdict = "right" if same else "WRONG: please report this"
-        print(f"{name:<16} {verdict}" + (f"; cpuinfo misses {', '.join(doubted)}" * bool(doubted)))
+        doubt = f"; cpuinfo misses {', '.join(doubted)}" if doubted else ""
+        print(f"{name:<16} {verdict}{doubt}")
 
 
 def _inspect(options: argparse.Namespace) -> None:

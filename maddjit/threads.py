@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
+import numpy as np
+
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -38,9 +40,9 @@ def check_threads(threads: int) -> int:
     ValueError
         If it is not a whole number of at least 1.
     """
-    if not isinstance(threads, int) or threads < 1:
+    if not isinstance(threads, (int, np.integer)) or threads < 1:
         raise ValueError(f"threads must be a whole number of at least 1, not {threads!r}")
-    return threads
+    return int(threads)
 
 
 def spans(n_rows: int, threads: int, least: int) -> list[tuple[int, int]]:

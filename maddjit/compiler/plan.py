@@ -214,7 +214,6 @@ class Plan:
     row_block: int
     rows_per_thread: int
     codes_stride: int
-    codes_bytes: int
     best_offset: int
     workspace_bytes: int
     column_step: int | str

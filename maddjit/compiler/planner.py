@@ -87,7 +87,6 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         row_block=row_block,
         rows_per_thread=_rows_per_thread(model, row_block),
         codes_stride=codes_stride,
-        codes_bytes=codes_stride * model.n_codebooks,
         best_offset=codes_stride * model.n_codebooks,
         workspace_bytes=codes_stride * model.n_codebooks + 4 * row_block,
         column_step=element_bytes if signature.order == "C" else "%column_step",
