@@ -68,6 +68,11 @@ class Call:
     objects: dict[str, str] = field(repr=False)
 
 
+def declines(*_: Any) -> Any:
+    """Take no arrays: leave all of them to the general way."""
+    return NotImplemented
+
+
 def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     """Return a builtin ``call(A[, out])`` of a kernel for C-order arrays of its own dtype.
 
@@ -76,7 +81,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     """
     usual = plan.signature.order == "C" and plan.workspace_bytes <= _MAX_STACK
     if sys.implementation.name != "cpython" or not usual:
-        return lambda *_: NotImplemented
+        return declines
     output = plan.signature.output
     objects = {
         "empty": np.empty,

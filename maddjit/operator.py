@@ -15,7 +15,7 @@ from maddjit.compiler import native
 from maddjit.compiler.plan import Order, Plan, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
-from maddjit.fastcall import short_way
+from maddjit.fastcall import declines, short_way
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.threads import check_threads, run, spans
@@ -73,7 +73,9 @@ class CompiledOperator:
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
         self._workspace = kernel.plan.workspace_bytes
-        self._short_way: Callable[..., Any] = short_way(kernel.plan, kernel.function)
+        self._short_way: Callable[..., Any] = (
+            short_way(kernel.plan, kernel.function) if self._threads == 1 else declines
+        )
 
     def __call__(
         self, A: ArrayLike, out: NDArray[Any] | None = None, threads: int | None = None
@@ -106,13 +108,11 @@ class CompiledOperator:
             If a shape does not fit or `out` is read-only.
         """
         if threads is None:
+            answer: Any = self._short_way(A) if out is None else self._short_way(A, out)
+            if answer is not NotImplemented:
+                return answer  # type: ignore[no-any-return]
             threads = self._threads
-        answer: Any = NotImplemented
-        if threads == 1:
-            answer = self._short_way(A) if out is None else self._short_way(A, out)
-        if answer is NotImplemented:
-            answer = self._run(A, out, "outputs", self.model.n_outputs, threads)
-        return answer  # type: ignore[no-any-return]
+        return self._run(A, out, "outputs", self.model.n_outputs, threads)
 
     def sums(self, A: ArrayLike, out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
         """Return the integer sums before scale and offset: `maddjit.reference.sums`.
