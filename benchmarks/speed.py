@@ -50,6 +50,15 @@ def main(n_codebooks: int, rounds: int, shapes: list[tuple[int, int, int]]) -> N
         for byte_group in (n_codebooks, 1):
             model = maddjit.fit(train, B, n_codebooks, byte_group=byte_group)
             op = maddjit.compile(model)
+            low, median, high = speed_up(
+                lambda op=op, rows=rows, out=out: op(rows, out=out).argmax(axis=1),
+                lambda op=op, rows=rows: op.argmax(rows),
+                rounds,
+            )
+            print(
+                f"({n_rows}, {n_features}, {n_outputs}) {op.plan.sum_bits}-bit sums: op.argmax(A) "
+                f"against op(A).argmax(axis=1): {median:.2f} ({low:.2f}–{high:.2f})"
+            )
             for order in ("C", "F"):
                 given = np.asarray(rows, order=order)
                 low, median, high = speed_up(

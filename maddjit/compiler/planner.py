@@ -47,7 +47,7 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     sum_bits, group = sum_width(model)
     row_block = max(64, min(256, _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64))
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
-    codes_stride = row_block + 64
+    codes_stride = LINE * ((row_block // LINE + 1) | 1)
     prefetches = _prefetches(model, element_bytes, target.vector_bytes // 4, signature)
     scan = Scan(
         *shape,

@@ -58,6 +58,14 @@ def test_groups_fit_a_byte(model: MaddnessModel, level: str) -> None:
         assert largest.sum(axis=0).max() < 2**plan.sum_bits
 
 
+@pytest.mark.parametrize("n_codebooks", [1, 16, 64, 80, 100, 128, 200, 256, 3000])
+def test_codes_of_neighbours_do_not_share_cache_sets(n_codebooks: int) -> None:
+    model = random_model(0, n_features=9, n_codebooks=n_codebooks, n_prototypes=2, n_outputs=3)
+    plan = make_plan(model, named("x86-64-v4"), Signature())
+    assert plan.codes_stride // 64 % 2 == 1
+    assert plan.codes_stride >= plan.row_block + plan.lanes  # whole vectors of codes are written
+
+
 def test_plans_are_pure_and_short_to_print() -> None:
     model = random_model(0, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=40)
     plans = [make_plan(model, named("x86-64-v3"), Signature()) for _ in range(2)]
