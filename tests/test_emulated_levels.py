@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,8 +24,7 @@ from tests.random_models import random_model, rows_for
 
 
 def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
-    # Rows are fetched ahead from the second on, so that this way is taken as well.
-    plan = replace(make_plan(model, target, signature), far_rows=1)
+    plan = make_plan(model, target, signature)
     ir = emulate(render(plan))
     code = native.to_object(ir, target)
     return Kernel(plan, len(code), native.load(code, plan.symbol, target), {})

@@ -75,6 +75,51 @@ class Level:
 
 
 @dataclass(frozen=True)
+class NodeLevel:
+    """One level of the trees of a batch: the thresholds of each node, a vector of codebooks.
+
+    `places` are offsets of those vectors, which `folds` halve down to the rows' own nodes: (new,
+    value where the bit is 0, where it is 1, level of the bit). A level of very many nodes has an
+    `intrinsic` instead, which gathers from `gather_offset`.
+    """
+
+    places: tuple[int, ...]
+    folds: tuple[tuple[int, int, int, int], ...]
+    intrinsic: str = ""
+    gather_offset: int = 0
+
+    @property
+    def fetched(self) -> int:
+        """The value that holds the thresholds after all folds."""
+        return self.folds[-1][0] if self.folds else 0
+
+
+@dataclass(frozen=True)
+class Element:
+    """One number of a row, and the lane of the level's vector that it is put into.
+
+    The vector is named by how many elements it holds: `before`, then `after`.
+    """
+
+    byte_offset: int
+    level: int
+    lane: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Neighbouring codebooks whose codes of one row are found together, in one vector."""
+
+    first: int
+    lanes: int
+    n_codebooks: int
+    elements: tuple[Element, ...]
+    levels: tuple[NodeLevel, ...]
+
+
+@dataclass(frozen=True)
 class Store:
     """Some lanes of a part, and where in the output tile they go."""
 
@@ -191,7 +236,8 @@ class Plan:
     """One kernel, decided: sizes, blocking, look-ups, sums, and the constants to bake in.
 
     `sum_bits` is proved from the real tables: 8 if no sum of entries can exceed a byte, 16 or 32
-    likewise; groups of `group` codebooks cannot exceed a byte.
+    likewise; groups of `group` codebooks cannot exceed a byte. With `batches` a vector is the
+    codebooks of one row; without, the rows of one codebook.
     """
 
     symbol: str
@@ -209,20 +255,17 @@ class Plan:
     element_bytes: int
     element_vector: str
     levels: tuple[Level, ...]
+    batches: tuple[Batch, ...]
     split_stride: int
     threshold_stride: int
     row_block: int
     rows_per_thread: int
-    codes_stride: int
+    codes_row_step: int
+    codes_codebook_step: int
     best_offset: int
     workspace_bytes: int
-    column_step: int | str
-    prefetches: tuple[int, ...]
-    rows_ahead: int
     row_bytes: int
-    far_rows: int
     outputs_ahead: int
-    prefetch_stride: int
     sum_bits: int
     group: int
     tiles: tuple[Tile, ...]

@@ -50,7 +50,7 @@ class Scan:
     average: bool
     sum_bits: int
     group: int
-    codes_stride: int
+    codebook_step: int
     output_bytes: int
 
 
@@ -147,18 +147,18 @@ def _runs(scan: Scan, planes: tuple[Plane, ...]) -> tuple[Run, ...]:
     # A part of a sum that fits a byte fits a byte as well; a part of an average does not exist.
     group = scan.group if scan.average else min(scan.group, budget)
     chunk = max(1, budget // group) * group
-    row, codes_stride = scan.n_prototypes, scan.codes_stride
+    row, step = scan.n_prototypes, scan.codebook_step
 
     def run(first: int, size: int, count: int) -> Run:
         steps = [
-            Step(c * codes_stride, tuple(c * row * plane.lanes for plane in planes))
+            Step(c * step, tuple(c * row * plane.lanes for plane in planes))
             for c in range(size)
         ]
         return Run(
             count=count,
-            codes_stride=size * codes_stride,
+            codes_stride=size * step,
             table_strides=tuple(size * row * plane.lanes for plane in planes),
-            codes_offset=first * codes_stride,
+            codes_offset=first * step,
             table_offsets=tuple(plane.byte_offset + first * row * plane.lanes for plane in planes),
             groups=tuple(
                 Group(tuple(steps[i : i + group]), _merges(len(steps[i : i + group]), scan.average))

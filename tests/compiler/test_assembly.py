@@ -77,15 +77,32 @@ def test_scan_adds_whole_vectors_of_table_rows(level: str, register: str) -> Non
 
 
 @pytest.mark.parametrize(("level", "register"), [("x86-64-v3", "%ymm"), ("x86-64-v4", "%zmm")])
-def test_encode_compares_vectors_of_rows(level: str, register: str) -> None:
-    for order in ("C", "F"):
+def test_encode_compares_vectors(level: str, register: str) -> None:
+    for order in ("C", "F", "strided"):
         code = instructions(emit(level, order))
         compares = [operands for name, operands in code if re.match(r"vcmp\w+ps", name)]
         assert compares
         assert all(register in operands for operands in compares)
         assert not any(name.endswith("comiss") for name, _ in code)
-        shuffles = [o for name, o in code if name in ("vpermilps", "vpermps", "vpermd")]
-        assert any(register in operands for operands in shuffles)
+        if order != "C":
+            shuffles = [o for name, o in code if name in ("vpermilps", "vpermps", "vpermd")]
+            assert any(register in operands for operands in shuffles)
+
+
+@pytest.mark.parametrize(("level", "lanes"), [("x86-64-v3", 8), ("x86-64-v4", 16)])
+def test_a_row_is_read_in_ascending_order_and_nothing_is_spilled(level: str, lanes: int) -> None:
+    (body,) = [b for b in loops(emit(level)) if any(name.startswith("vcmp") for name, _ in b)]
+    reads = [
+        operands
+        for name, operands in body
+        if name in ("vmovss", "vinsertps", "vbroadcastss") and "(%" in operands
+    ]
+    offsets = [int(re.search(r"(-?\d*)\(%", read)[1] or 0) for read in reads]  # type: ignore[index]
+    assert len(offsets) == 16 * 4
+    for first in range(0, len(offsets), 4 * lanes):  # the elements of a vector of codebooks
+        batch = offsets[first : first + 4 * lanes]
+        assert batch == sorted(batch)
+    assert not any("rsp" in operands or "rbp" in operands for _, operands in body)
 
 
 @pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v4"])

@@ -13,6 +13,7 @@ from maddjit.compiler.plan import Plan, Signature
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import LEVELS, named
+from maddjit.formats import INPUTS
 from maddjit.models import MaddnessModel
 from tests.random_models import models, random_model
 
@@ -44,7 +45,7 @@ def test_every_codebook_is_summed_once(model: MaddnessModel, level: str) -> None
             for repetition in range(run.count):
                 for step in itertools.chain.from_iterable(group.steps for group in run.groups):
                     place = run.codes_offset + repetition * run.codes_stride + step.codes_offset
-                    codebooks.append(place // plan.codes_stride)
+                    codebooks.append(place // plan.codes_codebook_step)
         assert codebooks == list(range(model.n_codebooks))
 
 
@@ -61,9 +62,29 @@ def test_groups_fit_a_byte(model: MaddnessModel, level: str) -> None:
 @pytest.mark.parametrize("n_codebooks", [1, 16, 64, 80, 100, 128, 200, 256, 3000])
 def test_codes_of_neighbours_do_not_share_cache_sets(n_codebooks: int) -> None:
     model = random_model(0, n_features=9, n_codebooks=n_codebooks, n_prototypes=2, n_outputs=3)
-    plan = make_plan(model, named("x86-64-v4"), Signature())
-    assert plan.codes_stride // 64 % 2 == 1
-    assert plan.codes_stride >= plan.row_block + plan.lanes  # whole vectors of codes are written
+    plan = make_plan(model, named("x86-64-v4"), Signature(order="F"))
+    assert plan.codes_codebook_step // 64 % 2 == 1
+    assert plan.codes_codebook_step >= plan.row_block + plan.lanes  # whole vectors are written
+
+
+@given(model=models(), level=st.sampled_from(LEVELS), dtype=st.sampled_from(sorted(INPUTS)))
+def test_rows_are_read_once_in_ascending_order(
+    model: MaddnessModel, level: str, dtype: str
+) -> None:
+    plan = make_plan(model, named(level), Signature(dtype))
+    itemsize = INPUTS[dtype].itemsize
+    splits = {}
+    for batch in plan.batches:
+        offsets = [element.byte_offset for element in batch.elements]
+        assert offsets == sorted(offsets)
+        for element in batch.elements:
+            place = batch.first + element.lane, element.level
+            splits[place] = element.byte_offset // itemsize
+        for level_ in range(model.depth):  # the names of a level's vectors are a chain
+            own = [element for element in batch.elements if element.level == level_]
+            assert [element.after for element in own] == list(range(1, batch.n_codebooks + 1))
+    expected = {place: int(column) for place, column in np.ndenumerate(model.split_dims)}
+    assert splits == expected
 
 
 def test_plans_are_pure_and_short_to_print() -> None:
