@@ -68,11 +68,10 @@ class CompiledOperator:
         self._again = again
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
-        self._functions: dict[tuple[str, Order, Result], tuple[Any, np.dtype[Any]]] = {}
+        self._functions: dict[tuple[str, Order, Result], tuple[Any, np.dtype[Any], int]] = {}
         self._threads = check_threads(threads)
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
-        self._workspace = kernel.plan.workspace_bytes
         self._short_way: Callable[..., Any] = (
             short_way(kernel.plan, kernel.function) if self._threads == 1 else declines
         )
@@ -156,7 +155,9 @@ class CompiledOperator:
             "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
         )
         found = self._functions.get((form.name, order, result))
-        function, dtype = found or self._compiled(self._signature(form.name, order, result))
+        function, dtype, workspace_bytes = found or self._compiled(
+            self._signature(form.name, order, result)
+        )
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
         answer = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
@@ -169,8 +170,8 @@ class CompiledOperator:
 
         def work(first: int, last: int) -> None:
             A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_step
-            codes = np.empty(self._workspace, np.uint8)
-            workspace = codes.__array_interface__["data"][0]
+            memory = np.empty(workspace_bytes, np.uint8)
+            workspace = memory.__array_interface__["data"][0]
             function(A_rows, last - first, row_step, column_step, Y_rows, Y_step, workspace)
 
         if threads == 1:
@@ -185,13 +186,14 @@ class CompiledOperator:
         epilogue = self._default.epilogue if result == "outputs" else Epilogue()
         return Signature(dtype, order, result, epilogue)
 
-    def _compiled(self, signature: Signature) -> tuple[Any, np.dtype[Any]]:
+    def _compiled(self, signature: Signature) -> tuple[Any, np.dtype[Any], int]:
         with self._lock:
             if signature not in self._kernels:
                 kernel = self._build(self.model, self._target, signature)
                 function = _KERNEL(kernel.function.address)
                 key = (signature.dtype, signature.order, signature.result)
-                self._functions[key] = (function, signature.output.dtype)
+                workspace_bytes = kernel.plan.workspace_bytes
+                self._functions[key] = (function, signature.output.dtype, workspace_bytes)
                 self._kernels[signature] = kernel
             return self._functions[signature.dtype, signature.order, signature.result]
 

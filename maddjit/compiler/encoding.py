@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.plan import Batch, Element, Level, NodeLevel
+from maddjit.compiler.plan import Batch, Level, NodeLevel
+from maddjit.compiler.reading import element_steps, line_steps, reads_lines
 from maddjit.compiler.target import Target
+from maddjit.formats import Format
 from maddjit.models import MaddnessModel
 
 _MAX_PERMUTES = 8
@@ -71,13 +73,10 @@ def row_thresholds(model: MaddnessModel) -> NDArray[np.float32]:
     return records
 
 
-def codebook_batches(
-    model: MaddnessModel, target: Target, element_bytes: int
-) -> tuple[Batch, ...]:
+def codebook_batches(model: MaddnessModel, target: Target, form: Format) -> tuple[Batch, ...]:
     """Cut the codebooks into vectors, for reading one row at a time in the order of its addresses.
 
-    Hardware fetches ahead only for reads that ascend, so each batch names its elements in ascending
-    order (docs/decisions/0003-kernels.md has the figures).
+    Hardware fetches ahead only for reads that ascend (docs/decisions/0003-kernels.md).
     """
     lanes = target.vector_bytes // 4
     batches = []
@@ -85,19 +84,12 @@ def codebook_batches(
     for first in range(0, model.n_codebooks, lanes):
         splits = model.split_dims[first : first + lanes]
         width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
-        places = sorted(
-            (int(splits[lane, level]), level, lane)
-            for lane in range(len(splits))
-            for level in range(model.depth)
-        )
-        counts = [0] * model.depth
-        elements = []
-        for column, level, lane in places:
-            counts[level] += 1
-            before, after = counts[level] - 1, counts[level]
-            elements.append(Element(column * element_bytes, level, lane, before, after))
+        if width == lanes and reads_lines(model.n_features, target, form):
+            steps, vectors = line_steps(splits, model.n_features, lanes, form.itemsize)
+        else:
+            steps, vectors = element_steps(splits, form.itemsize)
         levels = tuple(_node_level(t, width, threshold_offset) for t in range(model.depth))
-        batches.append(Batch(first, width, len(splits), tuple(elements), levels))
+        batches.append(Batch(first, width, len(splits), steps, vectors, levels))
         threshold_offset += 4 * width * model.n_prototypes
     return tuple(batches)
 

@@ -95,28 +95,57 @@ class NodeLevel:
 
 
 @dataclass(frozen=True)
-class Element:
-    """One number of a row, and the lane of the level's vector that it is put into.
+class Read:
+    """Something read from a row into the value `name`: one number, or a vector of neighbours."""
 
-    The vector is named by how many elements it holds: `before`, then `after`.
-    """
-
+    name: str
     byte_offset: int
-    level: int
+    is_line: bool
+
+
+@dataclass(frozen=True)
+class Insert:
+    """The value `name`: `vector` with the number `element` in one of its lanes."""
+
+    name: str
+    vector: str
+    element: str
     lane: int
-    before: int
-    after: int
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """The value `name`: lanes of two others, as LLVM numbers them; −1 for any."""
+
+    name: str
+    left: str
+    right: str
+    lanes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Neighbouring codebooks whose codes of one row are found together, in one vector."""
+    """Neighbouring codebooks whose codes of one row are found together, in one vector.
+
+    `steps` bring the row's numbers into `vectors`, one for each level of the trees.
+    """
 
     first: int
     lanes: int
     n_codebooks: int
-    elements: tuple[Element, ...]
+    steps: tuple[Read | Insert | Shuffle, ...]
+    vectors: tuple[str, ...]
     levels: tuple[NodeLevel, ...]
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """What is read from a row, in order."""
+        return tuple(step for step in self.steps if isinstance(step, Read))
+
+    @property
+    def blank(self) -> str:
+        """What lanes hold that no codebook fills: a defined number, for it may lead a gather."""
+        return "poison" if self.n_codebooks == self.lanes else "zeroinitializer"
 
 
 @dataclass(frozen=True)

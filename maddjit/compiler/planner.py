@@ -22,7 +22,7 @@ _THREAD_NANOSECONDS = 200_000
 """Work that is worth another thread."""
 _OUTPUTS_AHEAD = 16
 """Rows between the one that is written and the one whose lines of Y are being fetched."""
-_MAX_ELEMENTS = 512
+_MAX_ELEMENTS = 256
 """Elements of a row that are read by straight-line code."""
 
 
@@ -43,7 +43,7 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     codes_row_step, codes_codebook_step = 1, LINE * ((row_block // LINE + 1) | 1)
     codes_bytes = codes_codebook_step * model.n_codebooks
     if signature.order == "C" and model.split_dims.size <= _MAX_ELEMENTS:
-        batches = codebook_batches(model, target, element_bytes)
+        batches = codebook_batches(model, target, INPUTS[signature.dtype])
         codes_row_step, codes_codebook_step = batches[-1].first + batches[-1].lanes, 1
         codes_bytes = row_block * codes_row_step
     scan = Scan(

@@ -151,8 +151,7 @@ def _runs(scan: Scan, planes: tuple[Plane, ...]) -> tuple[Run, ...]:
 
     def run(first: int, size: int, count: int) -> Run:
         steps = [
-            Step(c * step, tuple(c * row * plane.lanes for plane in planes))
-            for c in range(size)
+            Step(c * step, tuple(c * row * plane.lanes for plane in planes)) for c in range(size)
         ]
         return Run(
             count=count,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maddjit.compiler.plan import Plan, Signature
+from maddjit.compiler.plan import Insert, Plan, Read, Shuffle, Signature
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.target import LEVELS, named
@@ -68,23 +69,32 @@ def test_codes_of_neighbours_do_not_share_cache_sets(n_codebooks: int) -> None:
 
 
 @given(model=models(), level=st.sampled_from(LEVELS), dtype=st.sampled_from(sorted(INPUTS)))
-def test_rows_are_read_once_in_ascending_order(
+def test_a_row_is_read_in_ascending_order_into_the_lanes_of_its_codebooks(
     model: MaddnessModel, level: str, dtype: str
 ) -> None:
     plan = make_plan(model, named(level), Signature(dtype))
     itemsize = INPUTS[dtype].itemsize
-    splits = {}
     for batch in plan.batches:
-        offsets = [element.byte_offset for element in batch.elements]
+        offsets = [read.byte_offset for read in batch.reads]
         assert offsets == sorted(offsets)
-        for element in batch.elements:
-            place = batch.first + element.lane, element.level
-            splits[place] = element.byte_offset // itemsize
-        for level_ in range(model.depth):  # the names of a level's vectors are a chain
-            own = [element for element in batch.elements if element.level == level_]
-            assert [element.after for element in own] == list(range(1, batch.n_codebooks + 1))
-    expected = {place: int(column) for place, column in np.ndenumerate(model.split_dims)}
-    assert splits == expected
+        # Follow every element into the lane that it ends in.
+        held: dict[str, list[Any]] = {"blank": [None] * batch.lanes}
+        for step in batch.steps:
+            match step:
+                case Read(name, offset, is_line=True):
+                    held[name] = [offset // itemsize + i for i in range(batch.lanes)]
+                    assert held[name][-1] < model.n_features
+                case Read(name, offset):
+                    held[name] = [offset // itemsize]
+                case Insert(name, vector, element, lane):
+                    held[name] = [*held[vector]]
+                    held[name][lane] = held[element][0]
+                case Shuffle(name, left, right, lanes):
+                    both = held[left] + held[right]
+                    held[name] = [both[lane] if lane >= 0 else None for lane in lanes]
+        columns = np.array([held[name][: batch.n_codebooks] for name in batch.vectors]).T
+        own = slice(batch.first, batch.first + batch.n_codebooks)
+        assert (columns == model.split_dims[own]).all()
 
 
 def test_plans_are_pure_and_short_to_print() -> None:
