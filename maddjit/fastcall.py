@@ -14,6 +14,7 @@ from maddjit.compiler import native
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.render import render_call
 from maddjit.formats import INPUTS
+from maddjit.pool import POOLED_BYTES
 
 _API = (
     "PyBuffer_Release",
@@ -63,6 +64,7 @@ class Call:
     readable: int
     writable: int
     rows_without_gil: int
+    most_rows: int
     workspace_bytes: int
     api: dict[str, str] = field(repr=False)
     objects: dict[str, str] = field(repr=False)
@@ -104,6 +106,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         readable=_PYBUF_STRIDES_FORMAT,
         writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
         rows_without_gil=_ROWS_WITHOUT_GIL,
+        most_rows=min(plan.streaming_rows, POOLED_BYTES // plan.output_row_bytes),
         workspace_bytes=plan.workspace_bytes,
         api={name: _constant(_address(name)) for name in _API},
         objects={name: _constant(id(value)) for name, value in objects.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from maddjit.epilogue import Epilogue
 from maddjit.fastcall import declines, short_way
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
+from maddjit.pool import Pool
 from maddjit.threads import check_threads, run, spans
 
 _KERNEL = ctypes.CFUNCTYPE(
@@ -29,8 +31,31 @@ _KERNEL = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_int64,
     ctypes.c_void_p,
+    ctypes.c_void_p,
 )
-"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace); steps in bytes; no GIL."""
+"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes."""
+
+
+@dataclass(frozen=True)
+class _Function:
+    """What a call needs to know of a kernel."""
+
+    run: Any
+    dtype: np.dtype[Any]
+    workspace_bytes: int
+    stage_bytes: int
+    streaming_rows: int
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> _Function:
+        plan = kernel.plan
+        return cls(
+            _KERNEL(kernel.function.address),
+            plan.signature.output.dtype,
+            plan.workspace_bytes,
+            plan.stage_bytes,
+            plan.streaming_rows,
+        )
 
 
 def _is_direct(out: NDArray[Any], rows: NDArray[Any]) -> bool:
@@ -68,7 +93,8 @@ class CompiledOperator:
         self._again = again
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
-        self._functions: dict[tuple[str, Order, Result], tuple[Any, np.dtype[Any], int]] = {}
+        self._functions: dict[tuple[str, Order, Result], _Function] = {}
+        self._pool = Pool()
         self._threads = check_threads(threads)
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
@@ -143,7 +169,12 @@ class CompiledOperator:
         return self._run(A, None, "argmax", 1, threads)[..., 0]
 
     def _run(
-        self, A: ArrayLike, out: Any, result: Result, width: int, threads: int = 1
+        self,
+        A: ArrayLike,
+        out: Any,
+        result: Result,
+        width: int,
+        threads: int = 1,
     ) -> NDArray[Any]:
         bits = self._default.dtype == "bfloat16"
         rows, form, single = as_rows(A, self.model.n_features, bits)
@@ -154,25 +185,36 @@ class CompiledOperator:
         order: Order = (
             "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
         )
-        found = self._functions.get((form.name, order, result))
-        function, dtype, workspace_bytes = found or self._compiled(
-            self._signature(form.name, order, result)
-        )
+        function = self._function(form.name, order, result)
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
-        answer = np.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
+        if out is None:
+            answer = self._pool.empty(shape, function.dtype)
+        else:
+            answer = check_out(out, shape, function.dtype)
         written = answer[np.newaxis] if single else answer
-        target = (
-            written if out is None or _is_direct(written, rows) else np.empty(written.shape, dtype)
-        )
+        target = written
+        if out is not None and not _is_direct(written, rows):
+            target = np.empty(written.shape, function.dtype)
         A_address = rows.__array_interface__["data"][0]
         Y_address, Y_step = target.__array_interface__["data"][0], target.strides[0]
+        streams = n_rows > function.streaming_rows and target.flags.c_contiguous
 
         def work(first: int, last: int) -> None:
             A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_step
-            memory = np.empty(workspace_bytes, np.uint8)
-            workspace = memory.__array_interface__["data"][0]
-            function(A_rows, last - first, row_step, column_step, Y_rows, Y_step, workspace)
+            memory = np.empty(function.workspace_bytes, np.uint8)
+            stage = np.empty(function.stage_bytes if streams else 0, np.uint8)
+            workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
+            function.run(
+                A_rows,
+                last - first,
+                row_step,
+                column_step,
+                Y_rows,
+                Y_step,
+                workspace,
+                staged if stage.size else 0,
+            )
 
         if threads == 1:
             work(0, n_rows)
@@ -182,20 +224,17 @@ class CompiledOperator:
             written[...] = target
         return answer
 
+    def _function(self, dtype: str, order: Order, result: Result) -> _Function:
+        key = dtype, order, result
+        found = self._functions.get(key)
+        if found is None:
+            kernel = self.kernel(*key)
+            found = self._functions[key] = _Function.of(kernel)
+        return found
+
     def _signature(self, dtype: str, order: Order, result: Result) -> Signature:
         epilogue = self._default.epilogue if result == "outputs" else Epilogue()
         return Signature(dtype, order, result, epilogue)
-
-    def _compiled(self, signature: Signature) -> tuple[Any, np.dtype[Any], int]:
-        with self._lock:
-            if signature not in self._kernels:
-                kernel = self._build(self.model, self._target, signature)
-                function = _KERNEL(kernel.function.address)
-                key = (signature.dtype, signature.order, signature.result)
-                workspace_bytes = kernel.plan.workspace_bytes
-                self._functions[key] = (function, signature.output.dtype, workspace_bytes)
-                self._kernels[signature] = kernel
-            return self._functions[signature.dtype, signature.order, signature.result]
 
     def kernel(
         self, dtype: str | None = None, order: Order | None = None, result: Result | None = None
@@ -205,8 +244,10 @@ class CompiledOperator:
         signature = self._signature(
             dtype or default.dtype, order or default.order, result or default.result
         )
-        self._compiled(signature)
-        return self._kernels[signature]
+        with self._lock:
+            if signature not in self._kernels:
+                self._kernels[signature] = self._build(self.model, self._target, signature)
+            return self._kernels[signature]
 
     def ir(
         self,

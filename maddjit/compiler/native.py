@@ -37,7 +37,18 @@ class LoadedFunction:
 def host() -> Host:
     """Return what LLVM and the operating system grant on this machine."""
     features = frozenset(name for name, granted in llvm.get_host_cpu_features().items() if granted)
-    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), features, _last_cache_bytes())
+
+
+def _last_cache_bytes() -> int:
+    """Return what the C library says of the last-level cache, or a usual size if it does not."""
+    known = getattr(os, "sysconf_names", {})
+    sizes = [
+        os.sysconf(name)
+        for name in ("SC_LEVEL3_CACHE_SIZE", "SC_LEVEL2_CACHE_SIZE")
+        if name in known
+    ]
+    return next((size for size in sizes if size > 0), 32 * 1024 * 1024)
 
 
 @cache

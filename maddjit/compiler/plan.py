@@ -266,7 +266,8 @@ class Plan:
 
     `sum_bits` is proved from the real tables: 8 if no sum of entries can exceed a byte, 16 or 32
     likewise; groups of `group` codebooks cannot exceed a byte. With `batches` a vector is the
-    codebooks of one row; without, the rows of one codebook.
+    codebooks of one row; without, the rows of one codebook. More than `streaming_rows` results are
+    larger than the last cache, and had better be written past it by way of a stage.
     """
 
     symbol: str
@@ -295,6 +296,8 @@ class Plan:
     workspace_bytes: int
     row_bytes: int
     outputs_ahead: int
+    stage_rows: int
+    streaming_rows: int
     sum_bits: int
     group: int
     tiles: tuple[Tile, ...]
@@ -304,6 +307,16 @@ class Plan:
     ending: Ending | None
     widening: str
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
+
+    @property
+    def output_row_bytes(self) -> int:
+        """Bytes of one row of outputs or sums."""
+        return self.n_outputs * self.output_bytes
+
+    @property
+    def stage_bytes(self) -> int:
+        """Bytes of the stage that results pass through on their way past the caches."""
+        return self.stage_rows * self.output_row_bytes
 
     @property
     def part_lanes(self) -> tuple[int, ...]:

@@ -22,6 +22,10 @@ _THREAD_NANOSECONDS = 200_000
 """Work that is worth another thread."""
 _OUTPUTS_AHEAD = 16
 """Rows between the one that is written and the one whose lines of Y are being fetched."""
+_STAGE_BYTES = 256 * 1024
+"""Bytes of Y that leave together past the caches: part of an L2 cache."""
+_LEAST_STAGE_ROWS = 32
+"""Rows that are worth fetching the tables from the L2 cache for."""
 _MAX_ELEMENTS = 256
 """Elements of a row that are read by straight-line code."""
 
@@ -54,6 +58,8 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         codes_codebook_step,
         signature.output.itemsize,
     )
+    output_row_bytes = model.n_outputs * signature.output.itemsize
+    is_matrix = signature.result in ("outputs", "sums")
     tiles: tuple[Tile, ...] = ()
     if signature.result != "codes":
         tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
@@ -92,6 +98,8 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         workspace_bytes=-(-codes_bytes // LINE) * LINE + 4 * row_block,
         row_bytes=model.n_features * element_bytes,
         outputs_ahead=_OUTPUTS_AHEAD,
+        stage_rows=_stage_rows(tiles, output_row_bytes, row_block) if is_matrix else 0,
+        streaming_rows=target.cache_bytes // output_row_bytes,
         sum_bits=sum_bits,
         group=group,
         tiles=tiles,
@@ -102,6 +110,16 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         widening=widening(signature.dtype, target),
         constants=tuple(constants.items()),
     )
+
+
+def _stage_rows(tiles: tuple[Tile, ...], output_row_bytes: int, row_block: int) -> int:
+    """Return the rows of Y that are kept in the L2 cache on their way to memory; 0 for none.
+
+    Where one tile holds all outputs they are written in the order of their addresses anyway.
+    """
+    rows = min(row_block, _STAGE_BYTES // output_row_bytes // 16 * 16)
+    in_order = sum(tile.count for tile in tiles) == 1
+    return 0 if in_order or rows < _LEAST_STAGE_ROWS else rows
 
 
 def _rows_per_thread(model: MaddnessModel, row_block: int) -> int:

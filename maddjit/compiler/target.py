@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
 """Chooses the level when `maddjit.compile` is called without ``target=``."""
@@ -19,6 +19,7 @@ class Host:
     triple: str
     cpu: str
     features: frozenset[str]
+    cache_bytes: int
 
     @property
     def architecture(self) -> str:
@@ -44,6 +45,8 @@ class Target:
         Width of one vector register.
     intrinsics : tuple of str
         The only functions that generated code may declare.
+    cache_bytes : int
+        Size of the last-level cache.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Target:
     requires: frozenset[str]
     vector_bytes: int
     intrinsics: tuple[str, ...]
+    cache_bytes: int = 32 * 1024 * 1024
 
 
 _GENERIC = (
@@ -64,7 +68,7 @@ _GENERIC = (
 )
 _AVX2 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
 _AVX2_PERMUTES = ("llvm.x86.avx.vpermilvar.ps.256", "llvm.x86.avx2.permps")
-_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw")
 _AVX512_PERMUTES = (
     "llvm.x86.avx512.vpermilvar.ps.512",
     "llvm.x86.avx512.permvar.sf.512",
@@ -90,7 +94,7 @@ _LEVELS = {
             "x86-64-v4",
             _LINUX_X86,
             "x86-64-v4",
-            "",
+            "+prfchw",
             "skylake-avx512",
             frozenset(_AVX512),
             64,
@@ -100,7 +104,7 @@ _LEVELS = {
             "x86-64-v4-vbmi",
             _LINUX_X86,
             "x86-64-v4",
-            "+avx512vbmi,+avx512vnni",
+            "+prfchw,+avx512vbmi,+avx512vnni",
             "icelake-server",
             frozenset((*_AVX512, "avx512vbmi", "avx512vnni")),
             64,
@@ -173,13 +177,4 @@ def resolve(name: str | None, host: Host) -> Target:
                 f"lacks; it can run {', '.join(level.name for level in runnable(host))}. "
                 "maddjit.emit() shows the code for any target without running it."
             )
-    return Target(
-        chosen.name,
-        host.triple,
-        chosen.cpu,
-        chosen.features,
-        host.cpu,
-        chosen.requires,
-        chosen.vector_bytes,
-        chosen.intrinsics,
-    )
+    return replace(chosen, triple=host.triple, tune=host.cpu, cache_bytes=host.cache_bytes)

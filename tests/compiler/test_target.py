@@ -20,7 +20,7 @@ VBMI = named("x86-64-v4-vbmi").requires
 
 
 def host(*features: str, cpu: str = "somecpu", triple: str = "x86_64-pc-linux-gnu") -> Host:
-    return Host(triple, cpu, frozenset(features))
+    return Host(triple, cpu, frozenset(features), 2**20)
 
 
 @pytest.mark.parametrize(
