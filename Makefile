@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types wheel clean
+.PHONY: demo test lint types wheel bench clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -26,6 +26,10 @@ wheel: $(VENV)/.dev
 	build/wheel-check/bin/pip install --quiet dist/*.whl
 	cd build/wheel-check && bin/python -I $(CURDIR)/.ci/use_wheel.py
 
+# Measure everything (some minutes on a quiet machine) and write docs/performance.md.
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/suite.py
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +40,10 @@ $(VENV)/.examples: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	touch $@
 
 clean:

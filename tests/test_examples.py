@@ -52,7 +52,3 @@ def test_readme() -> None:
     output = run("-c", "\n".join(blocks))
     assert "held-out rows" in output
     assert "%zmm" in output
-
-
-def test_benchmark_runs() -> None:
-    assert "(1, 512, 100) F order" in run("benchmarks/speed.py", "--rounds", "1", "--small")

@@ -1,0 +1,42 @@
+"""Markdown: tables, and numbers with their spread."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+
+def heading(text: str) -> str:
+    """Return a heading of the second level."""
+    return f"## {text}"
+
+
+def paragraph(text: str) -> str:
+    """Return text in lines that an editor shows whole."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Return a number to three digits, never with an exponent unless it is tiny.
+
+    >>> number(12345.6), number(0.06123), number(3e-14)
+    ('12346', '0.0612', '3e-14')
+    """
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def spread(quartiles: Sequence[float]) -> str:
+    """Return the median, with the quartiles in brackets."""
+    low, median, high = (number(value) for value in quartiles)
+    return f"{median} ({low}{' to ' if quartiles[0] < 0 else '–'}{high})".replace("-", "−")
+
+
+def minutes(date: str) -> str:
+    """Return a date of ISO 8601 to the minute."""
+    return date[:16].replace("T", " ") + " UTC"

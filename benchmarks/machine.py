@@ -1,0 +1,124 @@
+"""Where the figures come from: processor, caches, versions, commit; and one thread for all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = (
+    "maddjit",
+    "numpy",
+    "llvmlite",
+    "mkl",
+    "torch",
+    "onnxruntime",
+    "numba",
+    "faiss-cpu",
+)
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MKL_THREADING_LAYER": "SEQUENTIAL",
+    "MKL_INTERFACE_LAYER": "LP64",
+}
+"""Libraries read these when they are loaded."""
+
+_allowed: set[int] = set()
+
+
+def pin() -> None:
+    """Keep this process on one processor, the last that it may use, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        _allowed.update(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {max(_allowed)})
+
+
+@contextmanager
+def all_processors() -> Iterator[int]:
+    """Let this thread, and threads that it starts, run where they could before; give how many."""
+    if not _allowed:
+        yield os.cpu_count() or 1
+        return
+    pinned = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _allowed)
+    try:
+        yield len(_allowed)
+    finally:
+        os.sched_setaffinity(0, pinned)
+
+
+def describe() -> dict[str, Any]:
+    """Return the machine, the versions of what is timed, the commit and the time."""
+    import cpuinfo
+
+    from maddjit.compiler import native
+    from maddjit.compiler.target import ENVIRONMENT_VARIABLE, resolve
+
+    level = resolve(os.environ.get(ENVIRONMENT_VARIABLE) or None, native.host()).name
+    return {
+        "machine": {
+            "cpu": cpuinfo.get_cpu_info().get("brand_raw") or platform.machine(),
+            "llvm_cpu": native.host().cpu,
+            "level": level,
+            "cores": os.cpu_count(),
+            "caches": _caches(),
+            "platform": platform.platform(),
+        },
+        "versions": {"python": platform.python_version()} | _versions(),
+        "commit": _commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def file_name(machine: dict[str, Any]) -> str:
+    """Return a file name for a machine's results."""
+    words = f"{machine['cpu']} {machine['llvm_cpu']} {machine['level']}".lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-") + ".json"
+
+
+def _versions() -> dict[str, str]:
+    from threadpoolctl import threadpool_info
+
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    for pool in threadpool_info():
+        if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]:
+            found["OpenBLAS of numpy"] = f"{pool['version']} ({pool['architecture']})"
+    return found
+
+
+def _caches() -> dict[str, str]:
+    """Return the sizes of the first core's caches, as Linux tells them."""
+    found = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (
+            (folder / name).read_text().strip() for name in ("level", "type", "size")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    return found
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
