@@ -39,18 +39,22 @@ _ALL = {
         ("uint8", np.uint8, "B", "i8"),
         ("int16", np.int16, "h", "i16"),
         ("int32", np.int32, "i", "i32"),
+        ("uint16", np.uint16, "H", "i16"),
         ("int64", np.int64, "l", "i64"),
     )
 }
 
-INPUTS = {n: f for n, f in _ALL.items() if n not in ("int32", "int64")}
+INPUTS = {n: f for n, f in _ALL.items() if n not in ("int32", "uint16", "int64")}
 """What A may hold."""
 
-OUTPUTS = {n: f for n, f in _ALL.items() if n not in ("int16", "int32", "int64")}
+OUTPUTS = {n: f for n, f in INPUTS.items() if n != "int16"}
 """What results may be converted to."""
 
-RESULTS = {"sums": _ALL["int32"], "codes": _ALL["uint8"], "argmax": _ALL["int64"]}
-"""What the results that are not outputs hold."""
+RESULTS = {"codes": _ALL["uint8"], "argmax": _ALL["int64"]}
+"""What the results that are neither outputs nor sums hold."""
+
+SUMS = {name: _ALL[name] for name in ("uint8", "uint16", "int32")}
+"""What sums may be stored as, if they fit."""
 
 _BY_DTYPE = {f.dtype: f for n, f in INPUTS.items() if n != "bfloat16"}
 

@@ -13,10 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows, check_out
 from maddjit.compiler import native
-from maddjit.compiler.plan import Order, Plan, Result, Signature
+from maddjit.compiler.columns import byte_shuffle
+from maddjit.compiler.plan import Order, OutOrder, Plan, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import declines, short_way
+from maddjit.formats import SUMS
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.pool import Pool
@@ -45,6 +47,7 @@ class _Function:
     workspace_bytes: int
     stage_bytes: int
     streaming_rows: int
+    out_order: OutOrder
 
     @classmethod
     def of(cls, kernel: Kernel) -> _Function:
@@ -55,18 +58,22 @@ class _Function:
             plan.workspace_bytes,
             plan.stage_bytes,
             plan.streaming_rows,
+            plan.signature.out_order,
         )
 
 
-def _is_direct(out: NDArray[Any], rows: NDArray[Any]) -> bool:
-    """Tell whether a kernel can write into `out`: rows contiguous and apart, not A's memory."""
-    n_rows, width = out.shape
-    return (
-        (out.strides[1] == out.itemsize or width == 1)
-        and (n_rows < 2 or abs(out.strides[0]) >= width * out.itemsize)
-        and out.flags.aligned
-        and not np.may_share_memory(out, rows)
-    )
+def _direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:
+    """Tell which order of `out` a kernel writes directly: contiguous, apart, not A's memory."""
+    (n_rows, width), (row_step, column_step), itemsize = out.shape, out.strides, out.itemsize
+    if not out.flags.aligned or np.may_share_memory(out, rows):
+        return None
+    if (column_step == itemsize or width == 1) and (
+        n_rows < 2 or abs(row_step) >= width * itemsize
+    ):
+        return "C"
+    if (row_step == itemsize or n_rows == 1) and abs(column_step) >= n_rows * itemsize:
+        return "F"
+    return None
 
 
 class CompiledOperator:
@@ -93,11 +100,13 @@ class CompiledOperator:
         self._again = again
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
-        self._functions: dict[tuple[str, Order, Result], _Function] = {}
+        self._functions: dict[Any, _Function] = {}
         self._pool = Pool()
+        self._has_columns = byte_shuffle(target, model.n_prototypes) is not None
         self._threads = check_threads(threads)
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
+        self._sum_bits = kernel.plan.sum_bits
         self._short_way: Callable[..., Any] = (
             short_way(kernel.plan, kernel.function) if self._threads == 1 else declines
         )
@@ -114,8 +123,8 @@ class CompiledOperator:
             operator was compiled for bfloat16), int8, uint8 or int16, in any layout, never copied
             unless its elements are unaligned or byte-swapped. Lists become float64.
         out : (N, M) or (M,) array, optional
-            Where to write; spares the time that fresh memory costs. Fastest when its rows are
-            contiguous. Its dtype is that of the results.
+            Where to write; spares the time that fresh memory costs. Written directly if its rows or
+            its columns are contiguous. Its dtype is that of the results.
         threads : int, optional
             At most this many share the rows; by default what `compile` was told. Fewer rows
             than are worth it are done by the caller alone. The bits are the same for any number.
@@ -139,12 +148,18 @@ class CompiledOperator:
             threads = self._threads
         return self._run(A, out, "outputs", self.model.n_outputs, threads)
 
-    def sums(self, A: ArrayLike, out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+    def sums(self, A: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the integer sums before scale and offset: `maddjit.reference.sums`.
 
-        Parameters, layouts and errors are those of calling the operator; (N, M) or (M,) int32.
+        Parameters, layouts and errors are those of calling the operator; (N, M) or (M,) int32, or
+        what `out` is of uint8, uint16 and int32, if ``op.plan.sum_bits`` says that the sums fit.
+        Fastest of all from a column-major A into a column-major uint8 `out`.
         """
-        return self._run(A, out, "sums", self.model.n_outputs)
+        name = "int32" if out is None else np.asarray(out).dtype.name
+        fitting = [n for n, f in SUMS.items() if 8 * f.itemsize >= self._sum_bits]
+        if name not in fitting:
+            raise TypeError(f"out must be an array of {', '.join(fitting)}, not {name}")
+        return self._run(A, out, "sums", self.model.n_outputs, sums=name)
 
     def encode(self, A: ArrayLike, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return the code of each row in each codebook: `maddjit.reference.encode`.
@@ -175,6 +190,7 @@ class CompiledOperator:
         result: Result,
         width: int,
         threads: int = 1,
+        sums: str = "int32",
     ) -> NDArray[Any]:
         bits = self._default.dtype == "bfloat16"
         rows, form, single = as_rows(A, self.model.n_features, bits)
@@ -185,7 +201,7 @@ class CompiledOperator:
         order: Order = (
             "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
         )
-        function = self._function(form.name, order, result)
+        function = self._function(form.name, order, result, "C", sums)
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
         if out is None:
@@ -193,15 +209,20 @@ class CompiledOperator:
         else:
             answer = check_out(out, shape, function.dtype)
         written = answer[np.newaxis] if single else answer
+        out_order = "C" if out is None else _direct_order(written, rows)
         target = written
-        if out is not None and not _is_direct(written, rows):
+        if out_order == "F" and result in ("outputs", "sums") and self._has_columns:
+            function = self._function(form.name, order, result, "F", sums)
+        elif out_order != "C":
             target = np.empty(written.shape, function.dtype)
+        by_columns = function.out_order == "F"
         A_address = rows.__array_interface__["data"][0]
-        Y_address, Y_step = target.__array_interface__["data"][0], target.strides[0]
+        Y_address = target.__array_interface__["data"][0]
+        Y_row, Y_step = target.strides if by_columns else (target.strides[0],) * 2
         streams = n_rows > function.streaming_rows and target.flags.c_contiguous
 
         def work(first: int, last: int) -> None:
-            A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_step
+            A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_row
             memory = np.empty(function.workspace_bytes, np.uint8)
             stage = np.empty(function.stage_bytes if streams else 0, np.uint8)
             workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
@@ -224,30 +245,37 @@ class CompiledOperator:
             written[...] = target
         return answer
 
-    def _function(self, dtype: str, order: Order, result: Result) -> _Function:
-        key = dtype, order, result
+    def _function(self, *key: Any) -> _Function:
+        """Return the function of (dtype, order, result, out_order, sums)."""
         found = self._functions.get(key)
         if found is None:
-            kernel = self.kernel(*key)
-            found = self._functions[key] = _Function.of(kernel)
+            dtype, order, result, out_order, sums = key
+            epilogue = self._default.epilogue if result == "outputs" else Epilogue()
+            signature = Signature(dtype, order, result, epilogue, out_order, sums)
+            found = self._functions[key] = _Function.of(self._compiled(signature))
         return found
 
-    def _signature(self, dtype: str, order: Order, result: Result) -> Signature:
-        epilogue = self._default.epilogue if result == "outputs" else Epilogue()
-        return Signature(dtype, order, result, epilogue)
-
-    def kernel(
-        self, dtype: str | None = None, order: Order | None = None, result: Result | None = None
-    ) -> Kernel:
-        """Return the kernel for a signature, compiling it if need be; by default `compile`'s."""
-        default = self._default
-        signature = self._signature(
-            dtype or default.dtype, order or default.order, result or default.result
-        )
+    def _compiled(self, signature: Signature) -> Kernel:
         with self._lock:
             if signature not in self._kernels:
                 self._kernels[signature] = self._build(self.model, self._target, signature)
             return self._kernels[signature]
+
+    def kernel(
+        self,
+        dtype: str | None = None,
+        order: Order | None = None,
+        result: Result | None = None,
+        out_order: OutOrder | None = None,
+    ) -> Kernel:
+        """Return the kernel for a signature, compiling it if need be; by default `compile`'s."""
+        default = self._default
+        result = result or default.result
+        epilogue = default.epilogue if result == "outputs" else Epilogue()
+        out_order = out_order or default.out_order
+        return self._compiled(
+            Signature(dtype or default.dtype, order or default.order, result, epilogue, out_order)
+        )
 
     def ir(
         self,
@@ -256,6 +284,7 @@ class CompiledOperator:
         dtype: str | None = None,
         order: Order | None = None,
         result: Result | None = None,
+        out_order: OutOrder | None = None,
     ) -> str:
         """Return the LLVM IR as the templates render it, or as LLVM's passes leave it.
 
@@ -266,7 +295,7 @@ class CompiledOperator:
         ValueError
             If `stage` is neither.
         """
-        kernel = self.kernel(dtype, order, result)
+        kernel = self.kernel(dtype, order, result, out_order)
         if stage == "template":
             return kernel.ir()
         if stage == "optimized":
@@ -279,9 +308,12 @@ class CompiledOperator:
         dtype: str | None = None,
         order: Order | None = None,
         result: Result | None = None,
+        out_order: OutOrder | None = None,
     ) -> str:
         """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
-        return native.to_text(self.kernel(dtype, order, result).ir(), self._target, "assembly")
+        return native.to_text(
+            self.kernel(dtype, order, result, out_order).ir(), self._target, "assembly"
+        )
 
     @property
     def plan(self) -> Plan:

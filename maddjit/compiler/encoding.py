@@ -13,6 +13,8 @@ from maddjit.models import MaddnessModel
 
 _MAX_PERMUTES = 8
 """Permutes that are together faster than a gather."""
+_MAX_SPLATS = 8
+"""Thresholds of a level that AVX-512 keeps in a register each; its masks select among them."""
 _MAX_SELECTED = 32
 """Nodes of a level whose thresholds are selected by the bits above; more are gathered."""
 _LEAST_LANES = 4
@@ -38,8 +40,8 @@ def _row_level(target: Target, level: int) -> Level:
     place = (entries, 4 * entries, 8 * level)
     if entries == 1:
         return Level("splat", *place)
-    if entries == 2:
-        return Level("select", *place)
+    if entries == 2 or (target.vector_bytes == 64 and entries <= _MAX_SPLATS):
+        return Level("select", *place, folds=_path_folds(level))
     intrinsic = _PERMUTES.get((target.vector_bytes, min(entries, lanes)))
     pair = _PERMUTES.get((target.vector_bytes, entries)) if entries == 2 * lanes else None
     if pair in target.intrinsics:
@@ -101,13 +103,18 @@ def _node_level(level: int, width: int, offset: int) -> NodeLevel:
         intrinsic = f"llvm.masked.gather.v{width}f32.v{width}p0"
         return NodeLevel((), (), intrinsic, offset + 4 * width * nodes)
     places = tuple(offset + 4 * width * (nodes + node) for node in range(nodes))
+    return NodeLevel(places, _path_folds(level))
+
+
+def _path_folds(level: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Halve the values of all nodes of a level by the decisions before it, the first one first."""
     folds: list[tuple[int, int, int, int]] = []
-    values = list(range(nodes))
-    for bit in range(level):  # the first decision halves them first: it is known longest
-        first, half = nodes + len(folds), len(values) // 2
-        folds += [(first + i, values[i], values[i + half], bit) for i in range(half)]
+    values = list(range(2**level))
+    for decision in range(level):
+        first, half = 2**level + len(folds), len(values) // 2
+        folds += [(first + i, values[i], values[i + half], decision) for i in range(half)]
         values = list(range(first, first + half))
-    return NodeLevel(places, tuple(folds))
+    return tuple(folds)
 
 
 def batch_thresholds(model: MaddnessModel, batches: tuple[Batch, ...]) -> bytes:

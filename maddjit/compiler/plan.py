@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
-from maddjit.formats import INPUTS, OUTPUTS, RESULTS, Format
+from maddjit.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
 
 Order = Literal["C", "F", "strided"]
+OutOrder = Literal["C", "F"]
 Result = Literal["outputs", "sums", "codes", "argmax"]
 
 
@@ -18,7 +19,8 @@ class Signature:
     """What one compiled function accepts and returns.
 
     `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
-    "strided" neither.
+    "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
+    `sums` is the dtype of sums.
 
     Raises
     ------
@@ -30,12 +32,16 @@ class Signature:
     order: Order = "C"
     result: Result = "outputs"
     epilogue: Epilogue = field(default_factory=Epilogue)
+    out_order: OutOrder = "C"
+    sums: str = "int32"
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("dtype", self.dtype, tuple(INPUTS)),
             ("order", self.order, get_args(Order)),
             ("result", self.result, get_args(Result)),
+            ("out_order", self.out_order, get_args(OutOrder)),
+            ("sums", self.sums, tuple(SUMS)),
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
@@ -43,6 +49,8 @@ class Signature:
     @property
     def output(self) -> Format:
         """The number format of the results."""
+        if self.result == "sums":
+            return SUMS[self.sums]
         return RESULTS.get(self.result) or OUTPUTS[self.epilogue.dtype]
 
 
@@ -51,7 +59,8 @@ class Level:
     """One level of a tree: how the threshold of each row's node is fetched.
 
     A level of more nodes than a register holds may take several permutes, whose byte offsets are
-    `registers`, folded by `folds`: (new, value where the bit is 0, where it is 1, bit).
+    `registers`, folded by `folds`: (new, value where the bit is 0, where it is 1, bit). A select
+    folds one splat of each node's threshold by the decisions of the levels above, not by a bit.
     """
 
     lookup: Literal["splat", "select", "permute", "permute2", "gather"]
@@ -183,11 +192,17 @@ class Plane:
     """(name, LLVM type)"""
     parts: tuple[Part, ...]
 
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Lanes of even and odd bytes that follow each other, were the odd ones behind the even."""
+        return tuple((i, self.half + i) for i in range(self.half))
+
 
 @dataclass(frozen=True)
 class Step:
-    """One codebook in straight-line code: where its code and its rows of each plane are."""
+    """One codebook in straight-line code: where its split columns, code and tables are."""
 
+    splits_offset: int
     codes_offset: int
     table_offsets: tuple[int, ...]
 
@@ -203,6 +218,16 @@ class Group:
     merges: tuple[tuple[int, int, int], ...]
 
     @property
+    def ready(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """The merges that each step makes possible: few values wait if they are made then."""
+        last = {i: i for i in range(len(self.steps))}
+        found: list[list[tuple[int, int, int]]] = [[] for _ in self.steps]
+        for new, left, right in self.merges:
+            last[new] = max(last[left], last[right])
+            found[last[new]].append((new, left, right))
+        return tuple(map(tuple, found))
+
+    @property
     def value(self) -> int:
         """The value that holds the whole group."""
         return self.merges[-1][0] if self.merges else 0
@@ -213,6 +238,7 @@ class Run:
     """`count` repetitions of some groups of codebooks."""
 
     count: int
+    splits_stride: int
     codes_stride: int
     table_strides: tuple[int, ...]
     codes_offset: int
@@ -241,6 +267,47 @@ class Tile:
     def row_bytes(self) -> tuple[int, ...]:
         """The different lengths of a table row among the planes."""
         return tuple(sorted({plane.lanes for plane in self.planes}))
+
+
+@dataclass(frozen=True)
+class ByteShuffle:
+    """The instruction that looks a vector of codes up in a table of bytes.
+
+    A table has `entries`, of which `loaded` make one vector by `spread`; two vectors if that is
+    empty.
+    """
+
+    intrinsic: str
+    lanes: int
+    loaded: int
+    entries: int
+    spread: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ColumnTile:
+    """`count` repetitions of a few outputs, scanned for a few vectors of rows at a time.
+
+    `number` tiles come before it. Plane i holds the sums of output i // len(vectors) for the rows
+    at `vectors`[i % len(vectors)].
+    """
+
+    count: int
+    number: int
+    first_output: int
+    n_outputs: int
+    vectors: tuple[int, ...]
+    rows: int
+    table_offset: int
+    table_stride: int
+    planes: tuple[Plane, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def places(self) -> tuple[tuple[Plane, int, int], ...]:
+        """(plane, number of its output, number of its vector)"""
+        n = len(self.vectors)
+        return tuple((plane, i // n, i % n) for i, plane in enumerate(self.planes))
 
 
 @dataclass(frozen=True)
@@ -301,12 +368,26 @@ class Plan:
     sum_bits: int
     group: int
     tiles: tuple[Tile, ...]
+    shuffle: ByteShuffle | None
+    columns: tuple[ColumnTile, ...]
+    tail_offset: int
+    ahead_lines: tuple[int, ...]
     table_bytes: int
     output_element: str
     output_bytes: int
     ending: Ending | None
     widening: str
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
+
+    @property
+    def code_bits(self) -> tuple[int, ...]:
+        """What each level's decision adds to a code; i8 has a sign."""
+        return tuple(-128 if bit == 7 else 1 << bit for bit in reversed(range(len(self.levels))))
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes of a column that are fetched ahead at each turn of a codebook."""
+        return 64 * len(self.ahead_lines)
 
     @property
     def output_row_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maddjit.compiler.columns import byte_shuffle, column_constants, cut_columns, lines_ahead
 from maddjit.compiler.conversion import ending, widening
 from maddjit.compiler.encoding import (
     batch_thresholds,
@@ -9,15 +10,17 @@ from maddjit.compiler.encoding import (
     row_levels,
     row_thresholds,
 )
-from maddjit.compiler.plan import Batch, Plan, Signature, Tile
+from maddjit.compiler.plan import Batch, ColumnTile, Plan, Signature, Tile
 from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import LINE, Scan, cut_outputs, sum_width, table_constants
 from maddjit.epilogue import Epilogue
-from maddjit.formats import INPUTS
+from maddjit.formats import INPUTS, SUMS
 from maddjit.models import MaddnessModel
 
 _ROW_BLOCK_CODES = 16 * 1024
 """Bytes of codes kept per row block: half an L1 cache, so that a scan finds them there."""
+_MAX_ROW_BLOCK = {"C": 256, "F": 1024}
+"""Rows of a block by the order of A: of columns long stretches are read, as prefetchers like."""
 _THREAD_NANOSECONDS = 200_000
 """Work that is worth another thread."""
 _OUTPUTS_AHEAD = 16
@@ -36,17 +39,21 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     Raises
     ------
     ValueError
-        If the sums could overflow 32 bits.
+        If the sums could overflow 32 bits or the dtype asked for, or `target` has no kernel for
+        columns of this model's results.
     """
     shape = (model.n_codebooks, model.n_prototypes)
     element_bytes = INPUTS[signature.dtype].itemsize
     sum_bits, group = sum_width(model)
-    row_block = max(64, min(256, _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64))
+    if signature.result == "sums" and sum_bits > 8 * SUMS[signature.sums].itemsize:
+        raise ValueError(f"the sums take {sum_bits} bits, more than {signature.sums} has")
+    row_block = _row_block(model, signature)
     batches: tuple[Batch, ...] = ()
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_row_step, codes_codebook_step = 1, LINE * ((row_block // LINE + 1) | 1)
     codes_bytes = codes_codebook_step * model.n_codebooks
-    if signature.order == "C" and model.split_dims.size <= _MAX_ELEMENTS:
+    by_rows = signature.out_order == "C"
+    if signature.order == "C" and by_rows and model.split_dims.size <= _MAX_ELEMENTS:
         batches = codebook_batches(model, target, INPUTS[signature.dtype])
         codes_row_step, codes_codebook_step = batches[-1].first + batches[-1].lanes, 1
         codes_bytes = row_block * codes_row_step
@@ -61,7 +68,14 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     output_row_bytes = model.n_outputs * signature.output.itemsize
     is_matrix = signature.result in ("outputs", "sums")
     tiles: tuple[Tile, ...] = ()
-    if signature.result != "codes":
+    columns: tuple[ColumnTile, ...] = ()
+    shuffle = None
+    if not by_rows:
+        shuffle = byte_shuffle(target, model.n_prototypes)
+        if shuffle is None or not is_matrix:
+            raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
+        columns = cut_columns(scan, model.n_outputs, shuffle, target.n_registers)
+    elif signature.result != "codes":
         tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
     constants = {
         "split_columns": model.split_dims.astype("<i8").tobytes(),
@@ -71,6 +85,14 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         constants = {"thresholds": batch_thresholds(model, batches)}
     if tiles:
         constants |= table_constants(model, packing, tiles)
+    if shuffle:
+        constants |= column_constants(model, shuffle)
+    best_offset = -(-codes_bytes // LINE) * LINE
+    tail_offset = best_offset + 4 * row_block
+    n_lines = 0
+    if columns and signature.order == "F":
+        n_lines = lines_ahead(columns, row_block * element_bytes, row_block)
+    tail_rows = max((tile.n_outputs * tile.rows for tile in columns), default=0)
     return Plan(
         symbol=_symbol(model, target, signature),
         target=target,
@@ -94,8 +116,10 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         rows_per_thread=_rows_per_thread(model, row_block),
         codes_row_step=codes_row_step,
         codes_codebook_step=codes_codebook_step,
-        best_offset=-(-codes_bytes // LINE) * LINE,
-        workspace_bytes=-(-codes_bytes // LINE) * LINE + 4 * row_block,
+        best_offset=best_offset,
+        tail_offset=tail_offset,
+        ahead_lines=tuple(range(0, LINE * n_lines, LINE)),
+        workspace_bytes=tail_offset + tail_rows * signature.output.itemsize,
         row_bytes=model.n_features * element_bytes,
         outputs_ahead=_OUTPUTS_AHEAD,
         stage_rows=_stage_rows(tiles, output_row_bytes, row_block) if is_matrix else 0,
@@ -103,6 +127,8 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         sum_bits=sum_bits,
         group=group,
         tiles=tiles,
+        shuffle=shuffle,
+        columns=columns,
         table_bytes=len(constants.get("tables", b"")),
         output_element=signature.output.element,
         output_bytes=signature.output.itemsize,
@@ -112,13 +138,18 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     )
 
 
+def _row_block(model: MaddnessModel, signature: Signature) -> int:
+    rows = _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64
+    return max(64, min(_MAX_ROW_BLOCK.get(signature.order, 256), rows))
+
+
 def _stage_rows(tiles: tuple[Tile, ...], output_row_bytes: int, row_block: int) -> int:
     """Return the rows of Y that are kept in the L2 cache on their way to memory; 0 for none.
 
     Where one tile holds all outputs they are written in the order of their addresses anyway.
     """
     rows = min(row_block, _STAGE_BYTES // output_row_bytes // 16 * 16)
-    in_order = sum(tile.count for tile in tiles) == 1
+    in_order = sum(tile.count for tile in tiles) <= 1
     return 0 if in_order or rows < _LEAST_STAGE_ROWS else rows
 
 
@@ -137,5 +168,9 @@ def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
     result: str = signature.result
     if result == "outputs" and signature.epilogue != Epilogue():
         result = f"outputs_{signature.epilogue.dtype}"
+    elif result == "sums":
+        result = f"sums_{signature.sums}"
+    if signature.out_order == "F":
+        result += "_columns"
     kind = f"{signature.dtype}_{signature.order}_{result}"
     return f"maddjit_maddness_{sizes}_{model.accumulate}_{kind}_{target.name.replace('-', '_')}"

@@ -59,6 +59,11 @@ class Target:
     intrinsics: tuple[str, ...]
     cache_bytes: int = 32 * 1024 * 1024
 
+    @property
+    def n_registers(self) -> int:
+        """Vector registers."""
+        return 32 if self.vector_bytes == 64 or self.name == "aarch64" else 16
+
 
 _GENERIC = (
     "llvm.prefetch.p0",
@@ -67,12 +72,23 @@ _GENERIC = (
     *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
 )
 _AVX2 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
-_AVX2_PERMUTES = ("llvm.x86.avx.vpermilvar.ps.256", "llvm.x86.avx2.permps")
+_AVX2_SHUFFLES = (
+    "llvm.x86.avx.vpermilvar.ps.256",
+    "llvm.x86.avx2.permps",
+    "llvm.x86.avx2.pshuf.b",
+)
 _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw")
-_AVX512_PERMUTES = (
+_AVX512_SHUFFLES = (
+    *_AVX2_SHUFFLES,
     "llvm.x86.avx512.vpermilvar.ps.512",
     "llvm.x86.avx512.permvar.sf.512",
     "llvm.x86.avx512.vpermi2var.ps.512",
+    "llvm.x86.avx512.pshuf.b.512",
+)
+_VBMI_SHUFFLES = (
+    *_AVX512_SHUFFLES,
+    "llvm.x86.avx512.permvar.qi.512",
+    "llvm.x86.avx512.vpermi2var.qi.512",
 )
 _LINUX_X86 = "x86_64-unknown-linux-gnu"
 
@@ -88,7 +104,7 @@ _LEVELS = {
             "haswell",
             frozenset(_AVX2),
             32,
-            _GENERIC + _AVX2_PERMUTES,
+            _GENERIC + _AVX2_SHUFFLES,
         ),
         Target(
             "x86-64-v4",
@@ -98,7 +114,7 @@ _LEVELS = {
             "skylake-avx512",
             frozenset(_AVX512),
             64,
-            _GENERIC + _AVX2_PERMUTES + _AVX512_PERMUTES,
+            _GENERIC + _AVX512_SHUFFLES,
         ),
         Target(
             "x86-64-v4-vbmi",
@@ -108,7 +124,7 @@ _LEVELS = {
             "icelake-server",
             frozenset((*_AVX512, "avx512vbmi", "avx512vnni")),
             64,
-            _GENERIC + _AVX2_PERMUTES + _AVX512_PERMUTES,
+            _GENERIC + _VBMI_SHUFFLES,
         ),
         Target(
             "aarch64",
@@ -118,7 +134,7 @@ _LEVELS = {
             "generic",
             frozenset(),
             16,
-            _GENERIC,
+            (*_GENERIC, "llvm.aarch64.neon.tbl1.v16i8"),
         ),
     )
 }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.plan import Group, Part, Plane, Run, Step, Store, Tile
-from maddjit.models import MaddnessModel, average_group
+from maddjit.models import MaddnessModel, average_group, tree_depth
 
 _TILE_TABLE_BYTES = 32 * 1024
 """Bytes of table that one pass over a row block may use."""
@@ -89,7 +89,7 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
             lanes=width,
             byte_offset=start * entries,
             half=width // 2,
-            accumulators=_accumulators(i, width, scan.sum_bits),
+            accumulators=accumulators(i, width, scan.sum_bits),
             parts=_parts(scan, width, start, n_outputs - first_output),
         )
         for i, (width, start) in enumerate(zip(widths, starts, strict=True))
@@ -106,11 +106,16 @@ def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_output
         output_stride=sum(widths) * scan.output_bytes,
         output_lines=tuple(range(0, sum(widths) * scan.output_bytes, LINE)),
         planes=planes,
-        runs=_runs(scan, planes),
+        runs=runs(
+            scan,
+            max(1, _MAX_UNROLL // len(planes)),
+            [scan.n_prototypes * plane.lanes for plane in planes],
+            [plane.byte_offset for plane in planes],
+        ),
     )
 
 
-def _accumulators(index: int, width: int, sum_bits: int) -> tuple[tuple[str, str], ...]:
+def accumulators(index: int, width: int, sum_bits: int) -> tuple[tuple[str, str], ...]:
     """Name the vectors that carry a plane's sums; `word` sums hold odd bytes a second time."""
     if sum_bits == 16:
         kind = f"<{width // 2} x i16>"
@@ -141,24 +146,33 @@ def _parts(scan: Scan, width: int, start: int, valid: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _runs(scan: Scan, planes: tuple[Plane, ...]) -> tuple[Run, ...]:
-    """Cut the codebooks into a loop of equal chunks of groups, and one shorter chunk."""
-    budget = max(1, _MAX_UNROLL // len(planes))
+def runs(scan: Scan, unroll: int, strides: list[int], offsets: list[int]) -> tuple[Run, ...]:
+    """Cut the codebooks into a loop of equal chunks of groups, and one shorter chunk.
+
+    Parameters
+    ----------
+    unroll : int
+        Codebooks that straight-line code may have.
+    strides, offsets : list of int
+        Bytes from one codebook's table to the next, and to the first, for each place looked at.
+    """
     # A part of a sum that fits a byte fits a byte as well; a part of an average does not exist.
-    group = scan.group if scan.average else min(scan.group, budget)
-    chunk = max(1, budget // group) * group
-    row, step = scan.n_prototypes, scan.codebook_step
+    group = scan.group if scan.average else min(scan.group, unroll)
+    chunk = max(1, unroll // group) * group
+    step, splits = scan.codebook_step, 8 * tree_depth(scan.n_prototypes)
 
     def run(first: int, size: int, count: int) -> Run:
         steps = [
-            Step(c * step, tuple(c * row * plane.lanes for plane in planes)) for c in range(size)
+            Step((first + c) * splits, c * step, tuple(c * stride for stride in strides))
+            for c in range(size)
         ]
         return Run(
             count=count,
+            splits_stride=size * splits,
             codes_stride=size * step,
-            table_strides=tuple(size * row * plane.lanes for plane in planes),
+            table_strides=tuple(size * stride for stride in strides),
             codes_offset=first * step,
-            table_offsets=tuple(plane.byte_offset + first * row * plane.lanes for plane in planes),
+            table_offsets=tuple(o + first * s for o, s in zip(offsets, strides, strict=True)),
             groups=tuple(
                 Group(tuple(steps[i : i + group]), _merges(len(steps[i : i + group]), scan.average))
                 for i in range(0, size, group)
@@ -166,10 +180,10 @@ def _runs(scan: Scan, planes: tuple[Plane, ...]) -> tuple[Run, ...]:
         )
 
     count, rest = divmod(scan.n_codebooks, chunk)
-    runs = [run(0, chunk, count)] if count else []
+    found = [run(0, chunk, count)] if count else []
     if rest:
-        runs.append(run(count * chunk, rest, 1))
-    return tuple(runs)
+        found.append(run(count * chunk, rest, 1))
+    return tuple(found)
 
 
 def _merges(n: int, average: bool) -> tuple[tuple[int, int, int], ...]:

@@ -22,7 +22,7 @@ from maddjit.models import Accumulate, MaddnessModel
 USELESS = 0.5
 """Share of the outputs' variance from which on `fit` warns if it is lost on held-out rows."""
 
-_BYTE_SUM_TOLERANCE = 1.01
+_BYTE_SUM_TOLERANCE = 1.02
 """Coarser tables are taken if they leave the squared error within this factor."""
 
 _MAX_JUDGED = 4096

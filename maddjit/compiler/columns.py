@@ -1,0 +1,103 @@
+"""The other scan: rows in the lanes of byte shuffles, outputs in turn, for columns of Y."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maddjit.compiler.plan import ByteShuffle, ColumnTile, Plane
+from maddjit.compiler.target import Target
+from maddjit.compiler.tiling import Scan, accumulators, runs
+from maddjit.models import MaddnessModel
+
+_SHUFFLES = {
+    (64, 16): "llvm.x86.avx512.pshuf.b.512",
+    (64, 32): "llvm.x86.avx512.permvar.qi.512",
+    (64, 64): "llvm.x86.avx512.permvar.qi.512",
+    (64, 128): "llvm.x86.avx512.vpermi2var.qi.512",
+    (32, 16): "llvm.x86.avx2.pshuf.b",
+    (16, 16): "llvm.aarch64.neon.tbl1.v16i8",
+}
+"""(bytes of a vector, entries of a table) → the shuffle that looks a vector of codes up."""
+_SHAPES = {(8, 32): (4, 4), (16, 32): (4, 2), (32, 32): (2, 1), (8, 16): (2, 4), (16, 16): (2, 2)}
+"""(bits of a sum, registers) → outputs and vectors of rows whose sums are in flight together."""
+
+_UNROLL = {8: 2, 16: 8, 32: 4}
+"""Codebooks in straight-line code: more, and LLVM loads so much early that sums are spilled."""
+_MAX_LINES_AHEAD = 8
+"""Lines of a column fetched at a codebook's turn."""
+
+
+def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
+    """Return the shuffle for tables of so many entries, or None if `target` has none."""
+    entries = max(16, n_prototypes)
+    intrinsic = _SHUFFLES.get((target.vector_bytes, entries))
+    if intrinsic not in target.intrinsics:
+        return None
+    lanes = target.vector_bytes
+    # A table shorter than the vector is repeated: shuffles look in each 16 bytes, or by low bits.
+    spread = tuple(i % entries for i in range(lanes)) if entries <= lanes else ()
+    return ByteShuffle(intrinsic, lanes, min(entries, lanes), entries, spread)
+
+
+def cut_columns(
+    scan: Scan, n_outputs: int, shuffle: ByteShuffle, registers: int
+) -> tuple[ColumnTile, ...]:
+    """Cut the outputs into tiles of a few, each scanned for a few vectors of rows at a time."""
+    at_once, vectors = _SHAPES.get((scan.sum_bits, registers), (1, 1))
+    n_full, rest = divmod(n_outputs, at_once)
+    tiles = []
+    if n_full:
+        tiles.append(_tile(scan, shuffle, at_once, vectors, (0, n_full)))
+    if rest:
+        tiles.append(_tile(scan, shuffle, rest, vectors, (n_full, 1), n_full * at_once))
+    return tuple(tiles)
+
+
+def _tile(
+    scan: Scan,
+    shuffle: ByteShuffle,
+    at_once: int,
+    vectors: int,
+    numbers: tuple[int, int],
+    first: int = 0,
+) -> ColumnTile:
+    lanes, entries = shuffle.lanes, shuffle.entries
+    output_bytes = scan.n_codebooks * entries
+    planes = tuple(
+        Plane(i, lanes, 0, lanes // 2, accumulators(i, lanes, scan.sum_bits), ())
+        for i in range(at_once * vectors)
+    )
+    return ColumnTile(
+        count=numbers[1],
+        number=numbers[0],
+        first_output=first,
+        n_outputs=at_once,
+        vectors=tuple(lanes * i for i in range(vectors)),
+        rows=lanes * vectors,
+        table_offset=first * output_bytes,
+        table_stride=at_once * output_bytes,
+        planes=planes,
+        runs=runs(
+            scan,
+            _UNROLL[scan.sum_bits],
+            [entries] * at_once,
+            [i * output_bytes for i in range(at_once)],
+        ),
+    )
+
+
+def column_constants(model: MaddnessModel, shuffle: ByteShuffle) -> dict[str, bytes]:
+    """Lay the tables out output by output, codebook by codebook; padding is zero."""
+    padded = np.zeros((model.n_outputs, model.n_codebooks, shuffle.entries), np.uint8)
+    padded[..., : model.n_prototypes] = model.tables.transpose(2, 0, 1)
+    return {
+        "tables": padded.tobytes(),
+        "scale": model.scale.astype("<f4").tobytes(),
+        "offset": model.offset.astype("<f4").tobytes(),
+    }
+
+
+def lines_ahead(columns: tuple[ColumnTile, ...], column_bytes: int, row_block: int) -> int:
+    """Return the lines of a block's columns to fetch at each codebook's turn, to fetch them all."""
+    turns = sum(tile.count * -(-row_block // tile.rows) for tile in columns)
+    return min(_MAX_LINES_AHEAD, -(-column_bytes // (64 * turns)))
