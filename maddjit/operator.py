@@ -106,7 +106,8 @@ class CompiledOperator:
         self._threads = check_threads(threads)
         kernel = self.kernel()
         self._least_rows = kernel.plan.rows_per_thread
-        self._sum_bits = kernel.plan.sum_bits
+        sum_bits = kernel.plan.sum_bits
+        self._sum_dtypes = {f.dtype: n for n, f in SUMS.items() if 8 * f.itemsize >= sum_bits}
         self._short_way: Callable[..., Any] = (
             short_way(kernel.plan, kernel.function) if self._threads == 1 else declines
         )
@@ -155,10 +156,11 @@ class CompiledOperator:
         what `out` is of uint8, uint16 and int32, if ``op.plan.sum_bits`` says that the sums fit.
         Fastest of all from a column-major A into a column-major uint8 `out`.
         """
-        name = "int32" if out is None else np.asarray(out).dtype.name
-        fitting = [n for n, f in SUMS.items() if 8 * f.itemsize >= self._sum_bits]
-        if name not in fitting:
-            raise TypeError(f"out must be an array of {', '.join(fitting)}, not {name}")
+        dtype: Any = np.dtype(np.int32) if out is None else getattr(out, "dtype", None)
+        name = self._sum_dtypes.get(dtype)
+        if name is None:
+            known = ", ".join(self._sum_dtypes.values())
+            raise TypeError(f"out must be an array of {known}, not {dtype or type(out).__name__}")
         return self._run(A, out, "sums", self.model.n_outputs, sums=name)
 
     def encode(self, A: ArrayLike, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
