@@ -9,15 +9,20 @@ from dataclasses import replace
 from maddjit.compiler import native, target
 from maddjit.compiler.target import Target
 
+Pick = Callable[[int, str, str], tuple[str, str]]
 
-def _define(name: str, lanes: int, two: bool, pick: Callable[[int, str], tuple[str, str]]) -> str:
+
+def _define(name: str, lanes: int, element: str, two: bool, pick: Pick) -> str:
     """Define a shuffle lane by lane; `pick` returns IR that names a lane's source, and the name."""
-    vector = f"<{lanes} x float>"
+    index = "i32" if element == "float" else element
+    vector = f"<{lanes} x {element}>"
     second = f", {vector} %b" if two else ""
-    lines = [f"define internal {vector} @{name}({vector} %a, <{lanes} x i32> %index{second}) {{"]
+    lines = [
+        f"define internal {vector} @{name}({vector} %a, <{lanes} x {index}> %index{second}) {{"
+    ]
     if two:
         places = ", ".join(f"i32 {i}" for i in range(2 * lanes))
-        both = f"<{2 * lanes} x float>"
+        both = f"<{2 * lanes} x {element}>"
         lines.append(
             f"  %source = shufflevector {vector} %a, {vector} %b, <{2 * lanes} x i32> <{places}>"
         )
@@ -26,35 +31,72 @@ def _define(name: str, lanes: int, two: bool, pick: Callable[[int, str], tuple[s
         lines.append(f"  %source = bitcast {vector} %a to {vector}")
     before = "poison"
     for lane in range(lanes):
-        code, place = pick(lane, f"%i{lane}")
+        code, place = pick(lane, index, f"%i{lane}")
         lines += [
-            f"  %i{lane} = extractelement <{lanes} x i32> %index, i32 {lane}",
+            f"  %i{lane} = extractelement <{lanes} x {index}> %index, i32 {lane}",
             code,
-            f"  %x{lane} = extractelement {both} %source, i32 {place}",
-            f"  %r{lane} = insertelement {vector} {before}, float %x{lane}, i32 {lane}",
+            f"  %x{lane} = extractelement {both} %source, {index} {place}",
+            f"  %r{lane} = insertelement {vector} {before}, {element} %x{lane}, i32 {lane}",
         ]
         before = f"%r{lane}"
     return "\n".join([*lines, f"  ret {vector} {before}", "}"])
 
 
-def _whole(entries: int) -> Callable[[int, str], tuple[str, str]]:
+def _whole(entries: int) -> Pick:
     """Let every lane choose among all entries by the low bits of its index."""
-    return lambda lane, index: (f"  %p{lane} = and i32 {index}, {entries - 1}", f"%p{lane}")
+    return lambda lane, kind, index: (
+        f"  %p{lane} = and {kind} {index}, {entries - 1}",
+        f"%p{lane}",
+    )
 
 
-def _quarter(lane: int, index: str) -> tuple[str, str]:
-    """Let every lane choose within its own four lanes by the low two bits of its index."""
-    code = f"  %q{lane} = and i32 {index}, 3\n  %p{lane} = add i32 %q{lane}, {lane & ~3}"
-    return code, f"%p{lane}"
+def _within(size: int) -> Pick:
+    """Let every lane choose within its own `size` lanes by the low bits of its index."""
+
+    def pick(lane: int, kind: str, index: str) -> tuple[str, str]:
+        low = f"  %q{lane} = and {kind} {index}, {size - 1}"
+        return f"{low}\n  %p{lane} = add {kind} %q{lane}, {lane // size * size}", f"%p{lane}"
+
+    return pick
 
 
 SEMANTICS = {
-    "llvm.x86.avx.vpermilvar.ps.256": (8, False, _quarter),
-    "llvm.x86.avx2.permps": (8, False, _whole(8)),
-    "llvm.x86.avx512.vpermilvar.ps.512": (16, False, _quarter),
-    "llvm.x86.avx512.permvar.sf.512": (16, False, _whole(16)),
-    "llvm.x86.avx512.vpermi2var.ps.512": (16, True, _whole(32)),
+    "llvm.x86.avx.vpermilvar.ps.256": (8, "float", False, _within(4)),
+    "llvm.x86.avx2.permps": (8, "float", False, _whole(8)),
+    "llvm.x86.avx512.vpermilvar.ps.512": (16, "float", False, _within(4)),
+    "llvm.x86.avx512.permvar.sf.512": (16, "float", False, _whole(16)),
+    "llvm.x86.avx512.vpermi2var.ps.512": (16, "float", True, _whole(32)),
+    "llvm.x86.avx2.pshuf.b": (32, "i8", False, _within(16)),
+    "llvm.x86.avx512.pshuf.b.512": (64, "i8", False, _within(16)),
+    "llvm.x86.avx512.permvar.qi.512": (64, "i8", False, _whole(64)),
+    "llvm.x86.avx512.vpermi2var.qi.512": (64, "i8", True, _whole(128)),
 }
+"""What codes of tables never ask for is left out: a byte shuffle's zero for a negative index."""
+
+_DOT = (
+    """
+define internal <16 x i32> @emulated.dot(<16 x i32> %sums, <16 x i32> %left, <16 x i32> %right) {
+  %a.bytes = bitcast <16 x i32> %left to <64 x i8>
+  %b.bytes = bitcast <16 x i32> %right to <64 x i8>
+  %a = zext <64 x i8> %a.bytes to <64 x i32>
+  %b = sext <64 x i8> %b.bytes to <64 x i32>
+  %products = mul <64 x i32> %a, %b
+"""
+    + "".join(
+        f"  %p{i} = shufflevector <64 x i32> %products, <64 x i32> poison, <16 x i32> "
+        f"<{', '.join(f'i32 {4 * lane + i}' for lane in range(16))}>\n"
+        for i in range(4)
+    )
+    + """
+  %s0 = add <16 x i32> %sums, %p0
+  %s1 = add <16 x i32> %s0, %p1
+  %s2 = add <16 x i32> %s1, %p2
+  %s3 = add <16 x i32> %s2, %p3
+  ret <16 x i32> %s3
+}
+"""
+)
+"""Products of unsigned and signed bytes, four of which are added to each sum."""
 
 
 def emulated(level: str) -> Target:
@@ -69,10 +111,13 @@ def emulated(level: str) -> Target:
 
 def emulate(ir: str) -> str:
     """Replace each declared shuffle by its definition."""
-    for name, (lanes, two, pick) in SEMANTICS.items():
+    dot = "llvm.x86.avx512.vpdpbusd.512"
+    ir = re.sub(rf"^declare .*@{re.escape(dot)}\(.*$", lambda _: _DOT, ir, flags=re.MULTILINE)
+    ir = ir.replace(f"@{dot}(", "@emulated.dot(")
+    for name, (lanes, element, two, pick) in SEMANTICS.items():
         own = "emulated." + name.removeprefix("llvm.")
         declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
         if declaration.search(ir):
-            body = _define(own, lanes, two, pick)
+            body = _define(own, lanes, element, two, pick)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
     return ir

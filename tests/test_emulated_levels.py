@@ -39,7 +39,11 @@ def operator(model: MaddnessModel, level: str, dtype: str = "float32") -> Compil
 def assert_same(op: CompiledOperator, model: MaddnessModel, A: NDArray[Any]) -> None:
     assert same_bits(op.encode(A), reference.encode(model, A))
     assert same_bits(op.sums(A), reference.sums(model, A))
-    assert same_bits(op(A), reference.apply(model, A))
+    expected = reference.apply(model, A)
+    assert same_bits(op(A), expected)
+    columns = np.empty(expected.shape, np.float32, order="F")
+    op(A, out=columns)
+    assert same_bits(np.ascontiguousarray(columns), expected)
 
 
 @pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])

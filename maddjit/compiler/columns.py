@@ -23,12 +23,24 @@ _SHAPES = {(8, 32): (4, 4), (16, 32): (4, 2), (32, 32): (2, 1), (8, 16): (2, 4),
 
 _UNROLL = {8: 2, 16: 8, 32: 4}
 """Codebooks in straight-line code: more, and LLVM loads so much early that sums are spilled."""
+_QUADS = ("llvm.x86.avx512.permvar.qi.512", "llvm.x86.avx512.vpdpbusd.512")
+"""Look four codebooks of 16 up in one table of 64, and add the four entries of each row."""
+_QUADS_SHAPE = (4, 2)
+_LEAST_GROUP = 3
+"""Codebooks per 8-bit sum from which adding bytes is faster than quads."""
 _MAX_LINES_AHEAD = 8
 """Lines of a column fetched at a codebook's turn."""
 
 
-def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
-    """Return the shuffle for tables of so many entries, or None if `target` has none."""
+def byte_shuffle(target: Target, n_prototypes: int, scan: Scan | None = None) -> ByteShuffle | None:
+    """Return the shuffle for tables of so many entries, or None if `target` has none.
+
+    If the sums of `scan` are wide and of few codebooks each, four codebooks share a table.
+    """
+    if scan and set(_QUADS) <= set(target.intrinsics) and n_prototypes <= 16:
+        wide = scan.sum_bits > 8 and scan.group < _LEAST_GROUP
+        if wide and not scan.average:
+            return ByteShuffle(_QUADS[0], 64, 64, 64, tuple(range(64)), codebooks=4)
     entries = max(16, n_prototypes)
     intrinsic = _SHUFFLES.get((target.vector_bytes, entries))
     if intrinsic not in target.intrinsics:
@@ -43,7 +55,8 @@ def cut_columns(
     scan: Scan, n_outputs: int, shuffle: ByteShuffle, registers: int
 ) -> tuple[ColumnTile, ...]:
     """Cut the outputs into tiles of a few, each scanned for a few vectors of rows at a time."""
-    at_once, vectors = _SHAPES.get((scan.sum_bits, registers), (1, 1))
+    shape = _SHAPES.get((scan.sum_bits, registers), (1, 1))
+    at_once, vectors = _QUADS_SHAPE if shuffle.codebooks == 4 else shape
     n_full, rest = divmod(n_outputs, at_once)
     tiles = []
     if n_full:
@@ -61,10 +74,10 @@ def _tile(
     numbers: tuple[int, int],
     first: int = 0,
 ) -> ColumnTile:
-    lanes, entries = shuffle.lanes, shuffle.entries
+    rows, entries = shuffle.rows, shuffle.entries
     output_bytes = scan.n_codebooks * entries
     planes = tuple(
-        Plane(i, lanes, 0, lanes // 2, accumulators(i, lanes, scan.sum_bits), ())
+        Plane(i, rows, 0, rows // 2, accumulators(i, rows, scan.sum_bits), ())
         for i in range(at_once * vectors)
     )
     return ColumnTile(
@@ -72,14 +85,15 @@ def _tile(
         number=numbers[0],
         first_output=first,
         n_outputs=at_once,
-        vectors=tuple(lanes * i for i in range(vectors)),
-        rows=lanes * vectors,
+        vectors=tuple(rows * i for i in range(vectors)),
+        code_offsets=tuple(shuffle.lanes * i for i in range(vectors)),
+        rows=rows * vectors,
         table_offset=first * output_bytes,
         table_stride=at_once * output_bytes,
         planes=planes,
         runs=runs(
             scan,
-            _UNROLL[scan.sum_bits],
+            _UNROLL[8 if shuffle.codebooks == 4 else scan.sum_bits],
             [entries] * at_once,
             [i * output_bytes for i in range(at_once)],
         ),
@@ -88,9 +102,15 @@ def _tile(
 
 def column_constants(model: MaddnessModel, shuffle: ByteShuffle) -> dict[str, bytes]:
     """Lay the tables out output by output, codebook by codebook; padding is zero."""
-    padded = np.zeros((model.n_outputs, model.n_codebooks, shuffle.entries), np.uint8)
-    padded[..., : model.n_prototypes] = model.tables.transpose(2, 0, 1)
+    shared = shuffle.codebooks
+    entries = shuffle.entries // shared
+    n_codebooks = -(-model.n_codebooks // shared) * shared
+    padded = np.zeros((model.n_outputs, n_codebooks, entries), np.uint8)
+    padded[:, : model.n_codebooks, : model.n_prototypes] = model.tables.transpose(2, 0, 1)
+    splits = np.zeros((n_codebooks, model.depth), "<i8")
+    splits[: model.n_codebooks] = model.split_dims
     return {
+        "split_columns": splits.tobytes(),
         "tables": padded.tobytes(),
         "scale": model.scale.astype("<f4").tobytes(),
         "offset": model.offset.astype("<f4").tobytes(),

@@ -274,7 +274,8 @@ class ByteShuffle:
     """The instruction that looks a vector of codes up in a table of bytes.
 
     A table has `entries`, of which `loaded` make one vector by `spread`; two vectors if that is
-    empty.
+    empty. With 4 `codebooks` a table is that of four neighbours side by side, and a row's four
+    entries are added by one more instruction.
     """
 
     intrinsic: str
@@ -282,6 +283,12 @@ class ByteShuffle:
     loaded: int
     entries: int
     spread: tuple[int, ...]
+    codebooks: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of a vector."""
+        return self.lanes // self.codebooks
 
 
 @dataclass(frozen=True)
@@ -297,6 +304,7 @@ class ColumnTile:
     first_output: int
     n_outputs: int
     vectors: tuple[int, ...]
+    code_offsets: tuple[int, ...]
     rows: int
     table_offset: int
     table_stride: int
@@ -370,7 +378,12 @@ class Plan:
     tiles: tuple[Tile, ...]
     shuffle: ByteShuffle | None
     columns: tuple[ColumnTile, ...]
+    column_bits: int
     tail_offset: int
+    quads_offset: int
+    quads_step: int
+    n_quads: int
+    ahead_splits: tuple[int, ...]
     ahead_lines: tuple[int, ...]
     table_bytes: int
     output_element: str
@@ -383,6 +396,11 @@ class Plan:
     def code_bits(self) -> tuple[int, ...]:
         """What each level's decision adds to a code; i8 has a sign."""
         return tuple(-128 if bit == 7 else 1 << bit for bit in reversed(range(len(self.levels))))
+
+    @property
+    def quad_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Lanes that bring two vectors of 64 side by side."""
+        return tuple((i, 64 + i) for i in range(64))
 
     @property
     def ahead_bytes(self) -> int:

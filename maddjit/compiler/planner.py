@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from maddjit.compiler.columns import byte_shuffle, column_constants, cut_columns, lines_ahead
 from maddjit.compiler.conversion import ending, widening
 from maddjit.compiler.encoding import (
@@ -64,16 +66,29 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         group,
         codes_codebook_step,
         signature.output.itemsize,
+        8 * model.depth,
     )
     output_row_bytes = model.n_outputs * signature.output.itemsize
     is_matrix = signature.result in ("outputs", "sums")
     tiles: tuple[Tile, ...] = ()
     columns: tuple[ColumnTile, ...] = ()
     shuffle = None
+    n_quads = quads_step = 0
     if not by_rows:
-        shuffle = byte_shuffle(target, model.n_prototypes)
+        shuffle = byte_shuffle(target, model.n_prototypes, scan)
         if shuffle is None or not is_matrix:
             raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
+        if shuffle.codebooks == 4:
+            n_quads, quads_step = -(-model.n_codebooks // 4), 4 * codes_codebook_step
+            codes_bytes = codes_codebook_step * 4 * n_quads
+            scan = replace(
+                scan,
+                n_codebooks=n_quads,
+                sum_bits=32,
+                group=1,
+                codebook_step=quads_step,
+                splits_bytes=4 * scan.splits_bytes,
+            )
         columns = cut_columns(scan, model.n_outputs, shuffle, target.n_registers)
     elif signature.result != "codes":
         tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
@@ -88,9 +103,10 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     if shuffle:
         constants |= column_constants(model, shuffle)
     best_offset = -(-codes_bytes // LINE) * LINE
-    tail_offset = best_offset + 4 * row_block
+    quads_offset = best_offset + 4 * row_block
+    tail_offset = quads_offset + n_quads * quads_step
     n_lines = 0
-    if columns and signature.order == "F":
+    if columns and signature.order == "F" and not n_quads:
         n_lines = lines_ahead(columns, row_block * element_bytes, row_block)
     tail_rows = max((tile.n_outputs * tile.rows for tile in columns), default=0)
     return Plan(
@@ -117,7 +133,12 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         codes_row_step=codes_row_step,
         codes_codebook_step=codes_codebook_step,
         best_offset=best_offset,
+        column_bits=scan.sum_bits,
         tail_offset=tail_offset,
+        quads_offset=quads_offset,
+        quads_step=quads_step,
+        n_quads=n_quads,
+        ahead_splits=tuple(range(0, scan.splits_bytes, 8)),
         ahead_lines=tuple(range(0, LINE * n_lines, LINE)),
         workspace_bytes=tail_offset + tail_rows * signature.output.itemsize,
         row_bytes=model.n_features * element_bytes,

@@ -89,6 +89,7 @@ _VBMI_SHUFFLES = (
     *_AVX512_SHUFFLES,
     "llvm.x86.avx512.permvar.qi.512",
     "llvm.x86.avx512.vpermi2var.qi.512",
+    "llvm.x86.avx512.vpdpbusd.512",
 )
 _LINUX_X86 = "x86_64-unknown-linux-gnu"
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.plan import Group, Part, Plane, Run, Step, Store, Tile
-from maddjit.models import MaddnessModel, average_group, tree_depth
+from maddjit.models import MaddnessModel, average_group
 
 _TILE_TABLE_BYTES = 32 * 1024
 """Bytes of table that one pass over a row block may use."""
@@ -52,6 +52,7 @@ class Scan:
     group: int
     codebook_step: int
     output_bytes: int
+    splits_bytes: int
 
 
 def cut_outputs(
@@ -159,7 +160,7 @@ def runs(scan: Scan, unroll: int, strides: list[int], offsets: list[int]) -> tup
     # A part of a sum that fits a byte fits a byte as well; a part of an average does not exist.
     group = scan.group if scan.average else min(scan.group, unroll)
     chunk = max(1, unroll // group) * group
-    step, splits = scan.codebook_step, 8 * tree_depth(scan.n_prototypes)
+    step, splits = scan.codebook_step, scan.splits_bytes
 
     def run(first: int, size: int, count: int) -> Run:
         steps = [
