@@ -6,6 +6,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
@@ -185,6 +186,20 @@ class CompiledOperator:
         threads = self._threads if threads is None else threads
         return self._run(A, None, "argmax", 1, threads)[..., 0]
 
+    def topk(self, A: ArrayLike, k: int, threads: int | None = None) -> NDArray[np.int64]:
+        """Return the indices of each row's k largest outputs, the largest first.
+
+        Parameters and errors are those of `argmax`; k is from 1 to M.
+
+        Returns
+        -------
+        (N, k) or (k,) int64
+            The same as `maddjit.reference.topk`: equal outputs in the order of their indices.
+        """
+        k = index(k)
+        threads = self._threads if threads is None else threads
+        return self._run(A, None, "argmax", k, threads, k=k)
+
     def _run(
         self,
         A: ArrayLike,
@@ -193,6 +208,7 @@ class CompiledOperator:
         width: int,
         threads: int = 1,
         sums: str = "int32",
+        k: int = 1,
     ) -> NDArray[Any]:
         bits = self._default.dtype == "bfloat16"
         rows, form, single = as_rows(A, self.model.n_features, bits)
@@ -203,7 +219,7 @@ class CompiledOperator:
         order: Order = (
             "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
         )
-        function = self._function(form.name, order, result, "C", sums)
+        function = self._function(form.name, order, result, "C", sums, k)
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
         if out is None:
@@ -214,7 +230,7 @@ class CompiledOperator:
         out_order = "C" if out is None else _direct_order(written, rows)
         target = written
         if out_order == "F" and result in ("outputs", "sums") and self._has_columns:
-            function = self._function(form.name, order, result, "F", sums)
+            function = self._function(form.name, order, result, "F", sums, k)
         elif out_order != "C":
             target = np.empty(written.shape, function.dtype)
         by_columns = function.out_order == "F"
@@ -248,12 +264,12 @@ class CompiledOperator:
         return answer
 
     def _function(self, *key: Any) -> _Function:
-        """Return the function of (dtype, order, result, out_order, sums)."""
+        """Return the function of (dtype, order, result, out_order, sums, k)."""
         found = self._functions.get(key)
         if found is None:
-            dtype, order, result, out_order, sums = key
+            dtype, order, result, out_order, sums, k = key
             epilogue = self._default.epilogue if result == "outputs" else Epilogue()
-            signature = Signature(dtype, order, result, epilogue, out_order, sums)
+            signature = Signature(dtype, order, result, epilogue, out_order, sums, k)
             found = self._functions[key] = _Function.of(self._compiled(signature))
         return found
 

@@ -96,6 +96,25 @@ def argmax(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int64]:
     return np.asarray(np.argmax(apply(model, A), axis=-1), dtype=np.int64)
 
 
+def topk(model: MaddnessModel, A: ArrayLike, k: int) -> NDArray[np.int64]:
+    """Return the indices of each row's k largest outputs, equal ones in the order of their indices.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    A : (N, D) or (D,) array_like
+        Of a format that `encode` takes.
+    k : int
+        From 1 to M.
+
+    Returns
+    -------
+    (N, k) or (k,) int64
+    """
+    order = np.argsort(-apply(model, A), axis=-1, kind="stable")
+    return np.asarray(order[..., :k], dtype=np.int64)
+
+
 def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) -> NDArray[Any]:
     """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.plan import Batch, Level, NodeLevel
+from maddjit.compiler.plan import Batch, Level, NodeLevel, exact_stores
 from maddjit.compiler.reading import element_steps, line_steps, reads_lines
 from maddjit.compiler.target import Target
 from maddjit.formats import Format
@@ -91,7 +91,8 @@ def codebook_batches(model: MaddnessModel, target: Target, form: Format) -> tupl
         else:
             steps, vectors = element_steps(splits, form.itemsize)
         levels = tuple(_node_level(t, width, threshold_offset) for t in range(model.depth))
-        batches.append(Batch(first, width, len(splits), steps, vectors, levels))
+        stores = exact_stores(len(splits), 1)
+        batches.append(Batch(first, width, len(splits), steps, vectors, levels, stores))
         threshold_offset += 4 * width * model.n_prototypes
     return tuple(batches)
 

@@ -20,7 +20,7 @@ class Signature:
 
     `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
     "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
-    `sums` is the dtype of sums.
+    `sums` is the dtype of sums, `k` how many outputs "argmax" names.
 
     Raises
     ------
@@ -34,6 +34,7 @@ class Signature:
     epilogue: Epilogue = field(default_factory=Epilogue)
     out_order: OutOrder = "C"
     sums: str = "int32"
+    k: int = 1
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -133,10 +134,34 @@ class Shuffle:
 
 
 @dataclass(frozen=True)
+class Store:
+    """Some lanes of a vector, and where they go."""
+
+    lanes: tuple[int, ...]
+    byte_offset: int
+
+
+def exact_stores(n_lanes: int, itemsize: int, first: int = 0) -> tuple[Store, ...]:
+    """Store that many lanes and no more: the binary digits of their number, largest first.
+
+    >>> [(len(store.lanes), store.byte_offset) for store in exact_stores(11, 4)]
+    [(8, 0), (2, 32), (1, 40)]
+    """
+    stores: list[Store] = []
+    done = 0
+    while done < n_lanes:
+        size = 1 << ((n_lanes - done).bit_length() - 1)
+        stores.append(Store(tuple(range(done, done + size)), (first + done) * itemsize))
+        done += size
+    return tuple(stores)
+
+
+@dataclass(frozen=True)
 class Batch:
     """Neighbouring codebooks whose codes of one row are found together, in one vector.
 
-    `steps` bring the row's numbers into `vectors`, one for each level of the trees.
+    `steps` bring the row's numbers into `vectors`, one for each level of the trees. `stores` are of
+    the lanes that hold codes.
     """
 
     first: int
@@ -145,6 +170,7 @@ class Batch:
     steps: tuple[Read | Insert | Shuffle, ...]
     vectors: tuple[str, ...]
     levels: tuple[NodeLevel, ...]
+    stores: tuple[Store, ...]
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -155,14 +181,6 @@ class Batch:
     def blank(self) -> str:
         """What lanes hold that no codebook fills: a defined number, for it may lead a gather."""
         return "poison" if self.n_codebooks == self.lanes else "zeroinitializer"
-
-
-@dataclass(frozen=True)
-class Store:
-    """Some lanes of a part, and where in the output tile they go."""
-
-    lanes: tuple[int, ...]
-    byte_offset: int
 
 
 @dataclass(frozen=True)
@@ -262,6 +280,13 @@ class Tile:
     output_lines: tuple[int, ...]
     planes: tuple[Plane, ...]
     runs: tuple[Run, ...]
+
+    @property
+    def parts(self) -> tuple[tuple[Part, str], ...]:
+        """The tile's parts in the order of their outputs, and what templates call each."""
+        return tuple(
+            (p, f"plane{plane.index}.{p.name}") for plane in self.planes for p in plane.parts
+        )
 
     @property
     def row_bytes(self) -> tuple[int, ...]:
@@ -416,6 +441,21 @@ class Plan:
     def stage_bytes(self) -> int:
         """Bytes of the stage that results pass through on their way past the caches."""
         return self.stage_rows * self.output_row_bytes
+
+    @property
+    def list_bytes(self) -> int:
+        """Bytes of the scores of one row's best outputs."""
+        return 4 * self.signature.k
+
+    @property
+    def last_rank(self) -> int:
+        """The place of the last of a row's best outputs."""
+        return self.signature.k - 1
+
+    @property
+    def scores_offset(self) -> int:
+        """Where the scores of one part are, behind the lists of a block of rows."""
+        return self.row_block * self.list_bytes
 
     @property
     def part_lanes(self) -> tuple[int, ...]:

@@ -27,6 +27,8 @@ _THREAD_NANOSECONDS = 200_000
 """Work that is worth another thread."""
 _OUTPUTS_AHEAD = 16
 """Rows between the one that is written and the one whose lines of Y are being fetched."""
+_SCORES_BYTES = 4 * 64
+"""Scores of one vector of bytes."""
 _STAGE_BYTES = 256 * 1024
 """Bytes of Y that leave together past the caches: part of an L2 cache."""
 _LEAST_STAGE_ROWS = 32
@@ -49,6 +51,8 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     sum_bits, group = sum_width(model)
     if signature.result == "sums" and sum_bits > 8 * SUMS[signature.sums].itemsize:
         raise ValueError(f"the sums take {sum_bits} bits, more than {signature.sums} has")
+    if not 1 <= signature.k <= model.n_outputs:
+        raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
     row_block = _row_block(model, signature)
     batches: tuple[Batch, ...] = ()
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
@@ -103,7 +107,7 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
     if shuffle:
         constants |= column_constants(model, shuffle)
     best_offset = -(-codes_bytes // LINE) * LINE
-    quads_offset = best_offset + 4 * row_block
+    quads_offset = best_offset + 4 * row_block * signature.k + _SCORES_BYTES
     tail_offset = quads_offset + n_quads * quads_step
     n_lines = 0
     if columns and signature.order == "F" and not n_quads:
@@ -191,6 +195,8 @@ def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
         result = f"outputs_{signature.epilogue.dtype}"
     elif result == "sums":
         result = f"sums_{signature.sums}"
+    elif result == "argmax" and signature.k > 1:
+        result = f"top{signature.k}"
     if signature.out_order == "F":
         result += "_columns"
     kind = f"{signature.dtype}_{signature.order}_{result}"

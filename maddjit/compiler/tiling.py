@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.plan import Group, Part, Plane, Run, Step, Store, Tile
+from maddjit.compiler.plan import Group, Part, Plane, Run, Step, Tile, exact_stores
 from maddjit.models import MaddnessModel, average_group
 
 _TILE_TABLE_BYTES = 32 * 1024
@@ -132,18 +132,11 @@ def _parts(scan: Scan, width: int, start: int, valid: int) -> tuple[Part, ...]:
     for i, name in enumerate(names):
         begin = start + i * lanes
         left = max(0, min(lanes, valid - begin))
-        stores = []
-        done = 0
-        while done < left:  # the binary digits of what is left: no store leaves the row
-            size = 1 << ((left - done).bit_length() - 1)
-            stores.append(
-                Store(tuple(range(done, done + size)), (begin + done) * scan.output_bytes)
-            )
-            done += size
+        stores = exact_stores(left, scan.output_bytes, begin)
         if stores:
             flags = ", ".join(f"i1 {str(lane < left).lower()}" for lane in range(lanes))
             mask = f"<{flags}>" if left < lanes else ""
-            parts.append(Part(name, lanes, begin * 4, tuple(stores), begin, mask))
+            parts.append(Part(name, lanes, begin * 4, stores, begin, mask))
     return tuple(parts)
 
 
