@@ -2,6 +2,7 @@
 
 from maddjit import reference
 from maddjit.compiler.native import NativeCodeError
+from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
 from maddjit.learning.fit import AccuracyWarning, fit
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccuracyWarning",
+    "Choices",
     "CompiledOperator",
     "Epilogue",
     "FitReport",

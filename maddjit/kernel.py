@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from maddjit.compiler import native
-from maddjit.compiler.plan import Order, Plan, Signature
+from maddjit.compiler.plan import Plan
 from maddjit.compiler.render import render
-
-_HOW_READ: dict[Order, str] = {
-    "C": "in place, element by element into vectors of rows",
-    "F": "in place, whole vectors of rows from each split column",
-    "strided": "in place, element by element at any strides",
-}
+from maddjit.compiler.signature import Choices, Signature
 
 
 @dataclass(frozen=True)
@@ -32,64 +27,108 @@ class Kernel:
 
 @dataclass(frozen=True)
 class OperatorReport:
-    """What was compiled, how, and how long that took; ``print(op.report)`` tells it in words.
+    """What was compiled, how and why, and how long that took; ``print(op.report)`` tells it.
 
     Attributes
     ----------
     target : str
         Feature level.
-    kernel : str
-        Strategy of the scan.
     sum_bits, group : int
         Width of the sums, proved from the tables, and codebooks per 8-bit partial sum.
     table_bytes, code_bytes : int
         Of the constants of the tables, and of the object code that holds them and the rest.
-    reads_A : dict
-        For each layout of A that has been compiled, how A is read.
+    choices : str
+        What was chosen other than by the planner's rules.
+    timings : dict
+        If the choices were tuned: nanoseconds a row of each that was tried.
+    kernels : dict
+        For each compiled signature how A is read, how results are scanned, and why.
     seconds : dict
         Time per phase, for each compiled signature.
     """
 
     target: str
-    kernel: str
     sum_bits: int
     group: int
     table_bytes: int
     code_bytes: int
-    reads_A: dict[str, str]
-    seconds: dict[str, Mapping[str, float]]
+    choices: str
+    timings: Mapping[str, float]
+    kernels: Mapping[str, str]
+    seconds: Mapping[str, Mapping[str, float]]
 
     def __str__(self) -> str:
         lines = [
             f"target    {self.target}",
-            f"kernel    {self.kernel}",
             f"sums      {self.sum_bits} bits, {self.group} codebooks per 8-bit partial sum",
             f"tables    {self.table_bytes} bytes in {self.code_bytes} bytes of object code",
+            f"chosen by {self.choices}",
         ]
-        lines += [f"{order + ' A':<9} read {how}" for order, how in self.reads_A.items()]
+        lines += [f"tried     {name}: {ns:.1f} ns a row" for name, ns in self.timings.items()]
         for signature, phases in self.seconds.items():
             total = sum(phases.values())
             parts = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in phases.items())
-            lines.append(f"compiled  {signature} in {1e3 * total:.1f} ms ({parts})")
+            lines.append(f"kernel    {signature}: {self.kernels[signature]}")
+            lines.append(f"          compiled in {1e3 * total:.1f} ms ({parts})")
         return "\n".join(lines)
 
 
-def describe(default: Kernel, kernels: Mapping[Signature, Kernel]) -> OperatorReport:
+def describe(
+    default: Kernel,
+    kernels: Mapping[Signature, Kernel],
+    choices: Choices,
+    timings: Mapping[str, float],
+) -> OperatorReport:
     """Return the report of an operator's kernels, the default one first."""
     plan = default.plan
+    named = {_name(signature): kernel for signature, kernel in kernels.items()}
     return OperatorReport(
         target=plan.target.name,
-        kernel=f"table rows, {plan.target.vector_bytes} outputs a vector",
         sum_bits=plan.sum_bits,
         group=plan.group,
         table_bytes=plan.table_bytes,
         code_bytes=default.code_bytes,
-        reads_A={
-            order: how
-            for order, how in _HOW_READ.items()
-            if any(signature.order == order for signature in kernels)
-        },
-        seconds={
-            f"{s.dtype} {s.order} → {s.result}": kernel.seconds for s, kernel in kernels.items()
-        },
+        choices=str(choices),
+        timings=timings,
+        kernels={name: f"{_reading(k.plan)}; {_scanning(k.plan)}" for name, k in named.items()},
+        seconds={name: kernel.seconds for name, kernel in named.items()},
     )
+
+
+def _name(signature: Signature) -> str:
+    result: str = signature.result
+    if result == "argmax" and signature.k > 1:
+        result = f"top {signature.k}"
+    columns = " by columns" if signature.out_order == "F" else ""
+    return f"{signature.dtype} {signature.order} → {result}{columns}"
+
+
+def _reading(plan: Plan) -> str:
+    if any(read.is_line for batch in plan.batches for read in batch.reads):
+        return "reads whole lines of a row in order and shuffles them, because rows are contiguous"
+    if plan.batches:
+        return "reads a row's split columns in order, because rows are contiguous"
+    if plan.signature.order == "F":
+        return "reads vectors of rows from the split columns, because columns are contiguous"
+    return "reads elements of several rows into a vector, because columns may lie anywhere"
+
+
+def _scanning(plan: Plan) -> str:
+    if plan.n_quads:
+        return (
+            f"looks up four codebooks at once and adds 32-bit sums, because columns of the result "
+            f"are contiguous and {plan.group} codebooks fill a byte"
+        )
+    if plan.columns:
+        tile = plan.columns[0]
+        return (
+            f"byte shuffles, {tile.n_outputs} outputs × {tile.rows} rows at a time, "
+            f"because columns of the result are contiguous"
+        )
+    if plan.tiles:
+        planes = plan.tiles[0].planes
+        return (
+            f"adds table rows of {sum(plane.lanes for plane in planes)} outputs, "
+            f"because rows of the result are contiguous"
+        )
+    return "stores the codes"

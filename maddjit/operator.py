@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from operator import index
 from typing import Any, Literal
 
@@ -15,66 +13,20 @@ from numpy.typing import ArrayLike, NDArray
 from maddjit.checks import as_rows, check_out
 from maddjit.compiler import native
 from maddjit.compiler.columns import byte_shuffle
-from maddjit.compiler.plan import Order, OutOrder, Plan, Result, Signature
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.signature import Choices, Order, OutOrder, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import declines, short_way
 from maddjit.formats import SUMS
+from maddjit.function import Function, direct_order
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.pool import Pool
 from maddjit.threads import check_threads, run, spans
 
-_KERNEL = ctypes.CFUNCTYPE(
-    None,
-    ctypes.c_void_p,
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_void_p,
-    ctypes.c_int64,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-)
-"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes."""
-
-
-@dataclass(frozen=True)
-class _Function:
-    """What a call needs to know of a kernel."""
-
-    run: Any
-    dtype: np.dtype[Any]
-    workspace_bytes: int
-    stage_bytes: int
-    streaming_rows: int
-    out_order: OutOrder
-
-    @classmethod
-    def of(cls, kernel: Kernel) -> _Function:
-        plan = kernel.plan
-        return cls(
-            _KERNEL(kernel.function.address),
-            plan.signature.output.dtype,
-            plan.workspace_bytes,
-            plan.stage_bytes,
-            plan.streaming_rows,
-            plan.signature.out_order,
-        )
-
-
-def _direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:
-    """Tell which order of `out` a kernel writes directly: contiguous, apart, not A's memory."""
-    (n_rows, width), (row_step, column_step), itemsize = out.shape, out.strides, out.itemsize
-    if not out.flags.aligned or np.may_share_memory(out, rows):
-        return None
-    if (column_step == itemsize or width == 1) and (
-        n_rows < 2 or abs(row_step) >= width * itemsize
-    ):
-        return "C"
-    if (row_step == itemsize or n_rows == 1) and abs(column_step) >= n_rows * itemsize:
-        return "F"
-    return None
+_FEW_ROWS = 4
+"""Rows whose outputs are written and searched sooner than their arg-max is called for."""
 
 
 class CompiledOperator:
@@ -93,15 +45,19 @@ class CompiledOperator:
         build: Callable[[MaddnessModel, Target, Signature], Kernel],
         again: Callable[[], CompiledOperator],
         threads: int = 1,
+        choices: Choices | None = None,
+        timings: Mapping[str, float] | None = None,
     ) -> None:
         self.model = model
         self._target = target
         self._default = default
         self._build = build
         self._again = again
+        self._choices = choices or Choices()
+        self._timings = timings or {}
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}
-        self._functions: dict[Any, _Function] = {}
+        self._functions: dict[Any, Function] = {}
         self._pool = Pool()
         self._has_columns = byte_shuffle(target, model.n_prototypes) is not None
         self._threads = check_threads(threads)
@@ -183,6 +139,12 @@ class CompiledOperator:
             The same as `maddjit.reference.argmax`, and as ``op(A).argmax(axis=-1)`` without an
             epilogue.
         """
+        if threads is None and self._default.epilogue == Epilogue():
+            shape = getattr(A, "shape", (0, 0))
+            if len(shape) == 1 or shape[0] <= _FEW_ROWS:  # the short way is shorter
+                answer = self._short_way(A)
+                if answer is not NotImplemented:
+                    return np.asarray(answer.argmax(axis=-1), np.int64)
         threads = self._threads if threads is None else threads
         return self._run(A, None, "argmax", 1, threads)[..., 0]
 
@@ -227,7 +189,7 @@ class CompiledOperator:
         else:
             answer = check_out(out, shape, function.dtype)
         written = answer[np.newaxis] if single else answer
-        out_order = "C" if out is None else _direct_order(written, rows)
+        out_order = "C" if out is None else direct_order(written, rows)
         target = written
         if out_order == "F" and result in ("outputs", "sums") and self._has_columns:
             function = self._function(form.name, order, result, "F", sums, k)
@@ -263,14 +225,14 @@ class CompiledOperator:
             written[...] = target
         return answer
 
-    def _function(self, *key: Any) -> _Function:
+    def _function(self, *key: Any) -> Function:
         """Return the function of (dtype, order, result, out_order, sums, k)."""
         found = self._functions.get(key)
         if found is None:
             dtype, order, result, out_order, sums, k = key
             epilogue = self._default.epilogue if result == "outputs" else Epilogue()
             signature = Signature(dtype, order, result, epilogue, out_order, sums, k)
-            found = self._functions[key] = _Function.of(self._compiled(signature))
+            found = self._functions[key] = Function.of(self._compiled(signature))
         return found
 
     def _compiled(self, signature: Signature) -> Kernel:
@@ -345,8 +307,8 @@ class CompiledOperator:
 
     @property
     def report(self) -> OperatorReport:
-        """What has been compiled so far."""
-        return describe(self.kernel(), dict(self._kernels))
+        """What has been compiled so far, how, and why so."""
+        return describe(self.kernel(), dict(self._kernels), self._choices, self._timings)
 
     def __reduce__(self) -> tuple[Callable[[], CompiledOperator], tuple[()]]:
         return self._again, ()

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit.compiler import native
-from maddjit.compiler.plan import Order, Result, Signature
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
+from maddjit.compiler.signature import Choices, Order, Result, Signature
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
 from maddjit.epilogue import Epilogue
+from maddjit.formats import INPUTS, float32_to_bfloat16
 from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator
+from maddjit.tuning import CANDIDATES, fastest
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +36,8 @@ def compile(
     order: Order = "C",
     epilogue: Epilogue | None = None,
     threads: int = 1,
+    tune: bool | NDArray[Any] = False,
+    choices: Choices | None = None,
 ) -> CompiledOperator:
     """Compile a fitted model into machine code for this CPU.
 
@@ -50,6 +56,12 @@ def compile(
         Clamping (ReLU) and conversion of the outputs, compiled in.
     threads : int
         How many threads share the rows of a call, at most.
+    tune : bool or (N, D) array
+        Time the few most promising ways on these rows (on 2000 random ones if True) and keep the
+        fastest, which takes half a second or so; ``op.report`` tells. The bits are the same.
+    choices : Choices, optional
+        What the planner is to do instead of following its rules; ``op.report.choices`` of an
+        operator that was tuned says what that would be.
 
     Returns
     -------
@@ -61,7 +73,8 @@ def compile(
     TargetError
         If the target is unknown or this machine lacks one of its features.
     TypeError, ValueError
-        If `fitted` is not a model, or an option is not one of those above.
+        If `fitted` is not a model, an option is not one of those above, or both `tune` and
+        `choices` are given.
 
     Examples
     --------
@@ -73,24 +86,64 @@ def compile(
     (2, 3)
     """
     model = MaddnessModel.of(fitted)
-    again = partial(
-        compile, model, target, dtype=dtype, order=order, epilogue=epilogue, threads=threads
-    )
     name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
-    return CompiledOperator(
-        model,
-        resolve(name, native.host()),
-        Signature(dtype, order, "outputs", epilogue or Epilogue()),
-        build,
-        again=again,
-        threads=threads,
-    )
+    resolved = resolve(name, native.host())
+    signature = Signature(dtype, order, "outputs", epilogue or Epilogue())
+
+    def operator(chosen: Choices, timings: Mapping[str, float] | None = None) -> CompiledOperator:
+        return CompiledOperator(
+            model,
+            resolved,
+            signature,
+            partial(build, choices=chosen),
+            again=partial(
+                compile,
+                model,
+                target,
+                dtype=dtype,
+                order=order,
+                epilogue=epilogue,
+                threads=threads,
+                choices=chosen,
+            ),
+            threads=threads,
+            choices=chosen,
+            timings=timings,
+        )
+
+    if tune is False:
+        return operator(choices or Choices())
+    if choices is not None:
+        raise ValueError("choices leave nothing to tune: give one of both")
+    rows = _rows_to_tune_with(model, signature) if tune is True else np.asarray(tune)
+    tried = [operator(candidate) for candidate in CANDIDATES]
+    out = tried[0](rows)
+    best, seconds = fastest([partial(op, rows, out=out) for op in tried])
+    per_row = [1e9 * time / max(1, len(rows)) for time in seconds]
+    return operator(CANDIDATES[best], dict(zip(map(str, CANDIDATES), per_row, strict=True)))
 
 
-def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
+def _rows_to_tune_with(model: MaddnessModel, signature: Signature) -> NDArray[Any]:
+    """Return random rows; whatever they are, the work is the same."""
+    form = INPUTS[signature.dtype]
+    rows: NDArray[Any] = 20 * np.random.default_rng(0).standard_normal((2000, model.n_features))
+    if form.name == "bfloat16":
+        rows = float32_to_bfloat16(rows.astype(np.float32))
+    rows = np.abs(rows).astype(form.dtype)
+    if signature.order == "F":
+        return np.asfortranarray(rows)
+    return rows if signature.order == "C" else np.repeat(rows, 2, axis=1)[:, ::2]
+
+
+def build(
+    model: MaddnessModel,
+    target: Target,
+    signature: Signature,
+    choices: Choices = Choices(),  # noqa: B008 – frozen
+) -> Kernel:
     """Take one kernel through every stage, and note the seconds that each took."""
     marks = [perf_counter()]
-    plan = make_plan(model, target, signature)
+    plan = make_plan(model, target, signature, choices)
     marks.append(perf_counter())
     ir = render(plan)
     marks.append(perf_counter())

@@ -73,3 +73,35 @@ def test_code_stores_no_outputs() -> None:
     code = maddjit.emit(model, "x86-64-v3", stage="optimized", result="argmax")
     assert "store <" not in code.split("scan.0")[-1].replace("store <8 x i8>", "")
     assert "call void" not in maddjit.emit(model, "x86-64-v3", result="argmax")
+
+
+@pytest.mark.parametrize("largest", [255, 2])  # few different sums: many ties
+@pytest.mark.parametrize("n_outputs", [1, 5, 64, 83, 300])
+def test_top_k(level: str, n_outputs: int, largest: int) -> None:
+    model = random_model(
+        1, n_features=20, n_codebooks=5, n_prototypes=16, n_outputs=n_outputs, largest=largest
+    )
+    op = maddjit.compile(model, level)
+    for n_rows in (1, 70, 300):
+        A = rows_for(model, n_rows, "float32", 1)
+        for k in {1, min(3, n_outputs), n_outputs}:
+            assert same_bits(op.topk(A, k), reference.topk(model, A, k))
+    assert same_bits(op.topk(A[0], 1), reference.topk(model, A[0], 1))
+
+
+def test_top_k_of_infinite_outputs(level: str) -> None:
+    model = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=70)
+    model = replace(model, scale=np.where(np.arange(70) % 3, -3e38, 3e38).astype(np.float32))
+    A = rows_for(model, 50, "float32", 1)
+    op = maddjit.compile(model, level)
+    for k in (1, 4, 70):
+        assert same_bits(op.topk(A, k), reference.topk(model, A, k))
+    assert same_bits(op.argmax(A), reference.argmax(model, A))
+
+
+def test_k_is_from_one_to_the_number_of_outputs() -> None:
+    model = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=7)
+    op = maddjit.compile(model)
+    for k in (0, 8):
+        with pytest.raises(ValueError, match="k must be from 1 to 7"):
+            op.topk(np.zeros((2, 9), np.float32), k)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import maddjit
 from maddjit import reference
 from maddjit.compiler.columns import byte_shuffle
-from maddjit.compiler.plan import Signature
+from maddjit.compiler.signature import Signature
 from maddjit.models import MaddnessModel
 from tests.compiler.test_assembly import loops
 from tests.conftest import RUNNABLE, same_bits

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from maddjit import reference
 from maddjit.compiler import native
-from maddjit.compiler.plan import Signature
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, Target
 from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel

@@ -188,7 +188,7 @@ def test_insides(op: maddjit.CompiledOperator) -> None:
         op.ir("assembly")  # type: ignore[arg-type]
     assert op.target.name in repr(op)
     text = str(op.report)
-    for part in (op.target.name, "table rows", "bits", "C A", "F A", "llvm", "render"):
+    for part in (op.target.name, "table rows", "bits", "C → ", "F → ", "llvm", "render"):
         assert part in text
 
 

@@ -13,7 +13,7 @@ import pytest
 import maddjit
 from maddjit import reference
 from maddjit.compiler import native, target
-from maddjit.compiler.plan import Signature
+from maddjit.compiler.signature import Signature
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import build
 from maddjit.pool import POOLED_BYTES, Pool

@@ -47,7 +47,7 @@ def test_floors() -> None:
     floors = [
         {"models", "formats", "epilogue", "checks"},
         {"reference", "learning", "compiler", "storage"},
-        {"operator", "kernel", "fastcall", "threads", "pool"},
+        {"operator", "kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"pipeline"},
         {"cli"},
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maddjit.compiler.plan import ByteShuffle, ColumnTile, Plane
+from maddjit.compiler.scan_records import ByteShuffle, ColumnTile, Plane
 from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import Scan, accumulators, runs
 from maddjit.models import MaddnessModel

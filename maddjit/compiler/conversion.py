@@ -6,7 +6,8 @@ import struct
 
 import numpy as np
 
-from maddjit.compiler.plan import Ending, Signature
+from maddjit.compiler.plan import Ending
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.formats import OUTPUTS
 

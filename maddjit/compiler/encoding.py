@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.plan import Batch, Level, NodeLevel, exact_stores
+from maddjit.compiler.encode_records import Batch, Level, NodeLevel, exact_stores
 from maddjit.compiler.reading import element_steps, line_steps, reads_lines
 from maddjit.compiler.target import Target
 from maddjit.formats import Format
@@ -75,7 +75,9 @@ def row_thresholds(model: MaddnessModel) -> NDArray[np.float32]:
     return records
 
 
-def codebook_batches(model: MaddnessModel, target: Target, form: Format) -> tuple[Batch, ...]:
+def codebook_batches(
+    model: MaddnessModel, target: Target, form: Format, lines: bool
+) -> tuple[Batch, ...]:
     """Cut the codebooks into vectors, for reading one row at a time in the order of its addresses.
 
     Hardware fetches ahead only for reads that ascend (docs/decisions/0003-kernels.md).
@@ -86,7 +88,7 @@ def codebook_batches(model: MaddnessModel, target: Target, form: Format) -> tupl
     for first in range(0, model.n_codebooks, lanes):
         splits = model.split_dims[first : first + lanes]
         width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
-        if width == lanes and reads_lines(model.n_features, target, form):
+        if lines and width == lanes and reads_lines(model.n_features, target, form):
             steps, vectors = line_steps(splits, model.n_features, lanes, form.itemsize)
         else:
             steps, vectors = element_steps(splits, form.itemsize)

@@ -6,15 +6,19 @@ from dataclasses import replace
 
 from maddjit.compiler.columns import byte_shuffle, column_constants, cut_columns, lines_ahead
 from maddjit.compiler.conversion import ending, widening
+from maddjit.compiler.encode_records import Batch
 from maddjit.compiler.encoding import (
     batch_thresholds,
     codebook_batches,
     row_levels,
     row_thresholds,
 )
-from maddjit.compiler.plan import Batch, ColumnTile, Plan, Signature, Tile
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.scan_records import ColumnTile, Tile
+from maddjit.compiler.signature import Choices, Signature
+from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
-from maddjit.compiler.tiling import LINE, Scan, cut_outputs, sum_width, table_constants
+from maddjit.compiler.tiling import LINE, TILE_BYTES, Scan, cut_outputs, sum_width, table_constants
 from maddjit.epilogue import Epilogue
 from maddjit.formats import INPUTS, SUMS
 from maddjit.models import MaddnessModel
@@ -37,7 +41,12 @@ _MAX_ELEMENTS = 256
 """Elements of a row that are read by straight-line code."""
 
 
-def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Plan:
+def make_plan(
+    model: MaddnessModel,
+    target: Target,
+    signature: Signature,
+    choices: Choices = Choices(),  # noqa: B008 – frozen
+) -> Plan:
     """Decide how `model` is computed on `target`: pure, the same answer every time.
 
     Raises
@@ -46,6 +55,8 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         If the sums could overflow 32 bits or the dtype asked for, or `target` has no kernel for
         columns of this model's results.
     """
+    if signature.result != "codes":
+        model = simplified(model)
     shape = (model.n_codebooks, model.n_prototypes)
     element_bytes = INPUTS[signature.dtype].itemsize
     sum_bits, group = sum_width(model)
@@ -53,14 +64,16 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
         raise ValueError(f"the sums take {sum_bits} bits, more than {signature.sums} has")
     if not 1 <= signature.k <= model.n_outputs:
         raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
-    row_block = _row_block(model, signature)
+    row_block = choices.row_block or _row_block(model, signature)
     batches: tuple[Batch, ...] = ()
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_row_step, codes_codebook_step = 1, LINE * ((row_block // LINE + 1) | 1)
     codes_bytes = codes_codebook_step * model.n_codebooks
     by_rows = signature.out_order == "C"
     if signature.order == "C" and by_rows and model.split_dims.size <= _MAX_ELEMENTS:
-        batches = codebook_batches(model, target, INPUTS[signature.dtype])
+        batches = codebook_batches(
+            model, target, INPUTS[signature.dtype], choices.lines is not False
+        )
         codes_row_step, codes_codebook_step = batches[-1].first + batches[-1].lanes, 1
         codes_bytes = row_block * codes_row_step
     scan = Scan(
@@ -95,7 +108,9 @@ def make_plan(model: MaddnessModel, target: Target, signature: Signature) -> Pla
             )
         columns = cut_columns(scan, model.n_outputs, shuffle, target.n_registers)
     elif signature.result != "codes":
-        tiles, packing = cut_outputs(scan, model.n_outputs, target.vector_bytes)
+        tiles, packing = cut_outputs(
+            scan, model.n_outputs, target.vector_bytes, choices.tile_bytes or TILE_BYTES
+        )
     constants = {
         "split_columns": model.split_dims.astype("<i8").tobytes(),
         "thresholds": row_thresholds(model).tobytes(),

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.plan import Insert, Read, Shuffle
+from maddjit.compiler.encode_records import Insert, Read, Shuffle
 from maddjit.compiler.target import Target
 from maddjit.formats import Format
 

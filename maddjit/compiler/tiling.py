@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.plan import Group, Part, Plane, Run, Step, Tile, exact_stores
+from maddjit.compiler.encode_records import exact_stores
+from maddjit.compiler.scan_records import Group, Part, Plane, Run, Step, Tile
 from maddjit.models import MaddnessModel, average_group
 
-_TILE_TABLE_BYTES = 32 * 1024
+TILE_BYTES = 32 * 1024
 """Bytes of table that one pass over a row block may use."""
 LINE = 64
 """Bytes of a cache line."""
@@ -56,14 +57,14 @@ class Scan:
 
 
 def cut_outputs(
-    scan: Scan, n_outputs: int, vector_bytes: int
+    scan: Scan, n_outputs: int, vector_bytes: int, tile_bytes: int
 ) -> tuple[tuple[Tile, ...], NDArray[np.intp]]:
     """Cut the outputs into tiles of planes; return them and the output behind each byte lane."""
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
     if rest:
         widths.append(max(4, 1 << (rest - 1).bit_length()))
-    per_tile = _TILE_TABLE_BYTES // (vector_bytes * scan.n_codebooks * scan.n_prototypes)
+    per_tile = tile_bytes // (vector_bytes * scan.n_codebooks * scan.n_prototypes)
     per_tile = max(1, min(_MAX_PLANES if scan.sum_bits < 32 else 2, per_tile))
     repeats = n_full // per_tile
     tiles = []

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maddjit.compiler.plan import Insert, Plan, Read, Shuffle, Signature
+from maddjit.compiler.encode_records import Insert, Read, Shuffle
+from maddjit.compiler.plan import Plan
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
 from maddjit.formats import INPUTS
 from maddjit.models import MaddnessModel
