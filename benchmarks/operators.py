@@ -170,14 +170,9 @@ def _sums(
 
 
 def own_sums(op: maddjit.CompiledOperator, A: NDArray[Any]) -> NDArray[Any]:
-    """Return memory for the sums in the kernel's own order: column-major, the narrowest integer."""
-    shape = (len(A), op.plan.n_outputs)
-    narrow = np.empty(shape, {8: np.uint8, 16: np.uint16}.get(op.plan.sum_bits, np.int32), "F")
-    try:
-        op.sums(A, out=narrow)
-    except TypeError:
-        return np.empty(shape, np.int32, "F")
-    return narrow
+    """Return memory for sums in the kernel's own order: by columns, no wider than need be."""
+    dtype = {8: np.uint8, 16: np.uint16, 32: np.int32}[op.plan.sum_bits]
+    return np.empty((len(A), op.model.n_outputs), dtype, order="F")
 
 
 def _argmax(
