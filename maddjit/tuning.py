@@ -11,6 +11,7 @@ from maddjit.compiler.signature import Choices
 
 CANDIDATES = (
     Choices(),
+    Choices(lines=True),
     Choices(lines=False),
     Choices(row_block=64),
     Choices(row_block=128),

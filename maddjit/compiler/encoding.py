@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.encode_records import Batch, Level, NodeLevel, exact_stores
-from maddjit.compiler.reading import element_steps, line_steps, reads_lines
+from maddjit.compiler.reading import can_read_lines, element_steps, line_steps, reads_lines
 from maddjit.compiler.target import Target
 from maddjit.formats import Format
 from maddjit.models import MaddnessModel
@@ -76,7 +76,7 @@ def row_thresholds(model: MaddnessModel) -> NDArray[np.float32]:
 
 
 def codebook_batches(
-    model: MaddnessModel, target: Target, form: Format, lines: bool
+    model: MaddnessModel, target: Target, form: Format, lines: bool | None
 ) -> tuple[Batch, ...]:
     """Cut the codebooks into vectors, for reading one row at a time in the order of its addresses.
 
@@ -88,7 +88,8 @@ def codebook_batches(
     for first in range(0, model.n_codebooks, lanes):
         splits = model.split_dims[first : first + lanes]
         width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
-        if lines and width == lanes and reads_lines(model.n_features, target, form):
+        by_lines = reads_lines(splits, model.n_features, target) if lines is None else lines
+        if by_lines and can_read_lines(model.n_features, target, form) and width == lanes:
             steps, vectors = line_steps(splits, model.n_features, lanes, form.itemsize)
         else:
             steps, vectors = element_steps(splits, form.itemsize)

@@ -71,9 +71,7 @@ def make_plan(
     codes_bytes = codes_codebook_step * model.n_codebooks
     by_rows = signature.out_order == "C"
     if signature.order == "C" and by_rows and model.split_dims.size <= _MAX_ELEMENTS:
-        batches = codebook_batches(
-            model, target, INPUTS[signature.dtype], choices.lines is not False
-        )
+        batches = codebook_batches(model, target, INPUTS[signature.dtype], choices.lines)
         codes_row_step, codes_codebook_step = batches[-1].first + batches[-1].lanes, 1
         codes_bytes = row_block * codes_row_step
     scan = Scan(

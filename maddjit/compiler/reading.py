@@ -16,10 +16,30 @@ Held = tuple[str, dict[int, int]]
 """A vector's name, and the lane that holds each column."""
 
 
-def reads_lines(n_features: int, target: Target, form: Format) -> bool:
+_PIECE = 4
+"""Lanes of the vectors that elements are put into; pieces are joined."""
+_DENSE = 0.5
+"""Share of a row's lines from which reading whole lines reads little that nobody wants."""
+
+
+def can_read_lines(n_features: int, target: Target, form: Format) -> bool:
     """Tell whether shuffles of two whole vectors are one instruction, and a row holds a vector."""
     wide = target.vector_bytes == 64 and form.itemsize in (2, 4)
     return wide and n_features >= target.vector_bytes // 4
+
+
+def reads_lines(splits: NDArray[np.integer], n_features: int, target: Target) -> bool:
+    """Tell whether to read whole lines, if that is possible, rather than elements.
+
+    Elements are as fast if they fill one piece after another, as those of the paper's trees do;
+    else too many wait in registers. They alone are fast where most lines are left out: a vector
+    that is not aligned touches two lines.
+    """
+    lanes = target.vector_bytes // 4
+    pieces = [splits[i : i + _PIECE] for i in range(0, len(splits), _PIECE)]
+    in_order = all(a.max() <= b.min() for a, b in itertools.pairwise(pieces))
+    touched = len(np.unique(splits // lanes)) * lanes
+    return not in_order and touched >= _DENSE * n_features
 
 
 def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tuple[str, ...]]:
