@@ -29,7 +29,7 @@ maddjit.compile(model)
 print(perf_counter() - start)
 """
 PROCESSES = 7
-BLOCK = 2000
+BLOCK = 4000
 """Rows whose outputs stay in the cache."""
 
 

@@ -247,7 +247,7 @@ TOPICS = [
         "Threads",
         lambda case: case["topic"] == "threads" and "candidates" in case,
         threads,
-        "An A that comes from memory, in blocks of 2000 rows that share one block of outputs.",
+        "An A that comes from memory, in blocks of 4000 rows that share one block of outputs.",
     ),
     Topic(
         "Where little is to be won",

@@ -10,6 +10,8 @@ from threading import Lock
 
 import numpy as np
 
+_UNIT = 64
+"""Spans begin at multiples of this many rows: at whole vectors of any kernel."""
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -46,16 +48,16 @@ def check_threads(threads: int) -> int:
 
 
 def spans(n_rows: int, threads: int, least: int) -> list[tuple[int, int]]:
-    """Cut rows into at most `threads` spans of multiples of `least` rows, the last one rest.
+    """Cut rows into at most `threads` spans of about the same length, of some `least` rows or more.
 
-    >>> spans(1000, 4, 256)
-    [(0, 256), (256, 512), (512, 1000)]
-    >>> spans(255, 4, 256)
-    [(0, 255)]
+    >>> spans(1000, 2, 256)
+    [(0, 512), (512, 1000)]
+    >>> spans(511, 4, 256)
+    [(0, 511)]
     """
-    parts = max(1, min(threads, n_rows // least))
-    units = n_rows // least
-    cuts = [units * i // parts * least for i in range(parts)] + [n_rows]
+    parts = max(1, min(threads, n_rows // least, n_rows // _UNIT))
+    whole = n_rows // _UNIT
+    cuts = [round(whole * i / parts) * _UNIT for i in range(parts)] + [n_rows]
     return list(itertools.pairwise(cuts))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import reference
+from maddjit.formats import bfloat16_to_float32
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for
 
@@ -56,6 +57,49 @@ def test_guard_pages_around_A_and_out(level: str, at_end: bool, order: Any, dtyp
             out = memory_Y.view(np.float32).reshape(n_rows, 37)
             op(A, out=out)
             assert same_bits(out, reference.apply(model, rows))
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_guard_pages_around_lines(level: str, at_end: bool, dtype: str) -> None:
+    model = random_model(1, n_features=19, n_codebooks=18, n_prototypes=16, n_outputs=37)
+    op = maddjit.compile(model, level, dtype=dtype, choices=maddjit.Choices(lines=True))
+    bits = np.uint16 if dtype == "bfloat16" else np.float32
+    for n_rows in (1, 5, 300):
+        rows = rows_for(model, n_rows, "float32", n_rows)
+        if dtype == "bfloat16":
+            rows = (rows.view(np.uint32) >> 16).astype(np.uint16)
+        with between_guards(rows.nbytes, at_end) as memory_A:
+            A = memory_A.view(bits).reshape(rows.shape)
+            A[...] = rows
+            wide = bfloat16_to_float32(rows) if dtype == "bfloat16" else rows
+            assert same_bits(op(A), reference.apply(model, wide))
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("n_prototypes", [16, 64])
+@pytest.mark.parametrize("largest", [255, 30])
+def test_guard_pages_around_columns(
+    level: str, at_end: bool, n_prototypes: int, largest: int
+) -> None:
+    model = random_model(
+        1, n_features=19, n_codebooks=7, n_prototypes=n_prototypes, n_outputs=6, largest=largest
+    )
+    op = maddjit.compile(model, level, order="F")
+    for n_rows in (1, 5, 64, 300, 1030):
+        rows = rows_for(model, n_rows, "float32", n_rows)
+        with (
+            between_guards(rows.nbytes, at_end) as memory_A,
+            between_guards(n_rows * 6 * 4, at_end) as memory_Y,
+        ):
+            A = memory_A.view(np.float32).reshape(rows.shape, order="F")
+            A[...] = rows
+            out = memory_Y.view(np.float32).reshape((n_rows, 6), order="F")
+            op(A, out=out)
+            assert same_bits(np.ascontiguousarray(out), reference.apply(model, rows))
+            sums = memory_Y.view(np.int32).reshape((n_rows, 6), order="F")
+            op.sums(A, out=sums)
+            assert (sums == reference.sums(model, rows)).all()
 
 
 @pytest.mark.parametrize("n_outputs", [1, 5, 31, 33, 100])
