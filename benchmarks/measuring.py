@@ -17,7 +17,7 @@ Kind = Literal[
 Quartiles = list[float]
 """Lower quartile, median, upper quartile."""
 
-LEAST_SECONDS = 2e-3
+LEAST_SECONDS = 5e-3
 """A turn repeats its candidate for about this long at least."""
 
 

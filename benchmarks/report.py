@@ -67,7 +67,7 @@ def _origin(results: Record) -> str:
         + (f", caches {caches}" if caches else "")
         + f", {machine['platform']}. With {versions}.",
         "All candidates of a case take turns in one process, in one thread on one processor, in "
-        "another random order each round; a turn repeats its candidate for 2 ms at least. Ratios "
+        "another random order each round; a turn repeats its candidate for 5 ms at least. Ratios "
         f"are taken round by round: medians of {results['rounds']} rounds, with the quartiles in "
         "brackets. Arrays are row-major float32 and outputs go into memory that is there, unless "
         "it says otherwise. Rows are made of a few hidden directions, noise and a ReLU; models are "
