@@ -80,7 +80,7 @@ def fit(
     byte_group : int or "auto"
         How many neighbouring codebooks are made to add up in 8 bits: more is faster and coarser.
         "auto" takes the most, of C, C/2, C/4 … 1, whose squared error on up to 512 of the rows
-        kept back is within 1 % of that of 1. Not for averages, which always fit a byte.
+        kept back is within 2 % of that of 1. Not for averages, which always fit a byte.
     n_candidates : int or None
         Columns tried at each level of a tree (4 in the paper); None tries the whole block.
     penalty : float
@@ -241,7 +241,7 @@ def _quantised(
     """Return the model with 8-bit tables whose neighbours add up in a byte as far as that is free.
 
     "auto" takes the largest group of C, C/2, C/4 … 1 codebooks whose squared error, on up to 512 of
-    the judged rows, is within 1 % of that of groups of 1.
+    the judged rows, is within 2 % of that of groups of 1.
     """
     few = slice(None, None, -(-len(judged) // _MAX_COMPARED))
 

@@ -452,7 +452,7 @@ def test_the_largest_byte_group_that_costs_little_is_taken(n_prototypes: int) ->
     """Few prototypes lose more than the coarser step; many make the step what counts."""
     A, B = features(3000, rank=2), right_side()
     models = {g: maddjit.fit(A, B, 8, n_prototypes, byte_group=g) for g in (8, 4, 2, 1)}
-    tolerated = 1.01 * report_of(models[1]).nmse
+    tolerated = 1.02 * report_of(models[1]).nmse
     chosen = next(model for model in models.values() if report_of(model).nmse <= tolerated)
     assert_equal(maddjit.fit(A, B, 8, n_prototypes), chosen)
 
