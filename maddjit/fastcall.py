@@ -106,7 +106,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         readable=_PYBUF_STRIDES_FORMAT,
         writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
         rows_without_gil=_ROWS_WITHOUT_GIL,
-        most_rows=min(plan.streaming_rows, POOLED_BYTES // plan.output_row_bytes),
+        most_rows=min(plan.streaming_rows, (POOLED_BYTES - 1) // plan.output_row_bytes),
         workspace_bytes=plan.workspace_bytes,
         api={name: _constant(_address(name)) for name in _API},
         objects={name: _constant(id(value)) for name, value in objects.items()},

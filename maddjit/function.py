@@ -28,8 +28,9 @@ _KERNEL = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class Function:
-    """What a call needs to know of a kernel."""
+    """What a call needs to know of a kernel, which lives as long as this does."""
 
+    kernel: Kernel
     run: Any
     dtype: np.dtype[Any]
     workspace_bytes: int
@@ -42,6 +43,7 @@ class Function:
         """Take from a kernel what calls need."""
         plan = kernel.plan
         return cls(
+            kernel,
             _KERNEL(kernel.function.address),
             plan.signature.output.dtype,
             plan.workspace_bytes,

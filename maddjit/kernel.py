@@ -99,6 +99,8 @@ def _name(signature: Signature) -> str:
     result: str = signature.result
     if result == "argmax" and signature.k > 1:
         result = f"top {signature.k}"
+    if result == "sums":
+        result = f"{signature.sums} sums"
     columns = " by columns" if signature.out_order == "F" else ""
     return f"{signature.dtype} {signature.order} → {result}{columns}"
 

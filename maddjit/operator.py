@@ -18,7 +18,7 @@ from maddjit.compiler.signature import Choices, Order, OutOrder, Result, Signatu
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import declines, short_way
-from maddjit.formats import SUMS
+from maddjit.formats import OUTPUTS, RESULTS, SUMS
 from maddjit.function import Function, direct_order
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
@@ -32,9 +32,11 @@ _FEW_ROWS = 4
 class CompiledOperator:
     """A compiled approximation of ``A @ B + bias``; made by `maddjit.compile`.
 
-    It may be called from many threads, holds no state but its code, and can be pickled: the model
+    It may be called from many threads and can be pickled: the model
     travels and is compiled again where it lands. A kernel is compiled for each dtype, layout and
-    kind of result when it is first needed; the one `compile` was asked for is ready at once.
+    kind of result when it is first needed; the one `compile` was asked for is ready at once. The
+    memory of up to two results of 4 MB and more is kept for the next ones once nothing refers to
+    them.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class CompiledOperator:
             operator was compiled for bfloat16), int8, uint8 or int16, in any layout, never copied
             unless its elements are unaligned or byte-swapped. Lists become float64.
         out : (N, M) or (M,) array, optional
-            Where to write; spares the time that fresh memory costs. Written directly if its rows or
-            its columns are contiguous. Its dtype is that of the results.
+            Where to write; spares the time that fresh memory costs. Written directly if its rows
+            are contiguous, or its columns and the target has a byte shuffle for K (up to 16 on AVX2
+            and aarch64, 128 on AVX-512 with VBMI). Its dtype is that of the results.
         threads : int, optional
             At most this many share the rows; by default what `compile` was told. Fewer rows
             than are worth it are done by the caller alone. The bits are the same for any number.
@@ -141,7 +144,9 @@ class CompiledOperator:
         """
         if threads is None and self._default.epilogue == Epilogue():
             shape = getattr(A, "shape", (0, 0))
-            if len(shape) == 1 or shape[0] <= _FEW_ROWS:  # the short way is shorter
+            if len(shape) == 1 or (
+                len(shape) == 2 and shape[0] <= _FEW_ROWS
+            ):  # the short way is shorter
                 answer = self._short_way(A)
                 if answer is not NotImplemented:
                     return np.asarray(answer.argmax(axis=-1), np.int64)
@@ -181,21 +186,19 @@ class CompiledOperator:
         order: Order = (
             "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
         )
-        function = self._function(form.name, order, result, "C", sums, k)
+        dtype = self._dtype(result, sums)
         n_rows = len(rows)
         shape = (width,) if single else (n_rows, width)
-        if out is None:
-            answer = self._pool.empty(shape, function.dtype)
-        else:
-            answer = check_out(out, shape, function.dtype)
+        answer = self._pool.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
         written = answer[np.newaxis] if single else answer
         out_order = "C" if out is None else direct_order(written, rows)
         target = written
-        if out_order == "F" and result in ("outputs", "sums") and self._has_columns:
-            function = self._function(form.name, order, result, "F", sums, k)
-        elif out_order != "C":
-            target = np.empty(written.shape, function.dtype)
-        by_columns = function.out_order == "F"
+        if out_order == "F" and not (self._has_columns and result in ("outputs", "sums")):
+            out_order = None
+        if out_order is None:
+            out_order, target = "C", np.empty(written.shape, dtype)
+        function = self._function(form.name, order, result, out_order, sums, k)
+        by_columns = out_order == "F"
         A_address = rows.__array_interface__["data"][0]
         Y_address = target.__array_interface__["data"][0]
         Y_row, Y_step = target.strides if by_columns else (target.strides[0],) * 2
@@ -224,6 +227,11 @@ class CompiledOperator:
         if target is not written:
             written[...] = target
         return answer
+
+    def _dtype(self, result: Result, sums: str) -> np.dtype[Any]:
+        if result == "sums":
+            return SUMS[sums].dtype
+        return (RESULTS.get(result) or OUTPUTS[self._default.epilogue.dtype]).dtype
 
     def _function(self, *key: Any) -> Function:
         """Return the function of (dtype, order, result, out_order, sums, k)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 
 import numpy as np
@@ -71,7 +71,20 @@ def run(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
     try:
         work(*parts[0])
     finally:
-        errors = [other.exception() for other in others]
-    for error in errors:
+        _wait(others)
+    for other in others:
+        error = other.exception()
         if error is not None:
             raise error
+
+
+def _wait(others: list[Future[None]]) -> None:
+    """Wait until all are done, and only then let an interrupt through: they use our memory."""
+    interrupted: KeyboardInterrupt | None = None
+    while not all(other.done() for other in others):
+        try:
+            wait(others)
+        except KeyboardInterrupt as interrupt:
+            interrupted = interrupt
+    if interrupted is not None:
+        raise interrupted

@@ -105,3 +105,9 @@ def test_k_is_from_one_to_the_number_of_outputs() -> None:
     for k in (0, 8):
         with pytest.raises(ValueError, match="k must be from 1 to 7"):
             op.topk(np.zeros((2, 9), np.float32), k)
+
+
+def test_a_number_is_no_row() -> None:
+    model = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=7)
+    with pytest.raises(ValueError, match="must have shape"):
+        maddjit.compile(model).argmax(np.float32(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,35 @@ def test_levels_without_a_byte_shuffle_say_so() -> None:
     assert byte_shuffle(named("x86-64-v3"), 64) is None
     with pytest.raises(ValueError, match="no kernel for columns"):
         make_plan(model, named("x86-64-v3"), Signature(out_order="F"))
+
+
+@pytest.mark.parametrize(("n_codebooks", "group"), [(24, 12), (30, 6), (30, 5), (48, 24), (25, 3)])
+def test_groups_are_not_cut_across_their_bounds(level: str, n_codebooks: int, group: int) -> None:
+    model = random_model(
+        2, n_features=30, n_codebooks=n_codebooks, n_prototypes=16, n_outputs=5, largest=1
+    )
+    tables = np.array(model.tables)
+    # Each group's sum can be 255, made of its last codebooks and, in the next group, its first.
+    half = max(1, group // 2)
+    for first in range(0, n_codebooks, group):
+        own = slice(first + group - half, first + group)
+        if first // group % 2:
+            own = slice(first, first + half)
+        tables[own, :, :] = (255 - group) // half
+    model = replace(model, tables=tables)
+    op = maddjit.compile(model, level, order="F")
+    assert op.plan.group >= group
+    assert_columns(op, model, np.asfortranarray(rows_for(model, 130, "float32", 1)))
+
+
+def test_each_kernel_is_compiled_when_it_is_needed_and_reported() -> None:
+    model = random_model(2, n_features=8, n_codebooks=4, n_prototypes=16, n_outputs=7)
+    op = maddjit.compile(model)
+    A = np.asfortranarray(rows_for(model, 70, "float32", 1))
+    for dtype in ("uint16", "int32"):
+        op.sums(A, out=np.empty((70, 7), dtype, order="F"))
+    names = set(op.report.kernels)
+    assert len(names) == 3
+    if op._has_columns:
+        assert "float32 F → uint16 sums by columns" in names
+        assert "float32 F → int32 sums by columns" in names

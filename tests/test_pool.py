@@ -102,3 +102,12 @@ def test_large_results_leave_without_being_fetched() -> None:
     assert "vmovntps" in maddjit.emit(model, "x86-64-v4")
     narrow = random_model(0, n_features=512, n_codebooks=16, n_prototypes=16, n_outputs=60)
     assert "vmovntps" not in maddjit.emit(narrow, "x86-64-v4")  # written in order anyway
+
+
+def test_results_of_just_that_size_come_from_the_pool() -> None:
+    model = random_model(0, n_features=8, n_codebooks=2, n_prototypes=4, n_outputs=1024)
+    op = maddjit.compile(model)
+    A = rows_for(model, POOLED_BYTES // 4096, "float32", 0)
+    address = op(A).ctypes.data
+    gc.collect()
+    assert op(A).ctypes.data == address

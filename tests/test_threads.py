@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -81,3 +82,36 @@ def test_numbers_that_are_none(n_threads: Any) -> None:
         maddjit.compile(model, threads=n_threads)
     with pytest.raises(ValueError, match="threads must be"):
         maddjit.compile(model)(np.zeros((2, 4), np.float32), threads=n_threads)
+
+
+def test_an_interrupt_waits_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    def work(first: int, last: int) -> None:
+        if first == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        done.append(last)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(work, [(0, 1), (1, 2), (2, 3)])
+    assert sorted(done) == [2, 3]
+
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(others: Any) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        waited(others)
+
+    waited = threads.wait
+    monkeypatch.setattr(threads, "wait", interrupted)
+    done.clear()
+
+    def slow_elsewhere(first: int, last: int) -> None:
+        time.sleep(0.2 * first)
+        done.append(last)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(slow_elsewhere, [(0, 1), (1, 2)])
+    assert sorted(done) == [1, 2]

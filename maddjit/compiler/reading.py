@@ -115,8 +115,10 @@ def line_steps(
             if len(both) <= lanes:
                 parted.append([shuffle(left, right, both)] * len(levels))
             else:
-                parted.append([shuffle(left, right, list(dict.fromkeys(own))) for own in here])
-        for i, level in enumerate(levels):
+                parted.append([shuffle(left, right, list(dict.fromkeys(part))) for part in here])
+        for i, own in enumerate(levels):
+            # Lanes without a codebook hold some column, not poison: they may lead a gather.
+            level = own + own[:1] * (lanes - len(own))
             joined = parted[0][i]
             if len(pairs) == 1:
                 joined = shuffle(joined, ("blank", {}), level)

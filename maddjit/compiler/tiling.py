@@ -151,8 +151,7 @@ def runs(scan: Scan, unroll: int, strides: list[int], offsets: list[int]) -> tup
     strides, offsets : list of int
         Bytes from one codebook's table to the next, and to the first, for each place looked at.
     """
-    # A part of a sum that fits a byte fits a byte as well; a part of an average does not exist.
-    group = scan.group if scan.average else min(scan.group, unroll)
+    group = _group_in_code(scan, unroll)
     chunk = max(1, unroll // group) * group
     step, splits = scan.codebook_step, scan.splits_bytes
 
@@ -179,6 +178,19 @@ def runs(scan: Scan, unroll: int, strides: list[int], offsets: list[int]) -> tup
     if rest:
         found.append(run(count * chunk, rest, 1))
     return tuple(found)
+
+
+def _group_in_code(scan: Scan, unroll: int) -> int:
+    """Return how many codebooks are added in bytes by code that is not to be too long.
+
+    Groups are proved from the first codebook on, so they are cut into equal parts only, unless all
+    codebooks together fit a byte. A part of an average does not exist.
+    """
+    if scan.average:
+        return scan.group
+    if scan.sum_bits == 8:
+        return min(scan.group, unroll)
+    return max(n for n in range(1, min(scan.group, unroll) + 1) if scan.group % n == 0)
 
 
 def _merges(n: int, average: bool) -> tuple[tuple[int, int, int], ...]:
