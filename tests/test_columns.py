@@ -14,6 +14,7 @@ import maddjit
 from maddjit import reference
 from maddjit.compiler.columns import byte_shuffle
 from maddjit.compiler.signature import Signature
+from maddjit.formats import INPUTS, OUTPUTS, bfloat16_to_float32
 from maddjit.models import MaddnessModel
 from tests.compiler.test_assembly import loops
 from tests.conftest import RUNNABLE, same_bits
@@ -49,6 +50,57 @@ def test_any_model(
     op = maddjit.compile(model, data.draw(st.sampled_from(RUNNABLE)), order=order)
     A = np.asarray(rows_for(model, n_rows, "float32", seed), order=order)
     assert_columns(op, model, A)
+
+
+@settings(max_examples=60)
+@given(
+    model=models(),
+    dtype=st.sampled_from(sorted(INPUTS)),
+    epilogue=st.builds(
+        lambda dtype, low: maddjit.Epilogue(
+            dtype, low=low, step=0.5 if dtype in ("int8", "uint8") else 1.0
+        ),
+        st.sampled_from(sorted(OUTPUTS)),
+        st.sampled_from([-np.inf, 0.0]),
+    ),
+    order=st.sampled_from("CF"),
+    out_order=st.sampled_from("CF"),
+    n_rows=st.integers(1, 300),
+    lines=st.sampled_from([None, True, False]),
+    data=st.data(),
+)
+def test_every_way_of_every_format(
+    model: MaddnessModel,
+    dtype: str,
+    epilogue: maddjit.Epilogue,
+    order: Any,
+    out_order: Any,
+    n_rows: int,
+    lines: bool | None,
+    data: st.DataObject,
+) -> None:
+    rows = rows_for(model, n_rows, "float32", 0)
+    form = INPUTS[dtype]
+    if dtype == "bfloat16":
+        A: Any = (rows.view(np.uint32) >> 16).astype(np.uint16)
+        wide = bfloat16_to_float32(A)
+    else:
+        if form.dtype.kind in "iu":
+            low = 0 if form.dtype.kind == "u" else -100
+            rows = np.clip(np.nan_to_num(rows), low, 100)
+        with np.errstate(over="ignore"):
+            A = wide = rows.astype(form.dtype)
+    op = maddjit.compile(
+        model,
+        data.draw(st.sampled_from(RUNNABLE)),
+        dtype=dtype,
+        epilogue=epilogue,
+        choices=maddjit.Choices(lines=lines),
+    )
+    expected = reference.apply(model, wide, epilogue)
+    out = np.empty(expected.shape, expected.dtype, order=out_order)
+    op(np.asarray(A, order=order), out=out)
+    assert same_bits(np.ascontiguousarray(out), expected)
 
 
 @pytest.mark.parametrize("n_prototypes", [2, 4, 8, 16, 32, 64, 128, 256])
