@@ -14,7 +14,7 @@ from maddjit.checks import as_rows, check_out
 from maddjit.compiler import native
 from maddjit.compiler.columns import byte_shuffle
 from maddjit.compiler.plan import Plan
-from maddjit.compiler.signature import Choices, Order, OutOrder, Result, Signature
+from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import declines, short_way
@@ -55,7 +55,7 @@ class CompiledOperator:
         self._default = default
         self._build = build
         self._again = again
-        self._choices = choices or Choices()
+        self._choices = choices or RULES
         self._timings = timings or {}
         self._lock = threading.Lock()
         self._kernels: dict[Signature, Kernel] = {}

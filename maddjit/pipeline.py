@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from maddjit.compiler import native
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
-from maddjit.compiler.signature import Choices, Order, Result, Signature
+from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
 from maddjit.epilogue import Epilogue
 from maddjit.formats import INPUTS, float32_to_bfloat16
@@ -112,7 +112,7 @@ def compile(
         )
 
     if tune is False:
-        return operator(choices or Choices())
+        return operator(choices or RULES)
     if choices is not None:
         raise ValueError("choices leave nothing to tune: give one of both")
     rows = _rows_to_tune_with(model, signature) if tune is True else np.asarray(tune)
@@ -139,7 +139,7 @@ def build(
     model: MaddnessModel,
     target: Target,
     signature: Signature,
-    choices: Choices = Choices(),  # noqa: B008 – frozen
+    choices: Choices = RULES,
 ) -> Kernel:
     """Take one kernel through every stage, and note the seconds that each took."""
     marks = [perf_counter()]
@@ -166,6 +166,7 @@ def emit(
     order: Order = "C",
     result: Result = "outputs",
     epilogue: Epilogue | None = None,
+    out_order: OutOrder = "C",
 ) -> str:
     """Return the code for any target as text, without running it; this machine may lack it.
 
@@ -175,19 +176,23 @@ def emit(
     target : str
         As for `compile`.
     stage : {"template", "optimized", "assembly"}
-    dtype, order, result, epilogue
-        Which kernel; `result` is "outputs", "sums", "codes" or "argmax".
+    dtype, order, result, epilogue, out_order
+        Which kernel; `result` is "outputs", "sums", "codes" or "argmax", `out_order` "C" or "F".
 
     Raises
     ------
     TargetError
         If the target is unknown.
+    ValueError
+        If the target has no kernel for columns of results.
     NativeCodeError
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """
     level = named(target)
     plan = make_plan(
-        MaddnessModel.of(fitted), level, Signature(dtype, order, result, epilogue or Epilogue())
+        MaddnessModel.of(fitted),
+        level,
+        Signature(dtype, order, result, epilogue or Epilogue(), out_order),
     )
     ir = render(plan)
     if stage == "template":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from maddjit.compiler.scan_records import ByteShuffle, ColumnTile, Plane
@@ -26,21 +28,34 @@ _UNROLL = {8: 2, 16: 8, 32: 4}
 _QUADS = ("llvm.x86.avx512.permvar.qi.512", "llvm.x86.avx512.vpdpbusd.512")
 """Look four codebooks of 16 up in one table of 64, and add the four entries of each row."""
 _QUADS_SHAPE = (4, 2)
+"""Outputs and vectors of rows of quads in flight together."""
 _LEAST_GROUP = 3
 """Codebooks per 8-bit sum from which adding bytes is faster than quads."""
 _MAX_LINES_AHEAD = 8
 """Lines of a column fetched at a codebook's turn."""
 
 
-def byte_shuffle(target: Target, n_prototypes: int, scan: Scan | None = None) -> ByteShuffle | None:
-    """Return the shuffle for tables of so many entries, or None if `target` has none.
+def quads(target: Target, scan: Scan) -> tuple[ByteShuffle, Scan] | None:
+    """Return the shuffle and the scan of four codebooks at a time, or None if that is no gain.
 
-    If the sums of `scan` are wide and of few codebooks each, four codebooks share a table.
+    It is one where sums are wide and few codebooks add up in a byte.
     """
-    if scan and set(_QUADS) <= set(target.intrinsics) and n_prototypes <= 16:
-        wide = scan.sum_bits > 8 and scan.group < _LEAST_GROUP
-        if wide and not scan.average:
-            return ByteShuffle(_QUADS[0], 64, 64, 64, tuple(range(64)), codebooks=4)
+    wide = scan.sum_bits > 8 and scan.group < _LEAST_GROUP and not scan.average
+    if not (wide and scan.n_prototypes <= 16 and set(_QUADS) <= set(target.intrinsics)):
+        return None
+    four = replace(
+        scan,
+        n_codebooks=-(-scan.n_codebooks // 4),
+        sum_bits=32,
+        group=1,
+        codebook_step=4 * scan.codebook_step,
+        splits_bytes=4 * scan.splits_bytes,
+    )
+    return ByteShuffle(_QUADS[0], 64, 64, 64, tuple(range(64)), codebooks=4), four
+
+
+def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
+    """Return the shuffle for tables of so many entries, or None if `target` has none."""
     entries = max(16, n_prototypes)
     intrinsic = _SHUFFLES.get((target.vector_bytes, entries))
     if intrinsic not in target.intrinsics:
@@ -60,9 +75,10 @@ def cut_columns(
     n_full, rest = divmod(n_outputs, at_once)
     tiles = []
     if n_full:
-        tiles.append(_tile(scan, shuffle, at_once, vectors, (0, n_full)))
+        tiles.append(_tile(scan, shuffle, at_once, vectors, number=0, count=n_full, first=0))
     if rest:
-        tiles.append(_tile(scan, shuffle, rest, vectors, (n_full, 1), n_full * at_once))
+        first = n_full * at_once
+        tiles.append(_tile(scan, shuffle, rest, vectors, number=n_full, count=1, first=first))
     return tuple(tiles)
 
 
@@ -71,8 +87,10 @@ def _tile(
     shuffle: ByteShuffle,
     at_once: int,
     vectors: int,
-    numbers: tuple[int, int],
-    first: int = 0,
+    *,
+    number: int,
+    count: int,
+    first: int,
 ) -> ColumnTile:
     rows, entries = shuffle.rows, shuffle.entries
     output_bytes = scan.n_codebooks * entries
@@ -81,8 +99,8 @@ def _tile(
         for i in range(at_once * vectors)
     )
     return ColumnTile(
-        count=numbers[1],
-        number=numbers[0],
+        count=count,
+        number=number,
         first_output=first,
         n_outputs=at_once,
         vectors=tuple(rows * i for i in range(vectors)),

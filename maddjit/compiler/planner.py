@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from maddjit.compiler.columns import byte_shuffle, column_constants, cut_columns, lines_ahead
+from maddjit.compiler.columns import byte_shuffle, column_constants, cut_columns, lines_ahead, quads
 from maddjit.compiler.conversion import ending, widening
 from maddjit.compiler.encode_records import Batch
 from maddjit.compiler.encoding import (
@@ -15,7 +13,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
-from maddjit.compiler.signature import Choices, Signature
+from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import LINE, TILE_BYTES, Scan, cut_outputs, sum_width, table_constants
@@ -45,7 +43,7 @@ def make_plan(
     model: MaddnessModel,
     target: Target,
     signature: Signature,
-    choices: Choices = Choices(),  # noqa: B008 – frozen
+    choices: Choices = RULES,
 ) -> Plan:
     """Decide how `model` is computed on `target`: pure, the same answer every time.
 
@@ -90,20 +88,14 @@ def make_plan(
     shuffle = None
     n_quads = quads_step = 0
     if not by_rows:
-        shuffle = byte_shuffle(target, model.n_prototypes, scan)
+        shuffle = byte_shuffle(target, model.n_prototypes)
         if shuffle is None or not is_matrix:
             raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
-        if shuffle.codebooks == 4:
-            n_quads, quads_step = -(-model.n_codebooks // 4), 4 * codes_codebook_step
-            codes_bytes = codes_codebook_step * 4 * n_quads
-            scan = replace(
-                scan,
-                n_codebooks=n_quads,
-                sum_bits=32,
-                group=1,
-                codebook_step=quads_step,
-                splits_bytes=4 * scan.splits_bytes,
-            )
+        by_quads = quads(target, scan)
+        if by_quads:
+            shuffle, scan = by_quads
+            n_quads, quads_step = scan.n_codebooks, scan.codebook_step
+            codes_bytes = n_quads * quads_step
         columns = cut_columns(scan, model.n_outputs, shuffle, target.n_registers)
     elif signature.result != "codes":
         tiles, packing = cut_outputs(

@@ -87,3 +87,7 @@ class Choices:
     def __str__(self) -> str:
         made = [f"{name}={value}" for name, value in vars(self).items() if value is not None]
         return ", ".join(made) or "the rules"
+
+
+RULES = Choices()
+"""Nothing but the planner's rules."""
