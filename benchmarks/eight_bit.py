@@ -10,18 +10,26 @@ import warnings
 from typing import Any
 
 import numpy as np
-from data import Product
+from data import Floats, Product
 from measuring import Candidate
 from numpy.typing import NDArray
+
+Info = tuple[str, Any, list[Any]]
+"""Name, dtype and sizes of what goes into or comes out of a session."""
 
 PLAIN, QUANTISING = "8-bit", "8-bit with quantising"
 
 
 def weights(product: Product, per_output: bool = True) -> tuple[NDArray[np.int8], Any]:
     """Return B as int8, and the scale of each output or of all."""
-    largest = np.abs(product.B).max(axis=0 if per_output else None)
-    scale = (largest / np.float32(127)).astype(np.float32)
-    return np.rint(product.B / scale).astype(np.int8), scale
+    return quantised_weights(product.B, per_output)
+
+
+def quantised_weights(B: Floats, per_output: bool = True) -> tuple[NDArray[np.int8], Any]:
+    """Return a matrix as int8, and the scale of each column or of all; 1 where all is 0."""
+    largest = np.abs(B).max(axis=0 if per_output else None)
+    scale = (np.where(largest > 0, largest, 127) / np.float32(127)).astype(np.float32)
+    return np.rint(B / scale).astype(np.int8), scale
 
 
 def with_torch(product: Product) -> list[Candidate]:
@@ -61,15 +69,7 @@ def with_torch_linear(product: Product) -> list[Candidate]:
     """`torch.ops.quantized.linear_dynamic` with packed weights: torch's own dynamic quantising."""
     import torch
 
-    A, B = torch.from_numpy(product.A), torch.from_numpy(product.B).t().contiguous()
-    _, scale = weights(product)
-    scales, zeros = torch.from_numpy(scale).double(), torch.zeros(len(scale), dtype=torch.long)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to take these tensors away one day
-        given = torch.quantize_per_channel(B, scales, zeros, 0, torch.qint8)
-        packed = torch.ops.quantized.linear_prepack(given, None)
-        multiply = torch.ops.quantized.linear_dynamic
-        multiply(A[:1], packed)
+    A, (multiply, packed) = torch.from_numpy(product.A), packed_linear(product.B)
     return [
         Candidate(
             "torch linear_dynamic, quantising A",
@@ -81,6 +81,22 @@ def with_torch_linear(product: Product) -> list[Candidate]:
     ]
 
 
+def packed_linear(right: Floats) -> tuple[Any, Any]:
+    """Return `linear_dynamic` and B as it takes it."""
+    import torch
+
+    B = torch.from_numpy(right).t().contiguous()
+    _, scale = quantised_weights(right)
+    scales, zeros = torch.from_numpy(scale).double(), torch.zeros(len(scale), dtype=torch.long)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch means to take these tensors away one day
+        given = torch.quantize_per_channel(B, scales, zeros, 0, torch.qint8)
+        packed = torch.ops.quantized.linear_prepack(given, None)
+        multiply = torch.ops.quantized.linear_dynamic
+        multiply(torch.zeros((1, len(right))), packed)
+    return multiply, packed
+
+
 def with_onnxruntime(product: Product) -> list[Candidate]:
     """The product of uint8 by int8 of onnxruntime: MatMulInteger."""
     from onnx import helper
@@ -89,13 +105,6 @@ def with_onnxruntime(product: Product) -> list[Candidate]:
     A8, step, zero = quantised(product.A)
     sums, node = np.empty(product.Y.shape, np.int32), helper.make_node
     plain = [node("MatMulInteger", ["A", "B", "zero"], ["Y"])]
-    dynamic = [
-        node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
-        node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
-        node("Cast", ["sums"], ["floats"], to=1),
-        node("Mul", ["step", "scale"], ["scales"]),
-        node("Mul", ["floats", "scales"], ["Y"]),
-    ]
     return [
         Candidate(
             "onnxruntime u8s8",
@@ -106,9 +115,22 @@ def with_onnxruntime(product: Product) -> list[Candidate]:
         Candidate(
             "onnxruntime u8s8, quantising A",
             QUANTISING,
-            *_session(dynamic, {"B": B, "scale": scale}, product.A, product.Y),
+            *_session(dynamic_nodes(), {"B": B, "scale": scale}, product.A, product.Y),
             lambda: product.Y,
         ),
+    ]
+
+
+def dynamic_nodes() -> list[Any]:
+    """Return the nodes of a product of A and constants B and scale, with the quantising of A."""
+    from onnx.helper import make_node as node
+
+    return [
+        node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
+        node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
+        node("Cast", ["sums"], ["floats"], to=1),
+        node("Mul", ["step", "scale"], ["scales"]),
+        node("Mul", ["floats", "scales"], ["Y"]),
     ]
 
 
@@ -175,23 +197,34 @@ def _session(
 ) -> tuple[str, dict[str, Any]]:
     """Return a statement that runs nodes from A to Y in one thread, without copying either."""
     import onnxruntime
-    from onnx import helper, numpy_helper
 
-    def info(name: str, array: NDArray[Any]) -> Any:
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        return helper.make_tensor_value_info(name, kind, list(array.shape))
-
-    fixed = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph(nodes, "product", [info("A", A)], [info("Y", Y)], fixed)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    session = open_session(
+        nodes, constants, ("A", A.dtype, list(A.shape)), ("Y", Y.dtype, list(Y.shape))
     )
     binding = session.io_binding()
     binding.bind_ortvalue_input("A", onnxruntime.OrtValue.ortvalue_from_numpy(A))
     binding.bind_output("Y", "cpu", 0, Y.dtype, Y.shape, Y.ctypes.data)
     names = {"run": session.run_with_iobinding, "binding": binding, "A": A, "Y": Y}
     return "run(binding)", names
+
+
+def open_session(
+    nodes: list[Any], constants: dict[str, NDArray[Any]], taken: Info, given: Info
+) -> Any:
+    """Return a session that runs nodes in one thread; sizes may be names, for any number."""
+    import onnxruntime
+    from onnx import helper, numpy_helper
+
+    def info(name: str, dtype: Any, sizes: list[int | str]) -> Any:
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return helper.make_tensor_value_info(name, kind, sizes)
+
+    fixed = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "product", [info(*taken)], [info(*given)], fixed)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
