@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import eight_bit
 import numpy as np
 
@@ -23,18 +25,27 @@ def bfloat16(_: Floats, B: Floats, __: int, ___: int) -> Apply:
 
 
 def torch_int8(_: Floats, B: Floats, __: int, ___: int) -> Apply:
-    """`_int_mm` of torch, int8 by int8; A is quantised as a whole, symmetrically."""
+    """`_int_mm` of torch, int8 by int8; A is quantised as a whole, symmetrically.
+
+    Memory for what lies between is kept for the next call with as many rows.
+    """
     import torch
 
     integers, scale = eight_bit.quantised_weights(B)
     right, scales = torch.from_numpy(integers), torch.from_numpy(scale)
+    scratch: dict[int, Any] = {}
 
     def apply(A: Floats) -> Floats:
+        if len(A) not in scratch:
+            scratch.clear()
+            sums = torch.empty((len(A), B.shape[1]), dtype=torch.int32)
+            scratch[len(A)] = torch.empty(A.shape), torch.empty(A.shape, dtype=torch.int8), sums
+        steps, small, sums = scratch[len(A)]
         rows = torch.from_numpy(A)
         low, high = torch.aminmax(rows)
         step = max(-float(low), float(high)) / 127 or 1.0
-        small = torch.mul(rows, 1 / step).round_().to(torch.int8)
-        return torch._int_mm(small, right).mul(scales * step).numpy()
+        small.copy_(torch.mul(rows, 1 / step, out=steps).round_())
+        return torch._int_mm(small, right, out=sums).mul(scales * step).numpy()
 
     return apply
 

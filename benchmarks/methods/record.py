@@ -64,9 +64,9 @@ def dense_ranks(n_features: int, n_outputs: int) -> tuple[int, ...]:
     return powers_of_two(n_features * n_outputs / (n_features + n_outputs))
 
 
-def narrower(n_features: int, _: int) -> tuple[int, ...]:
-    """Return widths less than D, for methods that come from D to the width almost for free."""
-    return powers_of_two(n_features)
+def narrower(n_features: int, n_outputs: int) -> tuple[int, ...]:
+    """Return widths w for methods that need N D to get there, and then N w M."""
+    return powers_of_two(n_features * (n_outputs - 1) / n_outputs)
 
 
 def checked(name: str, setting: int, most: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from methods.products import fastest, sparse_or_dense, two_products
+from methods.products import fastest, sparse_or_dense, times, two_products
 from methods.record import Apply, Floats, Method, checked, dense_ranks, narrower
 
 OSNAP_NONZEROS = 4
@@ -102,10 +102,10 @@ def column_sampling(A_train: Floats, B: Floats, n_draws: int, seed: int) -> Appl
     norms = np.linalg.norm(A_train.astype(np.float64), axis=0) * np.linalg.norm(B, axis=1)
     chances = norms / norms.sum() if norms.any() else np.full(len(B), 1 / len(B))
     drawn = np.random.default_rng(seed).choice(len(B), n_draws, p=chances)
-    columns, times = np.unique(drawn, return_counts=True)
-    weights = times / (n_draws * chances[columns])
+    columns, counts = np.unique(drawn, return_counts=True)
+    weights = counts / (n_draws * chances[columns])
     kept = (weights[:, np.newaxis] * B[columns]).astype(np.float32)
-    return lambda A: np.take(A, columns, axis=1) @ kept
+    return lambda A: times(np.take(A, columns, axis=1), kept)
 
 
 METHODS = (
