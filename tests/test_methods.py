@@ -238,6 +238,16 @@ def test_codebooks_improve_with_their_number(method: Method) -> None:
     assert many < 0.1
 
 
+@each("method", [method for method in METHODS if "faiss" in method.needs])
+def test_faiss_gets_as_many_rows_as_it_needs(method: Method) -> None:
+    wide, few = rows(300, 1)[:, np.arange(320) % D], A_TRAIN[:255]
+    with pytest.raises(ValueError, match="256 prototypes"):
+        method.fit(few, B, 2, 0)
+    if method.name == "OPQ":  # with fewer rows than columns faiss would break the process
+        with pytest.raises(ValueError, match="320"):
+            method.fit(wide, np.ones((320, 3), np.float32), 2, 0)
+
+
 def test_nearest_prototypes_are_nearest() -> None:
     rng = np.random.default_rng(6)
     blocks = [slice(0, 5), slice(5, 12), slice(12, 14)]

@@ -65,16 +65,18 @@ def opq(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
 
     The rotation alone costs N D² at run time.
     """
+    n_features = A_train.shape[1]
+    rows = _enough(_at_random(A_train, max(_OPQ_ROWS, n_features), seed))
+    if len(rows) < n_features:  # faiss writes past an array of as many rows as it is given
+        raise ValueError(f"OPQ needs as many training rows as columns, {n_features}")
     import faiss
 
-    n_features = A_train.shape[1]
-    rows = _at_random(A_train, _OPQ_ROWS, seed)
     learner = faiss.OPQMatrix(n_features, _divisor(n_codebooks, n_features))
     learner.niter, learner.niter_pq_0 = _OPQ_ROUNDS, _OPQ_ROUNDS
     inner = faiss.ProductQuantizer(n_features, n_codebooks, 8)
     inner.cp.seed, inner.cp.min_points_per_centroid = seed, 1
     learner.pq = inner
-    learner.train(_enough(rows))
+    learner.train(rows)
     turn = faiss.vector_to_array(learner.A).reshape(n_features, n_features).T.copy()
     rotated = A_train @ turn
     inside = _float_tables(rotated, turn.T @ B, _trained(rotated, n_codebooks, seed))
@@ -152,12 +154,12 @@ def _at_random(A_train: Floats, most: int, seed: int) -> Floats:
 
 
 def _trained(A_train: Floats, n_codebooks: int, seed: int) -> Any:
+    rows, n_features = _enough(A_train), A_train.shape[1]
     import faiss
 
-    n_features = A_train.shape[1]
     learned = faiss.ProductQuantizer(n_features, _divisor(n_codebooks, n_features), 8)
     learned.cp.seed, learned.cp.min_points_per_centroid = seed, 1
-    learned.train(_enough(A_train))
+    learned.train(rows)
     return learned
 
 
