@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import fashion, filters, magika_files, ocr
+from . import fashion, filters, magika_files, ocr, ucr
 from .cache import Missing
 from .record import Task
 
@@ -15,6 +15,9 @@ TASKS: dict[str, Callable[[], Task]] = {
     "ocr": ocr.load,
     "sobel": filters.load_sobel,
     "gauss": filters.load_gauss,
+    "ucr-64": ucr.loader(64),
+    "ucr-128": ucr.loader(128),
+    "ucr-256": ucr.loader(256),
 }
 """Loaders by name. They raise `Missing` if something must be installed first."""
 
