@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import fashion, filters, magika_files, ocr, ucr
+from . import fashion, filters, magika_files, minilm, ocr, ucr
 from .cache import Missing
 from .record import Task
 
@@ -18,6 +18,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "ucr-64": ucr.loader(64),
     "ucr-128": ucr.loader(128),
     "ucr-256": ucr.loader(256),
+    "minilm-layer0": minilm.load,
 }
 """Loaders by name. They raise `Missing` if something must be installed first."""
 
