@@ -48,8 +48,8 @@ def _prepare() -> dict[str, NDArray[Any]]:
         ends = np.cumsum([len(ids) for ids in tokens])
         x = bert.embed(np.concatenate(tokens), ends, weights)
         x = bert.attention(x, ends, weights, LAYER)
-        arrays |= {f"A_{part}": bert.inner(x, weights, LAYER), f"{part}_x": x, f"{part}_ends": ends}
-    return arrays
+        arrays[f"A_{part}"] = bert.inner(x, weights, LAYER)
+    return arrays | {"test_x": x, "test_ends": ends}
 
 
 def _build(arrays: Arrays) -> Task:
