@@ -30,6 +30,11 @@ def needs(module: str, package: str) -> ModuleType:
         raise Missing(f"cannot import {module} ({error}): pip install {package}") from error
 
 
+def home(module: ModuleType) -> Path:
+    """Return the folder that a module's file is in."""
+    return Path(str(module.__file__)).parent
+
+
 def folder() -> Path:
     """Return where prepared tasks are kept: $MADDJIT_TASKS, or build/tasks/."""
     return Path(os.environ.get("MADDJIT_TASKS") or ROOT / "build" / "tasks")

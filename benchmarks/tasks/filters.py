@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, needs, stored
+from .cache import Arrays, Missing, home, needs, stored
 from .record import Floats, Task
 from .scores import nmse
 
@@ -47,7 +47,7 @@ def gauss() -> Floats:
 
 def _photograph(name: str) -> Floats:
     data = needs("skimage.data", "scikit-image")
-    path = Path(data.__file__).parent / name
+    path = home(data) / name
     if not path.is_file():
         raise Missing(f"{path} not found: pip install scikit-image (0.22 or newer, from its wheel)")
     picture = needs("skimage.io", "scikit-image").imread(path)[..., :3]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, needs, stored
+from .cache import Arrays, Missing, home, needs, stored
 from .onnx_inputs import last_product
 from .record import Task
 from .scores import accuracy
@@ -96,7 +96,7 @@ def _labelled(by_extension: dict[str, str]) -> list[tuple[Path, str]]:
 def _prepare() -> dict[str, NDArray[Any]]:
     magika = needs("magika", "magika")
     model = magika.Magika()
-    package = Path(magika.__file__).parent
+    package = home(magika)
     product = last_product(package / "models" / model.get_model_name() / "model.onnx")
     labels = [str(label) for label in model._model_config.target_labels_space]
     beg, end = model._model_config.beg_size, model._model_config.end_size

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, needs, stored
+from .cache import Arrays, Missing, home, needs, stored
 from .onnx_inputs import LastProduct, last_product
 from .record import Floats, Task
 from .scores import accuracy, character_error_rate, ctc
@@ -37,6 +38,11 @@ LATIN_FONTS = [
 CHINESE_FONT = TRUETYPE / "wqy" / "wqy-zenhei.ttc"
 
 
+def is_chinese(letter: str) -> bool:
+    """Tell whether a letter is a Chinese character."""
+    return "\u4e00" <= letter <= "\u9fff"
+
+
 def cut(text: str, lengths: range, rng: np.random.Generator) -> str:
     """Return a line of the text of a random length, of whole words if it has words."""
     length = int(rng.integers(lengths.start, lengths.stop))
@@ -54,7 +60,7 @@ def lines(
         chinese = len(chosen) % 2 == 1
         message = found[index]
         text, lengths = (message.chinese, CHINESE) if chinese else (message.english, ENGLISH)
-        if chinese and sum("\u4e00" <= letter <= "\u9fff" for letter in text) < 0.8 * len(text):
+        if chinese and sum(map(is_chinese, text)) < 0.8 * len(text):
             continue
         line = cut(text, lengths, rng).strip()
         if len(line) >= lengths.start and known.issuperset(line) and line not in chosen:
@@ -96,7 +102,7 @@ def _prepare() -> dict[str, NDArray[Any]]:
         if not font.is_file():
             packages = "fonts-dejavu-core fonts-dejavu-extra fonts-liberation fonts-wqy-zenhei"
             raise Missing(f"{font} not found: apt-get install {packages}")
-    path = Path(rapidocr.__file__).parent / "models" / "ch_PP-OCRv4_rec_infer.onnx"
+    path = home(rapidocr) / "models" / "ch_PP-OCRv4_rec_infer.onnx"
     product = last_product(path)
     metadata = {entry.key: entry.value for entry in needs("onnx", "onnx").load(path).metadata_props}
     alphabet = ["", *metadata["character"].splitlines(), " "]
@@ -129,9 +135,12 @@ def _build(arrays: Arrays) -> Task:
     winners, ends = arrays["winners"], arrays["ends"]
     alphabet, written = (json.loads(str(arrays[name])) for name in ("alphabet", "written"))
 
-    def error_rate(outputs: Floats) -> float:
+    chinese = [any(is_chinese(letter) for letter in line) for line in written]
+
+    def error_rate(outputs: Floats, among: Sequence[bool]) -> float:
         steps = np.split(outputs.argmax(axis=1), ends[:-1])
-        return character_error_rate([ctc(line, alphabet) for line in steps], written)
+        read = [ctc(line, alphabet) for line in steps]
+        return character_error_rate(list(compress(read, among)), list(compress(written, among)))
 
     return Task(
         name="ocr",
@@ -148,8 +157,12 @@ def _build(arrays: Arrays) -> Task:
         bias=arrays["bias"],
         metric="character error rate",
         higher_is_better=False,
-        score=error_rate,
-        extra={"agreement": lambda outputs: accuracy(outputs, winners)},
+        score=lambda outputs: error_rate(outputs, [True] * len(written)),
+        extra={
+            "Chinese lines": lambda outputs: error_rate(outputs, chinese),
+            "English lines": lambda outputs: error_rate(outputs, [not line for line in chinese]),
+            "agreement": lambda outputs: accuracy(outputs, winners),
+        },
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, needs, stored
+from .cache import Arrays, Missing, home, needs, stored
 from .record import Floats, Task
 from .scores import accuracy
 
@@ -72,7 +71,7 @@ def solve(
 def _series(name: str) -> tuple[NDArray[np.float64], list[str]]:
     """Return all series of a data set in the wheel, channels one after another, with classes."""
     datasets = needs("aeon.datasets", "aeon")
-    folder = Path(datasets.__file__).parent / "data" / name
+    folder = home(datasets) / "data" / name
     parts, classes = [], []
     for split in ("TRAIN", "TEST"):
         paths = [folder / f"{name}{suffix}_{split}.ts" for suffix in ("_eq", "")]
