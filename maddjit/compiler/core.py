@@ -20,6 +20,8 @@ _UNROLL = 8
 """Projections that join the outputs in straight-line code."""
 _PART_BYTES = 16 * 1024
 """Bytes of A that are encoded and projected in turn: half an L1 cache."""
+_LEAST_RANK_AHEAD = 3
+"""Projections that take long enough for the next part to come into the L2 cache meanwhile."""
 _LINE = 64
 
 
@@ -88,6 +90,7 @@ class CorePlan:
     n_chunks: int
     rows: int
     part_rows: int
+    lines_ahead: tuple[int, ...]
     n_groups: int
     tail: tuple[Piece, ...]
     n_last: int
@@ -152,6 +155,7 @@ def plan_core(
     chunk = -(-rank // n_chunks)
     shared = max(n for n in (1, 2, _MAX_ROWS) if n == 1 or n * chunk <= sums)
     rows = shared if order == "C" else 1
+    has_ahead = order == "C" and rank >= _LEAST_RANK_AHEAD
     n_groups, rest = divmod(n_features, CORE_LANES)
     # Vectors of up to 256 rows are read from the last one on; an odd number of cache lines lies
     # between neighbours, because powers of two would share cache sets.
@@ -172,7 +176,8 @@ def plan_core(
         chunk=chunk,
         n_chunks=n_chunks,
         rows=rows,
-        part_rows=max(_MAX_ROWS, _PART_BYTES // (n_features * itemsize) // _MAX_ROWS * _MAX_ROWS),
+        part_rows=max(1, _PART_BYTES // (n_features * itemsize) // _MAX_ROWS) * _MAX_ROWS,
+        lines_ahead=tuple(range(0, CORE_LANES * itemsize, _LINE)) if has_ahead else (),
         n_groups=n_groups,
         tail=tuple(_piece(store) for store in exact_stores(rest, itemsize)),
         n_last=rest,
