@@ -6,7 +6,7 @@ from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
 from maddjit.learning.fit import AccuracyWarning, fit
-from maddjit.models import FitReport, MaddnessModel
+from maddjit.models import FitReport, LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile, emit
 from maddjit.storage import ModelFileError, load, save
@@ -19,6 +19,7 @@ __all__ = [
     "CompiledOperator",
     "Epilogue",
     "FitReport",
+    "LowRankCore",
     "MaddnessModel",
     "ModelFileError",
     "NativeCodeError",

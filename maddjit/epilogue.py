@@ -16,7 +16,9 @@ class Epilogue:
     """Clamp outputs and convert them.
 
     An output y is clamped to [low, high] and converted: to floating point by rounding to nearest
-    even, to int8 and uint8 as ``clip(rint(y · (1/step)) + zero_point)`` in float32.
+    even, to int8 and uint8 as ``clip(rint(y · (1/step)) + zero_point)`` in float32. NaN, which only
+    an exact core gives, is clamped to `low` or, without one, to `high`; else it is the largest int8
+    or uint8.
 
     Attributes
     ----------
@@ -76,6 +78,7 @@ class Epilogue:
             limits = np.iinfo(self.dtype)
             with np.errstate(over="ignore"):
                 units = np.rint(y * (np.float32(1) / np.float32(self.step)))
+            units = np.where(np.isnan(units), np.float32(np.inf), units)
             units = np.clip(units, limits.min - self.zero_point, limits.max - self.zero_point)
             whole: NDArray[Any] = (units.astype(np.int32) + self.zero_point).astype(self.dtype)
             return whole

@@ -17,6 +17,12 @@ MAX_PROTOTYPES = 256
 MAX_AVERAGE_GROUP = 16
 """The paper's U: at most this many codebooks are reduced by one tree of averages (section 4.4)."""
 
+MAX_RANK = 64
+"""Of an exact core; a larger one would cost what the product costs."""
+
+CORE_LANES = 16
+"""Partial sums of each projection onto a core."""
+
 
 def tree_depth(n_prototypes: int) -> int:
     """Return T with K = 2ᵀ.
@@ -123,6 +129,54 @@ class FitReport:
 
 
 @dataclass(frozen=True, eq=False)
+class LowRankCore:
+    """What is computed exactly beside the tables: ``(A · U) · V``, of a small rank r.
+
+    Attributes
+    ----------
+    projection : (D, r) float32
+        U.
+    expansion : (r, M) float32
+        V.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If r is not from 1 to 64, an entry is not finite, or a shape or dtype is not as above.
+    """
+
+    projection: NDArray[np.float32]
+    expansion: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shapes = np.shape(self.projection), np.shape(self.expansion)
+        if not (len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][1] == shapes[1][0]):
+            raise ValueError(
+                f"projection and expansion must have shapes (D, r) and (r, M), not "
+                f"{shapes[0]} and {shapes[1]}"
+            )
+        if not 1 <= shapes[1][0] <= MAX_RANK:
+            raise ValueError(f"the rank must be from 1 to {MAX_RANK}, not {shapes[1][0]}")
+        for name, shape in zip(("projection", "expansion"), shapes, strict=True):
+            array = _frozen(name, getattr(self, name), np.float32, shape)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite")
+            object.__setattr__(self, name, array)
+
+    @property
+    def rank(self) -> int:
+        """The r of (D, r) and (r, M)."""
+        return len(self.expansion)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (LowRankCore, _fields(self))
+
+    def __repr__(self) -> str:
+        n_features, n_outputs = len(self.projection), self.expansion.shape[1]
+        return f"LowRankCore(D={n_features}, M={n_outputs}, rank={self.rank})"
+
+
+@dataclass(frozen=True, eq=False)
 class MaddnessModel:
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
 
@@ -147,6 +201,8 @@ class MaddnessModel:
         averages over groups of `average_group(C)` codebooks.
     report : FitReport, optional
         Its error on held-out rows.
+    core : LowRankCore, optional
+        A product of low rank that is added to y exactly: `maddjit.reference.apply` says how.
 
     Raises
     ------
@@ -162,6 +218,7 @@ class MaddnessModel:
     n_features: int
     accumulate: Accumulate = "exact"
     report: FitReport | None = None
+    core: LowRankCore | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.tables)
@@ -186,6 +243,18 @@ class MaddnessModel:
             raise ValueError("thresholds must not be NaN")
         if not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all()):
             raise ValueError("scale and offset must be finite")
+        if self.core is not None:
+            self._check_core(self.core)
+
+    def _check_core(self, core: object) -> None:
+        if not isinstance(core, LowRankCore):
+            raise TypeError(f"core must be a LowRankCore, not {type(core).__name__}")
+        shape = len(core.projection), core.expansion.shape[1]
+        if shape != (self.n_features, self.n_outputs):
+            raise ValueError(
+                f"the core must be of {self.n_features} columns and {self.n_outputs} outputs, "
+                f"not {shape[0]} and {shape[1]}"
+            )
 
     @classmethod
     def of(cls, fitted: object) -> MaddnessModel:
@@ -205,7 +274,10 @@ class MaddnessModel:
                 f"{type(fitted).__name__} is not a fitted model: it lacks {', '.join(missing)}"
             )
         arrays = {name: getattr(fitted, name) for name in names}
-        return cls(**arrays, accumulate=getattr(fitted, "accumulate", "exact"))
+        core = getattr(fitted, "core", None)
+        if core is not None and not isinstance(core, LowRankCore):
+            core = LowRankCore(core.projection, core.expansion)
+        return cls(**arrays, accumulate=getattr(fitted, "accumulate", "exact"), core=core)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made_again, (MaddnessModel, _fields(self))
@@ -231,8 +303,9 @@ class MaddnessModel:
         return int(self.split_dims.shape[1])
 
     def __repr__(self) -> str:
+        core = f", rank={self.core.rank}" if self.core else ""
         error = f", nmse={self.report.nmse:.4g}" if self.report else ""
         return (
             f"MaddnessModel(D={self.n_features}, M={self.n_outputs}, C={self.n_codebooks}, "
-            f"K={self.n_prototypes}, accumulate={self.accumulate!r}{error})"
+            f"K={self.n_prototypes}, accumulate={self.accumulate!r}{core}{error})"
         )

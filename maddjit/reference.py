@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from maddjit.checks import as_rows
 from maddjit.epilogue import Epilogue
 from maddjit.formats import bfloat16_to_float32
-from maddjit.models import MaddnessModel, average_group
+from maddjit.models import CORE_LANES, MaddnessModel, average_group
 
 
 def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
@@ -80,8 +80,47 @@ def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
     return total
 
 
+def project(model: MaddnessModel, A: ArrayLike) -> NDArray[np.float32]:
+    """Project rows onto the exact core: ``A @ U`` in float32, added up in one fixed order.
+
+    The row is taken as float32 (float64 is rounded to nearest, the other formats are exact). Lane l
+    of 16 starts at 0 and adds a[j] · U[j] for j = l, l + 16, l + 32, … in that order; product and
+    sum are each rounded. Then lanes 8 … 15 are added to lanes 0 … 7, of those the last four to
+    the first four, the last two to the first two, the last one to the first.
+
+    Zeros behind the last column change nothing: a lane that starts at +0 never becomes −0.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+        With a core.
+    A : (N, D) or (D,) array_like
+        Of a format that `encode` takes. NaN and infinities reach every projection.
+
+    Returns
+    -------
+    (N, r) or (r,) float32
+    """
+    if model.core is None:
+        raise ValueError("the model has no core")
+    rows, form, single = as_rows(A, model.n_features)
+    with np.errstate(over="ignore", invalid="ignore"):
+        a = bfloat16_to_float32(rows) if form.name == "bfloat16" else rows.astype(np.float32)
+        lanes = np.zeros((len(a), CORE_LANES, model.core.rank), np.float32)
+        for first in range(0, model.n_features, CORE_LANES):
+            group = slice(first, first + CORE_LANES)
+            products = a[:, group, np.newaxis] * model.core.projection[group]
+            lanes[:, : products.shape[1]] += products
+        while lanes.shape[1] > 1:
+            lower, upper = np.split(lanes, 2, axis=1)
+            lanes = lower + upper
+    return lanes[0, 0] if single else lanes[:, 0]
+
+
 def argmax(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int64]:
     """Return the index of each row's largest output, the lowest one if several are equal.
+
+    NaN, which only an exact core gives, counts as larger than all numbers, as in NumPy.
 
     Parameters
     ----------
@@ -99,6 +138,8 @@ def argmax(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int64]:
 def topk(model: MaddnessModel, A: ArrayLike, k: int) -> NDArray[np.int64]:
     """Return the indices of each row's k largest outputs, equal ones in the order of their indices.
 
+    NaN comes first, as in `argmax`.
+
     Parameters
     ----------
     model : MaddnessModel
@@ -111,12 +152,16 @@ def topk(model: MaddnessModel, A: ArrayLike, k: int) -> NDArray[np.int64]:
     -------
     (N, k) or (k,) int64
     """
-    order = np.argsort(-apply(model, A), axis=-1, kind="stable")
+    y = apply(model, A)
+    order = np.lexsort((-y, ~np.isnan(y)), axis=-1)
     return np.asarray(order[..., :k], dtype=np.int64)
 
 
 def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) -> NDArray[Any]:
     """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
+
+    With an exact core, p = `project` (A), each of ``y + p[s] * V[s]`` follows for s = 0 … r − 1,
+    product and sum each rounded. A row with NaN or infinities has no finite output then.
 
     Parameters
     ----------
@@ -130,6 +175,10 @@ def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) 
     -------
     (N, M) or (M,) float32, or what the epilogue makes of it
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         y = sums(model, A).astype(np.float32) * model.scale + model.offset
+        if model.core is not None:
+            p = project(model, A)
+            for s in range(model.core.rank):
+                y = y + p[..., s, np.newaxis] * model.core.expansion[s]
     return y if epilogue is None else epilogue(y)

@@ -8,12 +8,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from maddjit.models import MaddnessModel
+from maddjit.models import LowRankCore, MaddnessModel
 
 FORMAT = "maddjit-maddness-1"
 """Written into every file; another string is another format."""
+CORE_FORMAT = "maddjit-maddness-2"
+"""The same with the arrays of an exact core, which a reader of the first must not leave out."""
 
 _ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
+_CORE_ARRAYS = ("projection", "expansion")
 
 
 class ModelFileError(ValueError):
@@ -23,10 +26,12 @@ class ModelFileError(ValueError):
 def save(model: MaddnessModel, path: str | os.PathLike[str]) -> None:
     """Write a model to an .npz file; its report is not kept."""
     arrays = {name: getattr(model, name) for name in _ARRAYS}
+    if model.core:
+        arrays |= {name: getattr(model.core, name) for name in _CORE_ARRAYS}
     with Path(path).open("wb") as file:
         np.savez(
             file,
-            format=np.array(FORMAT),
+            format=np.array(CORE_FORMAT if model.core else FORMAT),
             n_features=np.array(model.n_features),
             accumulate=np.array(model.accumulate),
             **arrays,
@@ -56,9 +61,11 @@ def _read(file: IO[bytes]) -> MaddnessModel:
         raise ValueError("it holds a single array")
     with archive:
         written = str(archive["format"]) if "format" in archive else "no format"
-        if written != FORMAT:
-            raise ValueError(f"it holds {written!r}, not {FORMAT!r}")
+        if written not in (FORMAT, CORE_FORMAT):
+            raise ValueError(f"it holds {written!r}, not {FORMAT!r} or {CORE_FORMAT!r}")
         arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
+        if written == CORE_FORMAT:
+            arrays["core"] = LowRankCore(*(archive[name] for name in _CORE_ARRAYS))
         return MaddnessModel(
             **arrays,
             n_features=archive["n_features"].item(),

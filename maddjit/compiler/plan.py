@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from maddjit.compiler.core import CorePlan
 from maddjit.compiler.encode_records import Batch, Level
 from maddjit.compiler.scan_records import ByteShuffle, ColumnTile, Tile
 from maddjit.compiler.signature import Signature
@@ -83,6 +84,7 @@ class Plan:
     output_bytes: int
     ending: Ending | None
     widening: str
+    core: CorePlan | None
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
 
     @property

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from maddjit.compiler.columns import byte_shuffle, column_constants, cut_columns, lines_ahead, quads
 from maddjit.compiler.conversion import ending, widening
+from maddjit.compiler.core import expansion_constant, plan_core, projection_constant
 from maddjit.compiler.encode_records import Batch
 from maddjit.compiler.encoding import (
     batch_thresholds,
@@ -22,7 +25,7 @@ from maddjit.formats import INPUTS, SUMS
 from maddjit.models import MaddnessModel
 
 _ROW_BLOCK_CODES = 16 * 1024
-"""Bytes of codes kept per row block: half an L1 cache, so that a scan finds them there."""
+"""Bytes of codes, or of projections, kept per row block: half an L1 cache, for a scan to find."""
 _MAX_ROW_BLOCK = {"C": 256, "F": 1024}
 """Rows of a block by the order of A: of columns long stretches are read, as prefetchers like."""
 _THREAD_NANOSECONDS = 200_000
@@ -55,6 +58,8 @@ def make_plan(
     """
     if signature.result != "codes":
         model = simplified(model)
+    if signature.result in ("codes", "sums"):
+        model = replace(model, core=None)
     shape = (model.n_codebooks, model.n_prototypes)
     element_bytes = INPUTS[signature.dtype].itemsize
     sum_bits, group = sum_width(model)
@@ -118,6 +123,22 @@ def make_plan(
     if columns and signature.order == "F" and not n_quads:
         n_lines = lines_ahead(columns, row_block * element_bytes, row_block)
     tail_rows = max((tile.n_outputs * tile.rows for tile in columns), default=0)
+    workspace_bytes = tail_offset + tail_rows * signature.output.itemsize
+    core = None
+    if model.core:
+        width = None if shuffle else len(packing)
+        core = plan_core(
+            model.core,
+            target,
+            INPUTS[signature.dtype],
+            signature.order,
+            row_block,
+            -(-workspace_bytes // LINE) * LINE,
+            width,
+        )
+        workspace_bytes = core.offset + core.workspace_bytes
+        constants["projection"] = projection_constant(model.core, core)
+        constants["expansion"] = expansion_constant(model.core, width)
     return Plan(
         symbol=_symbol(model, target, signature),
         target=target,
@@ -149,7 +170,7 @@ def make_plan(
         n_quads=n_quads,
         ahead_splits=tuple(range(0, scan.splits_bytes, 8)),
         ahead_lines=tuple(range(0, LINE * n_lines, LINE)),
-        workspace_bytes=tail_offset + tail_rows * signature.output.itemsize,
+        workspace_bytes=workspace_bytes,
         row_bytes=model.n_features * element_bytes,
         outputs_ahead=_OUTPUTS_AHEAD,
         stage_rows=_stage_rows(tiles, output_row_bytes, row_block) if is_matrix else 0,
@@ -164,12 +185,14 @@ def make_plan(
         output_bytes=signature.output.itemsize,
         ending=ending(signature, target),
         widening=widening(signature.dtype, target),
+        core=core,
         constants=tuple(constants.items()),
     )
 
 
 def _row_block(model: MaddnessModel, signature: Signature) -> int:
-    rows = _ROW_BLOCK_CODES // model.n_codebooks // 64 * 64
+    bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
+    rows = _ROW_BLOCK_CODES // bytes_of_a_row // 64 * 64
     return max(64, min(_MAX_ROW_BLOCK.get(signature.order, 256), rows))
 
 
@@ -186,15 +209,20 @@ def _stage_rows(tiles: tuple[Tile, ...], output_row_bytes: int, row_block: int) 
 def _rows_per_thread(model: MaddnessModel, row_block: int) -> int:
     """Return the row blocks that take a thread longer than waking it, in rows.
 
-    From measurement: some 3 ns a code and 1.5 ns per 100 look-ups; waking takes up to 100 µs.
+    From measurement: some 3 ns a code, 1.5 ns per 100 look-ups and 2 ns per 100 products of the
+    core; waking takes up to 100 µs.
     """
     look_ups = model.n_codebooks * model.n_outputs
     nanoseconds = 3 * model.n_codebooks + 0.015 * look_ups
+    if model.core:
+        nanoseconds += 0.02 * model.core.rank * (model.n_features + model.n_outputs)
     return -(-_THREAD_NANOSECONDS // int(nanoseconds * row_block)) * row_block
 
 
 def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
     sizes = f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
+    if model.core:
+        sizes += f"_R{model.core.rank}"
     result: str = signature.result
     if result == "outputs" and signature.epilogue != Epilogue():
         result = f"outputs_{signature.epilogue.dtype}"
