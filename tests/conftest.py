@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Tests run side by side; linear algebra in several threads each would wait for itself most of the time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from typing import Any
 
 import pytest

@@ -262,7 +262,9 @@ def _terms(rank: int, p_step: int, V_step: int) -> tuple[Terms, ...]:
 def projection_constant(core: LowRankCore, plan: CorePlan) -> bytes:
     """Lay U out: chunk by chunk, group of 16 columns by group, s by s."""
     n_features = len(core.projection)
-    padded = np.zeros((-(-n_features // CORE_LANES) * CORE_LANES, plan.n_chunks * plan.chunk), "<f4")
+    padded = np.zeros(
+        (-(-n_features // CORE_LANES) * CORE_LANES, plan.n_chunks * plan.chunk), "<f4"
+    )
     padded[:n_features, : core.rank] = core.projection
     groups = padded.reshape(-1, CORE_LANES, plan.n_chunks, plan.chunk)
     return groups.transpose(2, 0, 3, 1).tobytes()

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.checks import as_training_matrix
+from maddjit.learning import best, paper
 from maddjit.learning.held_out import describe
+from maddjit.learning.learned import Learned
 from maddjit.learning.options import Method, Options, Prototypes, TableScale
 from maddjit.learning.progress import Progress, steps
-from maddjit.learning.prototypes import bucket_means, one_hot, ridge
+from maddjit.learning.rounding import Rounding
 from maddjit.learning.tables import quantise
-from maddjit.learning.trees import Tree, grow
-from maddjit.models import Accumulate, MaddnessModel
+from maddjit.models import Accumulate, LowRankCore, MaddnessModel
 
 USELESS = 0.5
 """Share of the outputs' variance from which on `fit` warns if it is lost on held-out rows."""
@@ -42,16 +43,18 @@ def fit(
     n_codebooks: int = 16,
     n_prototypes: int = 16,
     *,
-    method: Method = "paper",
-    prototypes: Prototypes = "ridge",
+    method: Method = "best",
+    core_rank: int = 0,
     bias: ArrayLike | None = None,
     accumulate: Accumulate = "exact",
     table_scale: TableScale = "per-output",
     byte_group: int | Literal["auto"] = "auto",
+    prototypes: Prototypes = "ridge",
     n_candidates: int | None = 4,
     penalty: float = 1.0,
     validation: float | ArrayLike = 0.1,
     random_state: int = 0,
+    time_limit: float | None = None,
     progress: Progress = False,
 ) -> MaddnessModel:
     """Learn hash trees and look-up tables that approximate ``A @ B + bias``.
@@ -63,14 +66,18 @@ def fit(
     B : (D, M) array_like
         The fixed right-hand side.
     n_codebooks : int
-        C. Each codebook sees a contiguous block of about D/C columns; C need not divide D.
+        C. Each codebook sees a block of about D/C columns; C need not divide D.
     n_prototypes : int
         K, leaves per tree: a power of two from 2 to 256.
-    method : {"paper"}
-        Blalock & Guttag, ICML 2021.
-    prototypes : {"ridge", "bucket-means"}
-        Joint ridge regression over all columns (MADDNESS, section 4.2), or each bucket's mean over
-        its block (MADDNESS-PQ).
+    method : {"best", "paper"}
+        "best" learns for the product: it chooses the blocks of columns, grows trees on what their
+        block adds to A·B, refits trees and tables in turns, and keeps of these steps what lowers
+        the error on a fifth of the rows, which it sets apart for that. "paper" is the algorithm of
+        Blalock & Guttag, ICML 2021: contiguous blocks, trees that know A alone, one regression.
+    core_rank : int
+        r, from 0 to 64: an exact product of that rank, ``(A @ U) @ V``, is computed beside the
+        tables. It takes the r directions in which the outputs vary most, and r · (D + M) multiply-
+        adds a row.
     bias : (M,) array_like, optional
         Added to the product.
     accumulate : {"exact", "average"}
@@ -81,17 +88,25 @@ def fit(
         How many neighbouring codebooks are made to add up in 8 bits: more is faster and coarser.
         "auto" takes the most, of C, C/2, C/4 … 1, whose squared error on up to 512 of the rows
         kept back is within 2 % of that of 1. Not for averages, which always fit a byte.
+    prototypes : {"ridge", "bucket-means"}
+        For "paper": joint ridge regression over all columns (MADDNESS, section 4.2), or each
+        bucket's mean over its block (MADDNESS-PQ).
     n_candidates : int or None
-        Columns tried at each level of a tree (4 in the paper); None tries the whole block.
+        For "paper": columns tried at each level of a tree (4 in the paper); None tries the whole
+        block.
     penalty : float
-        λ of the ridge regression, at least 1e-6.
+        For "paper": λ of the ridge regression, at least 1e-6.
     validation : float or (N', D) array_like
         Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
         random; 0, or fewer than 20 rows, keeps none back.
     random_state : int
-        Seed of that choice; the fit itself is deterministic.
+        Seed of that choice, and of what "best" draws: rows, synthetic rows, blocks.
+    time_limit : float, optional
+        Seconds after which "best" leaves out what can be left out, and finishes. An interrupt
+        (Ctrl-C) does the same.
     progress : bool or callable
-        True shows a bar (needs tqdm), a function is called with (steps done, steps in all).
+        True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
+        returns False the time is over.
 
     Returns
     -------
@@ -124,6 +139,7 @@ def fit(
         n_codebooks,
         n_prototypes,
         method,
+        core_rank,
         prototypes,
         accumulate,
         table_scale,
@@ -149,14 +165,13 @@ def fit(
     train, held, held_index = _split(rows, validation, random_state)
     judged = train[:_MAX_JUDGED] if held is None else held
     product: NDArray[np.float64] = judged.astype(np.float64) @ right
-    with steps(progress, options.n_codebooks + 1, "maddjit.fit") as advance:
-        blocks = np.array_split(np.arange(n_features), options.n_codebooks)
-        trees = []
-        for block in blocks:
-            trees.append(grow(train, block, options.depth, options.n_candidates))
-            advance()
-        tables, base = _real_tables(train, right, blocks, trees, options)
-        model = _quantised(tables, base + added, trees, options, judged, product + added)
+    total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
+    with steps(progress, total, "maddjit.fit", time_limit) as advance:
+        if options.method == "best":
+            learned = best.learn(train, right, options, random_state, advance)
+        else:
+            learned = paper.learn(train, right, options, advance)
+        model = _quantised(learned, added, options, judged, product + added)
         advance()
     errors = reference.apply(model, judged) - added - product
     report = describe(errors, product, added, held_index, held is not None)
@@ -193,47 +208,9 @@ def _split(
     return rows, held_rows, np.arange(len(held_rows))
 
 
-def _real_tables(
-    A: NDArray[Any],
-    B: NDArray[Any],
-    blocks: list[NDArray[np.intp]],
-    trees: list[Tree],
-    options: Options,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return tables (C, K, M) and the part (M,) that every row shares: the mean row's product.
-
-    Prototypes are the bucket means plus, for "ridge", the ridge regression of what they leave,
-    over all columns. Only their products with B are needed, and regression is linear in its
-    targets, so the smaller of D and M is regressed on.
-    """
-    B = B.astype(np.float64)
-    n_prototypes = options.n_prototypes
-    mean = A.mean(axis=0, dtype=np.float64)
-    means = [
-        bucket_means(A, block, tree, n_prototypes) - mean[block]
-        for block, tree in zip(blocks, trees, strict=True)
-    ]
-    tables = np.stack([m @ B[block] for m, block in zip(means, blocks, strict=True)])
-    if options.prototypes == "ridge":
-        n_features, n_outputs = B.shape
-        centred = A - mean
-        if n_features <= n_outputs:
-            for m, block, tree in zip(means, blocks, trees, strict=True):
-                centred[:, block] -= m[tree.codes]
-            correction = ridge(one_hot(trees, n_prototypes), centred, options.penalty) @ B
-        else:
-            left = centred @ B
-            for table, tree in zip(tables, trees, strict=True):
-                left -= table[tree.codes]
-            correction = ridge(one_hot(trees, n_prototypes), left, options.penalty)
-        tables += correction.reshape(tables.shape)
-    return tables, mean @ B
-
-
 def _quantised(
-    tables: NDArray[np.float64],
-    base: NDArray[np.float64],
-    trees: list[Tree],
+    learned: Learned,
+    added: NDArray[np.float64],
     options: Options,
     judged: NDArray[Any],
     exact: NDArray[np.float64],
@@ -244,23 +221,29 @@ def _quantised(
     the judged rows, is within 2 % of that of groups of 1.
     """
     few = slice(None, None, -(-len(judged) // _MAX_COMPARED))
+    core = LowRankCore(*learned.core) if learned.core else None
+    rounding = None
+    if learned.gram is not None and options.accumulate == "exact":
+        rounding = Rounding.of(learned.gram, options.n_prototypes)
 
     def with_group(group: int) -> MaddnessModel:
         entries, scale, offset = quantise(
-            tables,
-            base,
+            learned.tables,
+            learned.base + added,
             scale=options.table_scale,
             accumulate=options.accumulate,
             byte_group=group,
+            rounding=rounding,
         )
         return MaddnessModel(
-            split_dims=np.stack([tree.split_dims for tree in trees]),
-            thresholds=np.stack([tree.thresholds for tree in trees]),
+            split_dims=learned.split_dims,
+            thresholds=learned.thresholds,
             tables=entries,
             scale=scale,
             offset=offset,
             n_features=judged.shape[1],
             accumulate=options.accumulate,
+            core=core,
         )
 
     def squared_error(model: MaddnessModel) -> float:

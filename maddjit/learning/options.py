@@ -8,11 +8,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from maddjit.models import Accumulate, tree_depth
+from maddjit.models import MAX_RANK, Accumulate, tree_depth
 
-Method = Literal["paper"]
+Method = Literal["best", "paper"]
 Prototypes = Literal["ridge", "bucket-means"]
 TableScale = Literal["per-output", "global", "power-of-two"]
+
+_PAPER = {"prototypes": "ridge", "n_candidates": 4, "penalty": 1.0}
+"""Options of the paper's learner alone, and their defaults."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Options:
     n_codebooks: int
     n_prototypes: int
     method: Method
+    core_rank: int
     prototypes: Prototypes
     accumulate: Accumulate
     table_scale: TableScale
@@ -36,7 +40,7 @@ class Options:
     penalty: float
 
     def __post_init__(self) -> None:
-        for name in ("n_codebooks", "n_prototypes", "n_candidates", "byte_group"):
+        for name in ("n_codebooks", "n_prototypes", "core_rank", "n_candidates", "byte_group"):
             self._check_whole(name)
         for name, kind in (
             ("method", Method),
@@ -48,6 +52,9 @@ class Options:
                 known = ", ".join(get_args(kind))
                 raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
         tree_depth(self.n_prototypes)
+        if not 0 <= self.core_rank <= MAX_RANK:
+            raise ValueError(f"core_rank must be from 0 to {MAX_RANK}, not {self.core_rank}")
+        self._check_for_method()
         if self.n_candidates is not None and self.n_candidates < 1:
             raise ValueError(f"n_candidates must be at least 1 or None, not {self.n_candidates}")
         if not 1e-6 <= self.penalty < np.inf:
@@ -65,6 +72,16 @@ class Options:
     def depth(self) -> int:
         """Levels of a tree, T."""
         return tree_depth(self.n_prototypes)
+
+    def _check_for_method(self) -> None:
+        """Refuse options of the other method: they would have no effect."""
+        if self.method == "paper":
+            if self.core_rank:
+                raise ValueError('core_rank is for method="best": the paper has no core')
+            return
+        for name, default in _PAPER.items():
+            if getattr(self, name) != default:
+                raise ValueError(f'{name} is for method="paper", and has no effect on "best"')
 
     def _check_whole(self, name: str) -> None:
         value = getattr(self, name)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.options import TableScale
+from maddjit.learning.rounding import Rounding
 from maddjit.models import Accumulate, average_group
 
 
@@ -16,6 +17,7 @@ def quantise(
     scale: TableScale,
     accumulate: Accumulate,
     byte_group: int = 1,
+    rounding: Rounding | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return 8-bit tables, scale and offset with ``scale · Σ entries + offset ≈ base + Σ tables``.
 
@@ -36,6 +38,8 @@ def quantise(
     byte_group : int
         How many neighbouring codebooks must add up to 255 at most: 1 spends all 8 bits on each
         entry, C lets the whole sum be a byte, which is faster.
+    rounding : Rounding, optional
+        How to round entries together, for "exact"; without it each is rounded to nearest.
     """
     n_codebooks = len(tables)
     low = tables.min(axis=1)
@@ -57,8 +61,13 @@ def quantise(
             if scale != "per-output":
                 over[:] = True
             step[over] = (step[over] * growth).astype(np.float32)
-    entries = np.rint((tables - low[:, np.newaxis]) / step).astype(np.uint8)
+    real = (tables - low[:, np.newaxis]) / step
     offset = base + low.sum(axis=0)
+    if rounding is None or accumulate == "average":
+        entries = np.rint(real).astype(np.uint8)
+    else:
+        entries, left = rounding.apply(real, np.rint(span / step))
+        offset += left * step
     if accumulate == "average":
         group = average_group(n_codebooks)
         offset = offset - step * n_codebooks / 4 * np.log2(group)

@@ -105,7 +105,7 @@ def _best_thresholds(
     """
     thresholds = np.full(n_buckets, np.inf, dtype=np.float32)
     low, high = values[:-1], values[1:]
-    middle = _between(low, high)
+    middle = between(low, high)
     legal = (bucket[:-1] == bucket[1:]) & (middle > low) & (middle <= high)
     if not legal.any():
         return 0.0, thresholds
@@ -134,7 +134,7 @@ def _best_thresholds(
     return float((largest - unsplit).sum()), thresholds
 
 
-def _between(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float32]:
+def between(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float32]:
     """Return a float32 v with low < v ≤ high next to their middle, where there is one."""
     largest = np.finfo(np.float32).max
     middle = np.clip(low / 2 + high / 2, -largest, largest).astype(np.float32)

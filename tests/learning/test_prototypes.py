@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from maddjit.learning.fit import _real_tables
+from maddjit.learning.paper import _real_tables
 from maddjit.learning.options import Options, Prototypes
 from maddjit.learning.prototypes import bucket_means, one_hot, ridge
 from maddjit.learning.trees import Tree, grow
@@ -77,7 +77,7 @@ def test_one_row_is_every_leaf_s_mean() -> None:
 
 def test_one_hot() -> None:
     codes = np.random.default_rng(0).integers(0, 8, (30, 4))
-    found = one_hot([tree_with(column, 3) for column in codes.T], 8)
+    found = one_hot(codes, 8)
     np.testing.assert_array_equal(found.toarray(), slow.one_hot(codes, 8))
 
 
@@ -118,6 +118,7 @@ def test_real_tables(
         n_codebooks=len(blocks),
         n_prototypes=2**depth,
         method="paper",
+        core_rank=0,
         prototypes=prototypes,
         accumulate="exact",
         table_scale="per-output",

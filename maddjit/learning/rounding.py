@@ -1,0 +1,78 @@
+"""Rounding the entries of all tables together: later entries make up for what earlier ones lost.
+
+That is the rounding of Frantar et al., *GPTQ*, ICLR 2023, with codes for activations: it lowers the
+squared error of the sums over the training rows rather than that of the entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DAMPING = 0.01
+"""Share of the mean count that steadies the rounding of rare codes."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding must know of the training rows.
+
+    Attributes
+    ----------
+    shares : (C·K,) float64
+        In which share of the rows each code occurs.
+    factor : (C·K, C·K) float64
+        Upper triangular: row i says how entries after i make up for a unit lost at i.
+    """
+
+    shares: NDArray[np.float64]
+    factor: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, gram: NDArray[np.float64], n_prototypes: int) -> Rounding:
+        """Prepare it from the weighted counts of rows in which two codes meet, (C·K, C·K)."""
+        from scipy.linalg import cholesky, solve_triangular
+
+        counts = np.diag(gram)
+        n_rows = counts[:n_prototypes].sum()
+        centred = gram - np.outer(counts, counts) / n_rows
+        centred[np.diag_indices_from(centred)] += _DAMPING * counts.mean()
+        # With U Uᵀ = centred, U⁻¹ is the upper factor of its inverse: the error left of entry i is
+        # least when entry j > i gives back U⁻¹[i, j] / U⁻¹[i, i] of it.
+        lower = cholesky(np.array(centred[::-1, ::-1]), lower=True, overwrite_a=True)
+        inverse = solve_triangular(lower, np.eye(len(lower)), lower=True, overwrite_b=True)
+        factor = np.array(inverse[::-1, ::-1])
+        return cls(counts / n_rows, factor / np.diag(factor)[:, np.newaxis])
+
+    def apply(
+        self, real: NDArray[np.float64], largest: NDArray[np.float64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Round entries in units of their output's step.
+
+        Parameters
+        ----------
+        real : (C, K, M) float64
+        largest : (C, M) float64
+            What no entry may exceed; none goes below 0.
+
+        Returns
+        -------
+        entries : (C, K, M) uint8
+        left : (M,) float64
+            The mean over the rows of what the sums lost, for the offset.
+        """
+        n_codebooks, n_prototypes, n_outputs = real.shape
+        waiting = real.reshape(-1, n_outputs).copy()
+        entries = np.empty_like(waiting)
+        lost = np.empty((n_prototypes, n_outputs))
+        for c in range(n_codebooks):
+            first, last = c * n_prototypes, (c + 1) * n_prototypes
+            for i in range(first, last):
+                entries[i] = np.clip(np.rint(waiting[i]), 0, largest[c])
+                lost[i - first] = waiting[i] - entries[i]
+                waiting[i + 1 : last] -= np.outer(self.factor[i, i + 1 : last], lost[i - first])
+            waiting[last:] -= self.factor[first:last, last:].T @ lost
+        left = self.shares @ (real.reshape(-1, n_outputs) - entries)
+        return entries.reshape(real.shape).astype(np.uint8), left
