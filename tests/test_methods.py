@@ -235,7 +235,8 @@ def test_codebooks_improve_with_their_number(method: Method) -> None:
         for n_codebooks in (2, 32)
     )
     assert many < 0.6 * few
-    assert many < 0.1
+    # The authors' own code leaves 0.14 and 0.16 here.
+    assert many < (0.2 if "as published" in method.name else 0.1)
 
 
 @each("method", [method for method in METHODS if "faiss" in method.needs])

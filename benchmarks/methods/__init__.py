@@ -11,7 +11,7 @@ as many rows as are wanted after a first call with as many.
             Y = multiply(A)
 """
 
-from methods import codebooks, exact, low_rank, sketches, streaming
+from methods import codebooks, exact, low_rank, published, sketches, streaming
 from methods.record import Apply, Fit, Method, installed
 
 METHODS: tuple[Method, ...] = (
@@ -20,6 +20,7 @@ METHODS: tuple[Method, ...] = (
     *sketches.METHODS,
     *streaming.METHODS,
     *codebooks.METHODS,
+    *published.METHODS,
 )
 
 __all__ = ["METHODS", "Apply", "Fit", "Method", "installed"]

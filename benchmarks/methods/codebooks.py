@@ -200,12 +200,12 @@ def _scan(codes: NDArray[np.uint8], tables: NDArray[Any], dtype: Any) -> NDArray
     return sums
 
 
-def _codebooks(n_features: int, _: int) -> tuple[int, ...]:
+def codebook_counts(n_features: int, _: int) -> tuple[int, ...]:
     return powers_of_two(min(n_features, 64) + 1, first=2)
 
 
 def _divisors(n_features: int, n_outputs: int) -> tuple[int, ...]:
-    return tuple(c for c in _codebooks(n_features, n_outputs) if n_features % c == 0)
+    return tuple(c for c in codebook_counts(n_features, n_outputs) if n_features % c == 0)
 
 
 _MADDNESS = "Blalock & Guttag, Multiplying matrices without multiplying, ICML 2021; "
@@ -237,7 +237,7 @@ METHODS = (
         "scikit-learn's KMeans",
         in_paper=True,
         needs=("sklearn",),
-        settings=_codebooks,
+        settings=codebook_counts,
     ),
     Method(
         "MADDNESS-PQ",
@@ -245,7 +245,7 @@ METHODS = (
         partial(own, method="paper", prototypes="bucket-means"),
         _MADDNESS + "bucket means instead of ridge regression; maddjit",
         in_paper=True,
-        settings=_codebooks,
+        settings=codebook_counts,
     ),
     Method(
         "MADDNESS",
@@ -253,7 +253,7 @@ METHODS = (
         partial(own, method="paper", prototypes="ridge"),
         _MADDNESS + "maddjit",
         in_paper=True,
-        settings=_codebooks,
+        settings=codebook_counts,
     ),
-    Method("maddjit", "codebooks", own, "maddjit's own defaults", settings=_codebooks),
+    Method("maddjit", "codebooks", own, "maddjit's own defaults", settings=codebook_counts),
 )
