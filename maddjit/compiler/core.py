@@ -16,6 +16,8 @@ _MAX_CHUNK = {"C": 8, "F": 4, "strided": 8}
 """Projections that are summed together, by the order of A."""
 _MAX_ROWS = 4
 """Rows, or vectors of rows, that share each number of U."""
+_STRIP_ROWS = 512
+"""Rows whose sums of one lane stay in the L1 cache where columns are contiguous."""
 _UNROLL = 8
 """Projections that join the outputs in straight-line code."""
 _PART_BYTES = 16 * 1024
@@ -62,18 +64,6 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class ColumnGroup:
-    """Vectors of rows that are projected together where columns are contiguous."""
-
-    name: str
-    vectors: tuple[int, ...]
-    rows: int
-    row_mask: int
-    bytes: int
-    lines_ahead: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class CorePlan:
     """The projection a · U of each row, summed in 16 lanes, and its way into the outputs.
 
@@ -102,8 +92,8 @@ class CorePlan:
     folds: tuple[Fold, ...]
     leaving: tuple[tuple[int, ...], ...]
     lanes_offset: int
-    lane_bytes: int
-    column_groups: tuple[ColumnGroup, ...]
+    strip_rows: int
+    turn_columns: int
     workspace_bytes: int
     V_step: int
     terms: tuple[Terms, ...]
@@ -112,6 +102,16 @@ class CorePlan:
     def chunk_step(self) -> int:
         """Bytes from the projections of one chunk to those of the next."""
         return self.chunk * self.step
+
+    @property
+    def strip_bytes(self) -> int:
+        """Bytes of one lane's sums for one projection of a strip of rows."""
+        return 4 * self.strip_rows + _LINE
+
+    @property
+    def lane_bytes(self) -> int:
+        """Bytes of one lane's sums for a chunk of projections of a strip of rows."""
+        return self.chunk * self.strip_bytes
 
     @property
     def output_step(self) -> int:
@@ -155,14 +155,14 @@ def plan_core(
     chunk = -(-rank // n_chunks)
     shared = max(n for n in (1, 2, _MAX_ROWS) if n == 1 or n * chunk <= sums)
     rows = shared if order == "C" else 1
-    has_ahead = order == "C" and rank >= _LEAST_RANK_AHEAD
+    has_ahead = by_columns or (order == "C" and rank >= _LEAST_RANK_AHEAD)
+    at_once = target.vector_bytes // 4 if by_columns else CORE_LANES
     n_groups, rest = divmod(n_features, CORE_LANES)
     # Vectors of up to 256 rows are read from the last one on; an odd number of cache lines lies
     # between neighbours, because powers of two would share cache sets.
     step = _LINE * ((4 * row_block // _LINE + 1) | 1)
     lanes_offset = offset + n_chunks * chunk * step + 4 * 256
-    lanes = target.vector_bytes // 4
-    lane_bytes = shared * chunk * target.vector_bytes
+    lanes_bytes = CORE_LANES * chunk * (4 * _STRIP_ROWS + _LINE) if by_columns else 0
     group_bytes = 4 * CORE_LANES * chunk
     leaves = tuple(
         (row, s)
@@ -177,7 +177,7 @@ def plan_core(
         n_chunks=n_chunks,
         rows=rows,
         part_rows=max(1, _PART_BYTES // (n_features * itemsize) // _MAX_ROWS) * _MAX_ROWS,
-        lines_ahead=tuple(range(0, CORE_LANES * itemsize, _LINE)) if has_ahead else (),
+        lines_ahead=tuple(range(0, at_once * itemsize, _LINE)) if has_ahead else (),
         n_groups=n_groups,
         tail=tuple(_piece(store) for store in exact_stores(rest, itemsize)),
         n_last=rest,
@@ -191,11 +191,9 @@ def plan_core(
             tuple(ends[leaves.index((row, s))] for row in range(rows)) for s in range(chunk)
         ),
         lanes_offset=lanes_offset,
-        lane_bytes=lane_bytes,
-        column_groups=tuple(
-            _column_group(n, lanes, itemsize) for n in dict.fromkeys((shared, 1)) if by_columns
-        ),
-        workspace_bytes=lanes_offset + by_columns * CORE_LANES * lane_bytes - offset,
+        strip_rows=_STRIP_ROWS,
+        turn_columns=shared,
+        workspace_bytes=lanes_offset + lanes_bytes - offset,
         V_step=V_step,
         terms=_terms(rank, step, V_step),
     )
@@ -241,13 +239,6 @@ def _piece(store: Store) -> Piece:
     return Piece(size, store.byte_offset, spread, places)
 
 
-def _column_group(n: int, lanes: int, itemsize: int) -> ColumnGroup:
-    rows = n * lanes
-    vectors = tuple(range(0, rows, lanes))
-    lines = tuple(range(rows * itemsize, 2 * rows * itemsize, _LINE))
-    return ColumnGroup(f"{n}", vectors, rows, -rows, 4 * rows, lines)
-
-
 def _terms(rank: int, p_step: int, V_step: int) -> tuple[Terms, ...]:
     """Cut the projections into a loop of straight-line code, and the rest."""
     whole = rank // _UNROLL * _UNROLL
@@ -262,7 +253,8 @@ def _terms(rank: int, p_step: int, V_step: int) -> tuple[Terms, ...]:
 def projection_constant(core: LowRankCore, plan: CorePlan) -> bytes:
     """Lay U out: chunk by chunk, group of 16 columns by group, s by s."""
     n_features = len(core.projection)
-    padded = np.zeros((-(-n_features // CORE_LANES) * CORE_LANES, plan.n_chunks * plan.chunk), "<f4")
+    n_padded = -(-n_features // CORE_LANES) * CORE_LANES
+    padded = np.zeros((n_padded, plan.n_chunks * plan.chunk), "<f4")
     padded[:n_features, : core.rank] = core.projection
     groups = padded.reshape(-1, CORE_LANES, plan.n_chunks, plan.chunk)
     return groups.transpose(2, 0, 3, 1).tobytes()
