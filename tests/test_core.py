@@ -320,7 +320,7 @@ def test_projections_take_a_product_and_a_sum_for_each_vector(
     core = make_plan(wide_model(rank), target, Signature(order=order)).core
     assert core is not None
     vectors = core.chunk * (core.turn_columns if order == "F" else 64 // target.vector_bytes)
-    vectors *= core.rows
+    vectors *= core.groups[0].rows
     found = [
         body
         for body in loops(maddjit.emit(wide_model(rank), level, order=order))

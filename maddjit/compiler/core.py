@@ -49,6 +49,30 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class RowGroup:
+    """Rows whose projections are found at once, a chunk of them.
+
+    `leaves` are the (row, projection) of each sum in the order that `folds` add their lanes up;
+    `leaving` says in which lanes of the value `folded` the rows of each projection end.
+    """
+
+    rows: int
+    leaves: tuple[tuple[int, int], ...]
+    folds: tuple[Fold, ...]
+    leaving: tuple[tuple[int, ...], ...]
+
+    @property
+    def row_mask(self) -> int:
+        """The bits of a number of rows that are groups."""
+        return -self.rows
+
+    @property
+    def folded(self) -> int:
+        """The value that holds all projections of a chunk."""
+        return self.folds[-1].new
+
+
+@dataclass(frozen=True)
 class Terms:
     """`count` repetitions of products with the projections of some `numbers`."""
 
@@ -67,18 +91,16 @@ class Terms:
 class CorePlan:
     """The projection a · U of each row, summed in 16 lanes, and its way into the outputs.
 
-    Projections are found `chunk` at a time, `rows` rows at a time. They lie in the workspace at
-    `offset`, projection by projection: `step` bytes from one to the next of a row. U lies chunk by
-    chunk, in groups of 16 columns; the last of either is filled up with zeros.
-
-    `leaves` are the (row, projection) of each sum in the order that `folds` add their lanes up;
-    `leaving` says in which lanes of the value `folded` the rows of each projection end.
+    Projections are found `chunk` at a time. They lie in the workspace at `offset`, projection by
+    projection: `step` bytes from one to the next of a row. U lies chunk by chunk, in groups of 16
+    columns; the last of either is filled up with zeros. `lines_ahead` are fetched of the part that
+    is next; if columns are contiguous, of the columns that are.
     """
 
     rank: int
     chunk: int
     n_chunks: int
-    rows: int
+    groups: tuple[RowGroup, ...]
     part_rows: int
     lines_ahead: tuple[int, ...]
     n_groups: int
@@ -88,9 +110,6 @@ class CorePlan:
     chunk_bytes: int
     offset: int
     step: int
-    leaves: tuple[tuple[int, int], ...]
-    folds: tuple[Fold, ...]
-    leaving: tuple[tuple[int, ...], ...]
     lanes_offset: int
     strip_rows: int
     turn_columns: int
@@ -117,11 +136,6 @@ class CorePlan:
     def output_step(self) -> int:
         """Bytes from the V of one output to that of the next, where they are neighbours."""
         return 4 * self.rank
-
-    @property
-    def folded(self) -> int:
-        """The value that holds all projections of a chunk."""
-        return self.folds[-1].new
 
     @property
     def halvings(self) -> tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...]:
@@ -154,9 +168,9 @@ def plan_core(
     n_chunks = -(-rank // min(_MAX_CHUNK[order], sums))
     chunk = -(-rank // n_chunks)
     shared = max(n for n in (1, 2, _MAX_ROWS) if n == 1 or n * chunk <= sums)
-    rows = shared if order == "C" else 1
+    at_once = dict.fromkeys((shared, 1)) if order == "C" else (1,)
     has_ahead = by_columns or (order == "C" and rank >= _LEAST_RANK_AHEAD)
-    at_once = target.vector_bytes // 4 if by_columns else CORE_LANES
+    vector = target.vector_bytes // 4 if by_columns else CORE_LANES
     n_groups, rest = divmod(n_features, CORE_LANES)
     # Vectors of up to 256 rows are read from the last one on; an odd number of cache lines lies
     # between neighbours, because powers of two would share cache sets.
@@ -164,20 +178,13 @@ def plan_core(
     lanes_offset = offset + n_chunks * chunk * step + 4 * 256
     lanes_bytes = CORE_LANES * chunk * (4 * _STRIP_ROWS + _LINE) if by_columns else 0
     group_bytes = 4 * CORE_LANES * chunk
-    leaves = tuple(
-        (row, s)
-        for first in range(0, chunk, 4)
-        for row in range(rows)
-        for s in range(first, min(first + 4, chunk))
-    )
-    folds, ends = _folds(len(leaves))
     return CorePlan(
         rank=rank,
         chunk=chunk,
         n_chunks=n_chunks,
-        rows=rows,
+        groups=tuple(_row_group(rows, chunk) for rows in at_once),
         part_rows=max(1, _PART_BYTES // (n_features * itemsize) // _MAX_ROWS) * _MAX_ROWS,
-        lines_ahead=tuple(range(0, at_once * itemsize, _LINE)) if has_ahead else (),
+        lines_ahead=tuple(range(0, vector * itemsize, _LINE)) if has_ahead else (),
         n_groups=n_groups,
         tail=tuple(_piece(store) for store in exact_stores(rest, itemsize)),
         n_last=rest,
@@ -185,11 +192,6 @@ def plan_core(
         chunk_bytes=-(-n_features // CORE_LANES) * group_bytes,
         offset=offset,
         step=step,
-        leaves=leaves,
-        folds=folds,
-        leaving=tuple(
-            tuple(ends[leaves.index((row, s))] for row in range(rows)) for s in range(chunk)
-        ),
         lanes_offset=lanes_offset,
         strip_rows=_STRIP_ROWS,
         turn_columns=shared,
@@ -197,6 +199,20 @@ def plan_core(
         V_step=V_step,
         terms=_terms(rank, step, V_step),
     )
+
+
+def _row_group(rows: int, chunk: int) -> RowGroup:
+    leaves = tuple(
+        (row, s)
+        for first in range(0, chunk, 4)
+        for row in range(rows)
+        for s in range(first, min(first + 4, chunk))
+    )
+    folds, ends = _folds(len(leaves))
+    leaving = tuple(
+        tuple(ends[leaves.index((row, s))] for row in range(rows)) for s in range(chunk)
+    )
+    return RowGroup(rows, leaves, folds, leaving)
 
 
 def _folds(n: int) -> tuple[tuple[Fold, ...], dict[int, int]]:
