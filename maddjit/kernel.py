@@ -90,7 +90,7 @@ def describe(
         code_bytes=default.code_bytes,
         choices=str(choices),
         timings=timings,
-        kernels={name: f"{_reading(k.plan)}; {_scanning(k.plan)}" for name, k in named.items()},
+        kernels={name: _ways(k.plan) for name, k in named.items()},
         seconds={name: kernel.seconds for name, kernel in named.items()},
     )
 
@@ -103,6 +103,13 @@ def _name(signature: Signature) -> str:
         result = f"{signature.sums} sums"
     columns = " by columns" if signature.out_order == "F" else ""
     return f"{signature.dtype} {signature.order} → {result}{columns}"
+
+
+def _ways(plan: Plan) -> str:
+    ways = [_reading(plan), _scanning(plan)]
+    if plan.core:
+        ways.insert(1, f"projects rows exactly onto {plan.core.rank} dimensions")
+    return "; ".join(ways)
 
 
 def _reading(plan: Plan) -> str:

@@ -134,7 +134,7 @@ class CompiledOperator:
         """Return the index of each row's largest output; the M outputs are never written.
 
         Parameters and errors are those of calling the operator. An epilogue is not applied. Ties go
-        to the lowest index.
+        to the lowest index. NaN, which only an exact core gives, is the largest.
 
         Returns
         -------

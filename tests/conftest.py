@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-# Tests run side by side; linear algebra in several threads each would wait for itself most of the time.
+# Tests run side by side; linear algebra in several threads each would mostly wait for itself.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
@@ -49,3 +50,11 @@ def same_bits(left: NDArray[Any], right: NDArray[Any]) -> bool:
         and left.shape == right.shape
         and left.tobytes() == right.tobytes()
     )
+
+
+def same_numbers(left: NDArray[Any], right: NDArray[Any]) -> bool:
+    """Tell whether two arrays agree in dtype, shape and every bit, but for the bits of NaN."""
+    if left.dtype.kind != "f" or left.dtype != right.dtype or left.shape != right.shape:
+        return same_bits(left, right)
+    both = np.isnan(left) & np.isnan(right)
+    return same_bits(np.where(both, 0, left), np.where(both, 0, right))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from maddjit.models import Accumulate, MaddnessModel
+from maddjit.models import Accumulate, LowRankCore, MaddnessModel
 
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1.2e-38, 3.4e38)
 
@@ -40,6 +41,19 @@ def random_model(
     )
 
 
+def with_core(model: MaddnessModel, rank: int, seed: int = 0) -> MaddnessModel:
+    """Return the model with a core of random numbers, some of them 0, tiny or large."""
+    rng = np.random.default_rng(seed)
+
+    def numbers(*shape: int) -> NDArray[np.float32]:
+        some = rng.standard_normal(shape).astype(np.float32)
+        special = rng.choice(np.array([0.0, -0.0, 1e-45, -1e-38, 1e10], np.float32), shape)
+        return np.where(rng.random(shape) < 0.1, special, some)
+
+    core = LowRankCore(numbers(model.n_features, rank), numbers(rank, model.n_outputs))
+    return replace(model, core=core)
+
+
 def rows_for(model: MaddnessModel, n_rows: int, dtype: str, seed: int) -> NDArray[Any]:
     """Return rows of which most values are thresholds, their neighbours, or special values."""
     rng = np.random.default_rng(seed)
@@ -51,6 +65,13 @@ def rows_for(model: MaddnessModel, n_rows: int, dtype: str, seed: int) -> NDArra
     special = rng.choice(np.array(SPECIAL), A.shape).astype(dtype)
     kind = rng.integers(0, 6, A.shape)
     return np.select([kind == i for i in range(4)], [exact, above, below, special], A)
+
+
+@st.composite
+def cored_models(draw: st.DrawFn) -> MaddnessModel:
+    """Draw models with a core, of ranks around those that are summed together."""
+    rank = draw(st.one_of(st.integers(1, 9), st.sampled_from([15, 16, 17, 24, 33, 64])))
+    return with_core(draw(models()), rank, draw(st.integers(0, 100)))
 
 
 @st.composite

@@ -16,6 +16,8 @@ _MAX_CHUNK = {"C": 8, "F": 4, "strided": 8}
 """Projections that are summed together, by the order of A."""
 _MAX_ROWS = 4
 """Rows, or vectors of rows, that share each number of U."""
+_STRIP_ROWS = 512
+"""Rows whose sums of one lane stay in the L1 cache where columns are contiguous."""
 _UNROLL = 8
 """Projections that join the outputs in straight-line code."""
 _PART_BYTES = 16 * 1024
@@ -47,6 +49,30 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class RowGroup:
+    """Rows whose projections are found at once, a chunk of them.
+
+    `leaves` are the (row, projection) of each sum in the order that `folds` add their lanes up;
+    `leaving` says in which lanes of the value `folded` the rows of each projection end.
+    """
+
+    rows: int
+    leaves: tuple[tuple[int, int], ...]
+    folds: tuple[Fold, ...]
+    leaving: tuple[tuple[int, ...], ...]
+
+    @property
+    def row_mask(self) -> int:
+        """The bits of a number of rows that are groups."""
+        return -self.rows
+
+    @property
+    def folded(self) -> int:
+        """The value that holds all projections of a chunk."""
+        return self.folds[-1].new
+
+
+@dataclass(frozen=True)
 class Terms:
     """`count` repetitions of products with the projections of some `numbers`."""
 
@@ -62,33 +88,19 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class ColumnGroup:
-    """Vectors of rows that are projected together where columns are contiguous."""
-
-    name: str
-    vectors: tuple[int, ...]
-    rows: int
-    row_mask: int
-    bytes: int
-    lines_ahead: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class CorePlan:
     """The projection a · U of each row, summed in 16 lanes, and its way into the outputs.
 
-    Projections are found `chunk` at a time, `rows` rows at a time. They lie in the workspace at
-    `offset`, projection by projection: `step` bytes from one to the next of a row. U lies chunk by
-    chunk, in groups of 16 columns; the last of either is filled up with zeros.
-
-    `leaves` are the (row, projection) of each sum in the order that `folds` add their lanes up;
-    `leaving` says in which lanes of the value `folded` the rows of each projection end.
+    Projections are found `chunk` at a time. They lie in the workspace at `offset`, projection by
+    projection: `step` bytes from one to the next of a row. U lies chunk by chunk, in groups of 16
+    columns; the last of either is filled up with zeros. `lines_ahead` are fetched of the part that
+    is next; if columns are contiguous, of the columns that are.
     """
 
     rank: int
     chunk: int
     n_chunks: int
-    rows: int
+    groups: tuple[RowGroup, ...]
     part_rows: int
     lines_ahead: tuple[int, ...]
     n_groups: int
@@ -98,12 +110,9 @@ class CorePlan:
     chunk_bytes: int
     offset: int
     step: int
-    leaves: tuple[tuple[int, int], ...]
-    folds: tuple[Fold, ...]
-    leaving: tuple[tuple[int, ...], ...]
     lanes_offset: int
-    lane_bytes: int
-    column_groups: tuple[ColumnGroup, ...]
+    strip_rows: int
+    turn_columns: int
     workspace_bytes: int
     V_step: int
     terms: tuple[Terms, ...]
@@ -114,14 +123,19 @@ class CorePlan:
         return self.chunk * self.step
 
     @property
+    def strip_bytes(self) -> int:
+        """Bytes of one lane's sums for one projection of a strip of rows."""
+        return 4 * self.strip_rows + _LINE
+
+    @property
+    def lane_bytes(self) -> int:
+        """Bytes of one lane's sums for a chunk of projections of a strip of rows."""
+        return self.chunk * self.strip_bytes
+
+    @property
     def output_step(self) -> int:
         """Bytes from the V of one output to that of the next, where they are neighbours."""
         return 4 * self.rank
-
-    @property
-    def folded(self) -> int:
-        """The value that holds all projections of a chunk."""
-        return self.folds[-1].new
 
     @property
     def halvings(self) -> tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...]:
@@ -154,30 +168,23 @@ def plan_core(
     n_chunks = -(-rank // min(_MAX_CHUNK[order], sums))
     chunk = -(-rank // n_chunks)
     shared = max(n for n in (1, 2, _MAX_ROWS) if n == 1 or n * chunk <= sums)
-    rows = shared if order == "C" else 1
-    has_ahead = order == "C" and rank >= _LEAST_RANK_AHEAD
+    at_once = dict.fromkeys((shared, 1)) if order == "C" else (1,)
+    has_ahead = by_columns or (order == "C" and rank >= _LEAST_RANK_AHEAD)
+    vector = target.vector_bytes // 4 if by_columns else CORE_LANES
     n_groups, rest = divmod(n_features, CORE_LANES)
     # Vectors of up to 256 rows are read from the last one on; an odd number of cache lines lies
     # between neighbours, because powers of two would share cache sets.
     step = _LINE * ((4 * row_block // _LINE + 1) | 1)
     lanes_offset = offset + n_chunks * chunk * step + 4 * 256
-    lanes = target.vector_bytes // 4
-    lane_bytes = shared * chunk * target.vector_bytes
+    lanes_bytes = CORE_LANES * chunk * (4 * _STRIP_ROWS + _LINE) if by_columns else 0
     group_bytes = 4 * CORE_LANES * chunk
-    leaves = tuple(
-        (row, s)
-        for first in range(0, chunk, 4)
-        for row in range(rows)
-        for s in range(first, min(first + 4, chunk))
-    )
-    folds, ends = _folds(len(leaves))
     return CorePlan(
         rank=rank,
         chunk=chunk,
         n_chunks=n_chunks,
-        rows=rows,
+        groups=tuple(_row_group(rows, chunk) for rows in at_once),
         part_rows=max(1, _PART_BYTES // (n_features * itemsize) // _MAX_ROWS) * _MAX_ROWS,
-        lines_ahead=tuple(range(0, CORE_LANES * itemsize, _LINE)) if has_ahead else (),
+        lines_ahead=tuple(range(0, vector * itemsize, _LINE)) if has_ahead else (),
         n_groups=n_groups,
         tail=tuple(_piece(store) for store in exact_stores(rest, itemsize)),
         n_last=rest,
@@ -185,20 +192,27 @@ def plan_core(
         chunk_bytes=-(-n_features // CORE_LANES) * group_bytes,
         offset=offset,
         step=step,
-        leaves=leaves,
-        folds=folds,
-        leaving=tuple(
-            tuple(ends[leaves.index((row, s))] for row in range(rows)) for s in range(chunk)
-        ),
         lanes_offset=lanes_offset,
-        lane_bytes=lane_bytes,
-        column_groups=tuple(
-            _column_group(n, lanes, itemsize) for n in dict.fromkeys((shared, 1)) if by_columns
-        ),
-        workspace_bytes=lanes_offset + by_columns * CORE_LANES * lane_bytes - offset,
+        strip_rows=_STRIP_ROWS,
+        turn_columns=shared,
+        workspace_bytes=lanes_offset + lanes_bytes - offset,
         V_step=V_step,
         terms=_terms(rank, step, V_step),
     )
+
+
+def _row_group(rows: int, chunk: int) -> RowGroup:
+    leaves = tuple(
+        (row, s)
+        for first in range(0, chunk, 4)
+        for row in range(rows)
+        for s in range(first, min(first + 4, chunk))
+    )
+    folds, ends = _folds(len(leaves))
+    leaving = tuple(
+        tuple(ends[leaves.index((row, s))] for row in range(rows)) for s in range(chunk)
+    )
+    return RowGroup(rows, leaves, folds, leaving)
 
 
 def _folds(n: int) -> tuple[tuple[Fold, ...], dict[int, int]]:
@@ -241,13 +255,6 @@ def _piece(store: Store) -> Piece:
     return Piece(size, store.byte_offset, spread, places)
 
 
-def _column_group(n: int, lanes: int, itemsize: int) -> ColumnGroup:
-    rows = n * lanes
-    vectors = tuple(range(0, rows, lanes))
-    lines = tuple(range(rows * itemsize, 2 * rows * itemsize, _LINE))
-    return ColumnGroup(f"{n}", vectors, rows, -rows, 4 * rows, lines)
-
-
 def _terms(rank: int, p_step: int, V_step: int) -> tuple[Terms, ...]:
     """Cut the projections into a loop of straight-line code, and the rest."""
     whole = rank // _UNROLL * _UNROLL
@@ -262,9 +269,8 @@ def _terms(rank: int, p_step: int, V_step: int) -> tuple[Terms, ...]:
 def projection_constant(core: LowRankCore, plan: CorePlan) -> bytes:
     """Lay U out: chunk by chunk, group of 16 columns by group, s by s."""
     n_features = len(core.projection)
-    padded = np.zeros(
-        (-(-n_features // CORE_LANES) * CORE_LANES, plan.n_chunks * plan.chunk), "<f4"
-    )
+    n_padded = -(-n_features // CORE_LANES) * CORE_LANES
+    padded = np.zeros((n_padded, plan.n_chunks * plan.chunk), "<f4")
     padded[:n_features, : core.rank] = core.projection
     groups = padded.reshape(-1, CORE_LANES, plan.n_chunks, plan.chunk)
     return groups.transpose(2, 0, 3, 1).tobytes()

@@ -35,6 +35,11 @@ class Plane:
     parts: tuple[Part, ...]
 
     @property
+    def sums(self) -> tuple[str, ...]:
+        """What templates call the sums of each part."""
+        return tuple(f"plane{self.index}.{part.name}" for part in self.parts)
+
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Lanes of even and odd bytes that follow each other, were the odd ones behind the even."""
         return tuple((i, self.half + i) for i in range(self.half))
@@ -109,7 +114,7 @@ class Tile:
     def parts(self) -> tuple[tuple[Part, str], ...]:
         """The tile's parts in the order of their outputs, and what templates call each."""
         return tuple(
-            (p, f"plane{plane.index}.{p.name}") for plane in self.planes for p in plane.parts
+            pair for plane in self.planes for pair in zip(plane.parts, plane.sums, strict=True)
         )
 
     @property
