@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from maddjit.learning.paper import _real_tables
 from maddjit.learning.options import Options, Prototypes
+from maddjit.learning.paper import _real_tables
 from maddjit.learning.prototypes import bucket_means, one_hot, ridge
 from maddjit.learning.trees import Tree, grow
 from tests.learning import slow
