@@ -9,6 +9,7 @@ from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.models import FitReport, LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile, emit
+from maddjit.selection import Selection, select
 from maddjit.storage import ModelFileError, load, save
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "MaddnessModel",
     "ModelFileError",
     "NativeCodeError",
+    "Selection",
     "TargetError",
     "compile",
     "emit",
@@ -30,4 +32,5 @@ __all__ = [
     "load",
     "reference",
     "save",
+    "select",
 ]

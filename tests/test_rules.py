@@ -49,6 +49,7 @@ def test_floors() -> None:
         {"reference", "learning", "compiler", "storage"},
         {"operator", "kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"pipeline"},
+        {"losses", "products", "candidates", "selection"},
         {"cli"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}

@@ -1,0 +1,165 @@
+"""Ways to a product that `select` weighs, found one after another and timed in turns."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.losses import Loss, Operator
+from maddjit.models import MaddnessModel
+from maddjit.pipeline import compile
+from maddjit.storage import load, save
+from maddjit.tuning import fastest
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to the product.
+
+    Attributes
+    ----------
+    name : str
+    operator : callable
+        (N, D) → (N, M).
+    loss : float
+        On the rows to choose by.
+    nanoseconds : float
+        Per row.
+    speed_up : float
+        Over the exact product in the same turns.
+    model : MaddnessModel, optional
+    """
+
+    name: str
+    operator: Operator
+    loss: float
+    nanoseconds: float
+    speed_up: float
+    model: MaddnessModel | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model is fitted with."""
+
+    n_codebooks: int
+    n_prototypes: int
+    core_rank: int
+
+    def __str__(self) -> str:
+        core = f" core={self.core_rank}" if self.core_rank else ""
+        return f"MADDNESS C={self.n_codebooks} K={self.n_prototypes}{core}"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Rows, B and bias that models are fitted to, and where models are kept."""
+
+    rows: NDArray[Any]
+    B: NDArray[Any]
+    bias: NDArray[Any]
+    random_state: int
+    threads: int
+    folder: Path | None
+
+    def model(self, sizes: Sizes, time_limit: float | None) -> MaddnessModel:
+        """Fit a model, or read what an earlier search has left in the folder."""
+        path = self.folder and self.folder / f"{self._key(sizes)}.npz"
+        if path and path.exists():
+            return load(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)  # the budget judges
+            model = fit(
+                self.rows,
+                self.B,
+                sizes.n_codebooks,
+                sizes.n_prototypes,
+                core_rank=sizes.core_rank,
+                bias=self.bias,
+                random_state=self.random_state,
+                time_limit=time_limit,
+            )
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}")
+            save(model, part)
+            os.replace(part, path)
+        return model
+
+    def operator(self, model: MaddnessModel) -> Operator:
+        """Compile it."""
+        return compile(model, threads=self.threads)
+
+    def _key(self, sizes: Sizes) -> str:
+        digest = hashlib.sha256(f"{sizes} {self.random_state}".encode())
+        for array in (self.rows, self.B, self.bias):
+            digest.update(f"{array.shape} {array.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class Field:
+    """All candidates so far, what judges and times them, and why some are missing."""
+
+    exact: Operator
+    loss: Loss
+    budget: float
+    timed: NDArray[Any]
+    found: list[Candidate] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def enter(self, name: str, operator: Operator, model: MaddnessModel | None = None) -> Candidate:
+        """Judge and time a way."""
+        runs = [partial(way, self.timed) for way in (self.exact, operator)]
+        for run in runs:
+            run()  # compiles what is compiled when first called
+        _, (exact, own) = fastest(runs)
+        loss = self.loss(operator)
+        per_row = 1e9 * own / len(self.timed)
+        self.found.append(Candidate(name, operator, loss, per_row, exact / own, model))
+        return self.found[-1]
+
+    def is_slower_than_best(self, candidate: Candidate) -> bool:
+        """Tell whether a candidate inside the budget is faster."""
+        inside = [c.speed_up for c in self.found if c.loss <= self.budget]
+        return candidate.speed_up < max(inside, default=0.0)
+
+    def cheapest(
+        self,
+        what: str,
+        settings: Sequence[Any],
+        enter: Callable[[Any], Candidate],
+        go_on: Callable[[], bool],
+    ) -> None:
+        """Find the first setting inside the budget by halving: loss falls along the settings.
+
+        It is given up once a setting is outside the budget and slower than a candidate inside.
+        """
+        low, high = 0, len(settings)
+        while low < high:
+            if not go_on():
+                self.left_out[what] = "the time was over"
+                return
+            middle = (low + high) // 2
+            candidate = enter(settings[middle])
+            if candidate.loss <= self.budget:
+                high = middle
+            elif self.is_slower_than_best(candidate):
+                reason = f"already {candidate.name} is slower than a way inside the budget"
+                self.left_out[f"more of {what}"] = reason
+                return
+            else:
+                low = middle + 1
+        if low == len(settings):
+            self.left_out[f"more of {what}"] = f"none up to {settings[-1]} is inside the budget"

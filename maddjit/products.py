@@ -1,0 +1,51 @@
+"""The plain alternatives to a compiled operator: the exact product, and one of low rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class ExactProduct:
+    """``A @ B + bias`` by NumPy, in float32."""
+
+    def __init__(self, B: NDArray[Any], bias: NDArray[Any]) -> None:
+        self.B = np.ascontiguousarray(B, np.float32)
+        self.bias = bias.astype(np.float32) if bias.any() else None
+
+    def __call__(self, A: ArrayLike) -> NDArray[np.float32]:
+        """Return (N, M) float32."""
+        Y: NDArray[np.float32] = np.asarray(A, np.float32) @ self.B
+        if self.bias is not None:
+            Y += self.bias
+        return Y
+
+
+class LowRankProduct:
+    """``(A @ U) @ V + offset``: the best product of rank r for the rows it was learned from.
+
+    V holds the leading directions of the outputs' variance, U = B Vᵀ; what is left out is put into
+    the offset for the mean row (A-weighted low rank).
+    """
+
+    def __init__(
+        self, A_train: NDArray[Any], B: NDArray[Any], bias: NDArray[Any], rank: int
+    ) -> None:
+        right = B.astype(np.float64)
+        mean = A_train.mean(axis=0, dtype=np.float64)
+        centred = A_train - mean
+        variances, axes = np.linalg.eigh(centred.T @ centred)
+        root = axes * np.sqrt(np.maximum(variances, 0))
+        _, _, directions = np.linalg.svd(root.T @ right, full_matrices=False)
+        V = directions[:rank]
+        U = right @ V.T
+        self.left, self.right = U.astype(np.float32), V.astype(np.float32)
+        self.offset = (mean @ right - (mean @ U) @ V + bias).astype(np.float32)
+
+    def __call__(self, A: ArrayLike) -> NDArray[np.float32]:
+        """Return (N, M) float32."""
+        Y: NDArray[np.float32] = (np.asarray(A, np.float32) @ self.left) @ self.right
+        Y += self.offset
+        return Y

@@ -1,0 +1,296 @@
+"""`select`: the fastest way to a product within an error budget, timed on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.candidates import Candidate, Field, Sizes, Workshop
+from maddjit.checks import as_training_matrix
+from maddjit.learning.progress import Progress, steps
+from maddjit.losses import Loss, Metric, Operator, name_of
+from maddjit.products import ExactProduct, LowRankProduct
+
+EXACT = "exact product"
+
+_MAX_OUTPUTS = 16 * 1024 * 1024
+"""Numbers that a timed call computes at most."""
+_LEAST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `select` found; call it like the operator it chose.
+
+    Attributes
+    ----------
+    best : Candidate
+        The fastest inside the budget on both halves of the validation rows.
+    fresh_loss : float
+        Its loss on the second half, which nothing was chosen by.
+    candidates : tuple of Candidate
+        All that were timed, fastest first.
+    left_out : mapping of str to str
+        What was not tried or not chosen, and why.
+    metric : str
+        What the losses are.
+    budget : float
+    n_timed : int
+        Rows of a timed call.
+    """
+
+    best: Candidate
+    fresh_loss: float
+    candidates: tuple[Candidate, ...]
+    left_out: Mapping[str, str]
+    metric: str
+    budget: float
+    n_timed: int
+
+    def __call__(self, A: ArrayLike) -> NDArray[Any]:
+        """Return what the chosen operator does."""
+        return self.best.operator(A)
+
+    @property
+    def frontier(self) -> tuple[Candidate, ...]:
+        """The candidates that lose less than all faster ones, fastest first."""
+        kept: list[Candidate] = []
+        for candidate in self.candidates:
+            if not kept or candidate.loss < kept[-1].loss:
+                kept.append(candidate)
+        return tuple(kept)
+
+    def __str__(self) -> str:
+        lines = [f"  {'frontier':34}{self.metric:>18}{'ns per row':>12}{'× exact':>9}"]
+        for candidate in self.frontier:
+            mark = "*" if candidate is self.best else " "
+            lines.append(
+                f"{mark} {candidate.name:34}{candidate.loss:18.4g}"
+                f"{candidate.nanoseconds:12.1f}{candidate.speed_up:9.2f}"
+            )
+        lines.append(
+            f"chosen within {self.budget:g}: {self.best.name}, "
+            f"{self.fresh_loss:.4g} on rows that nothing was chosen by"
+        )
+        lines += [f"left out: {what}: {why}" for what, why in self.left_out.items()]
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw loss against speed-up, the frontier joined; needs Matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure's.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.figure().add_subplot()
+        for points, style in ((self.candidates, "."), (self.frontier, "o-")):
+            ax.plot([c.speed_up for c in points], [c.loss for c in points], style, color="0.5")
+        ax.plot([self.best.speed_up], [self.best.loss], "*", markersize=16, label=self.best.name)
+        ax.axhline(self.budget, linestyle=":", color="0.3", label="budget")
+        ax.set(xscale="log", xlabel="times as fast as the exact product", ylabel=self.metric)
+        ax.legend()
+        return ax
+
+
+def select(
+    A_train: ArrayLike,
+    B: ArrayLike,
+    budget: float,
+    *,
+    bias: ArrayLike | None = None,
+    metric: Metric = "nmse",
+    validation: ArrayLike | None = None,
+    targets: ArrayLike | None = None,
+    n_codebooks: Sequence[int] = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128),
+    n_prototypes: Sequence[int] = (16, 64),
+    core_ranks: Sequence[int] = (0, 4, 8),
+    others: Mapping[str, Operator] | None = None,
+    n_timed: int = 10000,
+    threads: int = 1,
+    random_state: int = 0,
+    time_limit: float | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress = False,
+) -> Selection:
+    """Find the fastest way to ``A @ B + bias`` whose error is within a budget.
+
+    Weighed are the exact product (NumPy), products of low rank, MADDNESS of many sizes, and what
+    the caller hands over. Each is judged on the first half of the validation rows and timed in
+    turns with the exact product; the fastest inside the budget is chosen, once the second half
+    has confirmed it. The exact product is inside every budget.
+
+    Parameters
+    ----------
+    A_train : (N, D) array_like
+        Rows like those that will be multiplied; finite.
+    B : (D, M) array_like
+    budget : float
+        The largest loss, not negative; `metric` says of what.
+    bias : (M,) array_like, optional
+    metric : {"nmse", "agreement"} or callable
+        "nmse": mean((Ŷ − Y)²) / var(Y), the paper's. "agreement": the share of rows whose arg-max
+        is not that of the exact product. A function of outputs (n, M) and their `targets`, of which
+        more is better (accuracy, say): how much lower it is than for the exact product.
+    validation : (N', D) array_like, optional
+        Rows to judge by, at least 20; by default a quarter of A_train, drawn at random.
+    targets : (N', …) array_like, optional
+        What the metric is told of those rows (or of the rows of A_train, without `validation`).
+    n_codebooks, n_prototypes, core_ranks : sequences of int
+        Sizes to try, see `fit`. Those that do not fit D and M are left out.
+    others : mapping of str to callable, optional
+        Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
+    n_timed : int
+        Rows of a timed call; fewer if the outputs would be more than 64 MB.
+    threads : int
+        Of compiled operators; NumPy decides on its own.
+    random_state : int
+    time_limit : float, optional
+        Seconds after which no further way is tried.
+    folder : path, optional
+        Where fitted models are kept: a search that was cut short goes on from there.
+    progress : bool or callable
+        As for `fit`.
+
+    Returns
+    -------
+    Selection
+        Callable; ``print(selection)`` shows the frontier and what was left out.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an entry is not finite, the budget is negative, the metric is unknown
+        or there are fewer than 20 validation rows.
+    TypeError
+        If an array does not hold real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((1000, 4)) @ rng.standard_normal((4, 32))
+    >>> B = rng.standard_normal((32, 8))
+    >>> found = maddjit.select(A, B, 0.1, n_codebooks=[4, 8], n_prototypes=[16], core_ranks=[0])
+    >>> found.fresh_loss <= 0.1
+    True
+    """
+    rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
+    n_features, n_outputs = right.shape
+    added = np.zeros(n_outputs) if bias is None else as_training_matrix("bias", bias, ndim=1)
+    if rows.shape[1] != n_features or added.shape != (n_outputs,):
+        raise ValueError(
+            f"A_train, B and bias must have shapes (N, D), (D, M) and (M,), "
+            f"not {rows.shape}, {right.shape} and {added.shape}"
+        )
+    if not budget >= 0:
+        raise ValueError(f"budget must not be negative, but is {budget}")
+    what = name_of(metric)
+    train, judged, known = _split(rows, validation, targets, random_state)
+    exact = ExactProduct(right, added)
+    halves = np.array_split(np.arange(len(judged)), 2)
+    choose, confirm = (
+        Loss(metric, judged[half], exact(judged[half]), None if known is None else known[half])
+        for half in halves
+    )
+    n_timed = max(1, min(n_timed, _MAX_OUTPUTS // n_outputs))
+    field = Field(exact, choose, budget, np.resize(judged, (n_timed, n_features)))
+    workshop = Workshop(
+        train, right, added, random_state, threads, None if folder is None else Path(folder)
+    )
+    _search(field, workshop, n_codebooks, n_prototypes, core_ranks, others, time_limit, progress)
+    field.found.sort(key=lambda candidate: -candidate.speed_up)
+    for best in field.found:
+        if best.loss > budget and best.name != EXACT:
+            continue
+        fresh_loss = confirm(best.operator)
+        if fresh_loss <= budget or best.name == EXACT:
+            break
+        field.left_out[best.name] = f"its loss on fresh rows is {fresh_loss:.4g}"
+    return Selection(
+        best=best,
+        fresh_loss=fresh_loss,
+        candidates=tuple(field.found),
+        left_out=MappingProxyType(field.left_out),
+        metric=what,
+        budget=float(budget),
+        n_timed=n_timed,
+    )
+
+
+def _split(
+    rows: NDArray[Any], validation: ArrayLike | None, targets: ArrayLike | None, random_state: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return rows to learn from, rows to judge by, and the targets of these."""
+    known = None if targets is None else np.asarray(targets)
+    judged = rows if validation is None else as_training_matrix("validation", validation)
+    if known is not None and len(known) != len(judged):
+        raise ValueError(f"targets must be those of {len(judged)} rows, not {len(known)}")
+    if validation is None:
+        order = np.random.default_rng(random_state).permutation(len(rows))
+        held, kept = order[: len(rows) // 4], order[len(rows) // 4 :]
+        rows, judged, known = rows[kept], rows[held], None if known is None else known[held]
+    if len(judged) < _LEAST_ROWS or judged.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"validation must be at least {_LEAST_ROWS} rows of {rows.shape[1]} columns, "
+            f"not {judged.shape}"
+        )
+    return rows, judged.astype(np.float32), known
+
+
+def _search(
+    field: Field,
+    workshop: Workshop,
+    n_codebooks: Sequence[int],
+    n_prototypes: Sequence[int],
+    core_ranks: Sequence[int],
+    others: Mapping[str, Operator] | None,
+    time_limit: float | None,
+    progress: Progress,
+) -> None:
+    """Enter every candidate worth a try."""
+    n_features, n_outputs = workshop.B.shape
+    smaller = min(n_features, n_outputs)
+    ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < smaller]
+    series = {}
+    for n_leaves in sorted(n_prototypes):
+        for rank in sorted(core_ranks):
+            if rank < smaller:
+                name = f"MADDNESS K={n_leaves}" + (f" core={rank}" if rank else "")
+                counts = [c for c in sorted(n_codebooks) if c <= n_features]
+                series[name] = [Sizes(c, n_leaves, rank) for c in counts]
+            else:
+                field.left_out[f"core={rank}"] = f"the product has rank {smaller}"
+    lengths = [len(ranks), *(len(sizes) for sizes in series.values())]
+    n_steps = sum(length.bit_length() for length in lengths) + len(others or ())
+    with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
+
+        def low_rank(rank: int) -> Candidate:
+            way = LowRankProduct(workshop.rows, workshop.B, workshop.bias, rank)
+            return field.enter(f"low rank {rank}", way)
+
+        def maddness(sizes: Sizes) -> Candidate:
+            model = workshop.model(sizes, time_limit)
+            return field.enter(str(sizes), workshop.operator(model), model)
+
+        field.enter(EXACT, field.exact)
+        for name, way in (others or {}).items():
+            field.enter(name, way)
+            advance()
+        field.cheapest("low rank", ranks, low_rank, advance)
+        for name, settings in series.items():
+            field.cheapest(name, settings, maddness, advance)
