@@ -1,0 +1,211 @@
+"""`select`: what is chosen, what is said about it, and that searches can be cut short and go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import maddjit
+from maddjit import MaddnessModel, Selection, candidates
+from maddjit.losses import Loss
+from maddjit.products import ExactProduct, LowRankProduct
+
+RANK = 6
+N_FEATURES, N_OUTPUTS = 32, 8
+SMALL: dict[str, Any] = {
+    "n_codebooks": [2, 4, 8, 16],
+    "n_prototypes": [16],
+    "core_ranks": [0, 2],
+    "n_timed": 256,
+}
+
+
+def rows(n: int, seed: int = 0) -> NDArray[Any]:
+    rng = np.random.default_rng(seed)
+    low = rng.standard_normal((n, RANK)) @ np.random.default_rng(98).standard_normal(
+        (RANK, N_FEATURES)
+    )
+    return low.astype(np.float32)
+
+
+B = np.random.default_rng(99).standard_normal((N_FEATURES, N_OUTPUTS)).astype(np.float32)
+BIAS = np.arange(float(N_OUTPUTS))
+
+
+def slow_clock(monkeypatch: pytest.MonkeyPatch, seconds: dict[type, float]) -> None:
+    """Let candidates take what they are said to, by type, instead of measuring."""
+
+    def fastest(runs: list[Any]) -> tuple[int, list[float]]:
+        times = [seconds.get(type(run.func), 1.0) for run in runs]
+        return int(np.argmin(times)), times
+
+    monkeypatch.setattr(candidates, "fastest", fastest)
+
+
+def found(budget: float = 0.2, n_rows: int = 800, **options: Any) -> Selection:
+    return maddjit.select(rows(n_rows), B, budget, bias=BIAS, **(SMALL | options))
+
+
+def nmse(operator: Any, A: NDArray[Any]) -> float:
+    Y = A.astype(np.float64) @ B + BIAS
+    return float(((operator(A) - Y) ** 2).mean() / Y.var())
+
+
+def test_the_choice_is_inside_the_budget_on_rows_it_has_never_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its loss is half the budget or less on both halves, so 2000 more rows leave it inside."""
+    slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})
+    selection = found(budget=0.2)
+    assert selection.best.model is not None
+    assert selection.best.loss <= 0.2
+    assert selection.fresh_loss <= 0.2
+    assert nmse(selection, rows(2000, seed=5)) <= 0.25
+    assert np.array_equal(selection(rows(9)), selection.best.operator(rows(9)))
+
+
+def test_the_exact_product_when_nothing_else_is_inside() -> None:
+    selection = found(budget=0.0, n_codebooks=[2], core_ranks=[0])
+    assert selection.best.name == "exact product"
+    assert selection.fresh_loss == 0
+    A = rows(50, seed=1)
+    assert np.array_equal(selection(A), A @ B + BIAS.astype(np.float32))
+
+
+def test_the_exact_product_when_nothing_else_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_clock(monkeypatch, {ExactProduct: 0.1})
+    assert found(budget=10.0).best.name == "exact product"
+
+
+def test_low_rank_where_that_is_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of about rank 6: four directions of eight leave less than the budget, two do not."""
+    noise = 0.3 * np.random.default_rng(1).standard_normal((800, N_FEATURES))
+    slow_clock(monkeypatch, {LowRankProduct: 0.1})
+    selection = maddjit.select(rows(800) + noise, B, 0.2, **(SMALL | {"core_ranks": [0]}))
+    assert selection.best.name == "low rank 4"
+
+
+def test_ways_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine:
+        def __call__(self, A: NDArray[Any]) -> NDArray[Any]:
+            return (A @ B + BIAS).astype(np.float32)
+
+    slow_clock(monkeypatch, {Mine: 0.01})
+    assert found(others={"mine": Mine()}).best.name == "mine"
+
+
+def test_one_that_fails_on_fresh_rows_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Deceiver:
+        """Right when it is timed and chosen, wrong when it is confirmed."""
+
+        def __call__(self, A: NDArray[Any]) -> NDArray[Any]:
+            calls.append(len(A))
+            return (A @ B + BIAS).astype(np.float32) * (1 if len(calls) < 3 else 0)
+
+    slow_clock(monkeypatch, {Deceiver: 0.01})
+    selection = found(others={"deceiver": Deceiver()})
+    assert selection.best.name != "deceiver"
+    assert "fresh rows" in selection.left_out["deceiver"]
+
+
+def test_agreement_and_own_metrics() -> None:
+    labels = (rows(800) @ B).argmax(axis=1)
+
+    def accuracy(Y: NDArray[Any], known: NDArray[Any]) -> float:
+        return float(np.mean((Y - BIAS).argmax(axis=1) == known))
+
+    own = found(budget=0.1, metric=accuracy, targets=labels)
+    assert own.metric == "loss of accuracy"
+    assert own.fresh_loss <= 0.1
+    agreement = found(budget=0.1, metric="agreement")
+    assert agreement.metric == "arg-max differs"
+    assert agreement.fresh_loss <= 0.1
+
+
+def test_losses_by_hand() -> None:
+    exact = np.array([[0.0, 2.0], [4.0, 2.0]], np.float32)
+    approximate = np.array([[0.0, 2.0], [1.0, 2.0]], np.float32)
+    A = np.zeros((2, 3))
+    assert Loss("nmse", A, exact)(lambda A: approximate) == 9 / 4 / 2
+    assert Loss("agreement", A, exact)(lambda A: approximate) == 0.5
+    loss = Loss(lambda Y, known: float(Y.sum() - known), A, exact, 1.0)
+    assert loss(lambda A: approximate) == 3.0
+    assert Loss("nmse", A, np.ones((2, 2), np.float32))(lambda A: np.ones((2, 2))) == 0
+
+
+def test_the_table_and_what_is_left_out() -> None:
+    selection = found(core_ranks=[0, 8])
+    text = str(selection)
+    assert f"* {selection.best.name}" in text
+    assert "left out: core=8: the product has rank 8" in text
+    speeds = [c.speed_up for c in selection.candidates]
+    assert speeds == sorted(speeds, reverse=True)
+    losses = [c.loss for c in selection.frontier]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_time_limit_leaves_out_the_rest() -> None:
+    selection = found(time_limit=0.0)
+    assert [c.name for c in selection.candidates] == ["exact product"]
+    assert set(selection.left_out.values()) == {"the time was over"}
+
+
+def test_a_search_goes_on_where_it_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+    cut = found(folder=tmp_path, progress=lambda step, total: done.append(step) or len(done) < 5)
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert kept
+    assert "the time was over" in cut.left_out.values()
+
+    fits = []
+    fit = candidates.fit
+
+    def counted(*args: Any, **options: Any) -> MaddnessModel:
+        fits.append(args[2:4])
+        return fit(*args, **options)
+
+    monkeypatch.setattr(candidates, "fit", counted)
+    found(folder=tmp_path)
+    first = len(fits)
+    assert {n: (tmp_path / n).stat().st_mtime_ns for n in kept} == kept
+    found(folder=tmp_path)
+    assert len(fits) <= first + 2  # other timings may lead to another size or two
+    found(folder=tmp_path, random_state=1, n_codebooks=[4], core_ranks=[0])
+    assert len(fits) > first  # other rows, other models
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": -0.1}, "budget must not be negative"),
+        ({"budget": np.nan}, "budget must not be negative"),
+        ({"metric": "mse"}, "metric must be"),
+        ({"targets": [1, 2]}, "targets must be those of 800 rows"),
+        ({"validation": rows(5)}, "at least 20 rows"),
+        ({"validation": np.zeros((50, 3))}, "of 32 columns"),
+        ({"bias": [1.0]}, "must have shapes"),
+    ],
+)
+def test_bad_arguments(options: dict[str, Any], message: str) -> None:
+    budget = options.pop("budget", 0.1)
+    with pytest.raises(ValueError, match=message):
+        maddjit.select(rows(800), B, budget, **(SMALL | options))
+
+
+def test_low_rank_product_is_the_best_one() -> None:
+    """Its error on its own rows is the sum of the singular values that it leaves out."""
+    A = rows(300) + np.random.default_rng(2).standard_normal((300, N_FEATURES))
+    way = LowRankProduct(A, B, BIAS, 3)
+    centred = (A - A.mean(axis=0)) @ B.astype(np.float64)
+    sizes = np.linalg.svd(centred, compute_uv=False)
+    error = ((way(A) - (A @ B + BIAS)) ** 2).sum()
+    # float32 rounds each of a few hundred additions by 2⁻²⁴; the error itself is of order 1.
+    assert error == pytest.approx((sizes[3:] ** 2).sum(), rel=1e-3)
