@@ -5,8 +5,9 @@ from maddjit.compiler.native import NativeCodeError
 from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
+from maddjit.fit_report import FitReport
 from maddjit.learning.fit import AccuracyWarning, fit
-from maddjit.models import FitReport, LowRankCore, MaddnessModel
+from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile, emit
 from maddjit.selection import Selection, select

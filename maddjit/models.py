@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from maddjit.fit_report import FitReport
+from maddjit.records import fields_of, frozen_array, made_again
 
 Accumulate = Literal["exact", "average"]
 
@@ -42,92 +45,6 @@ def average_group(n_codebooks: int) -> int:
     return min(n_codebooks & -n_codebooks, MAX_AVERAGE_GROUP)
 
 
-def _frozen(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    given = np.asarray(value)
-    kinds = "iu" if np.issubdtype(dtype, np.integer) else "fiu"
-    if given.dtype.kind not in kinds:
-        raise TypeError(f"{name} must hold {np.dtype(dtype)} values, not {given.dtype}")
-    if given.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, not {given.shape}")
-    if np.issubdtype(dtype, np.integer) and given.size:
-        limits = np.iinfo(dtype)
-        if given.min() < limits.min or given.max() > limits.max:
-            raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
-    with np.errstate(over="ignore"):
-        array: NDArray[Any] = np.array(given, dtype=dtype, order="C")
-    if array.dtype.kind == "f" and (np.isinf(array) & np.isfinite(given)).any():
-        raise ValueError(f"{name} holds numbers beyond the range of {array.dtype}")
-    array.flags.writeable = False
-    return array
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _made_again(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Make a pickled or copied record by its constructor, which checks and freezes it."""
-    return kind(**values)
-
-
-@dataclass(frozen=True, eq=False)
-class FitReport:
-    """How wrong a model is on rows that it was not fitted to.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows the figures were measured on.
-    held_out : bool
-        False if there were too few rows to keep any back, so that training rows were used.
-    nmse : float
-        mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric; 0 is exact, 1 is as good as
-        answering the mean.
-    lost_variance : float
-        Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
-        where the outputs' means differ much more than the rows do.
-    output_nmse : (M,) float64
-        NMSE of each output column.
-    bias : (M,) float64
-        mean(Ŷ − Y) of each output column.
-    worst_rows : (≤ 10,) int64
-        The measured rows with the largest squared error, worst first. For held-back training rows
-        these are indices into `A_train`.
-    worst_errors : (≤ 10,) float64
-        Root mean squared error over the outputs of those rows.
-    """
-
-    n_rows: int
-    held_out: bool
-    nmse: float
-    lost_variance: float
-    output_nmse: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    worst_rows: NDArray[np.int64]
-    worst_errors: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        for name in ("output_nmse", "bias", "worst_rows", "worst_errors"):
-            array = np.array(getattr(self, name))
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (FitReport, _fields(self))
-
-    def __str__(self) -> str:
-        where = "held-out" if self.held_out else "training (none held out)"
-        worst = ", ".join(
-            f"{row} ({error:.3g})"
-            for row, error in zip(self.worst_rows[:3], self.worst_errors[:3], strict=True)
-        )
-        return (
-            f"NMSE {self.nmse:.4g} on {self.n_rows} {where} rows; "
-            f"worst output {self.output_nmse.max():.4g}; "
-            f"largest bias {np.abs(self.bias).max():.3g}; worst rows (RMSE): {worst}"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class LowRankCore:
     """What is computed exactly beside the tables: ``(A · U) · V``, of a small rank r.
@@ -158,7 +75,7 @@ class LowRankCore:
         if not 1 <= shapes[1][0] <= MAX_RANK:
             raise ValueError(f"the rank must be from 1 to {MAX_RANK}, not {shapes[1][0]}")
         for name, shape in zip(("projection", "expansion"), shapes, strict=True):
-            array = _frozen(name, getattr(self, name), np.float32, shape)
+            array = frozen_array(name, getattr(self, name), np.float32, shape)
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} must be finite")
             object.__setattr__(self, name, array)
@@ -169,7 +86,7 @@ class LowRankCore:
         return len(self.expansion)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (LowRankCore, _fields(self))
+        return made_again, (LowRankCore, fields_of(self))
 
     def __repr__(self) -> str:
         n_features, n_outputs = len(self.projection), self.expansion.shape[1]
@@ -235,7 +152,7 @@ class MaddnessModel:
             ("scale", np.float32, (n_outputs,)),
             ("offset", np.float32, (n_outputs,)),
         ):
-            object.__setattr__(self, name, _frozen(name, getattr(self, name), dtype, wanted))
+            object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, wanted))
         object.__setattr__(self, "n_features", index(self.n_features))
         if self.split_dims.min() < 0 or self.split_dims.max() >= self.n_features:
             raise ValueError(f"split_dims must lie in 0 … n_features − 1 = {self.n_features - 1}")
@@ -280,7 +197,7 @@ class MaddnessModel:
         return cls(**arrays, accumulate=getattr(fitted, "accumulate", "exact"), core=core)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (MaddnessModel, _fields(self))
+        return made_again, (MaddnessModel, fields_of(self))
 
     @property
     def n_codebooks(self) -> int:
@@ -301,6 +218,34 @@ class MaddnessModel:
     def depth(self) -> int:
         """T, the levels of each tree."""
         return int(self.split_dims.shape[1])
+
+    def error_bound(self, delta: float = 0.05) -> NDArray[np.float64]:
+        """Return the paper's bound on each output's expected absolute error (theorem 4.1).
+
+        It holds with probability 1 − δ over the training rows, and is far above the held-out error
+        beside it, ``report.absolute_error``, unless there are very many rows. As in the authors'
+        code the regression here corrects bucket means; the theorem is about one without them.
+
+        Parameters
+        ----------
+        delta : float
+
+        Returns
+        -------
+        (M,) float64
+
+        Raises
+        ------
+        ValueError
+            If the model is not the paper's (method="paper", K = 16, ridge prototypes), its report
+            is gone, as after loading, or δ is not between 0 and 1.
+        """
+        if self.report is None or self.report.bound_terms is None:
+            raise ValueError(
+                'the bound is known for models fresh from fit(method="paper") with 16 prototypes '
+                "found by ridge regression"
+            )
+        return self.report.bound_terms.bound(delta)
 
     def __repr__(self) -> str:
         core = f", rank={self.core.rank}" if self.core else ""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.checks import as_training_matrix
+from maddjit.fit_report import BoundTerms
 from maddjit.learning import best, paper
 from maddjit.learning.held_out import describe
 from maddjit.learning.learned import Learned
@@ -175,6 +176,8 @@ def fit(
         advance()
     errors = reference.apply(model, judged) - added - product
     report = describe(errors, product, added, held_index, held is not None)
+    if options.method == "paper" and n_prototypes == 16 and prototypes == "ridge":
+        report = replace(report, bound_terms=_bound_terms(model, train, right, added, options))
     if report.lost_variance >= USELESS:
         warnings.warn(
             f"this operator loses {min(report.lost_variance, 1):.0%} of the variance of A @ B on "
@@ -184,6 +187,27 @@ def fit(
             stacklevel=2,
         )
     return replace(model, report=report)
+
+
+def _bound_terms(
+    model: MaddnessModel,
+    rows: NDArray[Any],
+    B: NDArray[Any],
+    added: NDArray[Any],
+    options: Options,
+) -> BoundTerms:
+    A = rows.astype(np.float64)
+    wide = A if len(A) < A.shape[1] else A.T
+    errors = reference.apply(model, rows) - added - A @ B
+    return BoundTerms(
+        n_rows=len(rows),
+        n_features=rows.shape[1],
+        n_codebooks=options.n_codebooks,
+        penalty=options.penalty,
+        largest_singular_value=float(np.sqrt(np.linalg.eigvalsh(wide @ wide.T)[-1])),
+        norms=np.linalg.norm(B.astype(np.float64), axis=0),
+        training_error=np.abs(errors).mean(axis=0),
+    )
 
 
 def _split(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.models import FitReport
+from maddjit.fit_report import FitReport
 
 
 def describe(
@@ -31,6 +31,7 @@ def describe(
         lost_variance=float(_ratio(output_square.sum(), output_variance.sum(), rounding.sum())),
         output_nmse=_ratio(output_square, output_variance, rounding),
         bias=errors.mean(axis=0),
+        absolute_error=np.abs(errors).mean(axis=0),
         worst_rows=index[worst],
         worst_errors=row_errors[worst],
     )

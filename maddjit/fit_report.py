@@ -1,0 +1,124 @@
+"""How wrong a fit is: on rows kept back, and by the paper's bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log, log2, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.records import fields_of, made_again
+
+
+@dataclass(frozen=True, eq=False)
+class BoundTerms:
+    """What the generalisation bound needs to know of a fit (paper, theorem 4.1).
+
+    Attributes
+    ----------
+    n_rows : int
+        Training rows, n.
+    n_features, n_codebooks : int
+        D and C.
+    penalty : float
+        λ.
+    largest_singular_value : float
+        Of A_train, σ_A.
+    norms : (M,) float64
+        ‖b‖ of each column of B.
+    training_error : (M,) float64
+        Mean of |ŷ − y| over the training rows.
+    """
+
+    n_rows: int
+    n_features: int
+    n_codebooks: int
+    penalty: float
+    largest_singular_value: float
+    norms: NDArray[np.float64]
+    training_error: NDArray[np.float64]
+
+    def bound(self, delta: float) -> NDArray[np.float64]:
+        """Return (M,): what the expected |ŷ − y| exceeds with probability δ at most.
+
+        E L ≤ E_train L + C σ_A ‖b‖ / (2 √λ) · (1/256 + (8 + √ν) / √(2n)),
+        ν = C (4 ⌈log₂ D⌉ + 256) log 2 − log δ.
+
+        Raises
+        ------
+        ValueError
+            If δ is not between 0 and 1.
+        """
+        if not 0 < delta < 1:
+            raise ValueError(f"delta must be between 0 and 1, not {delta}")
+        bits = self.n_codebooks * (4 * ceil(log2(self.n_features)) + 256)
+        complexity = bits * log(2) - log(delta)
+        slack = 1 / 256 + (8 + sqrt(complexity)) / sqrt(2 * self.n_rows)
+        scale = self.n_codebooks * self.largest_singular_value / (2 * sqrt(self.penalty))
+        return self.training_error + scale * slack * self.norms
+
+
+@dataclass(frozen=True, eq=False)
+class FitReport:
+    """How wrong a model is on rows that it was not fitted to.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows the figures were measured on.
+    held_out : bool
+        False if there were too few rows to keep any back, so that training rows were used.
+    nmse : float
+        mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric; 0 is exact, 1 is as good as
+        answering the mean.
+    lost_variance : float
+        Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
+        where the outputs' means differ much more than the rows do.
+    output_nmse : (M,) float64
+        NMSE of each output column.
+    bias : (M,) float64
+        mean(Ŷ − Y) of each output column.
+    absolute_error : (M,) float64
+        mean(|Ŷ − Y|) of each output column.
+    worst_rows : (≤ 10,) int64
+        The measured rows with the largest squared error, worst first. For held-back training rows
+        these are indices into `A_train`.
+    worst_errors : (≤ 10,) float64
+        Root mean squared error over the outputs of those rows.
+    bound_terms : BoundTerms, optional
+        What the paper's bound is made of, for its learner.
+    """
+
+    n_rows: int
+    held_out: bool
+    nmse: float
+    lost_variance: float
+    output_nmse: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    absolute_error: NDArray[np.float64]
+    worst_rows: NDArray[np.int64]
+    worst_errors: NDArray[np.float64]
+    bound_terms: BoundTerms | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("output_nmse", "bias", "absolute_error", "worst_rows", "worst_errors"):
+            array = np.array(getattr(self, name))
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return made_again, (FitReport, fields_of(self))
+
+    def __str__(self) -> str:
+        where = "held-out" if self.held_out else "training (none held out)"
+        worst = ", ".join(
+            f"{row} ({error:.3g})"
+            for row, error in zip(self.worst_rows[:3], self.worst_errors[:3], strict=True)
+        )
+        return (
+            f"NMSE {self.nmse:.4g} on {self.n_rows} {where} rows; "
+            f"worst output {self.output_nmse.max():.4g}; "
+            f"largest bias {np.abs(self.bias).max():.3g}; worst rows (RMSE): {worst}"
+        )
