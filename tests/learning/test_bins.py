@@ -77,6 +77,22 @@ def test_up_to_64_values_are_all_parted(dtype: str) -> None:
     np.testing.assert_array_equal(np.unique(binned(A, find_edges(A))), np.arange(N_BINS))
 
 
+@pytest.mark.parametrize("rare", [-5.0, 5.0])
+@pytest.mark.parametrize("often", [0.0, 2.0])
+def test_a_rare_value_is_parted_from_a_frequent_one(rare: float, often: float) -> None:
+    """As in sparse features: no quantile of a column need lie at its rare value."""
+    A = np.full((1000, 1), often)
+    A[::200] = rare
+    edges = find_edges(A)
+    assert edges[0].tolist() == [(rare + often) / 2]
+
+
+def test_rare_values_on_both_sides_of_a_frequent_one() -> None:
+    A = np.zeros((1000, 1), np.float32)
+    A[:5], A[5:10] = -1, 1
+    assert find_edges(A)[0].tolist() == [-0.5, 0.5]
+
+
 @settings(max_examples=100)
 @given(
     shares=st.lists(st.integers(1, 400), min_size=1, max_size=90),
