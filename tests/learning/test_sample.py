@@ -45,7 +45,7 @@ def test_without_noise_rows_lie_up_to_half_way_to_another(monkeypatch: pytest.Mo
     assert 0.5 <= made[:, 1, 0].min() < 0.55
 
 
-@pytest.mark.parametrize("offset", [0.0])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_noise_is_that_of_the_columns_deviations(offset: float, dtype: str) -> None:
     """A step to another row has variance 2σ²·(½)²/3, noise has 0.09σ²: 0.507σ in all.
