@@ -202,6 +202,7 @@ def _chosen(
             recipe = replace(recipe, n_passes=n_passes)
     except KeyboardInterrupt:
         logger.warning("interrupted: nothing more is tried")
+        return replace(recipe, n_passes=0)
     return recipe
 
 

@@ -29,8 +29,12 @@ def find_edges(rows: NDArray[Any]) -> Edges:
 
 
 def _edges(column: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.float32]:
-    first = np.unique(np.searchsorted(column, column[places], "left"))
-    first = first[first > 0]
+    known, counts = np.unique(column[places], return_counts=True)
+    first = np.searchsorted(column, known, "left")
+    # What is above a value of two places or more may be rare: no quantile of its own.
+    above = np.searchsorted(column, known[counts > 1], "right")
+    first = np.unique(np.concatenate([first, above]))
+    first = first[(first > 0) & (first < len(column))]
     low, high = column[first - 1], column[first]
     edges = between(low, high)
     return edges[(edges > low) & (edges <= high)]

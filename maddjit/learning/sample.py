@@ -42,7 +42,8 @@ def augmented(rows: NDArray[Any], copies: int, rng: np.random.Generator) -> Samp
     A synthetic row lies up to half way from a row to another one, drawn at random, plus normal
     noise of 0.3 standard deviations of each column.
     """
-    spread = _NOISE * rows.std(axis=0)
+    # Sums of float32 far from zero would be more wrong than the columns are wide.
+    spread = (_NOISE * rows.std(axis=0, dtype=np.float64)).astype(rows.dtype)
     made = [rows]
     for _ in range(copies):
         others = rows[rng.permutation(len(rows))]
