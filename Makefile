@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench clean
+.PHONY: demo test lint types wheel bench experiments clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -30,6 +30,10 @@ wheel: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/suite.py
 
+# The paper's experiments on real tasks (half an hour or more), and docs/experiments.md.
+experiments: $(VENV)/.tasks
+	$(BIN)/python benchmarks/experiments.py
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +48,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch $@
+
+$(VENV)/.tasks: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[bench,tasks]'
 	touch $@
 
 clean:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import topics
 from layout import heading, minutes, paragraph, spread, table
 
 START, END = "<!-- generated -->", "<!-- end of generated -->"
-NEW_PAGE = f"# Performance\n\n{START}\n{END}\n"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
 Record = dict[str, Any]
@@ -23,13 +22,18 @@ Record = dict[str, Any]
 
 def write_page(results: Record, page: Path) -> None:
     """Write plots beside the page, and the generated part into it."""
+    write_between(page, "# Performance", lambda: render(results, _plots(results, page)))
+
+
+def write_between(page: Path, title: str, generate: Callable[[], str]) -> None:
+    """Replace what stands between the markers of a page, or begin a page with this title."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    text = page.read_text() if page.exists() else NEW_PAGE
+    text = page.read_text() if page.exists() else f"{title}\n\n{START}\n{END}\n"
     if text.count(START) != 1 or text.count(END) != 1:
         raise SystemExit(f"{page} must hold {START} and {END}, once each")
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    page.write_text(f"{before}{START}\n{render(results, _plots(results, page))}\n{END}{after}")
+    page.write_text(f"{before}{START}\n{generate()}\n{END}{after}")
 
 
 def _plots(results: Record, page: Path) -> dict[str, str]:

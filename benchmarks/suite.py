@@ -39,7 +39,7 @@ def run(cases: Sequence[Case], rounds: int, optional: bool) -> dict[str, Any]:
     failed: dict[str, str] = {}
     records = []
     if optional:
-        _one_thread_in_torch()
+        one_thread_in_torch()
     for case in cases:
         start = perf_counter()
         try:
@@ -65,7 +65,8 @@ def run(cases: Sequence[Case], rounds: int, optional: bool) -> dict[str, Any]:
     return {"rounds": rounds, "left_out": left_out, "failed": failed, "cases": records}
 
 
-def _one_thread_in_torch() -> None:
+def one_thread_in_torch() -> None:
+    """Tell torch, where it is installed, to use one thread."""
     try:
         import torch
     except ImportError:

@@ -1,0 +1,244 @@
+"""One task: fit every method with every setting, judge it on the test rows, time it in turns."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from measuring import LEAST_SECONDS
+from methods import Apply, Method
+from numpy.typing import NDArray
+from tasks import Task
+
+from trials import candidates, timing
+from trials.analysis import fastest, levels, points
+
+Record = dict[str, Any]
+Floats = NDArray[np.float32]
+
+SLOW = 3.0
+"""How many times as long as the exact product a setting may take before larger ones are dropped."""
+_EXPENSIVE, _USELESS, _FEW_SETTINGS = 2.0, 1.0, 3
+"""A score that takes longer than so many seconds is taken below this NMSE, of few settings."""
+_GROUP, _COMPILED_GROUP = 12, 40
+_MOST_ROUNDS = 31
+_OUTPUT_BYTES = 100e6
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds the work: rounds and rows of timing, rows and seconds of fitting, settings."""
+
+    rounds: int = 9
+    rows: int = 10000
+    train_rows: int = 20000
+    fit_seconds: float = 100.0
+    settings: int = 5
+    seeds: int = 3
+    turn_seconds: float = 0.25
+    """Up to so much time of a candidate goes into more rounds, 31 at most."""
+
+
+@dataclass
+class Fitted:
+    """A fitted setting: what is known of it, its product, and about how long that takes."""
+
+    record: Record
+    multiply: Apply
+    seconds: float
+
+
+def measure(
+    task: Task, methods: Sequence[Method], eight_bit: Sequence[Method], limits: Limits
+) -> Record:
+    """Return a task's record: all runs with error, score and speed; what was left out or failed.
+
+    Settings are timed in groups, so that not all are in memory at once. What maddjit compiles
+    comes last and takes turns with the 8-bit products and the fastest others at each quality.
+    """
+    trial = Trial(task, limits)
+    for method in methods:
+        if not candidates.is_compiled(method.name):
+            trial.add(method, _GROUP)
+    trial.time()
+    trial.choose_references(methods, eight_bit)
+    for method in methods:
+        if candidates.is_compiled(method.name):
+            trial.add(method, _COMPILED_GROUP)
+    trial.time()
+    return trial.record
+
+
+class Trial:
+    """The fits of one task, and those that wait to be timed."""
+
+    def __init__(self, task: Task, limits: Limits) -> None:
+        self.task, self.limits = task, limits
+        self.A_test, self.B = np.array(task.A_test), np.array(task.B)  # torch wants to write
+        self.arrays = timing.Arrays.of(self.A_test, self.B, limits.rows, _OUTPUT_BYTES)
+        self.exact_seconds = timing.least_seconds(lambda: self.arrays.A @ self.B, 5)
+        self.order = np.random.default_rng(0).permutation(len(task.A_train))
+        self.references: dict[str, Apply] = {}
+        self.waiting: list[Fitted] = []
+        self.left_out: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self.runs: list[Record] = []
+        self.exact: Record = {"score": task.exact_score, "extra": self._extra(task.exact)}
+        self.expensive = timing.least_seconds(lambda: task.score(task.exact), 1) > _EXPENSIVE
+        self.record: Record = {
+            "name": task.name,
+            "title": task.title,
+            "source": task.source,
+            "shape": list(task.shape),
+            "metric": task.metric,
+            "higher_is_better": task.higher_is_better,
+            "train_rows": 0,
+            "timed_rows": len(self.arrays.A),
+            "exact": self.exact,
+            "runs": self.runs,
+            "left_out": self.left_out,
+            "failed": self.failed,
+        }
+
+    def choose_references(self, methods: Sequence[Method], eight_bit: Sequence[Method]) -> None:
+        """Fit again what ours is to be compared with: 8 bits, and the fastest at each quality."""
+        wanted = {method.name: (method, 0) for method in eight_bit}
+        known = {method.name: method for method in methods}
+        found = points(self.record)
+        for level in levels(self.record):
+            if best := fastest((point for point in found if point.other), level.good):
+                wanted[timing.name(best.record)] = known[best.method], best.setting
+        for name, (method, setting) in wanted.items():
+            try:
+                multiply = method.fit(self._rows(method), self.B, setting, 0)
+                multiply(self.arrays.A)
+            except Exception as error:  # a broken library must not stop the others
+                self.failed[f"{name}, beside maddjit"] = _words(error)
+            else:
+                self.references[name] = multiply
+
+    def add(self, method: Method, most: int) -> None:
+        """Fit and judge a method's settings; time what waits whenever there are so many."""
+        start = perf_counter()
+        for fitted in self._settings(method):
+            self.waiting.append(fitted)
+            if len(self.waiting) == most:
+                self.time()
+        print(f"    {method.name}: {perf_counter() - start:.1f} s", flush=True)
+
+    def time(self) -> None:
+        """Time all that waits in turns."""
+        group, self.waiting = self.waiting, []
+        if not group:
+            return
+        turn = float(np.mean([max(LEAST_SECONDS, fitted.seconds) for fitted in group]))
+        more = min(_MOST_ROUNDS, int(self.limits.turn_seconds / turn))
+        rounds = max(self.limits.rounds, more)
+        first = "ns_per_row" not in self.exact
+        try:
+            found = timing.time_group(group, self.arrays, self.references, rounds, first)
+        except Exception as error:  # the other groups are worth having
+            traceback.print_exc()
+            names = ", ".join(timing.name(fitted.record) for fitted in group)
+            self.failed[names] = _words(error)
+        else:
+            self.exact.update(found)
+            self.runs.extend(fitted.record for fitted in group)
+
+    def _settings(self, method: Method) -> Iterator[Fitted]:
+        """Fit settings, the smallest first, as far as they are worth it."""
+        _, n_features, n_outputs = self.task.shape
+        most = min(self.limits.settings, _FEW_SETTINGS if self.expensive else self.limits.settings)
+        values = candidates.settings(method, n_features, n_outputs, most)
+        taken: list[float] = []
+        for index, setting in enumerate(values):
+            if sum(taken) + _expected(taken) > self.limits.fit_seconds:
+                self._leave_out(method, values[index:], "fitting takes too long")
+                break
+            try:
+                fitted = self._fit(method, setting)
+            except Exception as error:  # the other settings and methods are worth having
+                traceback.print_exc()
+                self.failed[f"{method.name} {setting}"] = _words(error)
+                continue
+            taken.append(fitted.record["fit_seconds"])
+            self.record["train_rows"] = max(self.record["train_rows"], fitted.record["train_rows"])
+            yield fitted
+            if fitted.seconds > SLOW * self.exact_seconds and index + 1 < len(values):
+                self._leave_out(method, values[index + 1 :], "slower than exact")
+                break
+
+    def _rows(self, method: Method) -> Floats:
+        most = candidates.train_rows(method, self.task.B.shape, self.limits.train_rows)
+        return self.task.A_train[np.sort(self.order[:most])]
+
+    def _extra(self, outputs: Floats) -> dict[str, float]:
+        """Return the task's further metrics."""
+        return {name: score(outputs) for name, score in self.task.extra.items()}
+
+    def _fit(self, method: Method, setting: int) -> Fitted:
+        rows = self._rows(method)
+        made, errors, scores, extras, seconds = [], [], [], [], 0.0
+        for seed in range(self.limits.seeds if method.random else 1):
+            start = perf_counter()
+            made.append(method.fit(rows, self.B, setting, seed))
+            seconds += perf_counter() - start
+            outputs = self._outputs(made[-1])
+            errors.append(self._nmse(outputs))
+            if not self.expensive or errors[-1] < _USELESS:
+                scores.append(self.task.score(outputs))
+                extras.append(self._extra(outputs))
+        record = {
+            "method": method.name,
+            "setting": setting,
+            "words": method.setting,
+            "own": candidates.is_own(method.name),
+            "train_rows": len(rows),
+            "fit_seconds": float(f"{seconds:.3g}"),
+            "nmse": _range(errors),
+            "score": _range(scores) if scores else None,
+            "extra": {key: _range([e[key] for e in extras]) for key in (extras or [{}])[0]},
+        }
+        seconds = timing.least_seconds(lambda: made[0](self.arrays.A), 2)
+        return Fitted(record, made[0], seconds)
+
+    def _outputs(self, multiply: Apply) -> Floats:
+        outputs = multiply(self.A_test)
+        if self.task.bias is not None:
+            outputs = outputs + self.task.bias
+        if not np.isfinite(outputs).all():
+            raise ValueError("outputs are not finite")
+        return outputs
+
+    def _nmse(self, outputs: Floats) -> float:
+        """Return mean((Ŷ − Y)²) / var(Y), a few rows at a time."""
+        exact, total = self.task.exact, 0.0
+        for start in range(0, len(exact), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            total += float(np.square(outputs[part] - exact[part], dtype=np.float64).sum())
+        return total / exact.size / self.task.variance
+
+    def _leave_out(self, method: Method, values: Sequence[int], why: str) -> None:
+        self.left_out[f"{method.name} {', '.join(map(str, values))}"] = why
+
+
+def _expected(taken: Sequence[float]) -> float:
+    """Return how long the next fit may take: as much longer as the last was than the one before."""
+    if len(taken) < 2:
+        return sum(taken)
+    return taken[-1] * max(1.0, taken[-1] / max(taken[-2], 1e-3))
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    """Return least, median and largest, to five digits."""
+    numbers = (min(values), float(np.median(values)), max(values))
+    return [float(f"{number:.5g}") for number in numbers]
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
