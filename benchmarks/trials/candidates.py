@@ -47,7 +47,14 @@ VARIANTS = (
 )
 """Add a line here to try another way."""
 
-_TRAIN_ROWS = {"SparsePCA": 5000, "PQ": 10000, "OPQ": 5000, "Bolt": 10000}
+_TRAIN_ROWS = {
+    "SparsePCA": 5000,
+    "PQ": 10000,
+    "OPQ": 5000,
+    "Bolt": 10000,
+    "MADDNESS as published": 4000,
+    "MADDNESS-PQ as published": 4000,
+}
 """Fewer than for all others, where learning from more takes long."""
 _TRAIN_ENTRIES, _LEAST_IF_LONG = 20000 * 512, 8000
 """Rows times columns, for all methods; but never fewer rows than this."""

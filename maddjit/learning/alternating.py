@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maddjit.learning.bins import N_BINS, BinTree, sum_by
 
 _LEAST_GAIN = 1e-3
-"""Share of a level's cost that another column must save."""
+"""Share of what a level saves against sending all rows left that another column must add."""
 
 
 def refit(

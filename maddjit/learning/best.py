@@ -168,6 +168,7 @@ def _chosen(
     """Try each step on some rows, and judge it by others."""
     varying = np.flatnonzero([len(edge) > 0 for edge in edges])
     columns = varying if len(varying) >= options.n_codebooks else np.arange(len(edges))
+    weighty = goals.weighty(rows, columns, options.n_codebooks)
     recipe = _Recipe(contiguous(columns, options.n_codebooks))
     order = rng.permutation(len(rows))[:_MAX_CHOOSING]
     n_judged = len(order) // 5
@@ -178,7 +179,7 @@ def _chosen(
     trees: list[BinTree] = []
     error = np.inf
     try:
-        for name, blocks in _ways(fitted, columns, recipe.blocks, rng):
+        for name, blocks in _ways(fitted, weighty, recipe.blocks, rng):
             grown = here.grown(blocks)
             now = here.error(grown, recipe.penalty)
             logger.debug("%s blocks: %.4g", name, now)
@@ -209,7 +210,7 @@ def _chosen(
 def _ways(
     rows: NDArray[Any], columns: NDArray[np.intp], blocks: Blocks, rng: np.random.Generator
 ) -> Iterator[tuple[str, Blocks]]:
-    """Yield ways to cut the columns into blocks."""
+    """Yield ways to cut columns into blocks: all as they stand, those that matter otherwise."""
     yield "contiguous", blocks
     yield "clustered", clusters(rows, columns, len(blocks))
     yield "shuffled", shuffled(columns, len(blocks), rng)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from maddjit.learning.trees import between
 
-N_BINS = 64
-"""At most so many bins per column: 63 thresholds to choose from."""
+N_BINS = 128
+"""At most so many bins per column: 127 thresholds to choose from."""
 
+_N_QUANTILES, _N_STRETCHES = 63, 64
 _MAX_ROWS = 20000
 """Rows that quantiles are taken from."""
 
@@ -22,9 +23,13 @@ Edges = tuple[NDArray[np.float32], ...]
 
 
 def find_edges(rows: NDArray[Any]) -> Edges:
-    """Return thresholds next to each column's quantiles, each between two of its values."""
+    """Return thresholds for each column, each between two of its values.
+
+    About half lie next to quantiles, half where the values stretch out: a column's few largest
+    values, which no quantile parts, may make up most of its variance.
+    """
     few = np.sort(rows[:: -(-len(rows) // _MAX_ROWS)], axis=0)
-    places = np.unique(np.arange(1, N_BINS) * len(few) // N_BINS)
+    places = np.unique(np.arange(1, _N_QUANTILES + 1) * len(few) // (_N_QUANTILES + 1))
     return tuple(_edges(column, places[places > 0]) for column in few.T)
 
 
@@ -33,11 +38,20 @@ def _edges(column: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.float32
     first = np.searchsorted(column, known, "left")
     # What is above a value of two places or more may be rare: no quantile of its own.
     above = np.searchsorted(column, known[counts > 1], "right")
-    first = np.unique(np.concatenate([first, above]))
+    first = np.unique(np.concatenate([first, above, _stretches(column)]))
     first = first[(first > 0) & (first < len(column))]
     low, high = column[first - 1], column[first]
     edges = between(low, high)
     return edges[(edges > low) & (edges <= high)]
+
+
+def _stretches(column: NDArray[Any]) -> NDArray[np.intp]:
+    """Return places at equal steps of Σ gap^⅔, which is between the values and their ranks."""
+    way = np.cumsum(np.diff(column.astype(np.float64)) ** (2 / 3))
+    if len(way) == 0 or way[-1] == 0:
+        return np.zeros(0, np.intp)
+    steps = np.arange(1, _N_STRETCHES + 1) / (_N_STRETCHES + 1) * way[-1]
+    return np.asarray(np.searchsorted(way, steps) + 1)
 
 
 def binned(rows: NDArray[Any], edges: Edges) -> NDArray[np.uint8]:

@@ -40,12 +40,11 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
     np.fill_diagonal(likeness, 0)
     owner = np.full(len(columns), -1)
     for block, size in enumerate(len(part) for part in np.array_split(columns, n_blocks)):
-        free = owner < 0
-        near = np.where(free, likeness[:, free].sum(axis=1), -np.inf)
-        owner[np.argmax(near)] = block
-        for _ in range(size - 1):
-            near = np.where(owner < 0, likeness[:, owner == block].sum(axis=1), -np.inf)
-            owner[np.argmax(near)] = block
+        near = likeness @ (owner < 0)  # the first one is near all that are free
+        for n_own in range(size):
+            new = int(np.argmax(np.where(owner < 0, near, -np.inf)))
+            owner[new] = block
+            near = near + likeness[new] if n_own else likeness[new]
     _swap(likeness, owner, n_blocks)
     return [columns[owner == block] for block in range(n_blocks)]
 

@@ -33,6 +33,9 @@ _MAX_JUDGED = 4096
 _MAX_COMPARED = 512
 """Rows on which coarser tables are compared with finer ones."""
 
+_MAX_TOGETHER = 4096
+"""C·K up to which entries are rounded together: that takes (C·K)³ steps."""
+
 
 class AccuracyWarning(UserWarning):
     """The fitted operator is so inaccurate on held-out rows that it should not be used."""
@@ -247,7 +250,11 @@ def _quantised(
     few = slice(None, None, -(-len(judged) // _MAX_COMPARED))
     core = LowRankCore(*learned.core) if learned.core else None
     rounding = None
-    if learned.gram is not None and options.accumulate == "exact":
+    if (
+        learned.gram is not None
+        and len(learned.gram) <= _MAX_TOGETHER
+        and options.accumulate == "exact"
+    ):
         rounding = Rounding.of(learned.gram, options.n_prototypes)
 
     def with_group(group: int) -> MaddnessModel:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_NEGLIGIBLE = 1e-3
+
 
 @dataclass(frozen=True)
 class Goals:
@@ -52,6 +54,20 @@ class Goals:
         """Return (N, Q): what some columns add to the coordinates."""
         centred = rows[:, columns] - self.mean[columns]
         return (centred @ self.right[columns]).astype(np.float32)
+
+    def weighty(
+        self, rows: NDArray[Any], columns: NDArray[np.intp], least: int
+    ) -> NDArray[np.intp]:
+        """Return the columns that matter, `least` of them or more.
+
+        Without the others a thousandth is missing of what the columns add, each for itself, to the
+        variance of the coordinates.
+        """
+        added = rows[:, columns].var(axis=0, dtype=np.float64) * (self.right[columns] ** 2).sum(1)
+        order = np.argsort(-added, kind="stable")
+        known = np.cumsum(added[order])
+        enough = 1 + int(np.searchsorted(known, (1 - _NEGLIGIBLE) * known[-1]))
+        return np.sort(columns[order[: max(least, enough)]])
 
 
 def leading(values: NDArray[np.float32], n_directions: int) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ class Learned:
         What every row adds.
     gram : (C·K, C·K) float64, optional
         How often two codes meet in a row: what rounding one entry does to the others' error.
-    core : pair of (D, r) and (r, M) float32, optional
+    core : pair of (D, r) and (r, M), optional
         `projection` and `expansion`.
     """
 

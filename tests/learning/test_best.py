@@ -398,3 +398,18 @@ def test_the_last_interrupt_and_those_of_the_paper_s_learner_are_not_swallowed()
         fitted(Watch(len(complete.calls), KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         fitted(Watch(2, KeyboardInterrupt()), method="paper")
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_heavy_tails(sigma: float) -> None:
+    """The largest one in a hundred values hold most of the variance; quantiles do not part them."""
+    rng = np.random.default_rng(0)
+    A = np.exp(sigma * rng.standard_normal((4000, 4))) @ rng.random((4, 16))
+    B = rng.standard_normal((16, 3))
+    held = A[3000:]
+    losses = {}
+    for method in ("best", "paper"):
+        model = maddjit.fit(A[:3000], B, 4, method=method, validation=held)  # type: ignore[arg-type]
+        assert model.report is not None
+        losses[method] = model.report.lost_variance
+    assert losses["best"] < losses["paper"]

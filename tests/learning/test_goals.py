@@ -134,3 +134,14 @@ def test_leading_coordinates() -> None:
     largest = np.linalg.eigvalsh(exact.T @ exact)[-4:].sum()
     assert (turned.astype(np.float64) ** 2).sum() == pytest.approx(largest, rel=420 * SINGLE)
     assert leading(values, 10) is values
+
+
+def test_columns_that_matter() -> None:
+    """Of variances 4, 1, 10⁻⁸ and 0 under equal rows of B the first two are enough."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((500, 4)) * [1e-4, 2.0, 0.0, 1.0]
+    goals = Goals.of(A, np.eye(4), 0, 4)
+    columns = np.arange(4)
+    np.testing.assert_array_equal(goals.weighty(A, columns, 1), [1, 3])
+    np.testing.assert_array_equal(goals.weighty(A, columns, 3), [0, 1, 3])
+    np.testing.assert_array_equal(goals.weighty(A, columns, 4), columns)
