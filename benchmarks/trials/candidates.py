@@ -46,8 +46,13 @@ VARIANTS = (
 )
 """Add a line here to try another way."""
 
+_FEW_SETTINGS = {"MADDNESS-PQ": 3, "OPQ": 3}
+_LARGEST_SETTING = {"SparsePCA": 256}
+"""Where fitting takes long."""
 _TRAIN_ROWS = {"SparsePCA": 5000, "PQ": 10000, "OPQ": 5000, "Bolt": 10000}
 """Fewer than for all others, where learning from more takes long."""
+_TRAIN_ENTRIES, _LEAST_IF_LONG = 20000 * 512, 8000
+"""Rows times columns, for all methods; but never fewer rows than this."""
 _WIDE, _TRAIN_ROWS_IF_WIDE = 1000, {"A-weighted low rank": 4000}
 """Methods that compute A_train @ B in float64, where B has more columns than this."""
 
@@ -90,7 +95,9 @@ def settings(method: Method, n_features: int, n_outputs: int, most: int) -> tupl
 
     Two codebooks are dropped first: they are too few for any of the tasks.
     """
-    values = method.settings(n_features, n_outputs)
+    largest = _LARGEST_SETTING.get(method.name, n_features)
+    values = tuple(v for v in method.settings(n_features, n_outputs) if v <= largest)
+    most = min(most, _FEW_SETTINGS.get(method.name, most))
     if method.setting == "codebooks" and len(values) > most:
         values = values[1:]
     if len(values) <= most:
@@ -99,7 +106,9 @@ def settings(method: Method, n_features: int, n_outputs: int, most: int) -> tupl
     return tuple(values[round(index * step)] for index in range(most))
 
 
-def train_rows(method: Method, n_outputs: int, most: int) -> int:
-    """Return how many rows a method may learn from."""
+def train_rows(method: Method, shape: tuple[int, int], most: int) -> int:
+    """Return how many rows a method may learn from for a B of this shape."""
+    n_features, n_outputs = shape
     few = _TRAIN_ROWS_IF_WIDE.get(method.name, most) if n_outputs > _WIDE else most
-    return min(most, few, _TRAIN_ROWS.get(method.name, most))
+    long = max(_LEAST_IF_LONG, _TRAIN_ENTRIES // n_features)
+    return min(most, few, long, _TRAIN_ROWS.get(method.name, most))

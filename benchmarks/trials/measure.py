@@ -22,11 +22,10 @@ Floats = NDArray[np.float32]
 
 SLOW = 3.0
 """How many times as long as the exact product a setting may take before larger ones are dropped."""
-_EXPENSIVE, _USELESS = 1.0, 1.0
-"""A score that takes longer than so many seconds is only taken below this NMSE."""
+_EXPENSIVE, _USELESS, _FEW_SETTINGS = 2.0, 1.0, 3
+"""A score that takes longer than so many seconds is taken below this NMSE, of few settings."""
 _GROUP, _COMPILED_GROUP = 12, 40
 _MOST_ROUNDS = 31
-_OUTPUT_BYTES = 100e6
 _CHUNK = 1000
 
 
@@ -37,7 +36,7 @@ class Limits:
     rounds: int = 9
     rows: int = 10000
     train_rows: int = 20000
-    fit_seconds: float = 100.0
+    fit_seconds: float = 60.0
     settings: int = 5
     seeds: int = 3
     turn_seconds: float = 0.25
@@ -80,7 +79,7 @@ class Trial:
     def __init__(self, task: Task, limits: Limits) -> None:
         self.task, self.limits = task, limits
         self.A_test, self.B = np.array(task.A_test), np.array(task.B)  # torch wants to write
-        self.arrays = timing.Arrays.of(self.A_test, self.B, limits.rows, _OUTPUT_BYTES)
+        self.arrays = timing.Arrays.of(self.A_test, self.B, limits.rows)
         self.exact_seconds = timing.least_seconds(lambda: self.arrays.A @ self.B, 5)
         self.order = np.random.default_rng(0).permutation(len(task.A_train))
         self.references: dict[str, Apply] = {}
@@ -90,14 +89,14 @@ class Trial:
         self.runs: list[Record] = []
         self.exact: Record = {"score": task.exact_score, "extra": self._extra(task.exact)}
         self.expensive = timing.least_seconds(lambda: task.score(task.exact), 1) > _EXPENSIVE
-        self.record = {
+        self.record: Record = {
             "name": task.name,
             "title": task.title,
             "source": task.source,
             "shape": list(task.shape),
             "metric": task.metric,
             "higher_is_better": task.higher_is_better,
-            "train_rows": min(limits.train_rows, len(task.A_train)),
+            "train_rows": 0,
             "timed_rows": len(self.arrays.A),
             "exact": self.exact,
             "runs": self.runs,
@@ -153,7 +152,8 @@ class Trial:
     def _settings(self, method: Method) -> Iterator[Fitted]:
         """Fit settings, the smallest first, as far as they are worth it."""
         _, n_features, n_outputs = self.task.shape
-        values = candidates.settings(method, n_features, n_outputs, self.limits.settings)
+        most = min(self.limits.settings, _FEW_SETTINGS if self.expensive else self.limits.settings)
+        values = candidates.settings(method, n_features, n_outputs, most)
         taken: list[float] = []
         for index, setting in enumerate(values):
             if sum(taken) + _expected(taken) > self.limits.fit_seconds:
@@ -166,13 +166,14 @@ class Trial:
                 self.failed[f"{method.name} {setting}"] = _words(error)
                 continue
             taken.append(fitted.record["fit_seconds"])
+            self.record["train_rows"] = max(self.record["train_rows"], fitted.record["train_rows"])
             yield fitted
             if fitted.seconds > SLOW * self.exact_seconds and index + 1 < len(values):
                 self._leave_out(method, values[index + 1 :], "slower than exact")
                 break
 
     def _rows(self, method: Method) -> Floats:
-        most = candidates.train_rows(method, self.task.shape[2], self.limits.train_rows)
+        most = candidates.train_rows(method, self.task.B.shape, self.limits.train_rows)
         return self.task.A_train[np.sort(self.order[:most])]
 
     def _extra(self, outputs: Floats) -> dict[str, float]:
