@@ -47,6 +47,14 @@ VARIANTS = (
 )
 """Add a line here to try another way."""
 
+_FEW_SETTINGS = {
+    "MADDNESS-PQ": 3,
+    "OPQ": 3,
+    "MADDNESS as published": 3,
+    "MADDNESS-PQ as published": 3,
+}
+_LARGEST_SETTING = {"SparsePCA": 256}
+"""Where fitting takes long."""
 _TRAIN_ROWS = {
     "SparsePCA": 5000,
     "PQ": 10000,
@@ -100,7 +108,9 @@ def settings(method: Method, n_features: int, n_outputs: int, most: int) -> tupl
 
     Two codebooks are dropped first: they are too few for any of the tasks.
     """
-    values = method.settings(n_features, n_outputs)
+    largest = _LARGEST_SETTING.get(method.name, n_features)
+    values = tuple(v for v in method.settings(n_features, n_outputs) if v <= largest)
+    most = min(most, _FEW_SETTINGS.get(method.name, most))
     if method.setting == "codebooks" and len(values) > most:
         values = values[1:]
     if len(values) <= most:

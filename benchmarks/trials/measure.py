@@ -26,7 +26,6 @@ _EXPENSIVE, _USELESS, _FEW_SETTINGS = 2.0, 1.0, 3
 """A score that takes longer than so many seconds is taken below this NMSE, of few settings."""
 _GROUP, _COMPILED_GROUP = 12, 40
 _MOST_ROUNDS = 31
-_OUTPUT_BYTES = 100e6
 _CHUNK = 1000
 
 
@@ -37,7 +36,7 @@ class Limits:
     rounds: int = 9
     rows: int = 10000
     train_rows: int = 20000
-    fit_seconds: float = 100.0
+    fit_seconds: float = 60.0
     settings: int = 5
     seeds: int = 3
     turn_seconds: float = 0.25
@@ -80,7 +79,7 @@ class Trial:
     def __init__(self, task: Task, limits: Limits) -> None:
         self.task, self.limits = task, limits
         self.A_test, self.B = np.array(task.A_test), np.array(task.B)  # torch wants to write
-        self.arrays = timing.Arrays.of(self.A_test, self.B, limits.rows, _OUTPUT_BYTES)
+        self.arrays = timing.Arrays.of(self.A_test, self.B, limits.rows)
         self.exact_seconds = timing.least_seconds(lambda: self.arrays.A @ self.B, 5)
         self.order = np.random.default_rng(0).permutation(len(task.A_train))
         self.references: dict[str, Apply] = {}

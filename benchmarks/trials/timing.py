@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 Floats = NDArray[np.float32]
 
+_OUTPUT_BYTES, _PRODUCTS = 100e6, 10000 * 512 * 512
+"""Bytes of outputs, and products of the exact way, at most."""
+
 EXACT, BY_COLUMNS, REUSED = "exact", "exact, column-major A", "exact, out="
 
 
@@ -30,9 +33,10 @@ class Arrays:
     B: Floats
 
     @classmethod
-    def of(cls, A_test: Floats, B: Floats, most: int, output_bytes: float) -> Arrays:
-        """Repeat or cut the test rows to `most`, or to fewer where the outputs are wide."""
-        n_rows = max(1, min(most, int(output_bytes / (4 * B.shape[1]))))
+    def of(cls, A_test: Floats, B: Floats, most: int) -> Arrays:
+        """Repeat or cut the test rows to `most`, or to fewer where B is large."""
+        bounded = min(_OUTPUT_BYTES / (4 * B.shape[1]), _PRODUCTS / B.size)
+        n_rows = max(1, min(most, int(bounded)))
         A = np.ascontiguousarray(np.resize(A_test, (n_rows, A_test.shape[1])))
         return cls(A, np.asfortranarray(A), B)
 
