@@ -176,6 +176,7 @@ def test_few_settings_are_chosen_with_both_ends() -> None:
     assert settings(Method("x", "rank", fit, "", settings=many), 64, 10, 3) == (2, 8, 64)
     assert settings(Method("x", "codebooks", fit, "", settings=many), 64, 10, 5) == many(0, 0)[1:]
     for variant in VARIANTS:
+        assert settings(variant.method(), 64, 10, 2)[0] == 4
         values = variant.method().settings(20, 10)
         assert values == tuple(sorted(values))
         assert max(values) <= 20

@@ -111,7 +111,7 @@ def settings(method: Method, n_features: int, n_outputs: int, most: int) -> tupl
     largest = _LARGEST_SETTING.get(method.name, n_features)
     values = tuple(v for v in method.settings(n_features, n_outputs) if v <= largest)
     most = min(most, _FEW_SETTINGS.get(method.name, most))
-    if method.setting == "codebooks" and len(values) > most:
+    if method.setting == "codebooks" and len(values) > most and values[0] == 2:
         values = values[1:]
     if len(values) <= most:
         return values

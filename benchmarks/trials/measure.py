@@ -155,6 +155,9 @@ class Trial:
         most = min(self.limits.settings, _FEW_SETTINGS if self.expensive else self.limits.settings)
         values = candidates.settings(method, n_features, n_outputs, most)
         taken: list[float] = []
+        if method.name == "OPQ" and n_features > SLOW * n_outputs:
+            self._leave_out(method, values, "its rotation alone is slower than exact")
+            return
         for index, setting in enumerate(values):
             if sum(taken) + _expected(taken) > self.limits.fit_seconds:
                 self._leave_out(method, values[index:], "fitting takes too long")
@@ -223,7 +226,7 @@ class Trial:
         return total / exact.size / self.task.variance
 
     def _leave_out(self, method: Method, values: Sequence[int], why: str) -> None:
-        self.left_out[f"{method.name} {', '.join(map(str, values))}"] = why
+        self.left_out[f"{method.name} {', '.join(map(str, values))}".strip()] = why
 
 
 def _expected(taken: Sequence[float]) -> float:
