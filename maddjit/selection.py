@@ -69,7 +69,8 @@ class Selection:
 
     def __str__(self) -> str:
         lines = [f"  {'frontier':34}{self.metric:>18}{'ns per row':>12}{'× exact':>9}"]
-        for candidate in self.frontier:
+        shown = {*self.frontier, self.best}
+        for candidate in (c for c in self.candidates if c in shown):
             mark = "*" if candidate is self.best else " "
             lines.append(
                 f"{mark} {candidate.name:34}{candidate.loss:18.4g}"

@@ -46,9 +46,18 @@ def test_fashion_mnist() -> None:
     assert accuracy["16"] > 0.922
 
 
+def test_within_budget() -> None:
+    output = run("examples/within_budget.py", "--codebooks", "4", "8")
+    assert "chosen within 0.01" in output
+    found = re.search(r"test rows: ([\d.]+), exact ([\d.]+)", output)
+    assert found
+    # 397 rows: the loss on them is off by twice √(2 · .01 / 397) = .014 or less, 19 times in 20.
+    assert float(found[1]) >= float(found[2]) - 0.01 - 0.014
+
+
 def test_readme() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     output = run("-c", "\n".join(blocks))
     assert "held-out rows" in output
     assert "%zmm" in output

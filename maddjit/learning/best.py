@@ -27,7 +27,7 @@ from maddjit.learning.sample import Sample, augmented
 logger = logging.getLogger(__name__)
 
 MAX_PASSES = 4
-N_STEPS = 8 + 2 * MAX_PASSES
+N_STEPS = 7 + 2 * MAX_PASSES
 """Calls of `advance`, at most."""
 
 _DIRECTIONS = 8

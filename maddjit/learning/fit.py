@@ -107,7 +107,7 @@ def fit(
         Seed of that choice, and of what "best" draws: rows, synthetic rows, blocks.
     time_limit : float, optional
         Seconds after which "best" leaves out what can be left out, and finishes. An interrupt
-        (Ctrl-C) does the same.
+        (Ctrl-C) while it chooses or refits does the same.
     progress : bool or callable
         True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
         returns False the time is over.
