@@ -47,7 +47,7 @@ def fitted(
     rows: str = "clustered",
     byte_group: int | Literal["auto"] = "auto",
 ) -> maddjit.MaddnessModel:
-    """Fit a model by `maddjit.fit`'s defaults, on fewer rows where the shape is huge."""
+    """Fit a model as the paper does, on fewer rows where the shape is huge."""
     n_train = 8000 if n_features <= 512 and n_outputs <= 1000 else 4000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", maddjit.AccuracyWarning)
@@ -56,6 +56,7 @@ def fitted(
             right(n_features, n_outputs),
             n_codebooks,
             n_prototypes,
+            method="paper",
             byte_group=byte_group,
         )
 

@@ -75,7 +75,7 @@ def _origin(results: Record) -> str:
         f"are taken round by round: medians of {results['rounds']} rounds, with the quartiles in "
         "brackets. Arrays are row-major float32 and outputs go into memory that is there, unless "
         "it says otherwise. Rows are made of a few hidden directions, noise and a ReLU; models are "
-        "fitted with the defaults on other rows. `make bench` repeats all of it.",
+        "fitted as the paper does on other rows. `make bench` repeats all of it.",
     ]
     for key, words in (("left_out", "Left out"), ("failed", "Failed")):
         if results[key]:
