@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +18,18 @@ from numpy.typing import NDArray
 
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.losses import Loss, Operator
-from maddjit.models import MaddnessModel
+from maddjit.models import MAX_RANK, MaddnessModel, tree_depth
 from maddjit.pipeline import compile
-from maddjit.storage import load, save
+from maddjit.storage import ModelFileError, load, save
 from maddjit.tuning import fastest
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+LEARNER = 1
+"""Counted up when the same rows, B and sizes give another model: kept ones are then not read."""
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to the product.
 
@@ -56,6 +63,19 @@ class Sizes:
     n_prototypes: int
     core_rank: int
 
+    def check(self) -> None:
+        """Refuse sizes that `fit` would refuse for any rows.
+
+        Raises
+        ------
+        ValueError, TypeError
+        """
+        if self.n_codebooks < 1:
+            raise ValueError(f"n_codebooks must be at least 1, not {self.n_codebooks}")
+        tree_depth(self.n_prototypes)
+        if not 0 <= self.core_rank <= MAX_RANK:
+            raise ValueError(f"core_ranks must be from 0 to {MAX_RANK}, not {self.core_rank}")
+
     def __str__(self) -> str:
         core = f" core={self.core_rank}" if self.core_rank else ""
         return f"MADDNESS C={self.n_codebooks} K={self.n_prototypes}{core}"
@@ -72,11 +92,14 @@ class Workshop:
     threads: int
     folder: Path | None
 
-    def model(self, sizes: Sizes, time_limit: float | None) -> MaddnessModel:
+    def model(self, sizes: Sizes) -> MaddnessModel:
         """Fit a model, or read what an earlier search has left in the folder."""
         path = self.folder and self.folder / f"{self._key(sizes)}.npz"
         if path and path.exists():
-            return load(path)
+            try:
+                return load(path)
+            except ModelFileError as error:
+                logger.warning("%s; it is fitted again", error)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AccuracyWarning)  # the budget judges
             model = fit(
@@ -87,11 +110,10 @@ class Workshop:
                 core_rank=sizes.core_rank,
                 bias=self.bias,
                 random_state=self.random_state,
-                time_limit=time_limit,
+                on_interrupt="raise",
             )
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}")
+            part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             save(model, part)
             os.replace(part, path)
         return model
@@ -101,7 +123,7 @@ class Workshop:
         return compile(model, threads=self.threads)
 
     def _key(self, sizes: Sizes) -> str:
-        digest = hashlib.sha256(f"{sizes} {self.random_state}".encode())
+        digest = hashlib.sha256(f"{LEARNER} {sizes} {self.random_state}".encode())
         for array in (self.rows, self.B, self.bias):
             digest.update(f"{array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -121,11 +143,13 @@ class Field:
 
     def enter(self, name: str, operator: Operator, model: MaddnessModel | None = None) -> Candidate:
         """Judge and time a way."""
+        loss = self.loss(operator)
         runs = [partial(way, self.timed) for way in (self.exact, operator)]
         for run in runs:
             run()  # compiles what is compiled when first called
         _, (exact, own) = fastest(runs)
-        loss = self.loss(operator)
+        if operator is self.exact:
+            own = exact
         per_row = 1e9 * own / len(self.timed)
         self.found.append(Candidate(name, operator, loss, per_row, exact / own, model))
         return self.found[-1]
@@ -147,6 +171,8 @@ class Field:
         It is given up once a setting is outside the budget and slower than a candidate inside.
         """
         low, high = 0, len(settings)
+        if not settings:
+            self.left_out[what] = "no size fits D and M"
         while low < high:
             if not go_on():
                 self.left_out[what] = "the time was over"
@@ -161,5 +187,5 @@ class Field:
                 return
             else:
                 low = middle + 1
-        if low == len(settings):
+        if settings and low == len(settings):
             self.left_out[f"more of {what}"] = f"none up to {settings[-1]} is inside the budget"

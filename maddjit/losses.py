@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -21,29 +22,52 @@ class Loss:
     Attributes
     ----------
     metric : Metric
-        "nmse": mean((Ŷ − Y)²) / var(Y). "agreement": the share of rows with another arg-max. A
-        function: how much lower it is than for the exact product.
-    rows : (N, D)
+        "nmse": mean((Ŷ − Y)²) / var(Y), to whose variance a bias adds nothing. "agreement": the
+        share of rows with another arg-max. A function: how much lower it is than for the exact
+        product.
+    rows : (N, D) float32
     exact : (N, M) float32
+        With the bias.
+    bias : (M,)
     targets : (N, …), optional
     """
 
     metric: Metric
     rows: NDArray[Any]
     exact: NDArray[np.float32]
+    bias: NDArray[Any]
     targets: Any = None
 
     def __call__(self, operator: Operator) -> float:
-        """Return the loss of an operator."""
-        Y = operator(self.rows)
+        """Return the loss of an operator.
+
+        Raises
+        ------
+        ValueError
+            If its result is not of the exact product's shape.
+        """
+        Y = np.asarray(operator(self.rows))
+        if Y.shape != self.exact.shape:
+            raise ValueError(f"an operator must return {self.exact.shape}, not {Y.shape}")
         if self.metric == "nmse":
             error = np.mean((Y - self.exact.astype(np.float64)) ** 2)
-            return float(error / (self.exact.var(dtype=np.float64) or 1.0))
+            variance = (self.exact - self.bias).var()
+            return float(error / variance) if variance > 0 else (0.0 if error == 0 else np.inf)
         if self.metric == "agreement":
             return float(np.mean(Y.argmax(axis=1) != self.exact.argmax(axis=1)))
+        lost = self._baseline - self._value(Y)
+        return round(lost, 12)  # shares of a hundred rows differ by hundredths, not nearly
+
+    @cached_property
+    def _baseline(self) -> float:
+        return self._value(self.exact.copy())
+
+    def _value(self, Y: NDArray[Any]) -> float:
         assert callable(self.metric)
-        lost = self.metric(self.exact, self.targets) - self.metric(Y, self.targets)
-        return round(float(lost), 12)  # shares of a hundred rows differ by hundredths, not nearly
+        value = float(self.metric(Y, self.targets))
+        if value != value:
+            raise ValueError("the metric is not a number")
+        return value
 
 
 def name_of(metric: Metric) -> str:

@@ -28,24 +28,40 @@ class LowRankProduct:
 
     V holds the leading directions of the outputs' variance, U = B Vᵀ; what is left out is put into
     the offset for the mean row (A-weighted low rank).
+
+    Parameters
+    ----------
+    B : (D, M)
+    bias : (M,)
+    mean : (D,)
+        Of the rows.
+    directions : (r, M) float64
+        The first of `leading_directions`.
     """
 
     def __init__(
-        self, A_train: NDArray[Any], B: NDArray[Any], bias: NDArray[Any], rank: int
+        self,
+        B: NDArray[Any],
+        bias: NDArray[Any],
+        mean: NDArray[np.float64],
+        directions: NDArray[np.float64],
     ) -> None:
         right = B.astype(np.float64)
-        mean = A_train.mean(axis=0, dtype=np.float64)
-        centred = A_train - mean
-        variances, axes = np.linalg.eigh(centred.T @ centred)
-        root = axes * np.sqrt(np.maximum(variances, 0))
-        _, _, directions = np.linalg.svd(root.T @ right, full_matrices=False)
-        V = directions[:rank]
-        U = right @ V.T
-        self.left, self.right = U.astype(np.float32), V.astype(np.float32)
-        self.offset = (mean @ right - (mean @ U) @ V + bias).astype(np.float32)
+        U = right @ directions.T
+        self.left, self.right = U.astype(np.float32), directions.astype(np.float32)
+        self.offset = (mean @ right - (mean @ U) @ directions + bias).astype(np.float32)
 
     def __call__(self, A: ArrayLike) -> NDArray[np.float32]:
         """Return (N, M) float32."""
-        Y: NDArray[np.float32] = (np.asarray(A, np.float32) @ self.left) @ self.right
+        Y: NDArray[Any] = (np.asarray(A, np.float32) @ self.left) @ self.right
         Y += self.offset
         return Y
+
+
+def leading_directions(A_train: NDArray[Any], B: NDArray[Any]) -> NDArray[np.float64]:
+    """Return (min(D, M), M): orthonormal directions of A·B, that of largest variance first."""
+    centred = A_train - A_train.mean(axis=0, dtype=np.float64)
+    variances, axes = np.linalg.eigh(centred.T @ centred)
+    root = axes * np.sqrt(np.maximum(variances, 0))
+    found: NDArray[np.float64] = np.linalg.svd(root.T @ B, full_matrices=False)[2]
+    return found

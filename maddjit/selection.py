@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from maddjit.candidates import Candidate, Field, Sizes, Workshop
 from maddjit.checks import as_training_matrix
 from maddjit.learning.progress import Progress, steps
 from maddjit.losses import Loss, Metric, Operator, name_of
-from maddjit.products import ExactProduct, LowRankProduct
+from maddjit.products import ExactProduct, LowRankProduct, leading_directions
 
 EXACT = "exact product"
 
-_MAX_OUTPUTS = 16 * 1024 * 1024
-"""Numbers that a timed call computes at most."""
+_MAX_NUMBERS = 16 * 1024 * 1024
+"""Numbers that a timed call reads or computes at most."""
 _LEAST_ROWS = 20
 
 
@@ -34,7 +33,7 @@ class Selection:
     best : Candidate
         The fastest inside the budget on both halves of the validation rows.
     fresh_loss : float
-        Its loss on the second half, which nothing was chosen by.
+        Its loss on the second half, by which only faster ones were refused, if any.
     candidates : tuple of Candidate
         All that were timed, fastest first.
     left_out : mapping of str to str
@@ -55,8 +54,8 @@ class Selection:
     n_timed: int
 
     def __call__(self, A: ArrayLike) -> NDArray[Any]:
-        """Return what the chosen operator does."""
-        return self.best.operator(A)
+        """Return what the chosen operator makes of A (N, D), taken as float32 like when judged."""
+        return self.best.operator(np.asarray(A, np.float32))
 
     @property
     def frontier(self) -> tuple[Candidate, ...]:
@@ -78,7 +77,7 @@ class Selection:
             )
         lines.append(
             f"chosen within {self.budget:g}: {self.best.name}, "
-            f"{self.fresh_loss:.4g} on rows that nothing was chosen by"
+            f"{self.fresh_loss:.4g} on the rows that confirm it"
         )
         lines += [f"left out: {what}: {why}" for what, why in self.left_out.items()]
         return "\n".join(lines)
@@ -131,9 +130,9 @@ def select(
     """Find the fastest way to ``A @ B + bias`` whose error is within a budget.
 
     Weighed are the exact product (NumPy), products of low rank, MADDNESS of many sizes, and what
-    the caller hands over. Each is judged on the first half of the validation rows and timed in
-    turns with the exact product; the fastest inside the budget is chosen, once the second half
-    has confirmed it. The exact product is inside every budget.
+    the caller hands over. Each is judged on one half of the validation rows, drawn at random, and
+    timed in turns with the exact product; the fastest inside the budget is chosen, once the other
+    half has confirmed it. The exact product is inside every budget. All take float32 rows.
 
     Parameters
     ----------
@@ -156,14 +155,15 @@ def select(
     others : mapping of str to callable, optional
         Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
     n_timed : int
-        Rows of a timed call; fewer if the outputs would be more than 64 MB.
+        Rows of a timed call; fewer if A or the outputs would be more than 64 MB.
     threads : int
         Of compiled operators; NumPy decides on its own.
     random_state : int
     time_limit : float, optional
-        Seconds after which no further way is tried.
+        Seconds after which no further way is tried. An interrupt (Ctrl-C) ends the search, too.
     folder : path, optional
-        Where fitted models are kept: a search that was cut short goes on from there.
+        Where fitted models are kept: a search that was cut short goes on from there. Made if it
+        is not there; damaged files are replaced.
     progress : bool or callable
         As for `fit`.
 
@@ -175,8 +175,9 @@ def select(
     Raises
     ------
     ValueError
-        If shapes do not fit, an entry is not finite, the budget is negative, the metric is unknown
-        or there are fewer than 20 validation rows.
+        If shapes do not fit, an entry is not finite, the budget is negative, a size is impossible,
+        the metric is unknown or is no number, "agreement" is asked for one output, or there are
+        fewer than 20 validation rows.
     TypeError
         If an array does not hold real numbers.
 
@@ -202,31 +203,44 @@ def select(
         raise ValueError(f"budget must not be negative, but is {budget}")
     what = name_of(metric)
     train, judged, known = _split(rows, validation, targets, random_state)
+    if metric == "agreement" and n_outputs == 1:
+        raise ValueError("one output has no arg-max to agree on")
     exact = ExactProduct(right, added)
-    halves = np.array_split(np.arange(len(judged)), 2)
+    order = np.random.default_rng(random_state).permutation(len(judged))
     choose, confirm = (
-        Loss(metric, judged[half], exact(judged[half]), None if known is None else known[half])
-        for half in halves
+        Loss(
+            metric, judged[half], exact(judged[half]), added, None if known is None else known[half]
+        )
+        for half in map(np.sort, np.array_split(order, 2))
     )
-    n_timed = max(1, min(n_timed, _MAX_OUTPUTS // n_outputs))
+    n_timed = max(1, min(n_timed, _MAX_NUMBERS // max(n_outputs, n_features)))
     field = Field(exact, choose, budget, np.resize(judged, (n_timed, n_features)))
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
     workshop = Workshop(
         train, right, added, random_state, threads, None if folder is None else Path(folder)
     )
-    _search(field, workshop, n_codebooks, n_prototypes, core_ranks, others, time_limit, progress)
+    series = _series(field, right.shape, n_codebooks, n_prototypes, core_ranks)
+    try:
+        _search(field, workshop, series, others or {}, time_limit, progress)
+    except KeyboardInterrupt:
+        field.left_out["the rest"] = "interrupted"
     field.found.sort(key=lambda candidate: -candidate.speed_up)
     for best in field.found:
-        if best.loss > budget and best.name != EXACT:
+        is_exact = best.operator is exact
+        if not is_exact and not best.loss <= budget:
             continue
         fresh_loss = confirm(best.operator)
-        if fresh_loss <= budget or best.name == EXACT:
+        if is_exact or fresh_loss <= budget:
             break
-        field.left_out[best.name] = f"its loss on fresh rows is {fresh_loss:.4g}"
+        field.left_out[best.name] = (
+            f"its loss on the rows that confirm is {fresh_loss:.4g}; those next to it are not tried"
+        )
     return Selection(
         best=best,
         fresh_loss=fresh_loss,
         candidates=tuple(field.found),
-        left_out=MappingProxyType(field.left_out),
+        left_out=field.left_out,
         metric=what,
         budget=float(budget),
         n_timed=n_timed,
@@ -247,51 +261,66 @@ def _split(
         rows, judged, known = rows[kept], rows[held], None if known is None else known[held]
     if len(judged) < _LEAST_ROWS or judged.shape[1] != rows.shape[1]:
         raise ValueError(
-            f"validation must be at least {_LEAST_ROWS} rows of {rows.shape[1]} columns, "
-            f"not {judged.shape}"
+            f"validation, or a quarter of A_train without it, must be at least {_LEAST_ROWS} rows "
+            f"of {rows.shape[1]} columns, not {judged.shape}"
         )
     return rows, judged.astype(np.float32), known
+
+
+def _series(
+    field: Field,
+    shape: tuple[int, int],
+    n_codebooks: Sequence[int],
+    n_prototypes: Sequence[int],
+    core_ranks: Sequence[int],
+) -> dict[str, list[Sizes]]:
+    """Return the sizes to try, by what they have in common; impossible ones are an error."""
+    n_features, smaller = shape[0], min(shape)
+    series = {}
+    for n_leaves in sorted(n_prototypes):
+        for rank in sorted(core_ranks):
+            sizes = [Sizes(c, n_leaves, rank) for c in sorted(n_codebooks)]
+            for each in sizes:
+                each.check()
+            if rank < max(smaller, 1):
+                name = f"MADDNESS K={n_leaves}" + (f" core={rank}" if rank else "")
+                series[name] = [each for each in sizes if each.n_codebooks <= n_features]
+            else:
+                field.left_out[f"core={rank}"] = f"the product has rank {smaller}"
+    if too_many := [c for c in sorted(n_codebooks) if c > n_features]:
+        field.left_out[f"C={too_many}"] = f"there are {n_features} columns"
+    return series
 
 
 def _search(
     field: Field,
     workshop: Workshop,
-    n_codebooks: Sequence[int],
-    n_prototypes: Sequence[int],
-    core_ranks: Sequence[int],
-    others: Mapping[str, Operator] | None,
+    series: Mapping[str, Sequence[Sizes]],
+    others: Mapping[str, Operator],
     time_limit: float | None,
     progress: Progress,
 ) -> None:
     """Enter every candidate worth a try."""
-    n_features, n_outputs = workshop.B.shape
-    smaller = min(n_features, n_outputs)
-    ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < smaller]
-    series = {}
-    for n_leaves in sorted(n_prototypes):
-        for rank in sorted(core_ranks):
-            if rank < smaller:
-                name = f"MADDNESS K={n_leaves}" + (f" core={rank}" if rank else "")
-                counts = [c for c in sorted(n_codebooks) if c <= n_features]
-                series[name] = [Sizes(c, n_leaves, rank) for c in counts]
-            else:
-                field.left_out[f"core={rank}"] = f"the product has rank {smaller}"
-    lengths = [len(ranks), *(len(sizes) for sizes in series.values())]
-    n_steps = sum(length.bit_length() for length in lengths) + len(others or ())
-    with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
+    ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < min(workshop.B.shape)]
+    n_steps = sum(len(settings).bit_length() for settings in (ranks, *series.values()))
+    with steps(progress, n_steps + len(others), "maddjit.select", time_limit) as advance:
+        directions = leading_directions(workshop.rows, workshop.B)
+        mean = workshop.rows.mean(axis=0, dtype=np.float64)
 
         def low_rank(rank: int) -> Candidate:
-            way = LowRankProduct(workshop.rows, workshop.B, workshop.bias, rank)
+            way = LowRankProduct(workshop.B, workshop.bias, mean, directions[:rank])
             return field.enter(f"low rank {rank}", way)
 
         def maddness(sizes: Sizes) -> Candidate:
-            model = workshop.model(sizes, time_limit)
+            model = workshop.model(sizes)
             return field.enter(str(sizes), workshop.operator(model), model)
 
         field.enter(EXACT, field.exact)
-        for name, way in (others or {}).items():
-            field.enter(name, way)
-            advance()
+        for name, way in others.items():
+            if advance():
+                field.enter(name, way)
+            else:
+                field.left_out[name] = "the time was over"
         field.cheapest("low rank", ranks, low_rank, advance)
         for name, settings in series.items():
             field.cheapest(name, settings, maddness, advance)

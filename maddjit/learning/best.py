@@ -153,6 +153,8 @@ def learn(
             tables = here.regression(trees).tables(here.targets, recipe.penalty)
             trees = here.refitted(trees, recipe.blocks, tables)
     except KeyboardInterrupt:
+        if options.on_interrupt == "raise":
+            raise
         logger.warning("interrupted: the model is finished with the trees found so far")
     return _finished(here, trees, edges, B, recipe.penalty)
 
@@ -202,6 +204,8 @@ def _chosen(
             n_passes = _n_useful_passes(here, trees, recipe, advance)
             recipe = replace(recipe, n_passes=n_passes)
     except KeyboardInterrupt:
+        if options.on_interrupt == "raise":
+            raise
         logger.warning("interrupted: nothing more is tried")
         return replace(recipe, n_passes=0)
     return recipe

@@ -15,7 +15,7 @@ from maddjit.fit_report import BoundTerms
 from maddjit.learning import best, paper
 from maddjit.learning.held_out import describe
 from maddjit.learning.learned import Learned
-from maddjit.learning.options import Method, Options, Prototypes, TableScale
+from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, TableScale
 from maddjit.learning.progress import Progress, steps
 from maddjit.learning.rounding import Rounding
 from maddjit.learning.tables import quantise
@@ -59,6 +59,7 @@ def fit(
     validation: float | ArrayLike = 0.1,
     random_state: int = 0,
     time_limit: float | None = None,
+    on_interrupt: OnInterrupt = "finish",
     progress: Progress = False,
 ) -> MaddnessModel:
     """Learn hash trees and look-up tables that approximate ``A @ B + bias``.
@@ -106,8 +107,9 @@ def fit(
     random_state : int
         Seed of that choice, and of what "best" draws: rows, synthetic rows, blocks.
     time_limit : float, optional
-        Seconds after which "best" leaves out what can be left out, and finishes. An interrupt
-        (Ctrl-C) while it chooses or refits does the same.
+        Seconds after which "best" leaves out what can be left out, and finishes.
+    on_interrupt : {"finish", "raise"}
+        Whether an interrupt (Ctrl-C) while "best" chooses or refits does the same, or ends it.
     progress : bool or callable
         True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
         returns False the time is over.
@@ -150,6 +152,7 @@ def fit(
         byte_group,
         n_candidates,
         penalty,
+        on_interrupt,
     )
     rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
     n_features, n_outputs = right.shape

@@ -12,6 +12,7 @@ from maddjit.models import MAX_RANK, Accumulate, tree_depth
 
 Method = Literal["best", "paper"]
 Prototypes = Literal["ridge", "bucket-means"]
+OnInterrupt = Literal["finish", "raise"]
 TableScale = Literal["per-output", "global", "power-of-two"]
 
 _PAPER = {"prototypes": "ridge", "n_candidates": 4, "penalty": 1.0}
@@ -38,6 +39,7 @@ class Options:
     byte_group: int | Literal["auto"]
     n_candidates: int | None
     penalty: float
+    on_interrupt: OnInterrupt = "finish"
 
     def __post_init__(self) -> None:
         for name in ("n_codebooks", "n_prototypes", "core_rank", "n_candidates", "byte_group"):
@@ -47,6 +49,7 @@ class Options:
             ("prototypes", Prototypes),
             ("accumulate", Accumulate),
             ("table_scale", TableScale),
+            ("on_interrupt", OnInterrupt),
         ):
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
