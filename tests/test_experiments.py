@@ -213,7 +213,10 @@ def test_small_run_measures_both_tasks(measured: Path) -> None:
             "column sampling",
             "MADDNESS",
             "MADDNESS-PQ",
+            "MADDNESS as published",
+            "MADDNESS-PQ as published",
             "maddjit K=16",
+            "maddjit K=16, core 4",
         }
         for one in task["runs"]:
             low, median, high = one["speed"]

@@ -265,3 +265,19 @@ def test_selections_travel() -> None:
     assert str(again) == str(selection)
     A = rows(20, seed=3)
     np.testing.assert_array_equal(again(A), selection(A))
+
+
+def test_the_plot_shows_frontier_budget_and_choice() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    selection = found()
+    axes = selection.plot()
+    assert axes.get_xscale() == "log"
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {
+        selection.best.name,
+        "budget",
+    }
+    assert selection.plot(axes) is axes
+    from matplotlib import pyplot
+
+    pyplot.close(axes.figure)
