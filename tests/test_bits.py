@@ -165,3 +165,13 @@ def test_a_row_depends_on_itself_alone(level: str) -> None:
     alone = np.stack([op(row) for row in A])
     assert same_bits(op(A), alone)
     assert same_bits(op(A[::-1])[::-1].copy(), alone)
+
+
+@pytest.mark.parametrize(("n_codebooks", "n_prototypes"), [(96, 16), (48, 64), (300, 16)])
+def test_many_columns_of_a_row(level: str, n_codebooks: int, n_prototypes: int) -> None:
+    """Hundreds of elements are read one by one as far as the code stays short; 1200 are not."""
+    model = random_model(
+        3, n_features=320, n_codebooks=n_codebooks, n_prototypes=n_prototypes, n_outputs=5
+    )
+    op = maddjit.compile(model, level)
+    assert_same(op, model, rows_for(model, 19, "float32", 4))

@@ -38,7 +38,7 @@ _STAGE_BYTES = 256 * 1024
 """Bytes of Y that leave together past the caches: part of an L2 cache."""
 _LEAST_STAGE_ROWS = 32
 """Rows that are worth fetching the tables from the L2 cache for."""
-_MAX_ELEMENTS = 256
+_MAX_ELEMENTS = 1024
 """Elements of a row that are read by straight-line code."""
 
 

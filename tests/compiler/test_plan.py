@@ -112,7 +112,7 @@ def test_plans_are_pure_and_short_to_print() -> None:
 
 def test_code_does_not_grow_with_the_operator() -> None:
     sizes = []
-    for n_codebooks, n_outputs in ((128, 512), (512, 8192)):
+    for n_codebooks, n_outputs in ((300, 512), (512, 8192)):
         model = random_model(
             0, n_features=512, n_codebooks=n_codebooks, n_prototypes=16, n_outputs=n_outputs
         )
