@@ -36,7 +36,7 @@ class LowRankProduct:
     mean : (D,)
         Of the rows.
     directions : (r, M) float64
-        The first of `leading_directions`.
+        The first of `maddjit.learning.goals.leading_directions`.
     """
 
     def __init__(
@@ -56,12 +56,3 @@ class LowRankProduct:
         Y: NDArray[Any] = (np.asarray(A, np.float32) @ self.left) @ self.right
         Y += self.offset
         return Y
-
-
-def leading_directions(A_train: NDArray[Any], B: NDArray[Any]) -> NDArray[np.float64]:
-    """Return (min(D, M), M): orthonormal directions of A·B, that of largest variance first."""
-    centred = A_train - A_train.mean(axis=0, dtype=np.float64)
-    variances, axes = np.linalg.eigh(centred.T @ centred)
-    root = axes * np.sqrt(np.maximum(variances, 0))
-    found: NDArray[np.float64] = np.linalg.svd(root.T @ B, full_matrices=False)[2]
-    return found

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.candidates import Candidate, Field, Sizes, Workshop
 from maddjit.checks import as_training_matrix
+from maddjit.learning.goals import leading_directions
 from maddjit.learning.progress import Progress, steps
 from maddjit.losses import Loss, Metric, Operator, name_of
-from maddjit.products import ExactProduct, LowRankProduct, leading_directions
+from maddjit.products import ExactProduct, LowRankProduct
 
 EXACT = "exact product"
 
@@ -304,7 +305,7 @@ def _search(
     ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < min(workshop.B.shape)]
     n_steps = sum(len(settings).bit_length() for settings in (ranks, *series.values()))
     with steps(progress, n_steps + len(others), "maddjit.select", time_limit) as advance:
-        directions = leading_directions(workshop.rows, workshop.B)
+        _, directions = leading_directions(workshop.rows, workshop.B)
         mean = workshop.rows.mean(axis=0, dtype=np.float64)
 
         def low_rank(rank: int) -> Candidate:

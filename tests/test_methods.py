@@ -66,7 +66,8 @@ def test_outputs_are_float32_of_the_right_shape(method: Method) -> None:
 def test_settings_can_be_fitted_and_seeds_reproduce(method: Method) -> None:
     settings = method.settings(D, M)
     assert len(set(settings)) == len(settings) > 0
-    # The way to multiply is chosen by the clock, so only rounding may differ.
+    # The way to multiply is chosen by the clock, so only rounding may differ: sums of n ≤ 128 terms
+    # in float32 by n · 2⁻²⁴ = 10⁻⁵ of their terms' size, which is a few times the largest output.
     for setting in (settings[0], settings[-1]):
         first, second = (fitted(method, setting, seed=7)(A) for _ in range(2))
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4 * np.abs(first).max())
@@ -179,6 +180,7 @@ def test_both_ways_of_the_hadamard_transform_agree(
     right, left = rng.standard_normal((n_features, 5)), rng.standard_normal((7, n_features))
     sketches.fast_jl(left, right, n_features, 0)
     dense, fast = (way(left.astype(np.float32)) for way in ways)
+    # float32 sums of some hundred terms of order 1: n · 2⁻²⁴ of a size of ten or so, below 10⁻⁴.
     np.testing.assert_allclose(dense, fast, rtol=1e-4, atol=1e-4)
     if n_features & (n_features - 1) == 0:
         np.testing.assert_allclose(fast, left @ right, rtol=1e-4, atol=1e-4)

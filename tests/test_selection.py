@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import MaddnessModel, Selection, candidates
+from maddjit.learning.goals import leading_directions
 from maddjit.losses import Loss
-from maddjit.products import ExactProduct, LowRankProduct, leading_directions
+from maddjit.products import ExactProduct, LowRankProduct
 
 RANK = 6
 N_FEATURES, N_OUTPUTS = 32, 8
@@ -215,7 +216,7 @@ def test_bad_arguments(options: dict[str, Any], message: str) -> None:
 def test_low_rank_product_is_the_best_one() -> None:
     """Its error on its own rows is the sum of the singular values that it leaves out."""
     A = rows(300) + np.random.default_rng(2).standard_normal((300, N_FEATURES))
-    directions = leading_directions(A, B)
+    _, directions = leading_directions(A, B)
     way = LowRankProduct(B, BIAS, A.mean(axis=0), directions[:3])
     centred = (A - A.mean(axis=0)) @ B.astype(np.float64)
     sizes = np.linalg.svd(centred, compute_uv=False)

@@ -36,10 +36,7 @@ class Goals:
         """Find the directions from the rows' covariance; needs no product with all of B."""
         B = B.astype(np.float64)
         mean = rows.mean(axis=0, dtype=np.float64)
-        centred = rows - mean
-        variances, axes = np.linalg.eigh(centred.T @ centred / len(rows))
-        root = axes * np.sqrt(np.maximum(variances, 0))  # covariance = root @ root.T
-        _, sizes, directions = np.linalg.svd(root.T @ B, full_matrices=False)
+        sizes, directions = leading_directions(rows, B)
         core = directions[:core_rank].T
         following = directions[core_rank : core_rank + n_directions].T
         left_over = np.sqrt(np.mean(sizes[core_rank:] ** 2)) if len(sizes) > core_rank else 0.0
@@ -68,6 +65,20 @@ class Goals:
         known = np.cumsum(added[order])
         enough = 1 + int(np.searchsorted(known, (1 - _NEGLIGIBLE) * known[-1]))
         return np.sort(columns[order[: max(least, enough)]])
+
+
+def leading_directions(
+    rows: NDArray[Any], B: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the deviations of A·B along orthonormal directions, largest first, and these.
+
+    Deviations are (min(D, M),), directions (min(D, M), M). They come from the rows' covariance.
+    """
+    centred = rows - rows.mean(axis=0, dtype=np.float64)
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(rows))
+    root = axes * np.sqrt(np.maximum(variances, 0))  # covariance = root @ root.T
+    _, sizes, directions = np.linalg.svd(root.T @ B.astype(np.float64), full_matrices=False)
+    return sizes, directions
 
 
 def leading(values: NDArray[np.float32], n_directions: int) -> NDArray[np.float32]:
