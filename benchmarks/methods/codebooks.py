@@ -201,7 +201,7 @@ def _scan(codes: NDArray[np.uint8], tables: NDArray[Any], dtype: Any) -> NDArray
 
 
 def codebook_counts(n_features: int, _: int) -> tuple[int, ...]:
-    return powers_of_two(min(n_features, 64) + 1, first=2)
+    return powers_of_two(min(n_features, 128) + 1, first=4)
 
 
 def _divisors(n_features: int, n_outputs: int) -> tuple[int, ...]:

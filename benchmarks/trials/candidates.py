@@ -30,7 +30,7 @@ class Variant:
         n_prototypes = self.options.get("n_prototypes", 16)
 
         def settings(n_features: int, _: int) -> tuple[int, ...]:
-            values = (4, 8, 16, 32, 64)
+            values = (4, 8, 16, 32, 64, min(128, max(65, n_features)))
             return tuple(c for c in values if c <= min(n_features, _MOST_LEAVES // n_prototypes))
 
         fit = partial(own, **self.options)
@@ -104,15 +104,10 @@ def chosen(
 
 
 def settings(method: Method, n_features: int, n_outputs: int, most: int) -> tuple[int, ...]:
-    """Return at most so many of a method's settings, both ends among them, ascending.
-
-    Two codebooks are dropped first: they are too few for any of the tasks.
-    """
+    """Return at most so many of a method's settings, both ends among them, ascending."""
     largest = _LARGEST_SETTING.get(method.name, n_features)
     values = tuple(v for v in method.settings(n_features, n_outputs) if v <= largest)
     most = min(most, _FEW_SETTINGS.get(method.name, most))
-    if method.setting == "codebooks" and len(values) > most and values[0] == 2:
-        values = values[1:]
     if len(values) <= most:
         return values
     step = (len(values) - 1) / max(most - 1, 1)

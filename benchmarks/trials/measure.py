@@ -36,8 +36,8 @@ class Limits:
     rounds: int = 9
     rows: int = 10000
     train_rows: int = 20000
-    fit_seconds: float = 60.0
-    settings: int = 5
+    fit_seconds: float = 150.0
+    settings: int = 6
     seeds: int = 3
     turn_seconds: float = 0.25
     """Up to so much time of a candidate goes into more rounds, 31 at most."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.encode_records import Batch, Level, NodeLevel, exact_stores
-from maddjit.compiler.reading import can_read_lines, element_steps, line_steps, reads_lines
+from maddjit.compiler.reading import can_read_lines, element_steps, fewer, line_steps
 from maddjit.compiler.target import Target
 from maddjit.formats import Format
 from maddjit.models import MaddnessModel
@@ -88,11 +88,11 @@ def codebook_batches(
     for first in range(0, model.n_codebooks, lanes):
         splits = model.split_dims[first : first + lanes]
         width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
-        by_lines = reads_lines(splits, model.n_features, target) if lines is None else lines
-        if by_lines and can_read_lines(model.n_features, target, form) and width == lanes:
-            steps, vectors = line_steps(splits, model.n_features, lanes, form.itemsize)
-        else:
-            steps, vectors = element_steps(splits, form.itemsize)
+        steps, vectors = element_steps(splits, form.itemsize)
+        if can_read_lines(model.n_features, target, form) and width == lanes and lines is not False:
+            by_lines = line_steps(splits, model.n_features, lanes, form.itemsize)
+            if lines or fewer(by_lines[0], steps, form.itemsize):
+                steps, vectors = by_lines
         levels = tuple(_node_level(t, width, threshold_offset) for t in range(model.depth))
         stores = exact_stores(len(splits), 1)
         batches.append(Batch(first, width, len(splits), steps, vectors, levels, stores))

@@ -16,10 +16,8 @@ Held = tuple[str, dict[int, int]]
 """A vector's name, and the lane that holds each column."""
 
 
-_PIECE = 4
-"""Lanes of the vectors that elements are put into; pieces are joined."""
-_DENSE = 0.5
-"""Share of a row's lines from which reading whole lines reads little that nobody wants."""
+_STEPS_OF_LINES = {4: 0.5, 2: 1.0}
+"""Bytes of an element → steps with whole lines that take the time of one with a single element."""
 
 
 def can_read_lines(n_features: int, target: Target, form: Format) -> bool:
@@ -28,18 +26,16 @@ def can_read_lines(n_features: int, target: Target, form: Format) -> bool:
     return wide and n_features >= target.vector_bytes // 4
 
 
-def reads_lines(splits: NDArray[np.integer], n_features: int, target: Target) -> bool:
-    """Tell whether to read whole lines, if that is possible, rather than elements.
+def fewer(lines: Steps, elements: Steps, itemsize: int) -> bool:
+    """Tell whether reading whole lines is faster: by the number of steps, which differ in cost.
 
-    Elements are as fast if they fill one piece after another, as those of the paper's trees do;
-    else too many wait in registers. They alone are fast where most lines are left out: a vector
-    that is not aligned touches two lines.
+    Examples
+    --------
+    >>> step = Read("element.0.0", 0, is_line=False)
+    >>> fewer((step,) * 60, (step,) * 128, 4), fewer((step,) * 70, (step,) * 128, 4)
+    (True, False)
     """
-    lanes = target.vector_bytes // 4
-    pieces = [splits[i : i + _PIECE] for i in range(0, len(splits), _PIECE)]
-    in_order = all(a.max() <= b.min() for a, b in itertools.pairwise(pieces))
-    touched = len(np.unique(splits // lanes)) * lanes
-    return not in_order and touched >= _DENSE * n_features
+    return len(lines) <= _STEPS_OF_LINES[itemsize] * len(elements)
 
 
 def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tuple[str, ...]]:
