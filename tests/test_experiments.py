@@ -174,7 +174,7 @@ def test_few_settings_are_chosen_with_both_ends() -> None:
         raise NotImplementedError
 
     assert settings(Method("x", "rank", fit, "", settings=many), 64, 10, 3) == (2, 8, 64)
-    assert settings(Method("x", "codebooks", fit, "", settings=many), 64, 10, 5) == many(0, 0)[1:]
+    assert settings(Method("x", "rank", fit, "", settings=many), 64, 10, 6) == many(0, 0)
     for variant in VARIANTS:
         assert settings(variant.method(), 64, 10, 2)[0] == 4
         values = variant.method().settings(20, 10)
