@@ -50,7 +50,7 @@ INPUTS = {n: f for n, f in _ALL.items() if n not in ("int32", "uint16", "int64")
 OUTPUTS = {n: f for n, f in INPUTS.items() if n != "int16"}
 """What results may be converted to."""
 
-RESULTS = {"codes": _ALL["uint8"], "argmax": _ALL["int64"]}
+RESULTS = {"codes": _ALL["uint8"], "argmax": _ALL["int64"], "winners": _ALL["int64"]}
 """What the results that are neither outputs nor sums hold."""
 
 SUMS = {name: _ALL[name] for name in ("uint8", "uint16", "int32")}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from maddjit.fit_report import FitReport
 from maddjit.records import fields_of, frozen_array, made_again
+from maddjit.short_list import ShortList
 
 Accumulate = Literal["exact", "average"]
 
@@ -120,6 +121,8 @@ class MaddnessModel:
         Its error on held-out rows.
     core : LowRankCore, optional
         A product of low rank that is added to y exactly: `maddjit.reference.apply` says how.
+    short_list : ShortList, optional
+        What names the exact winners: `maddjit.calibrate` measures it.
 
     Raises
     ------
@@ -136,6 +139,7 @@ class MaddnessModel:
     accumulate: Accumulate = "exact"
     report: FitReport | None = None
     core: LowRankCore | None = None
+    short_list: ShortList | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.tables)
@@ -162,6 +166,8 @@ class MaddnessModel:
             raise ValueError("scale and offset must be finite")
         if self.core is not None:
             self._check_core(self.core)
+        if self.short_list is not None:
+            self._check_short_list(self.short_list)
 
     def _check_core(self, core: object) -> None:
         if not isinstance(core, LowRankCore):
@@ -171,6 +177,15 @@ class MaddnessModel:
             raise ValueError(
                 f"the core must be of {self.n_features} columns and {self.n_outputs} outputs, "
                 f"not {shape[0]} and {shape[1]}"
+            )
+
+    def _check_short_list(self, short: object) -> None:
+        if not isinstance(short, ShortList):
+            raise TypeError(f"short_list must be a ShortList, not {type(short).__name__}")
+        if short.tables.shape != self.tables.shape or len(short.B) != self.n_features:
+            raise ValueError(
+                f"the short list must have tables of shape {self.tables.shape} and B of "
+                f"{self.n_features} rows, not {short.tables.shape} and {len(short.B)}"
             )
 
     @classmethod

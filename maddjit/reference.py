@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows
 from maddjit.epilogue import Epilogue
-from maddjit.formats import bfloat16_to_float32
+from maddjit.formats import Format, bfloat16_to_float32
 from maddjit.models import CORE_LANES, MaddnessModel, average_group
+
+SETTLE_LANES = 64
+"""Partial sums of each output that is settled."""
+
+
+class Settled(NamedTuple):
+    """The exact winners of each row, their outputs, and how many were on the short list.
+
+    Attributes
+    ----------
+    indices : (N, k) or (k,) int64
+        The largest output first.
+    outputs : (N, k) or (k,) float32
+    lengths : (N,) or () int64
+    """
+
+    indices: NDArray[np.int64]
+    outputs: NDArray[np.float32]
+    lengths: NDArray[np.int64]
 
 
 def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
@@ -104,17 +123,31 @@ def project(model: MaddnessModel, A: ArrayLike) -> NDArray[np.float32]:
     if model.core is None:
         raise ValueError("the model has no core")
     rows, form, single = as_rows(A, model.n_features)
+    projections = _products(_as_float32(rows, form), model.core.projection, CORE_LANES)
+    return projections[0] if single else projections
+
+
+def _as_float32(rows: NDArray[Any], form: Format) -> NDArray[np.float32]:
+    if form.name == "bfloat16":
+        return bfloat16_to_float32(rows)
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float32)
+
+
+def _products(
+    a: NDArray[np.float32], columns: NDArray[np.float32], n_lanes: int
+) -> NDArray[np.float32]:
+    """Return ``a @ columns``, added up in the order that `project` tells, over so many lanes."""
     with np.errstate(over="ignore", invalid="ignore"):
-        a = bfloat16_to_float32(rows) if form.name == "bfloat16" else rows.astype(np.float32)
-        lanes = np.zeros((len(a), CORE_LANES, model.core.rank), np.float32)
-        for first in range(0, model.n_features, CORE_LANES):
-            group = slice(first, first + CORE_LANES)
-            products = a[:, group, np.newaxis] * model.core.projection[group]
+        lanes = np.zeros((len(a), n_lanes, columns.shape[1]), np.float32)
+        for first in range(0, len(columns), n_lanes):
+            group = slice(first, first + n_lanes)
+            products = a[:, group, np.newaxis] * columns[group]
             lanes[:, : products.shape[1]] += products
         while lanes.shape[1] > 1:
             lower, upper = np.split(lanes, 2, axis=1)
             lanes = lower + upper
-    return lanes[0, 0] if single else lanes[:, 0]
+    return lanes[:, 0]
 
 
 def argmax(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int64]:
@@ -155,6 +188,75 @@ def topk(model: MaddnessModel, A: ArrayLike, k: int) -> NDArray[np.int64]:
     y = apply(model, A)
     order = np.lexsort((-y, ~np.isnan(y)), axis=-1)
     return np.asarray(order[..., :k], dtype=np.int64)
+
+
+def scores(
+    model: MaddnessModel, tables: NDArray[np.uint8], A: ArrayLike
+) -> NDArray[np.int32]:
+    """Add the entries of other tables, such as those of a short list, for each row's codes.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+        Whose trees encode the rows.
+    tables : (C, K, M) uint8
+    A : (N, D) or (D,) array_like
+
+    Returns
+    -------
+    (N, M) or (M,) int32
+    """
+    codes = encode(model, A)
+    total = np.zeros((*codes.shape[:-1], tables.shape[2]), dtype=np.int32)
+    for c, table in enumerate(tables):
+        total += table[codes[..., c]]
+    return total
+
+
+def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:
+    """Look up all scores, then settle the short list by exact products.
+
+    On the list are the outputs whose score is at most a margin below the row's k-th best score. Of
+    those ``y = a · B[:, m] + bias[m]`` is computed in float32: as in `project`, but with 64 lanes,
+    lanes 32 … 63 being added to 0 … 31 first; the bias last. The k largest are named, equal ones
+    in the order of their indices; NaN counts as larger than all numbers.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+        With a short list.
+    A : (N, D) or (D,) array_like
+        Of a format that `encode` takes. A row with NaN or infinities has no short list worth the
+        name: its answer is in range, and else meaningless.
+    coverage : float
+        `maddjit.ShortList.margin` tells the margin for it.
+
+    Returns
+    -------
+    Settled
+
+    Raises
+    ------
+    ValueError
+        If the model is not calibrated, or not on enough rows for this coverage.
+    """
+    if model.short_list is None:
+        raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
+    short = model.short_list
+    rows, form, single = as_rows(A, model.n_features)
+    found = scores(model, short.tables, rows)
+    kth = np.partition(found, -short.k, axis=1)[:, -short.k :].min(axis=1, keepdims=True)
+    listed = found >= kth - short.margin(coverage)
+    a = _as_float32(rows, form)
+    indices = np.empty((len(rows), short.k), np.int64)
+    outputs = np.empty((len(rows), short.k), np.float32)
+    for i, members in enumerate(listed):
+        (own,) = np.nonzero(members)
+        y = _products(a[i : i + 1], short.B[:, own], SETTLE_LANES)[0] + short.bias[own]
+        order = np.lexsort((-y, ~np.isnan(y)))[: short.k]
+        indices[i], outputs[i] = own[order], y[order]
+    settled = Settled(indices, outputs, listed.sum(axis=1, dtype=np.int64))
+    return Settled(*(part[0] for part in settled)) if single else settled
 
 
 def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) -> NDArray[Any]:

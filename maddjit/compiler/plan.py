@@ -8,6 +8,7 @@ from typing import Literal
 from maddjit.compiler.core import CorePlan
 from maddjit.compiler.encode_records import Batch, Level
 from maddjit.compiler.scan_records import ByteShuffle, ColumnTile, Tile
+from maddjit.compiler.settling import Settling
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 
@@ -85,6 +86,7 @@ class Plan:
     ending: Ending | None
     widening: str
     core: CorePlan | None
+    settling: Settling | None
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
 
     @property

@@ -16,6 +16,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
+from maddjit.compiler.settling import column_constants, plan_settling, ranking, settled_rows
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
@@ -56,6 +57,10 @@ def make_plan(
         If the sums could overflow 32 bits or the dtype asked for, or `target` has no kernel for
         columns of this model's results.
     """
+    short = None
+    if signature.result == "winners":
+        model, short = ranking(model)
+    model = replace(model, short_list=None)
     if signature.result != "codes":
         model = simplified(model)
     if signature.result in ("codes", "sums"):
@@ -68,6 +73,8 @@ def make_plan(
     if not 1 <= signature.k <= model.n_outputs:
         raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
     row_block = choices.row_block or _row_block(model, signature)
+    if short:
+        row_block = min(row_block, settled_rows(-(-model.n_outputs // target.vector_bytes)))
     batches: tuple[Batch, ...] = ()
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_row_step, codes_codebook_step = 1, LINE * ((row_block // LINE + 1) | 1)
@@ -124,6 +131,21 @@ def make_plan(
         n_lines = lines_ahead(columns, row_block * element_bytes, row_block)
     tail_rows = max((tile.n_outputs * tile.rows for tile in columns), default=0)
     workspace_bytes = tail_offset + tail_rows * signature.output.itemsize
+    settling = None
+    if short:
+        settling = plan_settling(
+            tiles,
+            sum_bits,
+            (model.n_features, model.n_outputs),
+            signature.k,
+            signature.margin,
+            signature.scored,
+            row_block,
+            -(-codes_bytes // LINE) * LINE,
+        )
+        workspace_bytes = settling.workspace_bytes
+        constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}
+        constants |= column_constants(short, settling)
     core = None
     if model.core:
         width = None if shuffle else len(packing)
@@ -186,6 +208,7 @@ def make_plan(
         ending=ending(signature, target),
         widening=widening(signature.dtype, target),
         core=core,
+        settling=settling,
         constants=tuple(constants.items()),
     )
 
@@ -230,6 +253,8 @@ def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
         result = f"sums_{signature.sums}"
     elif result == "argmax" and signature.k > 1:
         result = f"top{signature.k}"
+    elif result == "winners":
+        result = f"winners{signature.k}_{signature.margin}{'_scored' * signature.scored}"
     if signature.out_order == "F":
         result += "_columns"
     kind = f"{signature.dtype}_{signature.order}_{result}"

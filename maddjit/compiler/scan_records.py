@@ -118,6 +118,12 @@ class Tile:
         )
 
     @property
+    def last(self) -> str:
+        """What templates call the values that hold the sums of all codebooks."""
+        number, run = len(self.runs) - 1, self.runs[-1]
+        return f"r{number}" if run.count > 1 else f"r{number}.g{len(run.groups)}"
+
+    @property
     def row_bytes(self) -> tuple[int, ...]:
         """The different lengths of a table row among the planes."""
         return tuple(sorted({plane.lanes for plane in self.planes}))

@@ -10,7 +10,7 @@ from maddjit.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
 
 Order = Literal["C", "F", "strided"]
 OutOrder = Literal["C", "F"]
-Result = Literal["outputs", "sums", "codes", "argmax"]
+Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Signature:
 
     `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
     "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
-    `sums` is the dtype of sums, `k` how many outputs "argmax" names.
+    `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the exact
+    ones among those whose scores are within `margin`; `scored` asks for their outputs too.
 
     Raises
     ------
@@ -34,6 +35,8 @@ class Signature:
     out_order: OutOrder = "C"
     sums: str = "int32"
     k: int = 1
+    margin: int = 0
+    scored: bool = False
 
     def __post_init__(self) -> None:
         for name, value, known in (

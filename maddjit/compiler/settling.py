@@ -1,0 +1,232 @@
+"""How the exact winners are found: maxima of scores by tiles, short lists, exact products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from maddjit.compiler.scan_records import Tile
+from maddjit.compiler.tiling import LINE
+from maddjit.models import MaddnessModel
+from maddjit.reference import SETTLE_LANES
+from maddjit.short_list import ShortList
+
+VECTOR = 16
+"""Columns of a row that are multiplied together."""
+_LISTED = 256
+"""Outputs of a row that a list has room for while other rows are looked at; more are found again."""
+_MAXIMA_BYTES = 1024 * 1024
+"""Maxima of one block of rows: for the second pass to find in the L2 cache."""
+
+
+@dataclass(frozen=True)
+class Maxima:
+    """The largest scores of a tile, lane by lane: `lanes` numbers, made of `parts`.
+
+    A part of fewer lanes is spread over all by `spread`, LLVM's numbers of lanes; empty if it has
+    as many.
+    """
+
+    lanes: int
+    parts: tuple[tuple[str, int, tuple[int, ...]], ...]
+    """(what templates call the scores, their lanes, spread)"""
+    number: int
+    """Tiles before the first of this kind."""
+    scratch_bytes: int
+
+
+@dataclass(frozen=True)
+class Settling:
+    """Sizes, places in the workspace, and literals of what settles a row.
+
+    All places are in bytes. `bits` are those of a score, the most significant first.
+    """
+
+    k: int
+    margin: int
+    scored: bool
+    element: str
+    maxima: tuple[Maxima, ...]
+    list_lanes: tuple[int, ...]
+    slot: int
+    tile_step: int
+    n_tiles: int
+    bits: tuple[int, ...]
+    listed: int
+    list_bytes: int
+    n_outputs: int
+    columns: int
+    """Of a row, filled up to whole groups of `SETTLE_LANES`."""
+    whole: int
+    """Columns of a row that whole vectors hold."""
+    rest: int
+    column_bytes: int
+    n_groups: int
+    group_bytes: int
+    maxima_offset: int
+    thresholds_offset: int
+    counts_offset: int
+    lists_offset: int
+    scores_offset: int
+    long_list_offset: int
+    long_scores_offset: int
+    row_offset: int
+    ranks_offset: int
+    scratch_offset: int
+    workspace_bytes: int
+
+    @property
+    def pieces(self) -> range:
+        """Vectors of one group of columns."""
+        return range(SETTLE_LANES // VECTOR)
+
+    @property
+    def halves(self) -> tuple[tuple[int, int], ...]:
+        """Lanes of a vector, and those left after half of it is added to the other half."""
+        return ((16, 8), (8, 4), (4, 2), (2, 1))
+
+    @property
+    def first_output_place(self) -> int:
+        """Where a row's outputs are, behind its winners and the length of its list."""
+        return self.k + 1
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row of results: k winners, the length, k outputs."""
+        return 2 * self.k + 1
+
+    @property
+    def n_features(self) -> int:
+        """Columns of a row."""
+        return self.whole + self.rest
+
+    @property
+    def padding(self) -> int:
+        """Columns of zeros behind a row."""
+        return self.columns - self.n_features
+
+    @property
+    def last_rank(self) -> int:
+        """The place of the last winner."""
+        return self.k - 1
+
+
+
+def ranking(model: MaddnessModel) -> tuple[MaddnessModel, ShortList]:
+    """Return the model whose sums are the scores, and the short list.
+
+    Raises
+    ------
+    ValueError
+        If the model is not calibrated.
+    """
+    short = model.short_list
+    if short is None:
+        raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
+    ones = np.ones(model.n_outputs, np.float32)
+    scores = replace(
+        model, tables=short.tables, scale=ones, offset=0 * ones, core=None, short_list=None
+    )
+    return scores, short
+
+
+def settled_rows(n_tiles: int) -> int:
+    """Return how many rows of a block have maxima that a cache holds."""
+    return max(64, min(256, _MAXIMA_BYTES // (n_tiles * LINE) // 64 * 64))
+
+
+def plan_settling(
+    tiles: tuple[Tile, ...],
+    sum_bits: int,
+    shape: tuple[int, int],
+    k: int,
+    margin: int,
+    scored: bool,
+    row_block: int,
+    offset: int,
+) -> Settling:
+    """Place everything in the workspace, from `offset` on.
+
+    Parameters
+    ----------
+    shape : (D, M)
+    """
+    n_features, n_outputs = shape
+    maxima, number = [], 0
+    for tile in tiles:
+        parts = [
+            (name, plane.lanes if sum_bits == 8 else plane.half)
+            for plane in tile.planes
+            for name in plane_scores(plane.index, sum_bits)
+        ]
+        lanes = max(width for _, width in parts)
+        maxima.append(
+            Maxima(
+                lanes,
+                tuple((name, width, _spread(width, lanes)) for name, width in parts),
+                number,
+                lanes * sum_bits // 8,
+            )
+        )
+        number += tile.count
+    slot = max(kind.scratch_bytes for kind in maxima)
+    listed = min(_LISTED, n_outputs)
+    columns = -(-n_features // SETTLE_LANES) * SETTLE_LANES
+    tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
+    places = {}
+    for name, size in (
+        ("maxima", number * tile_step),
+        ("thresholds", 4 * row_block),
+        ("counts", 8 * row_block),
+        ("lists", 4 * (listed + 1) * row_block),
+        ("scores", 4 * (listed + 1) * row_block if k > 1 else 0),
+        ("long_list", 4 * (n_outputs + 1)),
+        ("long_scores", 4 * (n_outputs + 1) if k > 1 else 0),
+        ("row", 4 * columns),
+        ("ranks", 4 * k),
+        ("scratch", slot),
+    ):
+        places[f"{name}_offset"] = offset
+        offset += -(-size // LINE) * LINE
+    return Settling(
+        k=k,
+        margin=margin,
+        scored=scored,
+        element=f"i{sum_bits}",
+        maxima=tuple(maxima),
+        list_lanes=tuple(sorted({part.lanes for tile in tiles for part, _ in tile.parts})),
+        slot=slot,
+        tile_step=tile_step,
+        n_tiles=number,
+        bits=tuple(1 << bit for bit in reversed(range(sum_bits))),
+        listed=listed,
+        list_bytes=4 * (listed + 1),
+        n_outputs=n_outputs,
+        columns=columns,
+        whole=n_features // VECTOR * VECTOR,
+        rest=n_features % VECTOR,
+        column_bytes=4 * columns,
+        n_groups=columns // SETTLE_LANES,
+        group_bytes=4 * SETTLE_LANES,
+        workspace_bytes=offset,
+        **places,
+    )
+
+
+def plane_scores(index: int, sum_bits: int) -> tuple[str, ...]:
+    """Return what templates call the vectors of a plane's scores."""
+    names = ("even", "odd") if sum_bits == 16 else ("sum",)
+    return tuple(f"plane{index}.{name}" for name in names)
+
+
+def _spread(width: int, lanes: int) -> tuple[int, ...]:
+    """Return the lanes of a narrow vector and then of zeros; nothing if it is wide enough."""
+    return () if width == lanes else (*range(width), *[width] * (lanes - width))
+
+
+def column_constants(short: ShortList, settling: Settling) -> dict[str, bytes]:
+    """Return B column by column, filled up with zeros, and the bias."""
+    columns = np.zeros((settling.n_outputs, settling.columns), "<f4")
+    columns[:, : len(short.B)] = short.B.T
+    return {"columns": columns.tobytes(), "bias": short.bias.astype("<f4").tobytes()}
