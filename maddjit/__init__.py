@@ -6,12 +6,15 @@ from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
 from maddjit.fit_report import FitReport
+from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile, emit
 from maddjit.selection import Selection, select
+from maddjit.short_list import CoverageError, ShortList
 from maddjit.storage import ModelFileError, load, save
+from maddjit.winners import DriftWarning, WinnerOperator
 
 __version__ = "0.1.0"
 
@@ -19,6 +22,8 @@ __all__ = [
     "AccuracyWarning",
     "Choices",
     "CompiledOperator",
+    "CoverageError",
+    "DriftWarning",
     "Epilogue",
     "FitReport",
     "LowRankCore",
@@ -26,7 +31,10 @@ __all__ = [
     "ModelFileError",
     "NativeCodeError",
     "Selection",
+    "ShortList",
     "TargetError",
+    "WinnerOperator",
+    "calibrate",
     "compile",
     "emit",
     "fit",

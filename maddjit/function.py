@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.signature import OutOrder
+from maddjit.compiler.signature import Order, OutOrder
 from maddjit.kernel import Kernel
+from maddjit.threads import check_threads, run, spans
 
 _KERNEL = ctypes.CFUNCTYPE(
     None,
@@ -51,6 +52,51 @@ class Function:
             plan.streaming_rows,
             plan.signature.out_order,
         )
+
+    def __call__(
+        self, rows: NDArray[Any], out: NDArray[Any], threads: int = 1, least_rows: int = 1
+    ) -> None:
+        """Run the kernel on aligned rows (N, D), into an `out` that it writes directly.
+
+        Parameters
+        ----------
+        threads : int
+            At most this many share the rows, each at least `least_rows`.
+        """
+        n_rows = len(rows)
+        row_step, column_step = rows.strides
+        A_address = rows.__array_interface__["data"][0]
+        Y_address = out.__array_interface__["data"][0]
+        Y_row, Y_step = out.strides if self.out_order == "F" else (out.strides[0],) * 2
+        streams = n_rows > self.streaming_rows and out.flags.c_contiguous
+
+        def work(first: int, last: int) -> None:
+            memory = np.empty(self.workspace_bytes, np.uint8)
+            stage = np.empty(self.stage_bytes if streams else 0, np.uint8)
+            workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
+            self.run(
+                A_address + first * row_step,
+                last - first,
+                row_step,
+                column_step,
+                Y_address + first * Y_row,
+                Y_step,
+                workspace,
+                staged if stage.size else 0,
+            )
+
+        if threads == 1:
+            work(0, n_rows)
+        else:
+            run(work, spans(n_rows, check_threads(threads), least_rows))
+
+
+def order_of(rows: NDArray[Any]) -> Order:
+    """Tell which step of (N, D) rows is one element."""
+    row_step, column_step = rows.strides
+    if column_step == rows.itemsize:
+        return "C"
+    return "F" if row_step == rows.itemsize else "strided"
 
 
 def direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:

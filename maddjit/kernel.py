@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from maddjit.compiler import native
@@ -25,6 +26,27 @@ class Kernel:
         return render(self.plan)
 
 
+class Kernels:
+    """The kernels of one operator, each compiled when it is first needed; for many threads.
+
+    Attributes
+    ----------
+    compiled : dict
+        Those there are.
+    """
+
+    def __init__(self, build: Callable[[Signature], Kernel]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self.compiled: dict[Signature, Kernel] = {}
+
+    def __getitem__(self, signature: Signature) -> Kernel:
+        with self._lock:
+            if signature not in self.compiled:
+                self.compiled[signature] = self._build(signature)
+            return self.compiled[signature]
+
+
 @dataclass(frozen=True)
 class OperatorReport:
     """What was compiled, how and why, and how long that took; ``print(op.report)`` tells it.
@@ -45,6 +67,8 @@ class OperatorReport:
         For each compiled signature how A is read, how results are scanned, and why.
     seconds : dict
         Time per phase, for each compiled signature.
+    settling : str
+        How long the short lists of exact winners were at calibration, if there are any.
     """
 
     target: str
@@ -56,6 +80,7 @@ class OperatorReport:
     timings: Mapping[str, float]
     kernels: Mapping[str, str]
     seconds: Mapping[str, Mapping[str, float]]
+    settling: str = ""
 
     def __str__(self) -> str:
         lines = [
@@ -64,6 +89,7 @@ class OperatorReport:
             f"tables    {self.table_bytes} bytes in {self.code_bytes} bytes of object code",
             f"chosen by {self.choices}",
         ]
+        lines += [f"settles   {self.settling}"] if self.settling else []
         lines += [f"tried     {name}: {ns:.1f} ns a row" for name, ns in self.timings.items()]
         for signature, phases in self.seconds.items():
             total = sum(phases.values())
@@ -97,8 +123,10 @@ def describe(
 
 def _name(signature: Signature) -> str:
     result: str = signature.result
-    if result == "argmax" and signature.k > 1:
+    if result in ("argmax", "winners") and signature.k > 1:
         result = f"top {signature.k}"
+    if signature.result == "winners":
+        result = f"exact {result} within {signature.margin}{' with outputs' * signature.scored}"
     if result == "sums":
         result = f"{signature.sums} sums"
     columns = " by columns" if signature.out_order == "F" else ""
@@ -123,6 +151,11 @@ def _reading(plan: Plan) -> str:
 
 
 def _scanning(plan: Plan) -> str:
+    if plan.settling:
+        return (
+            f"looks up all scores for the largest of each {plan.tiles[0].n_outputs}, then those "
+            f"tiles again that reach into the short list, and settles it exactly"
+        )
     if plan.n_quads:
         return (
             f"looks up four codebooks at once and adds 32-bit sums, because columns of the result "

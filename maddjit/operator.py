@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import index
 from typing import Any, Literal
 
@@ -19,11 +19,11 @@ from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
 from maddjit.fastcall import declines, short_way
 from maddjit.formats import OUTPUTS, RESULTS, SUMS
-from maddjit.function import Function, direct_order
-from maddjit.kernel import Kernel, OperatorReport, describe
+from maddjit.function import Function, direct_order, order_of
+from maddjit.kernel import Kernel, Kernels, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.pool import Pool
-from maddjit.threads import check_threads, run, spans
+from maddjit.threads import check_threads
 
 _FEW_ROWS = 4
 """Rows whose outputs are written and searched sooner than their arg-max is called for."""
@@ -53,12 +53,10 @@ class CompiledOperator:
         self.model = model
         self._target = target
         self._default = default
-        self._build = build
         self._again = again
         self._choices = choices or RULES
         self._timings = timings or {}
-        self._lock = threading.Lock()
-        self._kernels: dict[Signature, Kernel] = {}
+        self._kernels = Kernels(partial(build, model, target))
         self._functions: dict[Any, Function] = {}
         self._pool = Pool()
         self._has_columns = byte_shuffle(target, model.n_prototypes) is not None
@@ -181,14 +179,8 @@ class CompiledOperator:
         rows, form, single = as_rows(A, self.model.n_features, bits)
         if not rows.flags.aligned:
             rows = rows.copy()
-        row_step, column_step = rows.strides
-        itemsize = form.itemsize
-        order: Order = (
-            "C" if column_step == itemsize else "F" if row_step == itemsize else "strided"
-        )
         dtype = self._dtype(result, sums)
-        n_rows = len(rows)
-        shape = (width,) if single else (n_rows, width)
+        shape = (width,) if single else (len(rows), width)
         answer = self._pool.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
         written = answer[np.newaxis] if single else answer
         out_order = "C" if out is None else direct_order(written, rows)
@@ -197,33 +189,8 @@ class CompiledOperator:
             out_order = None
         if out_order is None:
             out_order, target = "C", np.empty(written.shape, dtype)
-        function = self._function(form.name, order, result, out_order, sums, k)
-        by_columns = out_order == "F"
-        A_address = rows.__array_interface__["data"][0]
-        Y_address = target.__array_interface__["data"][0]
-        Y_row, Y_step = target.strides if by_columns else (target.strides[0],) * 2
-        streams = n_rows > function.streaming_rows and target.flags.c_contiguous
-
-        def work(first: int, last: int) -> None:
-            A_rows, Y_rows = A_address + first * row_step, Y_address + first * Y_row
-            memory = np.empty(function.workspace_bytes, np.uint8)
-            stage = np.empty(function.stage_bytes if streams else 0, np.uint8)
-            workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
-            function.run(
-                A_rows,
-                last - first,
-                row_step,
-                column_step,
-                Y_rows,
-                Y_step,
-                workspace,
-                staged if stage.size else 0,
-            )
-
-        if threads == 1:
-            work(0, n_rows)
-        else:
-            run(work, spans(n_rows, check_threads(threads), self._least_rows))
+        function = self._function(form.name, order_of(rows), result, out_order, sums, k)
+        function(rows, target, threads, self._least_rows)
         if target is not written:
             written[...] = target
         return answer
@@ -240,14 +207,8 @@ class CompiledOperator:
             dtype, order, result, out_order, sums, k = key
             epilogue = self._default.epilogue if result == "outputs" else Epilogue()
             signature = Signature(dtype, order, result, epilogue, out_order, sums, k)
-            found = self._functions[key] = Function.of(self._compiled(signature))
+            found = self._functions[key] = Function.of(self._kernels[signature])
         return found
-
-    def _compiled(self, signature: Signature) -> Kernel:
-        with self._lock:
-            if signature not in self._kernels:
-                self._kernels[signature] = self._build(self.model, self._target, signature)
-            return self._kernels[signature]
 
     def kernel(
         self,
@@ -261,9 +222,9 @@ class CompiledOperator:
         result = result or default.result
         epilogue = default.epilogue if result == "outputs" else Epilogue()
         out_order = out_order or default.out_order
-        return self._compiled(
+        return self._kernels[
             Signature(dtype or default.dtype, order or default.order, result, epilogue, out_order)
-        )
+        ]
 
     def ir(
         self,
@@ -316,7 +277,7 @@ class CompiledOperator:
     @property
     def report(self) -> OperatorReport:
         """What has been compiled so far, how, and why so."""
-        return describe(self.kernel(), dict(self._kernels), self._choices, self._timings)
+        return describe(self.kernel(), self._kernels.compiled, self._choices, self._timings)
 
     def __reduce__(self) -> tuple[Callable[[], CompiledOperator], tuple[()]]:
         return self._again, ()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +23,57 @@ from maddjit.formats import INPUTS, float32_to_bfloat16
 from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator
+from maddjit.short_list import ShortList
 from maddjit.tuning import CANDIDATES, fastest
+from maddjit.winners import WinnerOperator
 
 logger = logging.getLogger(__name__)
 
 
+@overload
 def compile(
     fitted: object,
     target: str | None = None,
     *,
+    result: Literal["outputs"] = "outputs",
     dtype: str = "float32",
     order: Order = "C",
     epilogue: Epilogue | None = None,
     threads: int = 1,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> CompiledOperator:
+) -> CompiledOperator: ...
+
+
+@overload
+def compile(
+    fitted: object,
+    target: str | None = None,
+    *,
+    result: Literal["argmax", "topk"],
+    k: int | None = None,
+    coverage: float = 0.999,
+    dtype: str = "float32",
+    order: Order = "C",
+    threads: int = 1,
+    choices: Choices | None = None,
+) -> WinnerOperator: ...
+
+
+def compile(
+    fitted: object,
+    target: str | None = None,
+    *,
+    result: Literal["outputs", "argmax", "topk"] = "outputs",
+    k: int | None = None,
+    coverage: float = 0.999,
+    dtype: str = "float32",
+    order: Order = "C",
+    epilogue: Epilogue | None = None,
+    threads: int = 1,
+    tune: bool | NDArray[Any] = False,
+    choices: Choices | None = None,
+) -> CompiledOperator | WinnerOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
@@ -48,6 +83,15 @@ def compile(
         Feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
         "aarch64". By default the environment variable MADDJIT_TARGET, else the best level that
         this machine can run.
+    result : {"outputs", "argmax", "topk"}
+        Approximate outputs; or the exact largest output, or the exact k largest, of each row: those
+        whose looked-up score comes close to the best are settled by exact products. The model must
+        have been through `maddjit.calibrate`.
+    k : int, optional
+        Of "topk"; the same as the model was calibrated for.
+    coverage : float
+        Of "argmax" and "topk": the probability with which the exact winners are on the short list
+        and hence named, for rows like those of calibration. More is slower.
     dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16"}
     order : {"C", "F", "strided"}
         The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
@@ -65,16 +109,17 @@ def compile(
 
     Returns
     -------
-    CompiledOperator
-        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``.
+    CompiledOperator or WinnerOperator
+        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``; for winners the
+        same indices as ``maddjit.reference.settle(fitted, A, coverage)``.
 
     Raises
     ------
     TargetError
         If the target is unknown or this machine lacks one of its features.
     TypeError, ValueError
-        If `fitted` is not a model, an option is not one of those above, or both `tune` and
-        `choices` are given.
+        If `fitted` is not a model, an option is not one of those above, both `tune` and `choices`
+        are given, or winners are asked of a model that is not calibrated for them.
 
     Examples
     --------
@@ -88,6 +133,16 @@ def compile(
     model = MaddnessModel.of(fitted)
     name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
     resolved = resolve(name, native.host())
+    if result in ("argmax", "topk"):
+        if epilogue is not None or tune is not False:
+            raise ValueError("epilogue and tune are for outputs, not for winners")
+        options = {"dtype": dtype, "order": order, "threads": threads, "choices": choices}
+        return _winners(model, target, resolved, result, k, coverage, options)
+    if result != "outputs" or k is not None:
+        raise ValueError(
+            f'result must be "outputs", "argmax" or "topk", and k is for "topk" alone, '
+            f"not {result!r} and {k}"
+        )
     signature = Signature(dtype, order, "outputs", epilogue or Epilogue())
 
     def operator(chosen: Choices, timings: Mapping[str, float] | None = None) -> CompiledOperator:
@@ -121,6 +176,59 @@ def compile(
     best, seconds = fastest([partial(op, rows, out=out) for op in tried])
     per_row = [1e9 * time / max(1, len(rows)) for time in seconds]
     return operator(CANDIDATES[best], dict(zip(map(str, CANDIDATES), per_row, strict=True)))
+
+
+def _winners(
+    model: MaddnessModel,
+    target: str | None,
+    resolved: Target,
+    result: str,
+    k: int | None,
+    coverage: float,
+    options: Mapping[str, Any],
+) -> WinnerOperator:
+    """Return the operator that names exact winners."""
+    short = _calibrated(model, result, k)
+    choices = options["choices"] or RULES
+    again: Any = {"target": target, "result": result, "k": k, "coverage": coverage, **options}
+    return WinnerOperator(
+        model,
+        resolved,
+        Signature(
+            options["dtype"],
+            options["order"],
+            "winners",
+            k=short.k,
+            margin=short.margin(coverage),
+        ),
+        coverage,
+        result == "argmax",
+        partial(build, choices=choices),
+        again=partial(_made_again, model, again),
+        threads=options["threads"],
+        choices=choices,
+    )
+
+
+def _made_again(model: MaddnessModel, options: dict[str, Any]) -> WinnerOperator:
+    found: WinnerOperator = compile(model, **options)
+    return found
+
+
+def _calibrated(model: MaddnessModel, result: str, k: int | None) -> ShortList:
+    """Return the short list that names the winners asked for."""
+    short = model.short_list
+    if short is None:
+        raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
+    wanted = k if result == "topk" and k is not None else 1 if result == "argmax" else short.k
+    if result == "argmax" and k not in (None, 1):
+        raise ValueError('k is for result="topk"')
+    if wanted != short.k:
+        raise ValueError(
+            f"the model is calibrated for k={short.k}, not {wanted}: "
+            f"maddjit.calibrate(model, A, B, k={wanted})"
+        )
+    return short
 
 
 def _rows_to_tune_with(model: MaddnessModel, signature: Signature) -> NDArray[Any]:

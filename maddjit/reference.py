@@ -190,9 +190,7 @@ def topk(model: MaddnessModel, A: ArrayLike, k: int) -> NDArray[np.int64]:
     return np.asarray(order[..., :k], dtype=np.int64)
 
 
-def scores(
-    model: MaddnessModel, tables: NDArray[np.uint8], A: ArrayLike
-) -> NDArray[np.int32]:
+def scores(model: MaddnessModel, tables: NDArray[np.uint8], A: ArrayLike) -> NDArray[np.int32]:
     """Add the entries of other tables, such as those of a short list, for each row's codes.
 
     Parameters

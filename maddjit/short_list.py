@@ -1,4 +1,4 @@
-"""What settles the winner: scores that rank, B that decides, how far apart both were on real rows."""
+"""What settles winners: scores that rank, B that decides, how far apart they were on real rows."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class ShortList:
         return int(self.margins[self._place(coverage)])
 
     def expected_lengths(self, coverage: float) -> tuple[float, float, float]:
-        """Return the list's mean length, its 99th percentile and maximum, as seen at calibration."""
+        """Return the list's mean length, 99th percentile and maximum, as seen at calibration."""
         mean, most, longest = self.lengths[self._place(coverage)].tolist()
         return mean, most, longest
 
@@ -133,6 +133,4 @@ class ShortList:
         return made_again, (ShortList, fields_of(self))
 
     def __repr__(self) -> str:
-        return (
-            f"ShortList(k={self.k}, M={len(self.bias)}, calibrated on {self.n_rows} rows)"
-        )
+        return f"ShortList(k={self.k}, M={len(self.bias)}, calibrated on {self.n_rows} rows)"

@@ -9,14 +9,18 @@ from typing import IO, Any
 import numpy as np
 
 from maddjit.models import LowRankCore, MaddnessModel
+from maddjit.short_list import ShortList
 
 FORMAT = "maddjit-maddness-1"
 """Written into every file; another string is another format."""
 CORE_FORMAT = "maddjit-maddness-2"
 """The same with the arrays of an exact core, which a reader of the first must not leave out."""
+SHORT_LIST_FORMAT = "maddjit-maddness-3"
+"""The first with the arrays of a short list."""
 
 _ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
 _CORE_ARRAYS = ("projection", "expansion")
+_SHORT_LIST_ARRAYS = ("tables", "B", "bias", "margins", "covered", "lengths")
 
 
 class ModelFileError(ValueError):
@@ -28,10 +32,16 @@ def save(model: MaddnessModel, path: str | os.PathLike[str]) -> None:
     arrays = {name: getattr(model, name) for name in _ARRAYS}
     if model.core:
         arrays |= {name: getattr(model.core, name) for name in _CORE_ARRAYS}
+    form = CORE_FORMAT if model.core else FORMAT
+    if model.short_list:
+        form = SHORT_LIST_FORMAT
+        short = {name: getattr(model.short_list, name) for name in _SHORT_LIST_ARRAYS}
+        numbers = {name: np.array(getattr(model.short_list, name)) for name in ("k", "n_rows")}
+        arrays |= {f"short_{name}": array for name, array in (short | numbers).items()}
     with Path(path).open("wb") as file:
         np.savez(
             file,
-            format=np.array(CORE_FORMAT if model.core else FORMAT),
+            format=np.array(form),
             n_features=np.array(model.n_features),
             accumulate=np.array(model.accumulate),
             **arrays,
@@ -61,11 +71,16 @@ def _read(file: IO[bytes]) -> MaddnessModel:
         raise ValueError("it holds a single array")
     with archive:
         written = str(archive["format"]) if "format" in archive else "no format"
-        if written not in (FORMAT, CORE_FORMAT):
-            raise ValueError(f"it holds {written!r}, not {FORMAT!r} or {CORE_FORMAT!r}")
+        if written not in (FORMAT, CORE_FORMAT, SHORT_LIST_FORMAT):
+            known = f"{FORMAT!r}, {CORE_FORMAT!r} or {SHORT_LIST_FORMAT!r}"
+            raise ValueError(f"it holds {written!r}, not {known}")
         arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
         if written == CORE_FORMAT:
             arrays["core"] = LowRankCore(*(archive[name] for name in _CORE_ARRAYS))
+        if written == SHORT_LIST_FORMAT:
+            short: dict[str, Any] = {n: archive[f"short_{n}"] for n in _SHORT_LIST_ARRAYS}
+            short |= {name: archive[f"short_{name}"].item() for name in ("k", "n_rows")}
+            arrays["short_list"] = ShortList(**short)
         return MaddnessModel(
             **arrays,
             n_features=archive["n_features"].item(),

@@ -16,7 +16,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
-from maddjit.compiler.settling import column_constants, plan_settling, ranking, settled_rows
+from maddjit.compiler.settling import plan_settling, ranking, settled_constants, settled_rows
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
@@ -140,12 +140,13 @@ def make_plan(
             signature.k,
             signature.margin,
             signature.scored,
+            (signature.dtype, signature.order) == ("float32", "C"),
             row_block,
             -(-codes_bytes // LINE) * LINE,
         )
         workspace_bytes = settling.workspace_bytes
         constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}
-        constants |= column_constants(short, settling)
+        constants |= settled_constants(short, settling)
     core = None
     if model.core:
         width = None if shuffle else len(packing)

@@ -15,7 +15,7 @@ from maddjit.short_list import ShortList
 VECTOR = 16
 """Columns of a row that are multiplied together."""
 _LISTED = 256
-"""Outputs of a row that a list has room for while other rows are looked at; more are found again."""
+"""Outputs that a row's list has room for in a block of rows; longer ones are made again."""
 _MAXIMA_BYTES = 1024 * 1024
 """Maxima of one block of rows: for the second pass to find in the L2 cache."""
 
@@ -45,7 +45,12 @@ class Settling:
 
     k: int
     margin: int
-    scored: bool
+    settles_all: bool
+    """Whether an output that is alone on its list is computed too."""
+    at_once: bool
+    """Whether one look at the scores is enough: they are few, and one winner is asked for."""
+    direct: bool
+    """Whether rows of A can be multiplied where they are."""
     element: str
     maxima: tuple[Maxima, ...]
     list_lanes: tuple[int, ...]
@@ -67,6 +72,7 @@ class Settling:
     maxima_offset: int
     thresholds_offset: int
     counts_offset: int
+    pending_offset: int
     lists_offset: int
     scores_offset: int
     long_list_offset: int
@@ -112,7 +118,6 @@ class Settling:
         return self.k - 1
 
 
-
 def ranking(model: MaddnessModel) -> tuple[MaddnessModel, ShortList]:
     """Return the model whose sums are the scores, and the short list.
 
@@ -143,6 +148,7 @@ def plan_settling(
     k: int,
     margin: int,
     scored: bool,
+    direct: bool,
     row_block: int,
     offset: int,
 ) -> Settling:
@@ -151,6 +157,8 @@ def plan_settling(
     Parameters
     ----------
     shape : (D, M)
+    direct : bool
+        Whether A holds rows of float32 side by side.
     """
     n_features, n_outputs = shape
     maxima, number = [], 0
@@ -171,6 +179,7 @@ def plan_settling(
         )
         number += tile.count
     slot = max(kind.scratch_bytes for kind in maxima)
+    at_once = k == 1 and number == 1
     listed = min(_LISTED, n_outputs)
     columns = -(-n_features // SETTLE_LANES) * SETTLE_LANES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
@@ -179,6 +188,7 @@ def plan_settling(
         ("maxima", number * tile_step),
         ("thresholds", 4 * row_block),
         ("counts", 8 * row_block),
+        ("pending", 8 * (row_block + 1)),
         ("lists", 4 * (listed + 1) * row_block),
         ("scores", 4 * (listed + 1) * row_block if k > 1 else 0),
         ("long_list", 4 * (n_outputs + 1)),
@@ -192,10 +202,17 @@ def plan_settling(
     return Settling(
         k=k,
         margin=margin,
-        scored=scored,
+        settles_all=scored or k > 1,
+        at_once=at_once,
+        direct=direct and columns == n_features,
         element=f"i{sum_bits}",
         maxima=tuple(maxima),
-        list_lanes=tuple(sorted({part.lanes for tile in tiles for part, _ in tile.parts})),
+        list_lanes=tuple(
+            sorted(
+                {part.lanes for tile in tiles for part, _ in tile.parts}
+                | ({64} if at_once else set())
+            )
+        ),
         slot=slot,
         tile_step=tile_step,
         n_tiles=number,
@@ -225,7 +242,7 @@ def _spread(width: int, lanes: int) -> tuple[int, ...]:
     return () if width == lanes else (*range(width), *[width] * (lanes - width))
 
 
-def column_constants(short: ShortList, settling: Settling) -> dict[str, bytes]:
+def settled_constants(short: ShortList, settling: Settling) -> dict[str, bytes]:
     """Return B column by column, filled up with zeros, and the bias."""
     columns = np.zeros((settling.n_outputs, settling.columns), "<f4")
     columns[:, : len(short.B)] = short.B.T

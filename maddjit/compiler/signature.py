@@ -19,8 +19,8 @@ class Signature:
 
     `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
     "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
-    `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the exact
-    ones among those whose scores are within `margin`; `scored` asks for their outputs too.
+    `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the
+    exact ones among those whose scores are within `margin`; `scored` asks for their outputs too.
 
     Raises
     ------

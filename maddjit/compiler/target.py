@@ -68,7 +68,8 @@ class Target:
 _GENERIC = (
     "llvm.prefetch.p0",
     *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
-    *(f"llvm.vector.reduce.umax.v{lanes}i{bits}" for lanes in (2, 4, 8, 16, 32, 64) for bits in (8, 16)),
+    *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
     "llvm.ctpop.i64",
     *(f"llvm.cttz.i{lanes}" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),

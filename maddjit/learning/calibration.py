@@ -119,22 +119,24 @@ def score_tables(model: MaddnessModel, bits: int) -> NDArray[np.uint8]:
     """
     n_codebooks = model.n_codebooks
     scale = model.scale.astype(np.float64)
-    entries = model.tables * scale
+    entries: NDArray[np.float64] = model.tables * scale
     low = entries.min(axis=1, keepdims=True)  # scales may be negative in models from elsewhere
     base = low.sum(axis=(0, 1)) + model.offset
     real = entries - low + ((base - base.min()) / n_codebooks)
     largest = real.max(axis=1)  # (C, M)
-    step = max(float(largest.max()) / 255, np.finfo(np.float32).tiny)
+    step = max(float(largest.max()) / 255, float(np.finfo(np.float32).tiny))
     if bits == 8:
         step = max(step, float(largest.sum(axis=0).max()) / 255)
         while np.rint(largest / step).sum(axis=0).max() > 255:
             step *= 1 + 2**-8
-    return np.minimum(np.rint(real / step), 255).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.minimum(np.rint(real / step), 255).astype(np.uint8)
+    return rounded
 
 
 def _cost(model: MaddnessModel, bits: int, found: ShortList) -> float:
     """Estimate nanoseconds a row, from look-ups and from what is settled of 99 % coverage."""
-    place = min(np.searchsorted(found.covered, _TYPICAL * found.n_rows), len(found.margins) - 1)
+    needed = int(np.searchsorted(found.covered, _TYPICAL * found.n_rows))
+    place = min(needed, len(found.margins) - 1)
     settled = found.lengths[place, 0] * (found.lengths[place, 0] > 1)
     look_ups = model.n_codebooks * model.n_outputs
     return float(_DOT * settled * model.n_features + _SCAN[bits] * look_ups)
@@ -159,10 +161,7 @@ def _listed(
         margins = margins[kept]
     bins = np.searchsorted(margins, np.arange(margins[-1] + 2))  # score below the k-th best → bin
     lengths = np.concatenate(
-        [
-            _lengths(below, bins, len(margins))
-            for _, below in _gaps(model, tables, B, bias, k, rows)
-        ]
+        [_lengths(below, bins, len(margins)) for _, below in _gaps(model, tables, B, bias, k, rows)]
     )
     tails = np.quantile(lengths, 0.99, axis=0, method="higher")
     return ShortList(
@@ -197,9 +196,7 @@ def _gaps(
         yield gap, kth[:, np.newaxis] - found
 
 
-def _lengths(
-    below: NDArray[np.int32], bins: NDArray[np.intp], n_margins: int
-) -> NDArray[np.int64]:
+def _lengths(below: NDArray[np.int32], bins: NDArray[np.intp], n_margins: int) -> NDArray[np.int64]:
     """Return (rows, margins): how many scores lie within each margin."""
     place = bins[np.clip(below, 0, len(bins) - 1)]
     flat = place + (n_margins + 1) * np.arange(len(below))[:, np.newaxis]

@@ -1,0 +1,245 @@
+"""The callable that names exact winners: looks up, settles, and watches how long its lists are."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.checks import as_rows
+from maddjit.compiler import native
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.signature import RULES, Choices, Order, Signature
+from maddjit.compiler.target import Target
+from maddjit.function import Function, order_of
+from maddjit.kernel import Kernel, Kernels, OperatorReport, describe
+from maddjit.models import MaddnessModel
+from maddjit.reference import Settled
+from maddjit.threads import check_threads
+
+_LONGER, _SLACK = 1.5, 0.05
+"""Times the mean length beyond k of calibration, and share of k more, until `monitor` warns."""
+_LEAST_ROWS = 1000
+"""Rows from which on it does."""
+
+
+class DriftWarning(UserWarning):
+    """Short lists are longer in service than they were at calibration: the rows have changed."""
+
+
+@dataclass(frozen=True)
+class ListLengths:
+    """How long short lists are in service, beside what calibration saw.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows since the operator was made, or `reset`.
+    mean : float
+        Of their lists' lengths; NaN if there were none.
+    expected, expected_tail, expected_longest : float
+        Mean, 99th percentile and maximum at calibration.
+    """
+
+    n_rows: int
+    mean: float
+    expected: float
+    expected_tail: float
+    expected_longest: float
+
+
+class WinnerOperator:
+    """A compiled exact arg-max, or top-k, of ``A @ B + bias``; made by `maddjit.compile`.
+
+    Scores of all outputs are looked up, those within a margin of the k-th best are settled by exact
+    products. The exact winners are among them with the probability `coverage`, for rows like those
+    of calibration. It may be called from many threads and can be pickled.
+    """
+
+    def __init__(
+        self,
+        model: MaddnessModel,
+        target: Target,
+        default: Signature,
+        coverage: float,
+        is_argmax: bool,
+        build: Callable[[MaddnessModel, Target, Signature], Kernel],
+        again: Callable[[], WinnerOperator],
+        threads: int = 1,
+        choices: Choices = RULES,
+    ) -> None:
+        assert model.short_list is not None
+        self.model = model
+        self.coverage = coverage
+        self._is_argmax = is_argmax
+        self._short = model.short_list
+        self._target = target
+        self._default = default
+        self._again = again
+        self._choices = choices
+        self._threads = check_threads(threads)
+        self._kernels = Kernels(partial(build, model, target))
+        self._functions: dict[Signature, Function] = {}
+        self._least_rows = self.plan.rows_per_thread
+        self._lock = threading.Lock()
+        self.reset()
+
+    def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
+        """Name each row's largest output, or its k largest.
+
+        Parameters
+        ----------
+        A : (N, D) or (D,) array_like
+            Of a dtype and layout that `CompiledOperator` takes.
+        threads : int, optional
+            At most this many share the rows; by default what `compile` was told.
+
+        Returns
+        -------
+        (N,) or () int64; (N, k) or (k,) for the k largest
+            The same indices as `maddjit.reference.settle`, equal outputs in the order of their
+            indices.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If A has another dtype or shape.
+        """
+        found, single = self._run(A, False, threads)
+        indices = found[:, 0].copy() if self._is_argmax else found[:, : self._short.k].copy()
+        return indices[0] if single else indices
+
+    def settle(self, A: ArrayLike, threads: int | None = None) -> Settled:
+        """Return winners, their exact outputs, and the lengths of the short lists.
+
+        Parameters and errors are those of calling the operator; it takes a little longer, because
+        the output of a winner that is alone on its list is computed too.
+
+        Returns
+        -------
+        Settled
+            The same bits as `maddjit.reference.settle`.
+        """
+        k = self._short.k
+        found, single = self._run(A, True, threads)
+        outputs = found[:, k + 1 :].copy().view(np.float32)[:, ::2].copy()
+        settled = Settled(found[:, :k].copy(), outputs, found[:, k].copy())
+        return Settled(*(part[0] for part in settled)) if single else settled
+
+    def _run(
+        self, A: ArrayLike, scored: bool, threads: int | None
+    ) -> tuple[NDArray[np.int64], bool]:
+        """Return the kernel's results, (N, 2k + 1): winners, lengths, outputs as halves."""
+        bits = self._default.dtype == "bfloat16"
+        rows, form, single = as_rows(A, self.model.n_features, bits)
+        if not rows.flags.aligned:
+            rows = rows.copy()
+        signature = replace(self._default, dtype=form.name, order=order_of(rows), scored=scored)
+        function = self._functions.get(signature)
+        if function is None:
+            function = self._functions[signature] = Function.of(self._kernels[signature])
+        found = np.empty((len(rows), 2 * self._short.k + 1), np.int64)
+        function(rows, found, self._threads if threads is None else threads, self._least_rows)
+        with self._lock:
+            self._n_rows += len(found)
+            self._n_listed += int(found[:, self._short.k].sum())
+        return found, single
+
+    def monitor(self) -> ListLengths:
+        """Tell how long short lists have been, and warn if they are longer than at calibration.
+
+        Longer lists are the sign of rows unlike those of calibration, for which `coverage` says
+        nothing: `maddjit.calibrate` again, with such rows.
+
+        Warns
+        -----
+        DriftWarning
+            If after 1000 rows or more the mean length, less k, is half as large again as at
+            calibration.
+        """
+        with self._lock:
+            n_rows, n_listed = self._n_rows, self._n_listed
+        mean = n_listed / n_rows if n_rows else float("nan")
+        found = ListLengths(n_rows, mean, *self._short.expected_lengths(self.coverage))
+        k = self._short.k
+        if n_rows >= _LEAST_ROWS and mean - k > _LONGER * (found.expected - k) + _SLACK * k:
+            warnings.warn(
+                f"short lists have {mean:.3g} outputs on average, and had {found.expected:.3g} at "
+                "calibration: these are other rows, and their exact winners may be missed; "
+                "calibrate again",
+                DriftWarning,
+                stacklevel=2,
+            )
+        return found
+
+    def reset(self) -> None:
+        """Forget the lengths seen so far."""
+        with self._lock:
+            self._n_rows = self._n_listed = 0
+
+    def kernel(self, dtype: str | None = None, order: Order | None = None) -> Kernel:
+        """Return the kernel for a dtype and order, compiling it if need be."""
+        default = self._default
+        return self._kernels[
+            replace(default, dtype=dtype or default.dtype, order=order or default.order)
+        ]
+
+    def ir(
+        self,
+        stage: Literal["template", "optimized"] = "template",
+        *,
+        dtype: str | None = None,
+        order: Order | None = None,
+    ) -> str:
+        """Return the LLVM IR as the templates render it, or as LLVM's passes leave it."""
+        ir = self.kernel(dtype, order).ir()
+        if stage == "template":
+            return ir
+        if stage == "optimized":
+            return native.to_text(ir, self._target, "optimized")
+        raise ValueError(f'stage must be "template" or "optimized", not {stage!r}')
+
+    def asm(self, *, dtype: str | None = None, order: Order | None = None) -> str:
+        """Return the assembly of a kernel."""
+        return native.to_text(self.kernel(dtype, order).ir(), self._target, "assembly")
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the kernel that `compile` was asked for."""
+        return self.kernel().plan
+
+    @property
+    def target(self) -> Target:
+        """The feature level that the code is for."""
+        return self._target
+
+    @property
+    def report(self) -> OperatorReport:
+        """What has been compiled so far, how, and what lists to expect."""
+        mean, tail, longest = self._short.expected_lengths(self.coverage)
+        found = describe(self.kernel(), self._kernels.compiled, self._choices, {})
+        words = (
+            f"coverage {self.coverage:g}: margin {self._default.margin} in scores of "
+            f"{self.plan.sum_bits} bits; {mean:.3g} outputs are listed on average, "
+            f"{tail:.0f} or fewer in 99 % of rows, {longest:.0f} at most, "
+            f"on {self._short.n_rows} rows of calibration"
+        )
+        return replace(found, settling=words)
+
+    def __reduce__(self) -> tuple[Callable[[], WinnerOperator], tuple[()]]:
+        return self._again, ()
+
+    def __repr__(self) -> str:
+        model = self.model
+        what = "arg-max" if self._is_argmax else f"top {self._short.k}"
+        return (
+            f"WinnerOperator((N, {model.n_features}) → exact {what} of {model.n_outputs}, "
+            f"C={model.n_codebooks}, K={model.n_prototypes}, coverage={self.coverage:g}, "
+            f"target={self._target.name!r})"
+        )
