@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Function:
     stage_bytes: int
     streaming_rows: int
     out_order: OutOrder
+    _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, kernel: Kernel) -> Function:
@@ -71,7 +72,7 @@ class Function:
         streams = n_rows > self.streaming_rows and out.flags.c_contiguous
 
         def work(first: int, last: int) -> None:
-            memory = np.empty(self.workspace_bytes, np.uint8)
+            memory = self._workspace()
             stage = np.empty(self.stage_bytes if streams else 0, np.uint8)
             workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
             self.run(
@@ -84,11 +85,19 @@ class Function:
                 workspace,
                 staged if stage.size else 0,
             )
+            self._spare.append(memory)
 
         if threads == 1:
             work(0, n_rows)
         else:
             run(work, spans(n_rows, check_threads(threads), least_rows))
+
+    def _workspace(self) -> NDArray[np.uint8]:
+        """Return memory of an earlier call that is over, for fresh pages cost time."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return np.empty(self.workspace_bytes, np.uint8)
 
 
 def order_of(rows: NDArray[Any]) -> Order:

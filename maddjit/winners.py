@@ -25,6 +25,8 @@ from maddjit.threads import check_threads
 
 _LONGER, _SLACK = 1.5, 0.05
 """Times the mean length beyond k of calibration, and share of k more, until `monitor` warns."""
+_KEPT = 2**18
+"""Numbers that a thread keeps memory for, because fresh pages cost time."""
 _LEAST_ROWS = 1000
 """Rows from which on it does."""
 
@@ -88,6 +90,7 @@ class WinnerOperator:
         self._functions: dict[Signature, Function] = {}
         self._least_rows = self.plan.rows_per_thread
         self._lock = threading.Lock()
+        self._kept = threading.local()
         self.reset()
 
     def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
@@ -144,12 +147,21 @@ class WinnerOperator:
         function = self._functions.get(signature)
         if function is None:
             function = self._functions[signature] = Function.of(self._kernels[signature])
-        found = np.empty((len(rows), 2 * self._short.k + 1), np.int64)
+        found = self._memory(len(rows), 2 * self._short.k + 1)
         function(rows, found, self._threads if threads is None else threads, self._least_rows)
         with self._lock:
             self._n_rows += len(found)
             self._n_listed += int(found[:, self._short.k].sum())
         return found, single
+
+    def _memory(self, n_rows: int, width: int) -> NDArray[np.int64]:
+        """Return (n_rows, width), of the calling thread's kept memory if that is enough."""
+        if n_rows * width > _KEPT:
+            return np.empty((n_rows, width), np.int64)
+        kept: NDArray[np.int64] | None = getattr(self._kept, "memory", None)
+        if kept is None or len(kept) < n_rows * width:
+            kept = self._kept.memory = np.empty(n_rows * width, np.int64)
+        return kept[: n_rows * width].reshape(n_rows, width)
 
     def monitor(self) -> ListLengths:
         """Tell how long short lists have been, and warn if they are longer than at calibration.
