@@ -242,7 +242,7 @@ def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:
         raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
     short = model.short_list
     rows, form, single = as_rows(A, model.n_features)
-    found = scores(model, short.tables, rows)
+    found = np.atleast_2d(scores(model, short.tables, A))
     kth = np.partition(found, -short.k, axis=1)[:, -short.k :].min(axis=1, keepdims=True)
     listed = found >= kth - short.margin(coverage)
     a = _as_float32(rows, form)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maddjit.models import Accumulate, LowRankCore, MaddnessModel
+from maddjit.short_list import ShortList
 
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1.2e-38, 3.4e38)
 
@@ -87,3 +88,23 @@ def models(draw: st.DrawFn, max_codebooks: int = 40) -> MaddnessModel:
         accumulate=draw(st.sampled_from(["exact", "exact", "average"])),
         largest=draw(st.sampled_from([255, 255, 255 // n_codebooks, 60])),
     )
+
+
+def with_short_list(
+    model: MaddnessModel, k: int, margin: int, seed: int = 0, largest: int = 255
+) -> MaddnessModel:
+    """Return the model with scores of random entries and a B that has equal columns."""
+    rng = np.random.default_rng(seed)
+    twins = rng.integers(0, max(1, model.n_outputs // 2), model.n_outputs)
+    bias = rng.integers(-1, 2, model.n_outputs)
+    short = ShortList(
+        k=k,
+        tables=rng.integers(0, largest + 1, model.tables.shape),
+        B=rng.standard_normal((model.n_features, model.n_outputs))[:, twins],
+        bias=bias.astype(np.float32),
+        n_rows=9,
+        margins=[margin],
+        covered=[9],
+        lengths=[[2.0, 3.0, 4.0]],
+    )
+    return replace(model, core=None, accumulate="exact", short_list=short)
