@@ -16,24 +16,49 @@ VECTOR = 16
 """Columns of a row that are multiplied together."""
 _LISTED = 256
 """Outputs that a row's list has room for in a block of rows; longer ones are made again."""
-_MAXIMA_BYTES = 1024 * 1024
+_MAXIMA_LANES = 16
+"""Numbers that are kept of a group of tiles: many enough to bound the k-th best score."""
+_GROUP_PLANES = 4
+"""Planes of a group of tiles, all of which are looked up again if one output may be listed."""
+_MAXIMA_BYTES = 512 * 1024
 """Maxima of one block of rows: for the second pass to find in the L2 cache."""
+_LINES_AHEAD = 8
+"""Lines of the next columns of B that are fetched ahead; the others follow by themselves."""
 
 
 @dataclass(frozen=True)
 class Maxima:
-    """The largest scores of a tile, lane by lane: `lanes` numbers, made of `parts`.
+    """The largest scores of a group of tiles: `lanes` numbers, each of other outputs.
 
-    A part of fewer lanes is spread over all by `spread`, LLVM's numbers of lanes; empty if it has
-    as many.
+    They are made of `parts`, of `part_lanes` lanes: one of fewer is spread over all by `spread`,
+    LLVM's numbers of lanes; empty if it has as many. Then halves are laid over each other.
     """
 
     lanes: int
+    part_lanes: int
     parts: tuple[tuple[str, int, tuple[int, ...]], ...]
     """(what templates call the scores, their lanes, spread)"""
+    group: int
+    """Tiles of a group, a power of two."""
+    count: int
+    """Groups, of which the last may have fewer tiles."""
     number: int
-    """Tiles before the first of this kind."""
+    """Groups before the first of this kind."""
     scratch_bytes: int
+
+    @property
+    def halves(self) -> tuple[tuple[int, int], ...]:
+        """Lanes before and after each time that halves are laid over each other."""
+        found, lanes = [], self.part_lanes
+        while lanes > self.lanes:
+            found.append((lanes, lanes // 2))
+            lanes //= 2
+        return tuple(found)
+
+    @property
+    def within(self) -> int:
+        """Bits of a tile's number that tell its place in its group."""
+        return self.group - 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +81,8 @@ class Settling:
     list_lanes: tuple[int, ...]
     slot: int
     tile_step: int
-    n_tiles: int
+    lines_ahead: tuple[int, ...]
+    """Where lines of a column of B are that is to be multiplied soon."""
     bits: tuple[int, ...]
     listed: int
     list_bytes: int
@@ -136,9 +162,10 @@ def ranking(model: MaddnessModel) -> tuple[MaddnessModel, ShortList]:
     return scores, short
 
 
-def settled_rows(n_tiles: int) -> int:
+def settled_rows(n_planes: int) -> int:
     """Return how many rows of a block have maxima that a cache holds."""
-    return max(64, min(256, _MAXIMA_BYTES // (n_tiles * LINE) // 64 * 64))
+    bytes_of_a_row = -(-n_planes // _GROUP_PLANES) * 2 * _MAXIMA_LANES
+    return max(64, min(256, _MAXIMA_BYTES // bytes_of_a_row // 64 * 64))
 
 
 def plan_settling(
@@ -169,17 +196,22 @@ def plan_settling(
             for name in plane_scores(plane.index, sum_bits)
         ]
         lanes = max(width for _, width in parts)
+        group = 1 << max(0, (_GROUP_PLANES // len(tile.planes)).bit_length() - 1)
+        count = -(-tile.count // group)
         maxima.append(
             Maxima(
+                min(lanes, _MAXIMA_LANES),
                 lanes,
                 tuple((name, width, _spread(width, lanes)) for name, width in parts),
+                group,
+                count,
                 number,
                 lanes * sum_bits // 8,
             )
         )
-        number += tile.count
-    slot = max(kind.scratch_bytes for kind in maxima)
-    at_once = k == 1 and number == 1
+        number += count
+    slot = max(kind.lanes * sum_bits // 8 for kind in maxima)
+    at_once = k == 1 and sum(tile.count for tile in tiles) == 1
     listed = min(_LISTED, n_outputs)
     columns = -(-n_features // SETTLE_LANES) * SETTLE_LANES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
@@ -195,7 +227,7 @@ def plan_settling(
         ("long_scores", 4 * (n_outputs + 1) if k > 1 else 0),
         ("row", 4 * columns),
         ("ranks", 4 * k),
-        ("scratch", slot),
+        ("scratch", max(kind.scratch_bytes for kind in maxima)),
     ):
         places[f"{name}_offset"] = offset
         offset += -(-size // LINE) * LINE
@@ -215,7 +247,7 @@ def plan_settling(
         ),
         slot=slot,
         tile_step=tile_step,
-        n_tiles=number,
+        lines_ahead=tuple(range(0, min(4 * columns, LINE * _LINES_AHEAD), LINE)),
         bits=tuple(1 << bit for bit in reversed(range(sum_bits))),
         listed=listed,
         list_bytes=4 * (listed + 1),
