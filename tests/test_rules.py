@@ -45,9 +45,9 @@ def test_learning_knows_nothing_of_the_compiler_nor_the_reverse() -> None:
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [
-        {"models", "fit_report", "records", "formats", "epilogue", "checks"},
+        {"models", "short_list", "fit_report", "records", "formats", "epilogue", "checks"},
         {"reference", "learning", "compiler", "storage"},
-        {"operator", "kernel", "function", "fastcall", "threads", "pool", "tuning"},
+        {"operator", "winners", "kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"pipeline"},
         {"losses", "products", "candidates", "selection"},
         {"cli"},
