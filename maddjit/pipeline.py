@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType
@@ -275,6 +276,7 @@ def emit(
     result: Result = "outputs",
     epilogue: Epilogue | None = None,
     out_order: OutOrder = "C",
+    coverage: float = 0.999,
 ) -> str:
     """Return the code for any target as text, without running it; this machine may lack it.
 
@@ -285,7 +287,10 @@ def emit(
         As for `compile`.
     stage : {"template", "optimized", "assembly"}
     dtype, order, result, epilogue, out_order
-        Which kernel; `result` is "outputs", "sums", "codes" or "argmax", `out_order` "C" or "F".
+        Which kernel; `result` is "outputs", "sums", "codes", "argmax", or "winners" for the exact
+        ones that the model is calibrated for; `out_order` is "C" or "F".
+    coverage : float
+        Of "winners", as for `compile`.
 
     Raises
     ------
@@ -296,12 +301,12 @@ def emit(
     NativeCodeError
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """
-    level = named(target)
-    plan = make_plan(
-        MaddnessModel.of(fitted),
-        level,
-        Signature(dtype, order, result, epilogue or Epilogue(), out_order),
-    )
+    level, model = named(target), MaddnessModel.of(fitted)
+    signature = Signature(dtype, order, result, epilogue or Epilogue(), out_order)
+    if result == "winners":
+        short = _calibrated(model, "topk", None)
+        signature = replace(signature, k=short.k, margin=short.margin(coverage))
+    plan = make_plan(model, level, signature)
     ir = render(plan)
     if stage == "template":
         return ir

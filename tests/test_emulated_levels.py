@@ -18,9 +18,10 @@ from maddjit.compiler.target import LEVELS, Target
 from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator
+from maddjit.winners import WinnerOperator
 from tests.conftest import same_bits
 from tests.emulation import emulate, emulated
-from tests.random_models import random_model, rows_for
+from tests.random_models import random_model, rows_for, with_short_list
 
 
 def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
@@ -67,3 +68,16 @@ def test_wide_vectors_of_float64(level: str, accumulate: Any) -> None:
     A = rows_for(model, 50, "float64", 2)
     assert_same(operator(model, level, "float64"), model, A)
     assert_same(operator(model, level, "float64"), model, np.asfortranarray(A))
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+@pytest.mark.parametrize(("n_outputs", "k"), [(20, 1), (300, 1), (300, 4)])
+def test_winners(level: str, n_outputs: int, k: int) -> None:
+    model = random_model(
+        1, n_features=70, n_codebooks=10, n_prototypes=16, n_outputs=n_outputs, largest=3
+    )
+    model = with_short_list(model, k, 60)
+    signature = Signature(result="winners", k=k, margin=60)
+    op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
+    A = np.random.default_rng(0).standard_normal((75, 70)).astype(np.float32)
+    assert same_bits(op(A), reference.settle(model, A, 0.5).indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -215,3 +216,14 @@ def test_importing_is_light_and_silent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_operators_in_cycles_of_garbage() -> None:
+    """Python disposes of them in any order; LLVM wants engines to go before their contexts."""
+    model = random_model(0, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=5)
+    for _ in range(20):
+        op = maddjit.compile(model)
+        op.itself = op  # type: ignore[attr-defined]
+        op(np.zeros((3, 9), np.float32))
+        del op
+        gc.collect()

@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -30,7 +33,6 @@ class LoadedFunction:
     """A function in executable memory, which lives as long as this record."""
 
     address: int
-    engine: Any = field(repr=False)
 
 
 @cache
@@ -64,20 +66,25 @@ def _machine(target: Target) -> Any:
     )
 
 
-def _parse(ir: str, target: Target) -> Any:
+@contextmanager
+def _parsed(ir: str, target: Target) -> Iterator[Any]:
     """Parse and verify, and refuse any declaration that is not on the target's list.
 
     LLVM itself aborts the process on an intrinsic that the target lacks, and turns a misspelt one
-    into a call to nowhere.
+    into a call to nowhere. The module is gone afterwards: before its context, whatever happens.
     """
     try:
         # A context of its own: the global one would keep every constant for ever.
         module = llvm.parse_assembly(ir, llvm.create_context())
-        module.verify()
     except RuntimeError as error:
         raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
-    _refuse(_declared(module) - set(target.intrinsics), target)
-    return module
+    with module:
+        try:
+            module.verify()
+        except RuntimeError as error:
+            raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
+        _refuse(_declared(module) - set(target.intrinsics), target)
+        yield module
 
 
 def _declared(module: Any) -> set[str]:
@@ -100,14 +107,16 @@ def _optimize(module: Any, machine: Any) -> None:
     )
 
 
-def _optimized(ir: str, target: Target) -> tuple[Any, Any]:
-    module, machine = _parse(ir, target), _machine(target)
-    module.data_layout = str(machine.target_data)
-    _optimize(module, machine)
-    # Passes add intrinsics of their own, such as llvm.umin. Those that become calls are no use.
-    added = _declared(module) - set(target.intrinsics)
-    _refuse({name for name in added if not name.startswith("llvm.") or "mem" in name}, target)
-    return module, machine
+@contextmanager
+def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
+    with _parsed(ir, target) as module:
+        machine = _machine(target)
+        module.data_layout = str(machine.target_data)
+        _optimize(module, machine)
+        # Passes add intrinsics of their own, such as llvm.umin. Those that become calls are no use.
+        added = _declared(module) - set(target.intrinsics)
+        _refuse({name for name in added if not name.startswith("llvm.") or "mem" in name}, target)
+        yield module, machine
 
 
 def to_object(ir: str, target: Target) -> bytes:
@@ -118,8 +127,8 @@ def to_object(ir: str, target: Target) -> bytes:
     NativeCodeError
         If LLVM rejects `ir` or it declares a function that the target does not allow.
     """
-    module, machine = _optimized(ir, target)
-    code: bytes = machine.emit_object(module)
+    with _optimized(ir, target) as (module, machine):
+        code: bytes = machine.emit_object(module)
     return code
 
 
@@ -131,8 +140,8 @@ def to_text(ir: str, target: Target, stage: Stage) -> str:
     NativeCodeError
         As `to_object`.
     """
-    module, machine = _optimized(ir, target)
-    text: str = str(module) if stage == "optimized" else machine.emit_assembly(module)
+    with _optimized(ir, target) as (module, machine):
+        text: str = str(module) if stage == "optimized" else machine.emit_assembly(module)
     return text
 
 
@@ -176,4 +185,8 @@ def load(code: bytes, symbol: str, target: Target) -> LoadedFunction:
     address: int = engine.get_function_address(symbol)
     if not address:
         raise NativeCodeError(f"the compiled object does not define {symbol}")
-    return LoadedFunction(address, engine)
+    function = LoadedFunction(address)
+    # The engine is held here alone: were it part of a cycle of garbage, Python could dispose of
+    # its LLVM context first, and LLVM would fall over.
+    weakref.finalize(function, engine.close).atexit = False
+    return function

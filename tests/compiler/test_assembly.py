@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit.compiler.target import LEVELS
-from tests.random_models import random_model
+from maddjit.compiler.target import LEVELS, named
+from tests.random_models import random_model, with_short_list
 
 
 def emit(
@@ -153,3 +153,24 @@ def test_multiply_and_add_are_not_contracted() -> None:
         names = [name for name, _ in instructions(emit(level))]
         assert any(re.fullmatch(r"v?mulps|fmul", name) for name in names)
         assert not any("fmadd" in name or name == "fmla" for name in names)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_winners_are_settled_by_whole_vectors_and_no_calls(level: str, order: Any) -> None:
+    """The loop over columns multiplies and adds 64 of them: as many vectors as hold those."""
+    model = random_model(0, n_features=512, n_codebooks=16, n_prototypes=16, n_outputs=300)
+    for k in (1, 3):
+        code = maddjit.emit(
+            with_short_list(model, k, 30), level, order=order, result="winners", coverage=0.5
+        )
+        assert not any(name in ("call", "callq", "bl", "blr") for name, _ in instructions(code))
+        width = named(level).vector_bytes
+        names = {"add": ("vaddps", "addps", "fadd"), "mul": ("vmulps", "mulps", "fmul")}
+        found = []
+        for body in loops(code):
+            counts = {what: sum(name in known for name, _ in body) for what, known in names.items()}
+            if counts["mul"]:
+                found.append((counts["mul"], counts["add"]))
+                assert not any("fma" in name or "fml" in name for name, _ in body)
+        assert (256 // width, 256 // width) in found
