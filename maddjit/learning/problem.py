@@ -64,12 +64,13 @@ class Problem:
         added = mean @ right + bias / unit
         return cls(stub, mean, right.astype(np.float32), added.astype(np.float32), core)
 
-    def _centred(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def centred(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Return rows less their mean."""
         return (rows - self.mean).astype(np.float32)
 
     def exact(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Return (N, M)."""
-        outputs: NDArray[np.float32] = self._centred(rows) @ self.right
+        outputs: NDArray[np.float32] = self.centred(rows) @ self.right
         outputs += self.added
         return outputs
 
@@ -91,16 +92,10 @@ class Problem:
     ) -> NDArray[np.float32]:
         """Return (N, M): what the model answers before its entries are rounded."""
         scores: NDArray[np.float32] = hits @ entries
-        scores += self.beside(rows)
+        if self.core:
+            projection, expansion, shared = self.core
+            scores += (self.centred(rows) @ projection) @ expansion + shared
         return scores
-
-    def beside(self, rows: NDArray[Any]) -> NDArray[Any] | float:
-        """Return what the core adds."""
-        if not self.core:
-            return 0.0
-        projection, expansion, shared = self.core
-        added: NDArray[Any] = (self._centred(rows) @ projection) @ expansion + shared
-        return added
 
 
 def entries_of(learned: Learned, bias: NDArray[np.float64], unit: float) -> NDArray[np.float32]:
@@ -119,16 +114,16 @@ def with_entries(
 
 
 def regressed(
-    problem: Problem,
-    rows: NDArray[Any],
-    rng: np.random.Generator,
+    problem: Problem, rows: NDArray[Any], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return entries by regression on these rows and on synthetic ones."""
-    n_prototypes = problem.stub.n_prototypes
     sample = augmented(rows, _COPIES, rng)
     codes = reference.encode(problem.stub, sample.rows)
-    regression = TreeRidge.of(codes, n_prototypes, sample.weights)
-    targets = problem.exact(sample.rows) - problem.beside(sample.rows)
-    shared = targets[: sample.n_real].mean(axis=0)
-    tables = regression.tables(targets - shared, _PENALTY)
-    return np.concatenate([tables.reshape(-1, len(shared)), [shared]]).astype(np.float32)
+    regression = TreeRidge.of(codes, problem.stub.n_prototypes, sample.weights)
+    tables = regression.tables(problem.centred(sample.rows), _PENALTY)
+    rest, shared = problem.right, problem.added
+    if problem.core:
+        projection, expansion, beside = problem.core
+        rest, shared = rest - projection @ expansion, shared - beside
+    entries = tables.reshape(-1, len(rest)) @ rest
+    return np.concatenate([entries, [shared]]).astype(np.float32)

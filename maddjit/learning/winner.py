@@ -21,7 +21,7 @@ from maddjit.learning.learned import Learned
 from maddjit.learning.options import Options
 from maddjit.learning.problem import Problem, entries_of, regressed, with_entries
 from maddjit.learning.ranking import Standing, softmax, standing
-from maddjit.learning.sample import augmented
+from maddjit.learning.sample import Sample, augmented
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ N_STEPS = 1 + len(_FACTORS) + MAX_ROUNDS + MAX_ROUNDS + 1
 _GAP = 6.0
 """β times the mean distance of the best output from the second."""
 _SQUARED_ERROR = 0.05
-_SYNTHETIC_WEIGHT = 0.3
+_SYNTHETIC_WEIGHT, _COPIES = 0.3, 3
 _BATCH = 256
 _RATE = 0.05
 _LEAST_ROWS = 2000
@@ -185,6 +185,7 @@ def _rounds(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the entries after each round of steps over the kept rows; the next changes them."""
     adam = Adam(start.copy())
+    copies = _COPIES if len(rows) <= _FEW_ROWS else 1
     passes = -(-_LEAST_ROWS // len(kept))
     n_batches = -(-passes * len(kept) // _BATCH)
     for this_round in range(n_rounds):
@@ -192,21 +193,16 @@ def _rounds(
         for i, chosen in enumerate(np.array_split(order, n_batches)):
             done = (this_round + i / n_batches) / n_rounds
             rate = _RATE * (1 + np.cos(np.pi * done)) / 2
-            adam.step(_gradient(problem, adam.entries, rows[chosen], factor, rng), rate)
+            sample = augmented(rows[chosen], copies, rng)
+            adam.step(_gradient(problem, adam.entries, sample, factor), rate)
         yield adam.entries
 
 
 def _gradient(
-    problem: Problem,
-    entries: NDArray[np.float32],
-    rows: NDArray[Any],
-    factor: float,
-    rng: np.random.Generator,
+    problem: Problem, entries: NDArray[np.float32], sample: Sample, factor: float
 ) -> NDArray[np.float32]:
     """Return what the loss grows by with each entry, up to a factor."""
-    sample = augmented(rows, 1, rng)
-    weights = np.full(len(sample.rows), _SYNTHETIC_WEIGHT, np.float32)
-    weights[: sample.n_real] = 1
+    weights = np.where(np.arange(len(sample.rows)) < sample.n_real, 1, _SYNTHETIC_WEIGHT)
     hits, exact = problem.hits(sample.rows), problem.exact(sample.rows)
     scores = problem.scores(sample.rows, hits, entries)
     steep = np.float32(factor)
@@ -215,6 +211,6 @@ def _gradient(
     slope *= 2 * _SQUARED_ERROR * steep / slope.shape[1]
     slope += softmax(steep * scores)
     slope -= softmax(steep * exact)
-    slope *= (weights / weights.sum())[:, np.newaxis]
+    slope *= (weights / weights.sum()).astype(np.float32)[:, np.newaxis]
     gradient: NDArray[np.float32] = hits.T @ slope
     return gradient
