@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log, log2, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.records import fields_of, made_again
+
+Objective = Literal["product", "argmax"]
+"""What tables are fitted for: all outputs, or each row's largest one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,8 @@ class FitReport:
     lost_variance : float
         Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
         where the outputs' means differ much more than the rows do.
+    agreement : float
+        Share of the rows whose largest output is the exact product's, the bias included.
     output_nmse : (M,) float64
         NMSE of each output column.
     bias : (M,) float64
@@ -89,18 +94,22 @@ class FitReport:
         Root mean squared error over the outputs of those rows.
     bound_terms : BoundTerms, optional
         What the paper's bound is made of, for its learner.
+    objective : {"product", "argmax"}
+        After "argmax" the outputs are scores that rank: the errors say little then.
     """
 
     n_rows: int
     held_out: bool
     nmse: float
     lost_variance: float
+    agreement: float
     output_nmse: NDArray[np.float64]
     bias: NDArray[np.float64]
     absolute_error: NDArray[np.float64]
     worst_rows: NDArray[np.int64]
     worst_errors: NDArray[np.float64]
     bound_terms: BoundTerms | None = None
+    objective: Objective = "product"
 
     def __post_init__(self) -> None:
         for name in ("output_nmse", "bias", "absolute_error", "worst_rows", "worst_errors"):
@@ -113,6 +122,11 @@ class FitReport:
 
     def __str__(self) -> str:
         where = "held-out" if self.held_out else "training (none held out)"
+        if self.objective == "argmax":
+            return (
+                f"names the exact winner on {self.agreement:.2%} of {self.n_rows} {where} rows; "
+                "its scores rank the outputs and do not approximate A @ B"
+            )
         worst = ", ".join(
             f"{row} ({error:.3g})"
             for row, error in zip(self.worst_rows[:3], self.worst_errors[:3], strict=True)

@@ -42,6 +42,11 @@ def test_learning_knows_nothing_of_the_compiler_nor_the_reverse() -> None:
         assert not any("maddjit.learning" in name for name in imported(path)), path
 
 
+def test_only_fit_knows_all_learners() -> None:
+    for learner in ("best", "paper", "winner"):
+        assert importers(f"maddjit.learning.{learner}") == ["learning/fit.py"]
+
+
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [

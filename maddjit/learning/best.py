@@ -118,6 +118,7 @@ class _Recipe:
     copies: int = 0
     penalty: float = _PENALTY
     n_passes: int = 1
+    cut_short: bool = False
 
 
 def learn(
@@ -145,7 +146,7 @@ def learn(
     recipe = _chosen(rows, goals, edges, options, rng, advance)
     sample = augmented(rows, recipe.copies, rng)
     here = _Rows.of(options, goals, edges, sample, rows[:0])
-    trees = here.grown(recipe.blocks)
+    trees, cut_short = here.grown(recipe.blocks), recipe.cut_short
     try:
         for _ in range(recipe.n_passes):
             if not advance():
@@ -156,7 +157,9 @@ def learn(
         if options.on_interrupt == "raise":
             raise
         logger.warning("interrupted: the model is finished with the trees found so far")
-    return _finished(here, trees, edges, B, recipe.penalty)
+        cut_short = True
+    learned = _finished(here, trees, edges, B, recipe.penalty)
+    return replace(learned, cut_short=cut_short)
 
 
 def _chosen(
@@ -207,7 +210,7 @@ def _chosen(
         if options.on_interrupt == "raise":
             raise
         logger.warning("interrupted: nothing more is tried")
-        return replace(recipe, n_passes=0)
+        return replace(recipe, n_passes=0, cut_short=True)
     return recipe
 
 

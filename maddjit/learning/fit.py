@@ -11,18 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.checks import as_training_matrix
-from maddjit.fit_report import BoundTerms
-from maddjit.learning import best, paper
+from maddjit.fit_report import BoundTerms, FitReport, Objective
+from maddjit.learning import best, paper, winner
 from maddjit.learning.held_out import describe
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, TableScale
 from maddjit.learning.progress import Progress, steps
+from maddjit.learning.ranking import divergence
 from maddjit.learning.rounding import Rounding
 from maddjit.learning.tables import quantise
 from maddjit.models import Accumulate, LowRankCore, MaddnessModel
 
 USELESS = 0.5
-"""Share of the outputs' variance from which on `fit` warns if it is lost on held-out rows."""
+"""Share of the outputs' variance, or of the winners, that must not be lost on held-out rows."""
 
 _BYTE_SUM_TOLERANCE = 1.02
 """Coarser tables are taken if they leave the squared error within this factor."""
@@ -48,6 +49,7 @@ def fit(
     n_prototypes: int = 16,
     *,
     method: Method = "best",
+    objective: Objective = "product",
     core_rank: int = 0,
     bias: ArrayLike | None = None,
     accumulate: Accumulate = "exact",
@@ -79,6 +81,11 @@ def fit(
         block adds to A·B, refits trees and tables in turns, and keeps of these steps what lowers
         the error on a fifth of the rows, which it sets apart for that. "paper" is the algorithm of
         Blalock & Guttag, ICML 2021: contiguous blocks, trees that know A alone, one regression.
+    objective : {"product", "argmax"}
+        "product" approximates all outputs. "argmax" then tunes the tables, not the trees, for
+        naming each row's largest output (``op.argmax``, short lists by ``op.topk``). Outputs are
+        scores then: they rank, but differ from ``A @ B + bias`` by more. A fifth of the rows, 2000
+        at most, are set apart to choose by; where nothing is better on them, tables stay.
     core_rank : int
         r, from 0 to 64: an exact product of that rank, ``(A @ U) @ V``, is computed beside the
         tables. It takes the r directions in which the outputs vary most, and r · (D + M) multiply-
@@ -105,11 +112,12 @@ def fit(
         Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
         random; 0, or fewer than 20 rows, keeps none back.
     random_state : int
-        Seed of that choice, and of what "best" draws: rows, synthetic rows, blocks.
+        Seed of that choice, and of what "best" and "argmax" draw: rows, synthetic rows, blocks.
     time_limit : float, optional
-        Seconds after which "best" leaves out what can be left out, and finishes.
+        Seconds after which "best" and "argmax" leave out what can be left out, and finish.
     on_interrupt : {"finish", "raise"}
-        Whether an interrupt (Ctrl-C) while "best" chooses or refits does the same, or ends it.
+        Whether an interrupt (Ctrl-C) while "best" chooses or refits, or "argmax" tunes, does the
+        same, or ends it.
     progress : bool or callable
         True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
         returns False the time is over.
@@ -130,7 +138,8 @@ def fit(
     Warns
     -----
     AccuracyWarning
-        If half of the outputs' variance is lost on the rows kept back.
+        If half of the outputs' variance is lost on the rows kept back; for objective="argmax", if
+        fewer than half of their winners are named.
 
     Examples
     --------
@@ -153,6 +162,7 @@ def fit(
         n_candidates,
         penalty,
         on_interrupt,
+        objective,
     )
     rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
     n_features, n_outputs = right.shape
@@ -173,26 +183,40 @@ def fit(
     judged = train[:_MAX_JUDGED] if held is None else held
     product: NDArray[np.float64] = judged.astype(np.float64) @ right
     total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
+    total += winner.N_STEPS if objective == "argmax" else 0
     with steps(progress, total, "maddjit.fit", time_limit) as advance:
         if options.method == "best":
             learned = best.learn(train, right, options, random_state, advance)
         else:
             learned = paper.learn(train, right, options, advance)
-        model = _quantised(learned, added, options, judged, product + added)
+        sharpness = None
+        if objective == "argmax":
+            learned, sharpness = winner.tune(
+                learned, train, right, added, options, random_state, advance
+            )
+        model = _quantised(learned, added, options, judged, product + added, sharpness)
         advance()
-    errors = reference.apply(model, judged) - added - product
-    report = describe(errors, product, added, held_index, held is not None)
-    if options.method == "paper" and n_prototypes == 16 and prototypes == "ridge":
+    outputs = reference.apply(model, judged)
+    report = describe(outputs, product, added, held_index, held is not None, objective)
+    proven = options.method == "paper" and objective == "product"
+    if proven and n_prototypes == 16 and prototypes == "ridge":
         report = replace(report, bound_terms=_bound_terms(model, train, right, added, options))
-    if report.lost_variance >= USELESS:
+    if reason := _why_useless(report):
         warnings.warn(
-            f"this operator loses {min(report.lost_variance, 1):.0%} of the variance of A @ B on "
-            f"{'held-out' if held is not None else 'training'} rows and should not be used; "
-            "raise n_codebooks or n_prototypes, or keep the exact product",
+            f"this operator {reason} {'held-out' if held is not None else 'training'} rows and "
+            "should not be used; raise n_codebooks or n_prototypes, or keep the exact product",
             AccuracyWarning,
             stacklevel=2,
         )
     return replace(model, report=report)
+
+
+def _why_useless(report: FitReport) -> str:
+    if report.objective == "argmax":
+        named = report.agreement
+        return f"names the exact winner on {named:.0%} of" if named < USELESS else ""
+    lost = report.lost_variance
+    return f"loses {min(lost, 1):.0%} of the variance of A @ B on" if lost >= USELESS else ""
 
 
 def _bound_terms(
@@ -244,11 +268,13 @@ def _quantised(
     options: Options,
     judged: NDArray[Any],
     exact: NDArray[np.float64],
+    sharpness: float | None,
 ) -> MaddnessModel:
     """Return the model with 8-bit tables whose neighbours add up in a byte as far as that is free.
 
     "auto" takes the largest group of C, C/2, C/4 … 1 codebooks whose squared error, on up to 512 of
-    the judged rows, is within 2 % of that of groups of 1.
+    the judged rows, is within 2 % of that of groups of 1. With `sharpness`, that of the loss which
+    tables were tuned by, this loss takes the place of the squared error.
     """
     few = slice(None, None, -(-len(judged) // _MAX_COMPARED))
     core = LowRankCore(*learned.core) if learned.core else None
@@ -280,18 +306,21 @@ def _quantised(
             core=core,
         )
 
-    def squared_error(model: MaddnessModel) -> float:
-        return float(np.mean((reference.apply(model, judged[few]) - exact[few]) ** 2))
+    def loss(model: MaddnessModel) -> float:
+        outputs = reference.apply(model, judged[few])
+        if sharpness is not None:
+            return divergence(outputs, exact[few], sharpness)
+        return float(np.mean((outputs - exact[few]) ** 2))
 
     if options.byte_group != "auto":
         return with_group(options.byte_group)
     finest = with_group(1)
     if options.accumulate == "exact":
-        tolerated = _BYTE_SUM_TOLERANCE * squared_error(finest)
+        tolerated = _BYTE_SUM_TOLERANCE * loss(finest)
         group = options.n_codebooks
         while group > 1:
             coarser = with_group(group)
-            if squared_error(coarser) <= tolerated:
+            if loss(coarser) <= tolerated:
                 return coarser
             group //= 2
     return finest

@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.fit_report import FitReport
+from maddjit.fit_report import FitReport, Objective
+from maddjit.learning.ranking import agreement
 
 
 def describe(
-    errors: NDArray[np.float64],
+    outputs: NDArray[np.float32],
     product: NDArray[np.float64],
     added: NDArray[Any],
     index: NDArray[np.intp],
     held_out: bool,
+    objective: Objective,
 ) -> FitReport:
-    """Describe errors against the variance of the product; a bias adds none."""
+    """Describe a model's outputs: errors against the product's variance; a bias adds none."""
+    errors = outputs - added - product
     square = errors**2
     # What rounding the outputs to float32 may do: half a unit in the last place of three results.
     rounding = (3 * 2.0**-24 * np.abs(product + added).max(axis=0)) ** 2
@@ -29,11 +32,13 @@ def describe(
         held_out=held_out,
         nmse=float(_ratio(square.mean(), product.var(), rounding.mean())),
         lost_variance=float(_ratio(output_square.sum(), output_variance.sum(), rounding.sum())),
+        agreement=agreement(outputs, product + added),
         output_nmse=_ratio(output_square, output_variance, rounding),
         bias=errors.mean(axis=0),
         absolute_error=np.abs(errors).mean(axis=0),
         worst_rows=index[worst],
         worst_errors=row_errors[worst],
+        objective=objective,
     )
 
 

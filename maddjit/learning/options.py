@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from maddjit.fit_report import Objective
 from maddjit.models import MAX_RANK, Accumulate, tree_depth
 
 Method = Literal["best", "paper"]
@@ -40,6 +41,7 @@ class Options:
     n_candidates: int | None
     penalty: float
     on_interrupt: OnInterrupt = "finish"
+    objective: Objective = "product"
 
     def __post_init__(self) -> None:
         for name in ("n_codebooks", "n_prototypes", "core_rank", "n_candidates", "byte_group"):
@@ -50,6 +52,7 @@ class Options:
             ("accumulate", Accumulate),
             ("table_scale", TableScale),
             ("on_interrupt", OnInterrupt),
+            ("objective", Objective),
         ):
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
