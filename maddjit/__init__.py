@@ -6,12 +6,13 @@ from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
 from maddjit.fit_report import FitReport
+from maddjit.frontier import Selection
 from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile, emit
-from maddjit.selection import Selection, select
+from maddjit.selection import select
 from maddjit.short_list import CoverageError, ShortList
 from maddjit.storage import ModelFileError, load, save
 from maddjit.winners import DriftWarning, WinnerOperator

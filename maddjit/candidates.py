@@ -8,7 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.losses import Loss, Operator
 from maddjit.models import MAX_RANK, MaddnessModel, tree_depth
 from maddjit.pipeline import compile
+from maddjit.short_list import CoverageError
 from maddjit.storage import ModelFileError, load, save
 from maddjit.tuning import fastest
 
 logger = logging.getLogger(__name__)
 
+_CALIBRATION, _MAX_CALIBRATION = 0.4, 20000
+"""Share of the rows that short lists are calibrated on, and how many at most."""
 LEARNER = 1
 """Counted up when the same rows, B and sizes give another model: kept ones are then not read."""
 
@@ -82,6 +86,19 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class WinnersAsked:
+    """That winners are asked: how many, with which coverage, and rows to calibrate on.
+
+    `tuned` asks for tables that are tuned for the winner.
+    """
+
+    k: int
+    coverage: float
+    tuned: bool
+    rows: NDArray[Any]
+
+
+@dataclass(frozen=True)
 class Workshop:
     """Rows, B and bias that models are fitted to, and where models are kept."""
 
@@ -91,6 +108,15 @@ class Workshop:
     random_state: int
     threads: int
     folder: Path | None
+    winners: WinnersAsked | None = None
+
+    def for_winners(self, k: int, coverage: float, tuned: bool) -> Workshop:
+        """Return one that names winners, and calibrates on some rows that it does not fit to."""
+        order = np.random.default_rng(self.random_state).permutation(len(self.rows))
+        n_known = min(_MAX_CALIBRATION, int(_CALIBRATION * len(self.rows)))
+        known, fitted = np.sort(order[:n_known]), np.sort(order[n_known:])
+        asked = WinnersAsked(k, coverage, tuned, self.rows[known])
+        return replace(self, rows=self.rows[fitted], winners=asked)
 
     def model(self, sizes: Sizes) -> MaddnessModel:
         """Fit a model, or read what an earlier search has left in the folder."""
@@ -111,6 +137,7 @@ class Workshop:
                 bias=self.bias,
                 random_state=self.random_state,
                 on_interrupt="raise",
+                objective="argmax" if self.winners and self.winners.tuned else "product",
             )
         if path:
             part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
@@ -119,11 +146,24 @@ class Workshop:
         return model
 
     def operator(self, model: MaddnessModel) -> Operator:
-        """Compile it."""
-        return compile(model, threads=self.threads)
+        """Compile it, calibrated if winners are asked.
+
+        Raises
+        ------
+        CoverageError
+            If there are too few rows to calibrate on.
+        """
+        if self.winners is None:
+            return compile(model, threads=self.threads)
+        asked = self.winners
+        model = calibrate(model, asked.rows, self.B, bias=self.bias, k=asked.k)
+        return compile(
+            model, result="topk", k=asked.k, coverage=asked.coverage, threads=self.threads
+        )
 
     def _key(self, sizes: Sizes) -> str:
-        digest = hashlib.sha256(f"{LEARNER} {sizes} {self.random_state}".encode())
+        tuned = " tuned" if self.winners and self.winners.tuned else ""
+        digest = hashlib.sha256(f"{LEARNER} {sizes}{tuned} {self.random_state}".encode())
         for array in (self.rows, self.B, self.bias):
             digest.update(f"{array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -189,3 +229,29 @@ class Field:
                 low = middle + 1
         if settings and low == len(settings):
             self.left_out[f"more of {what}"] = f"none up to {settings[-1]} is inside the budget"
+
+    def quickest(
+        self,
+        what: str,
+        settings: Sequence[Any],
+        enter: Callable[[Any], Candidate],
+        go_on: Callable[[], bool],
+    ) -> None:
+        """Try settings in their order until two have become slower: all are inside the budget."""
+        if not settings:
+            self.left_out[what] = "no size fits D and M"
+        best, slower = 0.0, 0
+        for setting in settings:
+            if not go_on():
+                self.left_out[f"more of {what}"] = "the time was over"
+                return
+            try:
+                candidate = enter(setting)
+            except CoverageError as error:
+                self.left_out[what] = str(error)
+                return
+            slower = 0 if candidate.speed_up > best else slower + 1
+            best = max(best, candidate.speed_up)
+            if slower == 2:
+                self.left_out[f"more of {what}"] = f"from {candidate.name} on they are slower"
+                return

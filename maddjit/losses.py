@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Operator = Callable[[Any], NDArray[Any]]
-Metric = Literal["nmse", "agreement"] | Callable[[NDArray[Any], Any], float]
+Metric = Literal["nmse", "agreement", "argmax", "topk"] | Callable[[NDArray[Any], Any], float]
 """A function takes outputs (N, M) and the targets of their rows; more is better."""
 
 
@@ -23,18 +23,18 @@ class Loss:
     ----------
     metric : Metric
         "nmse": mean((Ŷ − Y)²) / var(Y), to whose variance a bias adds nothing. "agreement": the
-        share of rows with another arg-max. A function: how much lower it is than for the exact
-        product.
+        share of rows with another arg-max. "argmax", "topk": the share of the exact winners that
+        is not named. A function: how much lower it is than for the exact product.
     rows : (N, D) float32
-    exact : (N, M) float32
-        With the bias.
+    exact : (N, M) float32 or (N, k) int64
+        Outputs with the bias, or winners.
     bias : (M,)
     targets : (N, …), optional
     """
 
     metric: Metric
     rows: NDArray[Any]
-    exact: NDArray[np.float32]
+    exact: NDArray[Any]
     bias: NDArray[Any]
     targets: Any = None
 
@@ -53,6 +53,9 @@ class Loss:
             error = np.mean((Y - self.exact.astype(np.float64)) ** 2)
             variance = (self.exact - self.bias).var()
             return float(error / variance) if variance > 0 else (0.0 if error == 0 else np.inf)
+        if self.metric in ("argmax", "topk"):
+            named = (Y[:, :, np.newaxis] == self.exact[:, np.newaxis]).any(axis=1)
+            return float(1 - named.mean())
         if self.metric == "agreement":
             return float(np.mean(Y.argmax(axis=1) != self.exact.argmax(axis=1)))
         lost = self._baseline - self._value(Y)
@@ -82,6 +85,9 @@ def name_of(metric: Metric) -> str:
         return "NMSE"
     if metric == "agreement":
         return "arg-max differs"
+    if metric in ("argmax", "topk"):
+        return "winners missed"
     if not callable(metric):
-        raise ValueError(f'metric must be "nmse", "agreement" or a function, not {metric!r}')
+        known = '"nmse", "agreement", "argmax", "topk"'
+        raise ValueError(f"metric must be {known} or a function, not {metric!r}")
     return f"loss of {getattr(metric, '__name__', 'the metric')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,3 +57,19 @@ class LowRankProduct:
         Y: NDArray[Any] = (np.asarray(A, np.float32) @ self.left) @ self.right
         Y += self.offset
         return Y
+
+
+class Winners:
+    """The indices of each row's k largest outputs of a product, by NumPy."""
+
+    def __init__(self, product: Callable[[Any], NDArray[Any]], k: int) -> None:
+        self.product, self.k = product, k
+
+    def __call__(self, A: ArrayLike) -> NDArray[np.int64]:
+        """Return (N, k) int64, the largest first."""
+        Y = np.asarray(self.product(A))
+        if self.k == 1:
+            return np.asarray(Y.argmax(axis=1, keepdims=True), np.int64)
+        best = np.argpartition(Y, -self.k, axis=1)[:, -self.k :]
+        order = np.argsort(-np.take_along_axis(Y, best, axis=1), axis=1, kind="stable")
+        return np.asarray(np.take_along_axis(best, order, axis=1), np.int64)

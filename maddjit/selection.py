@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.candidates import Candidate, Field, Sizes, Workshop
 from maddjit.checks import as_training_matrix
+from maddjit.frontier import Selection
 from maddjit.learning.goals import leading_directions
 from maddjit.learning.progress import Progress, steps
 from maddjit.losses import Loss, Metric, Operator, name_of
-from maddjit.products import ExactProduct, LowRankProduct
+from maddjit.products import ExactProduct, LowRankProduct, Winners
 
 EXACT = "exact product"
 
@@ -24,88 +25,8 @@ _MAX_NUMBERS = 16 * 1024 * 1024
 """Numbers that a timed call reads or computes at most."""
 _LEAST_ROWS = 20
 
-
-@dataclass(frozen=True)
-class Selection:
-    """What `select` found; call it like the operator it chose.
-
-    Attributes
-    ----------
-    best : Candidate
-        The fastest inside the budget on both halves of the validation rows.
-    fresh_loss : float
-        Its loss on the second half, by which only faster ones were refused, if any.
-    candidates : tuple of Candidate
-        All that were timed, fastest first.
-    left_out : mapping of str to str
-        What was not tried or not chosen, and why.
-    metric : str
-        What the losses are.
-    budget : float
-    n_timed : int
-        Rows of a timed call.
-    """
-
-    best: Candidate
-    fresh_loss: float
-    candidates: tuple[Candidate, ...]
-    left_out: Mapping[str, str]
-    metric: str
-    budget: float
-    n_timed: int
-
-    def __call__(self, A: ArrayLike) -> NDArray[Any]:
-        """Return what the chosen operator makes of A (N, D), taken as float32 like when judged."""
-        return self.best.operator(np.asarray(A, np.float32))
-
-    @property
-    def frontier(self) -> tuple[Candidate, ...]:
-        """The candidates that lose less than all faster ones, fastest first."""
-        kept: list[Candidate] = []
-        for candidate in self.candidates:
-            if not kept or candidate.loss < kept[-1].loss:
-                kept.append(candidate)
-        return tuple(kept)
-
-    def __str__(self) -> str:
-        lines = [f"  {'frontier':34}{self.metric:>18}{'ns per row':>12}{'× exact':>9}"]
-        shown = {*self.frontier, self.best}
-        for candidate in (c for c in self.candidates if c in shown):
-            mark = "*" if candidate is self.best else " "
-            lines.append(
-                f"{mark} {candidate.name:34}{candidate.loss:18.4g}"
-                f"{candidate.nanoseconds:12.1f}{candidate.speed_up:9.2f}"
-            )
-        lines.append(
-            f"chosen within {self.budget:g}: {self.best.name}, "
-            f"{self.fresh_loss:.4g} on the rows that confirm it"
-        )
-        lines += [f"left out: {what}: {why}" for what, why in self.left_out.items()]
-        return "\n".join(lines)
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw loss against speed-up, the frontier joined; needs Matplotlib.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure's.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        if ax is None:
-            from matplotlib import pyplot
-
-            ax = pyplot.figure().add_subplot()
-        for points, style in ((self.candidates, "."), (self.frontier, "o-")):
-            ax.plot([c.speed_up for c in points], [c.loss for c in points], style, color="0.5")
-        ax.plot([self.best.speed_up], [self.best.loss], "*", markersize=16, label=self.best.name)
-        ax.axhline(self.budget, linestyle=":", color="0.3", label="budget")
-        ax.set(xscale="log", xlabel="times as fast as the exact product", ylabel=self.metric)
-        ax.legend()
-        return ax
+Wrap = Callable[[Operator], Operator]
+"""From a product to what is asked of it: its outputs, or its winners."""
 
 
 def select(
@@ -115,6 +36,7 @@ def select(
     *,
     bias: ArrayLike | None = None,
     metric: Metric = "nmse",
+    k: int = 1,
     validation: ArrayLike | None = None,
     targets: ArrayLike | None = None,
     n_codebooks: Sequence[int] = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128),
@@ -143,16 +65,21 @@ def select(
     budget : float
         The largest loss, not negative; `metric` says of what.
     bias : (M,) array_like, optional
-    metric : {"nmse", "agreement"} or callable
+    metric : {"nmse", "agreement", "argmax", "topk"} or callable
         "nmse": mean((Ŷ − Y)²) / var(Y), the paper's. "agreement": the share of rows whose arg-max
         is not that of the exact product. A function of outputs (n, M) and their `targets`, of which
         more is better (accuracy, say): how much lower it is than for the exact product.
+        "argmax" and "topk" ask for winners instead of outputs, and for the share of them that is
+        missed: short lists are settled exactly, with a coverage of 1 − budget / 2, see `compile`.
+    k : int
+        How many winners "topk" asks for.
     validation : (N', D) array_like, optional
         Rows to judge by, at least 20; by default a quarter of A_train, drawn at random.
     targets : (N', …) array_like, optional
         What the metric is told of those rows (or of the rows of A_train, without `validation`).
     n_codebooks, n_prototypes, core_ranks : sequences of int
-        Sizes to try, see `fit`. Those that do not fit D and M are left out.
+        Sizes to try, see `fit`. Those that do not fit D and M are left out, and so are cores where
+        winners are asked for.
     others : mapping of str to callable, optional
         Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
     n_timed : int
@@ -203,10 +130,16 @@ def select(
     if not budget >= 0:
         raise ValueError(f"budget must not be negative, but is {budget}")
     what = name_of(metric)
+    if metric != "topk" and k != 1:
+        raise ValueError('k is for metric="topk"')
+    if not 1 <= k <= n_outputs:
+        raise ValueError(f"k must be from 1 to {n_outputs}, not {k}")
     train, judged, known = _split(rows, validation, targets, random_state)
-    if metric == "agreement" and n_outputs == 1:
+    if metric in ("agreement", "argmax") and n_outputs == 1:
         raise ValueError("one output has no arg-max to agree on")
-    exact = ExactProduct(right, added)
+    asks_winners = metric in ("argmax", "topk")
+    wrap: Wrap = partial(Winners, k=k) if asks_winners else _as_it_is
+    exact = wrap(ExactProduct(right, added))
     order = np.random.default_rng(random_state).permutation(len(judged))
     choose, confirm = (
         Loss(
@@ -221,9 +154,12 @@ def select(
     workshop = Workshop(
         train, right, added, random_state, threads, None if folder is None else Path(folder)
     )
+    if asks_winners:
+        core_ranks = (0,)
+        workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
     series = _series(field, right.shape, n_codebooks, n_prototypes, core_ranks)
     try:
-        _search(field, workshop, series, others or {}, time_limit, progress)
+        _search(field, workshop, series, others or {}, wrap, time_limit, progress)
     except KeyboardInterrupt:
         field.left_out["the rest"] = "interrupted"
     field.found.sort(key=lambda candidate: -candidate.speed_up)
@@ -246,6 +182,10 @@ def select(
         budget=float(budget),
         n_timed=n_timed,
     )
+
+
+def _as_it_is(product: Operator) -> Operator:
+    return product
 
 
 def _split(
@@ -298,19 +238,22 @@ def _search(
     workshop: Workshop,
     series: Mapping[str, Sequence[Sizes]],
     others: Mapping[str, Operator],
+    wrap: Wrap,
     time_limit: float | None,
     progress: Progress,
 ) -> None:
     """Enter every candidate worth a try."""
     ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < min(workshop.B.shape)]
-    n_steps = sum(len(settings).bit_length() for settings in (ranks, *series.values()))
+    n_steps = len(ranks).bit_length() + sum(
+        len(sizes) if workshop.winners else len(sizes).bit_length() for sizes in series.values()
+    )
     with steps(progress, n_steps + len(others), "maddjit.select", time_limit) as advance:
         _, directions = leading_directions(workshop.rows, workshop.B)
         mean = workshop.rows.mean(axis=0, dtype=np.float64)
 
         def low_rank(rank: int) -> Candidate:
             way = LowRankProduct(workshop.B, workshop.bias, mean, directions[:rank])
-            return field.enter(f"low rank {rank}", way)
+            return field.enter(f"low rank {rank}", wrap(way))
 
         def maddness(sizes: Sizes) -> Candidate:
             model = workshop.model(sizes)
@@ -319,9 +262,10 @@ def _search(
         field.enter(EXACT, field.exact)
         for name, way in others.items():
             if advance():
-                field.enter(name, way)
+                field.enter(name, wrap(way))
             else:
                 field.left_out[name] = "the time was over"
         field.cheapest("low rank", ranks, low_rank, advance)
+        find = field.quickest if workshop.winners else field.cheapest
         for name, settings in series.items():
-            field.cheapest(name, settings, maddness, advance)
+            find(name, settings, maddness, advance)

@@ -17,7 +17,7 @@ MAX_SCORE = 2**16 - 1
 
 
 class CoverageError(ValueError):
-    """More coverage is asked for than the rows that a model was calibrated on can vouch for."""
+    """A coverage that the rows a model was calibrated on cannot vouch for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +105,8 @@ class ShortList:
         Raises
         ------
         CoverageError
-            If there were too few rows for so much: n rows vouch for n / (n + 1) at most.
-        ValueError
-            If `coverage` is not between 0 and 1.
+            If `coverage` is not between 0 and 1, or there were too few rows for so much: n rows vouch
+            for n / (n + 1) at most.
         """
         return int(self.margins[self._place(coverage)])
 
@@ -118,7 +117,7 @@ class ShortList:
 
     def _place(self, coverage: float) -> int:
         if not 0 < coverage < 1:
-            raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
+            raise CoverageError(f"coverage must be between 0 and 1, not {coverage}")
         # A little less than asked for, lest .99 · 100 be 99.00000000000001 rows.
         needed = ceil((self.n_rows + 1) * coverage * (1 - 1e-12))
         if needed > self.n_rows:

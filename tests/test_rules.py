@@ -54,7 +54,7 @@ def test_floors() -> None:
         {"reference", "learning", "compiler", "storage"},
         {"operator", "winners", "kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"pipeline"},
-        {"losses", "products", "candidates", "selection"},
+        {"losses", "products", "candidates", "frontier", "selection"},
         {"cli"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}

@@ -282,3 +282,45 @@ def test_the_plot_shows_frontier_budget_and_choice() -> None:
     from matplotlib import pyplot
 
     pyplot.close(axes.figure)
+
+
+@pytest.mark.parametrize(("metric", "k"), [("argmax", 1), ("topk", 3)])
+def test_winners_are_exact_as_often_as_asked(
+    monkeypatch: pytest.MonkeyPatch, metric: Any, k: int
+) -> None:
+    """What is missed of 5000 more rows: the budget, and four standard deviations of its share."""
+    slow_clock(monkeypatch, {maddjit.WinnerOperator: 0.1})
+    selection = found(budget=0.05, n_rows=3000, metric=metric, k=k)
+    assert isinstance(selection.best.operator, maddjit.WinnerOperator)
+    A = rows(5000, seed=5)
+    exact = np.argsort(-(A @ B + BIAS.astype(np.float32)), axis=1)[:, :k]
+    named = selection(A)
+    missed = 1 - (named[:, :, None] == exact[:, None]).any(axis=1).mean()
+    assert missed <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 5000)
+    assert "winners missed" in str(selection)
+
+
+def test_no_guarantee_without_enough_rows_or_for_no_budget() -> None:
+    for budget in (0.0, 0.001):
+        selection = found(budget=budget, metric="argmax", n_codebooks=[4])
+        assert selection.best.model is None
+        exact = (rows(40) @ B + BIAS.astype(np.float32)).argmax(axis=1)
+        if selection.best.name == "exact product":
+            assert np.array_equal(selection(rows(40))[:, 0], exact)
+        why = selection.left_out["MADDNESS K=16"]
+        assert "coverage" in why
+
+
+def test_larger_sizes_are_tried_until_they_are_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_clock(monkeypatch, {maddjit.WinnerOperator: 0.1})
+    selection = found(budget=0.1, n_rows=2000, metric="argmax", n_codebooks=[2, 3, 4, 5])
+    assert "C=4 K=16 on they are slower" in selection.left_out["more of MADDNESS K=16"]
+
+
+def test_k_is_for_the_largest_few() -> None:
+    with pytest.raises(ValueError, match='k is for metric="topk"'):
+        found(k=2)
+    with pytest.raises(ValueError, match="k must be from 1 to 8"):
+        found(metric="topk", k=9)
+    with pytest.raises(ValueError, match="one output"):
+        maddjit.select(rows(100), B[:, :1], 0.1, metric="argmax")
