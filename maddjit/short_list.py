@@ -105,7 +105,7 @@ class ShortList:
         Raises
         ------
         CoverageError
-            If `coverage` is not between 0 and 1, or there were too few rows for so much: n rows vouch
+            If `coverage` is not between 0 and 1, or too much for the rows: n of them vouch
             for n / (n + 1) at most.
         """
         return int(self.margins[self._place(coverage)])
