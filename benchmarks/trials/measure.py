@@ -24,7 +24,7 @@ SLOW = 3.0
 """How many times as long as the exact product a setting may take before larger ones are dropped."""
 _EXPENSIVE, _USELESS, _FEW_SETTINGS = 2.0, 1.0, 3
 """A score that takes longer than so many seconds is taken below this NMSE, of few settings."""
-_GROUP, _COMPILED_GROUP = 12, 40
+_GROUP, _COMPILED_GROUP = 12, 16
 _MOST_ROUNDS = 31
 _CHUNK = 1000
 
