@@ -23,6 +23,8 @@ _CHOOSING = 0.1
 _MAX_CHOOSING = 1000
 _TYPICAL = 0.99
 """Coverage by which the widths are compared."""
+_STARTS = (0.0, 1.0, 2.0)
+"""Standard deviations of an output's errors by which its scores may be raised."""
 _DOT, _SCAN = 0.04, {8: 0.006, 16: 0.011}
 """Nanoseconds per multiply-add of a settled output, and per look-up of scores so many bits wide."""
 
@@ -49,7 +51,8 @@ def calibrate(
         Of exact sums, without an exact core.
     A : (N, D) array_like
         Rows that the model was not fitted to; for a coverage of .999 10000 or more are advisable,
-        and 999 are needed. A tenth of them, 1000 at most, serves to choose how wide scores are.
+        and 999 are needed. A tenth of them, 1000 at most, serves to choose how scores are rounded
+        and what start they have.
     B : (D, M) array_like
         The exact right-hand side, which settles the winner.
     bias : (M,) array_like, optional
@@ -100,28 +103,53 @@ def calibrate(
     B32, bias32 = right.astype(np.float32), added.astype(np.float32)
     order = np.random.default_rng(random_state).permutation(len(rows))
     n_choosing = min(_MAX_CHOOSING, int(_CHOOSING * len(rows)))
-    ways = [score_tables(model, bits) for bits in (8, 16)]
-    if n_choosing:
-        few = rows[np.sort(order[:n_choosing])]
-        tried = [_listed(model, tables, B32, bias32, k, few) for tables in ways]
-        costs = [_cost(model, bits, t) for bits, t in zip((8, 16), tried, strict=True)]
-        tables = ways[int(np.argmin(costs))]
-    else:
-        tables = ways[1]
+    tables = _cheapest(model, B32, bias32, k, rows[np.sort(order[:n_choosing])])
     rest = rows[np.sort(order[n_choosing:])]
     return replace(model, short_list=_listed(model, tables, B32, bias32, k, rest))
 
 
-def score_tables(model: MaddnessModel, bits: int) -> NDArray[np.uint8]:
+def _cheapest(
+    model: MaddnessModel,
+    B: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    k: int,
+    rows: NDArray[Any],
+) -> NDArray[np.uint8]:
+    """Return the tables whose look-ups and short lists together cost least on some rows.
+
+    Outputs that are approximated badly may be given a start, some standard deviations of their
+    errors: else a margin wide enough for them lists others in vain.
+    """
+    if not len(rows):
+        return score_tables(model, 16)
+    found = []
+    errors = rows.astype(np.float32) @ B + bias - reference.apply(model, rows)
+    for bits in _SCAN:
+        for start in _STARTS:
+            tables = score_tables(model, bits, start * errors.std(axis=0, dtype=np.float64))
+            listed = _listed(model, tables, B, bias, k, rows)
+            found.append((_cost(model, bits, listed), tables))
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def score_tables(
+    model: MaddnessModel, bits: int, start: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.uint8]:
     """Return tables whose sums rank outputs: one scale, offsets folded in, sums of so many bits.
 
     Each codebook holds an equal share of an output's offset above the least output's.
+
+    Parameters
+    ----------
+    bits : {8, 16}
+    start : (M,) float64, optional
+        Added to each output's offset.
     """
     n_codebooks = model.n_codebooks
     scale = model.scale.astype(np.float64)
     entries: NDArray[np.float64] = model.tables * scale
     low = entries.min(axis=1, keepdims=True)  # scales may be negative in models from elsewhere
-    base = low.sum(axis=(0, 1)) + model.offset
+    base = low.sum(axis=(0, 1)) + model.offset + start
     real = entries - low + ((base - base.min()) / n_codebooks)
     largest = real.max(axis=1)  # (C, M)
     step = max(float(largest.max()) / 255, float(np.finfo(np.float32).tiny))
