@@ -24,7 +24,10 @@ _KERNEL = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_void_p,
 )
-"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes."""
+"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
+
+The stage is that of results on their way past the caches, or B's columns for winners.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Function:
     stage_bytes: int
     streaming_rows: int
     out_order: OutOrder
+    packed: NDArray[np.float32] | None
     _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
@@ -52,6 +56,7 @@ class Function:
             plan.stage_bytes,
             plan.streaming_rows,
             plan.signature.out_order,
+            plan.packed,
         )
 
     def __call__(
@@ -73,7 +78,9 @@ class Function:
 
         def work(first: int, last: int) -> None:
             memory = self._workspace()
-            stage = np.empty(self.stage_bytes if streams else 0, np.uint8)
+            stage: NDArray[Any] = np.empty(self.stage_bytes if streams else 0, np.uint8)
+            if self.packed is not None:
+                stage = self.packed
             workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
             self.run(
                 A_address + first * row_step,

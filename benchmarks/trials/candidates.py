@@ -28,8 +28,11 @@ class Variant:
     def method(self) -> Method:
         """Return it behind the interface of all methods."""
         n_prototypes = self.options.get("n_prototypes", 16)
+        rank = self.options.get("core_rank", 0)
 
-        def settings(n_features: int, _: int) -> tuple[int, ...]:
+        def settings(n_features: int, n_outputs: int) -> tuple[int, ...]:
+            if rank >= min(n_features, n_outputs):
+                return ()  # the core would be the product itself
             values = (4, 8, 16, 32, 64, min(128, max(65, n_features)))
             return tuple(c for c in values if c <= min(n_features, _MOST_LEAVES // n_prototypes))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maddjit.compiler.core import CorePlan
 from maddjit.compiler.encode_records import Batch, Level
 from maddjit.compiler.scan_records import ByteShuffle, ColumnTile, Tile
@@ -37,7 +40,8 @@ class Plan:
     `sum_bits` is proved from the real tables: 8 if no sum of entries can exceed a byte, 16 or 32
     likewise; groups of `group` codebooks cannot exceed a byte. With `batches` a vector is the
     codebooks of one row; without, the rows of one codebook. More than `streaming_rows` results are
-    larger than the last cache, and had better be written past it by way of a stage.
+    larger than the last cache, and had better be written past it by way of a stage. `packed` holds
+    the columns of B that settle winners: no constants, for they would make the code large.
     """
 
     symbol: str
@@ -87,6 +91,7 @@ class Plan:
     widening: str
     core: CorePlan | None
     settling: Settling | None
+    packed: NDArray[np.float32] | None = field(repr=False, compare=False)
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
 
     @property

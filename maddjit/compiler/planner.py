@@ -16,7 +16,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
-from maddjit.compiler.settling import plan_settling, ranking, settled_constants, settled_rows
+from maddjit.compiler.settling import packed_columns, plan_settling, ranking, settled_rows
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
@@ -131,7 +131,7 @@ def make_plan(
         n_lines = lines_ahead(columns, row_block * element_bytes, row_block)
     tail_rows = max((tile.n_outputs * tile.rows for tile in columns), default=0)
     workspace_bytes = tail_offset + tail_rows * signature.output.itemsize
-    settling = None
+    settling, packed = None, None
     if short:
         settling = plan_settling(
             tiles,
@@ -146,7 +146,8 @@ def make_plan(
         )
         workspace_bytes = settling.workspace_bytes
         constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}
-        constants |= settled_constants(short, settling)
+        constants["bias"] = short.bias.astype("<f4").tobytes()
+        packed = packed_columns(short, settling)
     core = None
     if model.core:
         width = None if shuffle else len(packing)
@@ -210,6 +211,7 @@ def make_plan(
         widening=widening(signature.dtype, target),
         core=core,
         settling=settling,
+        packed=packed,
         constants=tuple(constants.items()),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.tiling import LINE
@@ -274,8 +275,12 @@ def _spread(width: int, lanes: int) -> tuple[int, ...]:
     return () if width == lanes else (*range(width), *[width] * (lanes - width))
 
 
-def settled_constants(short: ShortList, settling: Settling) -> dict[str, bytes]:
-    """Return B column by column, filled up with zeros, and the bias."""
-    columns = np.zeros((settling.n_outputs, settling.columns), "<f4")
+def packed_columns(short: ShortList, settling: Settling) -> NDArray[np.float32]:
+    """Return B column by column, filled up with zeros, from a cache line's start on."""
+    shape = settling.n_outputs, settling.columns
+    memory = np.zeros(shape[0] * shape[1] + LINE // 4, "<f4")
+    first = -memory.__array_interface__["data"][0] % LINE // 4
+    columns: NDArray[np.float32] = memory[first:][: shape[0] * shape[1]].reshape(shape)
     columns[:, : len(short.B)] = short.B.T
-    return {"columns": columns.tobytes(), "bias": short.bias.astype("<f4").tobytes()}
+    columns.flags.writeable = False
+    return columns
