@@ -16,6 +16,7 @@ from winning.own import Floats, Record, Truth
 from winning.subjects import Limits, Parts
 
 ASKED = (0.99, 0.999)
+_LEAST_ROWS = 1000
 _CHANGES = (0.0, 0.25, 0.5, 1.0)
 """Noise added, in standard deviations of each column."""
 
@@ -31,7 +32,7 @@ def check(task: Task, model: maddjit.MaddnessModel, parts: Parts, limits: Limits
     found = [_split(task, model, pool, seed) for seed in range(limits.splits)]
     return {
         "splits": [_summary(asked, found) for asked in ASKED if asked in found[0]],
-        "changed": _changed(task, model, parts),
+        "changed": _changed(task, model, parts, limits),
     }
 
 
@@ -84,16 +85,24 @@ def _summary(asked: float, found: list[dict[float, Any]]) -> Record:
     }
 
 
-def _changed(task: Task, model: maddjit.MaddnessModel, parts: Parts) -> list[Record]:
-    """Add noise to test rows, and see coverage, lists, and whether `monitor` warns."""
+def _changed(
+    task: Task, model: maddjit.MaddnessModel, parts: Parts, limits: Limits
+) -> list[Record]:
+    """Add noise to test rows, and see coverage, lists, and whether `monitor` warns.
+
+    Where a task has its own rows to calibrate with, also see what training rows would have done.
+    """
     asked = ASKED[0]
     op = own.operator(model, task.k, asked)
     rng = np.random.default_rng(0)
     rows = parts.test[rng.permutation(len(parts.test))[:3000]]
     spread, floor = rows.std(axis=0), 0 if rows.min() >= 0 else -np.inf
     found = [_watched(task, op, "rows of calibration", parts.calibrate[:3000], asked)]
-    if task.A_calibrate is not None:
-        found.append(_watched(task, op, "training rows", parts.fit[:3000], asked))
+    if task.A_calibrate is not None and len(parts.rest) >= _LEAST_ROWS:
+        other = parts.rest[: limits.calibration_rows]
+        again = maddjit.calibrate(model, other, task.B, bias=task.bias, k=task.k)
+        name = "test rows, calibrated with training rows"
+        found.append(_watched(task, own.operator(again, task.k, asked), name, rows, asked))
     for noise in _CHANGES:
         changed = rows + noise * spread * rng.standard_normal(rows.shape, np.float32)
         changed = np.maximum(changed, np.float32(floor)).astype(np.float32)
