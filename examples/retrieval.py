@@ -27,8 +27,9 @@ def made_up(n_items: int, n_queries: int) -> tuple[NDArray[np.float32], NDArray[
 
     def rows(n: int, spread: float) -> NDArray[np.float32]:
         near = topics[rng.integers(len(topics), size=n)] + spread * rng.standard_normal((n, 12))
-        x = near @ meanings + 0.1 * rng.standard_normal((n, 64))
-        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+        x: NDArray[np.float64] = near @ meanings + 0.1 * rng.standard_normal((n, 64))
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        return x.astype(np.float32)
 
     return rows(n_items, 0.5), rows(n_queries, 0.3)
 

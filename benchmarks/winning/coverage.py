@@ -21,14 +21,16 @@ _CHANGES = (0.0, 0.25, 0.5, 1.0)
 """Noise added, in standard deviations of each column."""
 
 
-def check(task: Task, model: maddjit.MaddnessModel, parts: Parts, limits: Limits) -> Record:
+def check(
+    task: Task, model: maddjit.MaddnessModel, parts: Parts, limits: Limits, n_rows: int
+) -> Record:
     """Return what was observed in random splits, and on rows with noise.
 
-    Rows to calibrate with and test rows are put together and divided anew, half and half, so that
-    both are alike. The model is not fitted again.
+    Of rows to calibrate with and test rows together, so many are divided anew, half and half, so
+    that both are alike. The model is not fitted again.
     """
     pool = np.concatenate([parts.calibrate, parts.test])
-    pool = pool[np.random.default_rng(0).permutation(len(pool))[: limits.split_rows]]
+    pool = pool[np.random.default_rng(0).permutation(len(pool))[:n_rows]]
     found = [_split(task, model, pool, seed) for seed in range(limits.splits)]
     return {
         "splits": [_summary(asked, found) for asked in ASKED if asked in found[0]],

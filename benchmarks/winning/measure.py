@@ -79,7 +79,8 @@ def measure(subject: Subject, limits: Limits) -> Record:
         print(f"    {label}: {perf_counter() - start:.1f} s", flush=True)
         if size == subject.checked and not options:
             start = perf_counter()
-            record["coverage"] = coverage.check(task, model, parts, limits)
+            n_rows = min(subject.split_rows, limits.split_rows)
+            record["coverage"] = coverage.check(task, model, parts, limits, n_rows)
             record["coverage"]["label"] = label
             print(f"    coverage: {perf_counter() - start:.1f} s", flush=True)
     return record

@@ -47,7 +47,8 @@ class Truth:
     def covered(self, settled: Any) -> NDArray[np.bool_]:
         """Tell for each row whether all winners were named, or outputs as large."""
         named = settled.outputs.reshape(len(self.least), -1).min(axis=1)
-        return named >= self.least - _TIE * np.maximum(1, np.abs(self.least))
+        as_large: NDArray[np.bool_] = named >= self.least - _TIE * np.maximum(1, np.abs(self.least))
+        return as_large
 
 
 def chunks(rows: Floats, n_outputs: int) -> Iterator[Floats]:

@@ -12,7 +12,6 @@ import numpy as np
 from data import Product
 from measuring import Candidate
 from numpy.typing import NDArray
-from peers import gather
 from tasks.scores import top
 
 Floats = NDArray[np.float32]
@@ -26,6 +25,8 @@ ALONE, CHOOSING, WHOLE, INDEX = (
     "index",
 )
 FLAT, REFINED = "faiss IndexFlatIP", "faiss PQ fast-scan"
+UNAVAILABLE = (ImportError, OSError, AttributeError, RuntimeError)
+"""What a library that is missing or lacks a function raises."""
 _SUBSPACES, _FACTORS = (4, 2), (2, 8, 32)
 """Columns of a subspace, and how many times k are refined."""
 
@@ -53,9 +54,10 @@ def rivals(A: Floats, B: Floats, k: int, optional: bool, left_out: dict[str, str
     if k > 1:
         makers["faiss"] = partial(_faiss, product, k)
     for name, make in makers.items():
-        made: list[Rival] = []
-        list(gather({name: lambda make=make, made=made: made.extend(make()) or []}, left_out))
-        found += made
+        try:
+            found += make()
+        except UNAVAILABLE as error:
+            left_out[name] = _words(error)
     return found
 
 
@@ -96,7 +98,7 @@ def _torch(product: Product, k: int) -> Iterable[Rival]:
     integers, _ = eight_bit.weights(product, per_output=False)
     B, rows = torch.from_numpy(integers), torch.empty(A.shape, dtype=torch.int8)
     sums, steps = torch.empty(product.Y.shape, dtype=torch.int32), torch.empty_like(A)
-    seen = sums.numpy()
+    seen: NDArray[Any] = sums.numpy()
 
     def quantise() -> None:
         low, high = torch.aminmax(A)
@@ -125,7 +127,12 @@ def _torch_linear(product: Product, k: int) -> Iterable[Rival]:
     import torch
 
     A, (multiply, packed) = torch.from_numpy(product.A), eight_bit.packed_linear(product.B)
-    return _choosing("torch linear_dynamic", WHOLE, lambda: multiply(A, packed).numpy(), k)
+
+    def whole() -> NDArray[Any]:
+        outputs: NDArray[Any] = multiply(A, packed).numpy()
+        return outputs
+
+    return _choosing("torch linear_dynamic", WHOLE, whole, k)
 
 
 def _onnxruntime(product: Product, k: int) -> Iterable[Rival]:
@@ -186,12 +193,20 @@ def eight_bit_answers(
     from methods import installed
     from methods.exact import METHODS
 
-    found = {}
+    found: dict[str, Callable[[Floats], Winners]] = {}
     for method in installed([m for m in METHODS if m.name.startswith("8-bit")], left_out):
         try:
             multiply = method.fit(B, B, 0, 0)
-        except (ImportError, OSError, AttributeError, RuntimeError) as error:
-            left_out[method.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+        except UNAVAILABLE as error:
+            left_out[method.name] = _words(error)
             continue
-        found[method.name] = lambda rows, f=multiply: top(f(np.array(rows)) + bias, k)
+        found[method.name] = partial(_answer, multiply, bias, k)
     return found
+
+
+def _answer(multiply: Callable[[Floats], Floats], bias: Floats, k: int, rows: Floats) -> Winners:
+    return top(multiply(np.array(rows)) + bias, k)  # a copy: torch wants to write
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

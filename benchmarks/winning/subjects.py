@@ -31,6 +31,8 @@ class Subject:
     calibration_rows: int = 10000
     timed_rows: int = 2000
     block: int = 1
+    split_rows: int = 12000
+    """Of the coverage check."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Limits:
     timed_rows: int = 10000
     sizes: int = 12
     splits: int = 10
-    split_rows: int = 12000
+    split_rows: int = 20000
     optional: bool = True
     """Whether rivals other than NumPy's are looked for."""
 
@@ -76,8 +78,8 @@ SUBJECTS: dict[str, Subject] = {
     ),
     "ocr": Subject(
         WINNER_TASKS["ocr"],
-        sizes=((8, 16), (12, 16), (16, 16), (24, 16), (30, 16), (40, 16), (12, 64), (20, 64)),
-        checked=(16, 16),
+        sizes=((16, 16), (24, 16), (30, 16), (40, 16), (60, 16), (12, 64), (20, 64), (30, 64)),
+        checked=(30, 16),
         timed_rows=512,
         block=500,  # a line has some 70 rows, whose neighbours are alike
     ),
@@ -89,6 +91,7 @@ SUBJECTS: dict[str, Subject] = {
         fit_rows=8000,
         calibration_rows=6000,
         timed_rows=256,
+        split_rows=5000,
     ),
 }
 
