@@ -61,8 +61,8 @@ def _build(arrays: Arrays) -> Task:
             f"all-MiniLM-L6-v2 (Apache-2.0) in the package {PACKAGE} (MIT): items are the rows of "
             "its token table, queries the embeddings (mean of the last layer, length 1) of "
             f"English program messages of {MIN_WORDS} words or more, those to test on from other "
-            "programs; scores are inner products. Whole sentences would be too few: many messages "
-            "are short. What is found is a bag of tokens, good for nothing but this comparison"
+            "programs; scores are inner products. Most messages are menu entries or options: "
+            "whole sentences would be too few. What is found are words of the message and akin ones"
         ),
         A_train=arrays["A_train"],
         A_test=arrays["A_test"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Mapping
 from itertools import product
@@ -69,20 +70,20 @@ def measure(subject: Subject, limits: Limits) -> Record:
             model, seconds = _calibrated(task, parts, size, options)
             group = own.runs(task, model, label, subject.coverages, truth, left_out)
             _time(group, others, timed, limits.rounds, record)
+            record["runs"] += [run.record | seconds for run in group]
+            group.clear()  # its code takes hundreds of megabytes where there are many outputs
+            print(f"    {label}: {perf_counter() - start:.1f} s", flush=True)
+            if size == subject.checked and not options:
+                n_rows = min(subject.split_rows, limits.split_rows)
+                record["coverage"] = {
+                    "label": label,
+                    **coverage.check(task, model, parts, limits, n_rows),
+                }
+                print(f"    with coverage: {perf_counter() - start:.1f} s", flush=True)
         except Exception as error:  # the other sizes are worth having
             traceback.print_exc()
             failed[label] = f"{type(error).__name__}: {error}".splitlines()[0]
-            continue
-        for run in group:
-            run.record.update(seconds)
-            record["runs"].append(run.record)
-        print(f"    {label}: {perf_counter() - start:.1f} s", flush=True)
-        if size == subject.checked and not options:
-            start = perf_counter()
-            n_rows = min(subject.split_rows, limits.split_rows)
-            record["coverage"] = coverage.check(task, model, parts, limits, n_rows)
-            record["coverage"]["label"] = label
-            print(f"    coverage: {perf_counter() - start:.1f} s", flush=True)
+        gc.collect()
     return record
 
 

@@ -9,12 +9,12 @@ from layout import heading, minutes, number, paragraph, spread, table
 from report import write_between
 
 from winning import wishes
-from winning.rivals import ALONE, CHOOSING, EXACT, FLAT, INDEX, WHOLE
+from winning.rivals import ALONE, CHOOSING, FLAT, INDEX, WHOLE
 
 Record = dict[str, Any]
 
 TITLE = "# Exact winners"
-_KINDS = (EXACT, ALONE, CHOOSING, WHOLE, INDEX)
+_KINDS = ("float32", ALONE, CHOOSING, WHOLE, INDEX)
 
 
 def write_page(results: Record, page: Path) -> None:
@@ -91,8 +91,7 @@ def _rivals(task: Record) -> str:
             cells = [name, record["kind"], spread(record["ns_per_row"]), spread(record["speed"])]
             found = percent(record["recall"]) if "recall" in record else ""
             rows.append([*cells, found] if is_shared else cells)
-    order = {kind: place for place, kind in enumerate(("float32", *_KINDS))}
-    return table(head, sorted(rows, key=lambda cells: order[cells[1]]))
+    return table(head, sorted(rows, key=lambda cells: _KINDS.index(cells[1])))
 
 
 def _losses(task: Record) -> str:
@@ -133,7 +132,7 @@ def frontier(runs: list[Record]) -> list[Record]:
 
 def _runs(task: Record) -> str:
     peers = {
-        "× float32": EXACT,
+        "× float32": _fastest(task, "float32"),
         "× 8-bit product alone": _fastest(task, ALONE),
         "× 8-bit with arg-max, quantising A": _fastest(task, WHOLE),
         f"× {FLAT}": FLAT if FLAT in task["rivals"] else None,

@@ -85,7 +85,7 @@ SUBJECTS: dict[str, Subject] = {
     ),
     "minilm-tokens": Subject(
         WINNER_TASKS["minilm-tokens"],
-        sizes=((32, 16), (64, 16), (96, 16), (128, 16), (192, 16)),
+        sizes=((64, 16), (96, 16), (128, 16), (192, 16)),
         checked=(64, 16),
         coverages=(0.8, 0.9, 0.95, 0.99, 0.999),  # of all ten; each of them is covered more often
         fit_rows=8000,
