@@ -186,8 +186,9 @@ def _coverage(tasks: list[Record]) -> str:
 
 def _changed(tasks: list[Record]) -> list[str]:
     words = (
-        "Coverage is for rows like those of calibration. Of others winners are missed, and lists "
-        "get longer, which is what `op.monitor()` can see: it warns of half as much again."
+        "Coverage is for rows like those of calibration. Of others, more winners are missed. Lists "
+        "often get longer then, which `op.monitor()` warns of if it is half as much again, but "
+        "not always: where nothing is said below, a loss went unnoticed."
     )
     rows = [
         [
