@@ -188,7 +188,7 @@ def _changed(tasks: list[Record]) -> list[str]:
     words = (
         "Coverage is for rows like those of calibration. Of others, more winners are missed. Lists "
         "often get longer then, which `op.monitor()` warns of if it is half as much again, but "
-        "not always: where nothing is said below, a loss went unnoticed."
+        "not always: where it says nothing below, a loss, if there is one, goes unnoticed."
     )
     rows = [
         [
