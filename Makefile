@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench experiments clean
+.PHONY: demo test lint types wheel bench experiments winners clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -33,6 +33,10 @@ bench: $(VENV)/.bench
 # The paper's experiments on real tasks (half an hour or more), and docs/experiments.md.
 experiments: $(VENV)/.tasks
 	$(BIN)/python benchmarks/experiments.py
+
+# Exact winners against float32, 8 bits and faiss (an hour or so), and docs/winners.md.
+winners: $(VENV)/.tasks
+	$(BIN)/python benchmarks/winners.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'

@@ -166,8 +166,9 @@ class WinnerOperator:
     def monitor(self) -> ListLengths:
         """Tell how long short lists have been, and warn if they are longer than at calibration.
 
-        Longer lists are the sign of rows unlike those of calibration, for which `coverage` says
-        nothing: `maddjit.calibrate` again, with such rows.
+        Longer lists are a sign of rows unlike those of calibration, for which `coverage` says
+        nothing: `maddjit.calibrate` again, with such rows. Lists of the usual length prove nothing,
+        see `audit`.
 
         Warns
         -----
@@ -189,6 +190,29 @@ class WinnerOperator:
                 stacklevel=2,
             )
         return found
+
+    def audit(self, A: ArrayLike) -> float:
+        """Return the share of rows whose winners are those of the whole exact product.
+
+        Rows may be approximated worse than those of calibration without having longer lists, which
+        is all that `monitor` sees. An audit of a few hundred rows now and then sees that, too.
+
+        Parameters
+        ----------
+        A : (N, D) array_like
+            Of a dtype that NumPy multiplies.
+
+        Returns
+        -------
+        float
+            To be compared with `coverage`, give or take the sampling error √(c (1 − c) / N); it may
+            also be less for rows whose best outputs are equal but for rounding.
+        """
+        rows = np.atleast_2d(np.asarray(A, np.float32))
+        exact = rows @ self._short.B + self._short.bias
+        least = np.partition(exact, -self._short.k, axis=1)[:, -self._short.k]
+        named = np.take_along_axis(exact, self.settle(rows).indices, axis=1)
+        return float((named.min(axis=1) >= least).mean())
 
     def reset(self) -> None:
         """Forget the lengths seen so far."""

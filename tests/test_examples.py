@@ -55,6 +55,13 @@ def test_within_budget() -> None:
     assert float(found[1]) >= float(found[2]) - 0.01 - 0.014
 
 
+def test_retrieval() -> None:
+    output = run("examples/retrieval.py", "--items", "500", "--rounds", "1")
+    found = dict(re.findall(r"^ *(0\.\d+) +([01]\.\d+) ", output, re.MULTILINE))
+    assert float(found["0.99"]) > 0.98
+    assert float(found["0.999"]) > 0.995
+
+
 def test_readme() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 3

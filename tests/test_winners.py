@@ -231,6 +231,17 @@ def test_monitor_warns_of_longer_lists() -> None:
     assert np.isnan(op.monitor().mean)
 
 
+def test_audit_compares_with_the_whole_product() -> None:
+    """Scores at random name the exact winners only where all outputs are listed."""
+    model = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=50)
+    A = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
+    for k in (1, 3):
+        assert winners(with_short_list(model, k, 10**6)).audit(A) == 1
+        op = winners(with_short_list(model, k, 0))
+        assert op.audit(A) < 0.5
+    assert op.audit(A[0]) in (0, 1)
+
+
 def test_errors_say_what_is_missing() -> None:
     plain = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=7)
     with pytest.raises(ValueError, match="calibrate"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import fashion, filters, magika_files, minilm, ocr, ucr
+from . import fashion, filters, magika_files, minilm, ocr, tokens, ucr
 from .cache import Missing
 from .record import Task
 
@@ -22,4 +22,12 @@ TASKS: dict[str, Callable[[], Task]] = {
 }
 """Loaders by name. They raise `Missing` if something must be installed first."""
 
-__all__ = ["TASKS", "Missing", "Task"]
+WINNER_TASKS: dict[str, Callable[[], Task]] = {
+    "fashion-head": fashion.head_in_halves,
+    "magika": magika_files.load,
+    "ocr": ocr.load,
+    "minilm-tokens": tokens.load,
+}
+"""Those of which only the winners count; the last has too many outputs for all experiments."""
+
+__all__ = ["TASKS", "WINNER_TASKS", "Missing", "Task"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,26 @@ def _head(arrays: Arrays) -> Task:
     )
 
 
+def _head_in_halves(arrays: Arrays) -> Task:
+    labels, whole = arrays["test_labels"], _head(arrays)
+    half = np.random.default_rng(0).permutation(len(labels))
+    calibrate, test = np.sort(half[: len(half) // 2]), np.sort(half[len(half) // 2 :])
+    winners = whole.exact[test].argmax(axis=1)
+    return replace(
+        whole,
+        source=(
+            f"{SOURCE}. The network was trained on the training images, whose features are "
+            "therefore unlike those of the test images; half of the latter, chosen at random, "
+            "serve to calibrate"
+        ),
+        A_test=whole.A_test[test],
+        A_calibrate=whole.A_test[calibrate],
+        score=lambda outputs: accuracy(outputs, labels[test]),
+        extra={"agreement": lambda outputs: accuracy(outputs, winners)},
+        by_winners={"accuracy": lambda found: float(np.mean(found == labels[test]))},
+    )
+
+
 def _hidden(arrays: Arrays) -> Task:
     labels, head, bias = arrays["test_labels"], arrays["head"], arrays["head_bias"]
     winners = (arrays["test_head"] @ head + bias).argmax(axis=1)
@@ -95,6 +116,11 @@ def _hidden(arrays: Arrays) -> Task:
 def head() -> Task:
     """Load the last layer: its outputs are class scores."""
     return stored("fashion", VERSION, _prepare, _head)
+
+
+def head_in_halves() -> Task:
+    """Load the same with half of the test rows to calibrate with, which then are no test rows."""
+    return stored("fashion", VERSION, _prepare, _head_in_halves)
 
 
 def hidden() -> Task:

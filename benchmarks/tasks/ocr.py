@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,22 @@ def _build(arrays: Arrays) -> Task:
 
     chinese = [any(is_chinese(letter) for letter in line) for line in written]
 
-    def error_rate(outputs: Floats, among: Sequence[bool]) -> float:
-        steps = np.split(outputs.argmax(axis=1), ends[:-1])
+    def error_rate(found: NDArray[np.int64], among: Sequence[bool]) -> float:
+        steps = np.split(found, ends[:-1])
         read = [ctc(line, alphabet) for line in steps]
         return character_error_rate(list(compress(read, among)), list(compress(written, among)))
 
+    parts = {
+        "character error rate": [True] * len(written),
+        "Chinese lines": chinese,
+        "English lines": [not line for line in chinese],
+    }
+    by_winners = {name: partial(error_rate, among=among) for name, among in parts.items()}
+
+    def of_outputs(name: str, outputs: Floats) -> float:
+        return by_winners[name](outputs.argmax(axis=1))
+
+    metric, *further = parts
     return Task(
         name="ocr",
         title="PP-OCRv4 recogniser, 120 × 6625",
@@ -155,14 +167,14 @@ def _build(arrays: Arrays) -> Task:
         A_test=arrays["A_test"],
         B=arrays["B"],
         bias=arrays["bias"],
-        metric="character error rate",
+        metric=metric,
         higher_is_better=False,
-        score=lambda outputs: error_rate(outputs, [True] * len(written)),
+        score=partial(of_outputs, metric),
         extra={
-            "Chinese lines": lambda outputs: error_rate(outputs, chinese),
-            "English lines": lambda outputs: error_rate(outputs, [not line for line in chinese]),
+            **{name: partial(of_outputs, name) for name in further},
             "agreement": lambda outputs: accuracy(outputs, winners),
         },
+        by_winners=by_winners,
     )
 
 

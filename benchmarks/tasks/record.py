@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Score = Callable[[Floats], float]
+WinnerScore = Callable[[NDArray[np.int64]], float]
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """A product worth approximating, with the metric that its outputs serve.
 
-    `score` and the functions of `extra` take all outputs of `A_test`, bias included.
+    `score` and the functions of `extra` take all outputs of `A_test`, bias included; those of
+    `by_winners` only the index of the largest of each row. What the task needs of a row's outputs
+    are the `k` largest, if only their order counts. `A_calibrate` are rows to calibrate with where
+    those to learn from are not like those of the test.
     """
 
     name: str
@@ -32,11 +36,14 @@ class Task:
     higher_is_better: bool
     score: Score
     extra: Mapping[str, Score] = field(default_factory=dict)
+    by_winners: Mapping[str, WinnerScore] = field(default_factory=dict)
+    k: int = 1
+    A_calibrate: Floats | None = None
 
     def __post_init__(self) -> None:
-        for name, ndim in {"A_train": 2, "A_test": 2, "B": 2, "bias": 1}.items():
+        for name, ndim in {"A_train": 2, "A_test": 2, "B": 2, "bias": 1, "A_calibrate": 2}.items():
             array = getattr(self, name)
-            if array is None and name == "bias":
+            if array is None and name in ("bias", "A_calibrate"):
                 continue
             if array.dtype != np.float32 or array.ndim != ndim:
                 raise ValueError(f"{self.name}: {name} is not float32 with {ndim} axes")
@@ -46,11 +53,13 @@ class Task:
             frozen.flags.writeable = False
             object.__setattr__(self, name, frozen)
         n_features, n_outputs = self.B.shape
-        if {self.A_train.shape[1], self.A_test.shape[1]} != {n_features}:
+        given = [rows for rows in (self.A_train, self.A_test, self.A_calibrate) if rows is not None]
+        if {rows.shape[1] for rows in given} != {n_features}:
             raise ValueError(f"{self.name}: A has not as many columns as B has rows")
         if self.bias is not None and len(self.bias) != n_outputs:
             raise ValueError(f"{self.name}: the bias is not as long as B is wide")
-        object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
+        for name in ("extra", "by_winners"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -17,6 +17,18 @@ def accuracy(outputs: Outputs, labels: Labels) -> float:
     return float(np.mean(outputs.argmax(axis=1) == labels))
 
 
+def top(outputs: Outputs, k: int) -> NDArray[np.int64]:
+    """Return the indices of each row's k largest outputs, the largest first."""
+    found = np.argpartition(outputs, -k, axis=1)[:, -k:]
+    order = np.argsort(-np.take_along_axis(outputs, found, axis=1), axis=1)
+    return np.take_along_axis(found, order, axis=1).astype(np.int64)
+
+
+def recall(named: NDArray[np.integer[Any]], winners: NDArray[np.integer[Any]]) -> float:
+    """Return the share of winners, (N, k), that are among those named, in any order."""
+    return float(np.mean((winners[:, :, None] == named[:, None, :]).any(axis=2)))
+
+
 def similarity(left: Outputs, right: Outputs) -> float:
     """Return the mean cosine of corresponding rows; a row of zeros has cosine 0."""
     dots = np.einsum("nm,nm->n", left, right, dtype=np.float64)

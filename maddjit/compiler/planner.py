@@ -16,7 +16,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
-from maddjit.compiler.settling import packed_columns, plan_settling, ranking, settled_rows
+from maddjit.compiler.settling import ROW_BLOCK, packed_columns, plan_settling, ranking
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
@@ -74,7 +74,7 @@ def make_plan(
         raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
     row_block = choices.row_block or _row_block(model, signature)
     if short:
-        row_block = min(row_block, settled_rows(-(-model.n_outputs // target.vector_bytes)))
+        row_block = choices.row_block or ROW_BLOCK
     batches: tuple[Batch, ...] = ()
     # An odd number of cache lines between neighbours: powers of two would share cache sets.
     codes_row_step, codes_codebook_step = 1, LINE * ((row_block // LINE + 1) | 1)

@@ -21,10 +21,12 @@ _MAXIMA_LANES = 16
 """Numbers that are kept of a group of tiles: many enough to bound the k-th best score."""
 _GROUP_PLANES = 4
 """Planes of a group of tiles, all of which are looked up again if one output may be listed."""
-_MAXIMA_BYTES = 512 * 1024
-"""Maxima of one block of rows: for the second pass to find in the L2 cache."""
-_LINES_AHEAD = 8
-"""Lines of the next columns of B that are fetched ahead; the others follow by themselves."""
+_MEMBERS_AHEAD, _LINES_AHEAD = 4, 8
+"""Places on a list, and lines of that column of B, that are fetched ahead; the others follow."""
+_NEAR_BYTES = 1024 * 1024
+"""Bytes of B that a cache holds close by; of more all lines are fetched ahead."""
+ROW_BLOCK = 256
+"""Rows of a block: tables past the caches are fetched anew for each, so not fewer."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Settling:
     list_lanes: tuple[int, ...]
     slot: int
     tile_step: int
+    members_ahead: int
     lines_ahead: tuple[int, ...]
     """Where lines of a column of B are that is to be multiplied soon."""
     bits: tuple[int, ...]
@@ -163,12 +166,6 @@ def ranking(model: MaddnessModel) -> tuple[MaddnessModel, ShortList]:
     return scores, short
 
 
-def settled_rows(n_planes: int) -> int:
-    """Return how many rows of a block have maxima that a cache holds."""
-    bytes_of_a_row = -(-n_planes // _GROUP_PLANES) * 2 * _MAXIMA_LANES
-    return max(64, min(256, _MAXIMA_BYTES // bytes_of_a_row // 64 * 64))
-
-
 def plan_settling(
     tiles: tuple[Tile, ...],
     sum_bits: int,
@@ -215,6 +212,7 @@ def plan_settling(
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
     listed = min(_LISTED, n_outputs)
     columns = -(-n_features // SETTLE_LANES) * SETTLE_LANES
+    is_far = 4 * columns * n_outputs > _NEAR_BYTES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
     places = {}
     for name, size in (
@@ -248,7 +246,8 @@ def plan_settling(
         ),
         slot=slot,
         tile_step=tile_step,
-        lines_ahead=tuple(range(0, min(4 * columns, LINE * _LINES_AHEAD), LINE)),
+        members_ahead=_MEMBERS_AHEAD,
+        lines_ahead=tuple(range(0, 4 * columns, LINE))[: None if is_far else _LINES_AHEAD],
         bits=tuple(1 << bit for bit in reversed(range(sum_bits))),
         listed=listed,
         list_bytes=4 * (listed + 1),

@@ -1,0 +1,80 @@
+"""Retrieval: which ten tokens of MiniLM's table are nearest to the embedding of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import bert
+from .cache import Arrays, stored
+from .minilm import LAYER, PACKAGE, TEST_SHARE, model
+from .record import Floats, Task
+from .scores import recall, top
+from .splitting import in_test
+from .texts import messages
+
+VERSION = "1"
+K = 10
+MIN_WORDS = 2
+N_TRAIN, N_TEST = 16000, 3000
+BATCH = 250
+
+
+def embeddings(tokens: Sequence[Sequence[int]], weights: bert.Weights) -> Floats:
+    """Return the mean rows of sentences after all layers, of length 1, a few at a time."""
+    found = []
+    for start in range(0, len(tokens), BATCH):
+        part = tokens[start : start + BATCH]
+        ends = np.cumsum([len(ids) for ids in part])
+        x = bert.embed(np.concatenate(part), ends, weights)
+        x = bert.attention(x, ends, weights, LAYER)
+        outputs = bert.linear(bert.inner(x, weights, LAYER), weights, f"{LAYER}.output.dense")
+        x = bert.outer(x, outputs, weights, LAYER)
+        pooled = bert.pool(bert.remaining(x, ends, weights), ends)
+        found.append(pooled / np.linalg.norm(pooled, axis=1, keepdims=True))
+    return np.concatenate(found)
+
+
+def _prepare() -> dict[str, NDArray[Any]]:
+    weights, tokenizer = model()
+    found = [message for message in messages() if len(message.english.split()) >= MIN_WORDS]
+    test = in_test([message.group for message in found], [""] * len(found), TEST_SHARE)
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name, part, n in (("A_train", ~test, N_TRAIN), ("A_test", test, N_TEST)):
+        chosen = [found[index].english for index in rng.permutation(np.flatnonzero(part))[:n]]
+        tokens = [encoding.ids for encoding in tokenizer.encode_batch(chosen)]
+        arrays[name] = embeddings(tokens, weights)
+    B = np.ascontiguousarray(weights["embeddings.word_embeddings.weight"].T)
+    return arrays | {"B": B, "winners": top(arrays["A_test"] @ B, K)}
+
+
+def _build(arrays: Arrays) -> Task:
+    winners = arrays["winners"]
+    return Task(
+        name="minilm-tokens",
+        title="MiniLM-L6-v2, the ten nearest of its tokens, 384 × 30522",
+        source=(
+            f"all-MiniLM-L6-v2 (Apache-2.0) in the package {PACKAGE} (MIT): items are the rows of "
+            "its token table, queries the embeddings (mean of the last layer, length 1) of "
+            f"English program messages of {MIN_WORDS} words or more, those to test on from other "
+            "programs; scores are inner products. Most messages are menu entries or options: "
+            "whole sentences would be too few. What is found are words of the message and akin ones"
+        ),
+        A_train=arrays["A_train"],
+        A_test=arrays["A_test"],
+        B=arrays["B"],
+        bias=None,
+        metric="recall",
+        higher_is_better=True,
+        score=lambda outputs: recall(top(outputs, winners.shape[1]), winners),
+        k=winners.shape[1],
+    )
+
+
+def load() -> Task:
+    """Load queries and the table; the score is the share of the ten best items that are found."""
+    return stored("minilm-tokens", VERSION, _prepare, _build)

@@ -1,0 +1,1 @@
+"""Exact winners against every other way to name them: subjects, rivals, measuring, the page."""

@@ -1,0 +1,159 @@
+"""What is measured: tasks, sizes of models, coverages, and which rows serve for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from data import clustered, right
+from numpy.typing import NDArray
+from tasks import WINNER_TASKS, Task
+from tasks.scores import recall, top
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A task and how it is measured.
+
+    `sizes` are numbers of codebooks and prototypes, `checked` is the one whose coverage is looked
+    at closely. Rows to calibrate with are held out of those to learn from, `block` neighbours at a
+    time, unless the task has its own.
+    """
+
+    load: Callable[[], Task]
+    sizes: tuple[tuple[int, int], ...]
+    checked: tuple[int, int]
+    coverages: tuple[float, ...] = (0.99, 0.995, 0.999, 0.9995)
+    fit_rows: int = 20000
+    calibration_rows: int = 10000
+    timed_rows: int = 2000
+    block: int = 1
+    split_rows: int = 12000
+    """Of the coverage check."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds the work."""
+
+    rounds: int = 15
+    fit_rows: int = 20000
+    calibration_rows: int = 10000
+    timed_rows: int = 10000
+    sizes: int = 12
+    splits: int = 10
+    split_rows: int = 20000
+    optional: bool = True
+    """Whether rivals other than NumPy's are looked for."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows to learn from, to calibrate with, to test on, and of the first those left over.
+
+    None is in two of them.
+    """
+
+    fit: Floats
+    calibrate: Floats
+    test: Floats
+    rest: Floats
+
+
+SUBJECTS: dict[str, Subject] = {
+    "fashion-head": Subject(
+        WINNER_TASKS["fashion-head"],
+        sizes=((4, 16), (8, 16), (16, 16), (32, 16), (4, 64), (8, 64), (16, 64), (8, 256)),
+        checked=(16, 16),
+        timed_rows=5000,
+    ),
+    "magika": Subject(
+        WINNER_TASKS["magika"],
+        sizes=((8, 16), (16, 16), (32, 16), (64, 16), (96, 16), (16, 64), (32, 64), (64, 64)),
+        checked=(32, 16),
+        calibration_rows=5000,
+    ),
+    "ocr": Subject(
+        WINNER_TASKS["ocr"],
+        sizes=((16, 16), (24, 16), (30, 16), (40, 16), (60, 16), (12, 64), (20, 64), (30, 64)),
+        checked=(30, 16),
+        timed_rows=512,
+        block=500,  # a line has some 70 rows, whose neighbours are alike
+    ),
+    "minilm-tokens": Subject(
+        WINNER_TASKS["minilm-tokens"],
+        sizes=((64, 16), (96, 16), (128, 16), (192, 16)),
+        checked=(64, 16),
+        coverages=(0.8, 0.9, 0.95, 0.99, 0.999),  # of all ten; each of them is covered more often
+        fit_rows=8000,
+        calibration_rows=6000,
+        timed_rows=256,
+        split_rows=5000,
+    ),
+}
+
+
+def divided(task: Task, subject: Subject, limits: Limits) -> Parts:
+    """Choose rows at random, the same on every run."""
+    rng = np.random.default_rng(0)
+    n_rows = len(task.A_train)
+    blocks = rng.permutation(-(-n_rows // subject.block))
+    order = (blocks[:, None] * subject.block + np.arange(subject.block)).ravel()
+    order = order[order < n_rows]
+    wanted = min(subject.calibration_rows, limits.calibration_rows)
+    if task.A_calibrate is None:
+        calibrate = task.A_train[np.sort(order[:wanted])]
+        order = order[wanted:]
+    else:
+        calibrate = task.A_calibrate[:wanted]
+    n_fit = min(subject.fit_rows, limits.fit_rows)
+    fit, rest = (task.A_train[np.sort(part)] for part in (order[:n_fit], order[n_fit:]))
+    return Parts(fit, calibrate, task.A_test, rest)
+
+
+def _clustered() -> Task:
+    A, B = clustered(6000, 64, seed=2), right(64, 24)
+    test = A[3500:]
+    winners = (test @ B).argmax(axis=1)
+    return Task(
+        name="clustered",
+        title="Rows of four directions, 64 × 24",
+        source="made up",
+        A_train=A[:3500],
+        A_test=test,
+        B=B,
+        bias=None,
+        metric="agreement",
+        higher_is_better=True,
+        score=lambda outputs: float(np.mean(outputs.argmax(axis=1) == winners)),
+        by_winners={"label": lambda found: float(np.mean(found == winners))},
+    )
+
+
+def _items() -> Task:
+    A, B = clustered(6000, 32, seed=4), right(32, 300)
+    test = A[4000:]
+    winners = top(test @ B, 3)
+    return Task(
+        name="items",
+        title="The best three of 300 items, 32 × 300",
+        source="made up",
+        A_train=A[:4000],
+        A_test=test,
+        B=B,
+        bias=None,
+        metric="recall",
+        higher_is_better=True,
+        score=lambda outputs: recall(top(outputs, 3), winners),
+        k=3,
+    )
+
+
+SMALL: dict[str, Subject] = {
+    name: Subject(load, ((4, 16), (8, 16)), (8, 16), (0.99, 0.999), 1500, 2000, 300)
+    for name, load in {"clustered": _clustered, "items": _items}.items()
+}
+"""Made up, for tests."""
