@@ -205,10 +205,11 @@ def scores(model: MaddnessModel, tables: NDArray[np.uint8], A: ArrayLike) -> NDA
     (N, M) or (M,) int32
     """
     codes = encode(model, A)
-    total = np.zeros((*codes.shape[:-1], tables.shape[2]), dtype=np.int32)
+    fits_a_byte = tables.max(axis=1).sum(axis=0, dtype=np.int64).max() < 256
+    total = np.zeros((*codes.shape[:-1], tables.shape[2]), np.uint8 if fits_a_byte else np.int32)
     for c, table in enumerate(tables):
         total += table[codes[..., c]]
-    return total
+    return total.astype(np.int32)
 
 
 def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:

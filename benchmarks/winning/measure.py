@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import traceback
 from collections.abc import Mapping
-from itertools import product
 from time import perf_counter
 from typing import Any
 
@@ -63,7 +62,12 @@ def measure(subject: Subject, limits: Limits) -> Record:
             )
             for name, answer in answers.items()
         }
-    for size, options in product(subject.sizes[: limits.sizes], own.variants()):
+    ways = [
+        (size, options)
+        for size in subject.sizes[: limits.sizes]
+        for options in own.variants(task.k, size == subject.checked)
+    ]
+    for size, options in ways:
         label = _label(size, options)
         start = perf_counter()
         try:

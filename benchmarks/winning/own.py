@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -63,10 +62,11 @@ def bias_of(task: Task) -> Floats:
     return np.zeros(task.B.shape[1], np.float32) if task.bias is None else task.bias
 
 
-def variants() -> list[Mapping[str, Any]]:
-    """Return options of `maddjit.fit` that are tried: learning for the winner where it can."""
-    known = inspect.signature(maddjit.fit).parameters
-    return [{}, {"objective": "argmax"}] if "objective" in known else [{}]
+def variants(k: int, is_checked: bool) -> list[Mapping[str, Any]]:
+    """Return options of `maddjit.fit` to try: tables for the winner, if only one is asked for."""
+    if k > 1:
+        return [{}]
+    return [{}, {"objective": "argmax"}] if is_checked else [{"objective": "argmax"}]
 
 
 def fitted(

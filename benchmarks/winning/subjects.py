@@ -66,32 +66,33 @@ class Parts:
 SUBJECTS: dict[str, Subject] = {
     "fashion-head": Subject(
         WINNER_TASKS["fashion-head"],
-        sizes=((4, 16), (8, 16), (16, 16), (32, 16), (4, 64), (8, 64), (16, 64), (8, 256)),
+        sizes=((8, 16), (16, 16), (8, 64), (16, 64)),
         checked=(16, 16),
         timed_rows=5000,
     ),
     "magika": Subject(
         WINNER_TASKS["magika"],
-        sizes=((8, 16), (16, 16), (32, 16), (64, 16), (96, 16), (16, 64), (32, 64), (64, 64)),
+        sizes=((16, 16), (32, 16), (64, 16), (16, 64), (32, 64)),
         checked=(32, 16),
         calibration_rows=5000,
     ),
     "ocr": Subject(
         WINNER_TASKS["ocr"],
-        sizes=((16, 16), (24, 16), (30, 16), (40, 16), (60, 16), (12, 64), (20, 64), (30, 64)),
-        checked=(30, 16),
+        sizes=((8, 16), (15, 16), (30, 16), (8, 64)),
+        checked=(15, 16),
+        split_rows=6000,
         timed_rows=512,
         block=500,  # a line has some 70 rows, whose neighbours are alike
     ),
     "minilm-tokens": Subject(
         WINNER_TASKS["minilm-tokens"],
-        sizes=((64, 16), (96, 16), (128, 16), (192, 16)),
+        sizes=((64, 16), (128, 16)),
         checked=(64, 16),
         coverages=(0.8, 0.9, 0.95, 0.99, 0.999),  # of all ten; each of them is covered more often
         fit_rows=8000,
         calibration_rows=6000,
         timed_rows=256,
-        split_rows=5000,
+        split_rows=3000,
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from operator import index
 from typing import Any
 
@@ -17,6 +18,8 @@ from maddjit.short_list import ShortList
 
 _CHUNK_SCORES = 4_000_000
 """Scores that are held at a time."""
+_KEPT_SCORES = 400_000_000
+"""Scores that are kept rather than looked up twice."""
 _MAX_MARGINS = 512
 _CHOOSING = 0.1
 """Share of the rows that the width of scores is chosen by, which the margin then does not use."""
@@ -179,7 +182,9 @@ def _listed(
     rows: NDArray[Any],
 ) -> ShortList:
     """Return the short list of these tables, with margins and lengths as these rows have them."""
-    gaps = np.concatenate([gap for gap, _ in _gaps(model, tables, B, bias, k, rows)])
+    look = partial(_gaps, model, tables, B, bias, k, rows)
+    known = list(look()) if len(rows) * len(bias) <= _KEPT_SCORES else None
+    gaps = np.concatenate([gap for gap, _ in known or look()])
     margins, counts = np.unique(gaps, return_counts=True)
     if len(margins) > _MAX_MARGINS:  # a margin that is left out is rounded up to the next
         last = len(margins) - 1
@@ -188,9 +193,7 @@ def _listed(
         counts = np.diff(np.cumsum(counts)[kept], prepend=0)
         margins = margins[kept]
     bins = np.searchsorted(margins, np.arange(margins[-1] + 2))  # score below the k-th best → bin
-    lengths = np.concatenate(
-        [_lengths(below, bins, len(margins)) for _, below in _gaps(model, tables, B, bias, k, rows)]
-    )
+    lengths = np.concatenate([_lengths(below, bins, len(margins)) for _, below in known or look()])
     tails = np.quantile(lengths, 0.99, axis=0, method="higher")
     return ShortList(
         k=k,
@@ -211,8 +214,11 @@ def _gaps(
     bias: NDArray[np.float32],
     k: int,
     rows: NDArray[Any],
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-    """Yield, some rows at a time, each row's gap, and how far below the k-th best each score is."""
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.uint16]]]:
+    """Yield, some rows at a time, each row's gap, and how far below the k-th best each score is.
+
+    Better scores than the k-th best are no distance below it.
+    """
     n_rows = max(1, _CHUNK_SCORES // len(bias))
     for start in range(0, len(rows), n_rows):
         part = rows[start : start + n_rows]
@@ -221,12 +227,14 @@ def _gaps(
         winners = np.argpartition(exact, -k, axis=1)[:, -k:]
         kth = np.partition(found, -k, axis=1)[:, -k]
         gap = kth - np.take_along_axis(found, winners, axis=1).min(axis=1)
-        yield gap, kth[:, np.newaxis] - found
+        yield gap, np.maximum(kth[:, np.newaxis] - found, 0).astype(np.uint16)
 
 
-def _lengths(below: NDArray[np.int32], bins: NDArray[np.intp], n_margins: int) -> NDArray[np.int64]:
+def _lengths(
+    below: NDArray[np.uint16], bins: NDArray[np.intp], n_margins: int
+) -> NDArray[np.int64]:
     """Return (rows, margins): how many scores lie within each margin."""
-    place = bins[np.clip(below, 0, len(bins) - 1)]
+    place = bins[np.minimum(below, len(bins) - 1)]
     flat = place + (n_margins + 1) * np.arange(len(below))[:, np.newaxis]
     counts = np.bincount(flat.ravel(), minlength=len(below) * (n_margins + 1))
     within: NDArray[np.int64] = counts.reshape(len(below), -1)[:, :n_margins].cumsum(axis=1)
