@@ -113,7 +113,7 @@ class Workshop:
     def for_winners(self, k: int, coverage: float, tuned: bool) -> Workshop:
         """Return one that names winners, and calibrates on some rows that it does not fit to."""
         order = np.random.default_rng(self.random_state).permutation(len(self.rows))
-        n_known = min(_MAX_CALIBRATION, int(_CALIBRATION * len(self.rows)))
+        n_known = max(1, min(_MAX_CALIBRATION, int(_CALIBRATION * len(self.rows))))
         known, fitted = np.sort(order[:n_known]), np.sort(order[n_known:])
         asked = WinnersAsked(k, coverage, tuned, self.rows[known])
         return replace(self, rows=self.rows[fitted], winners=asked)

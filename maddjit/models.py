@@ -182,6 +182,8 @@ class MaddnessModel:
     def _check_short_list(self, short: object) -> None:
         if not isinstance(short, ShortList):
             raise TypeError(f"short_list must be a ShortList, not {type(short).__name__}")
+        if self.core is not None or self.accumulate != "exact":
+            raise ValueError("a model with a core or averages cannot have a short list")
         if short.tables.shape != self.tables.shape or len(short.B) != self.n_features:
             raise ValueError(
                 f"the short list must have tables of shape {self.tables.shape} and B of "
@@ -209,7 +211,12 @@ class MaddnessModel:
         core = getattr(fitted, "core", None)
         if core is not None and not isinstance(core, LowRankCore):
             core = LowRankCore(core.projection, core.expansion)
-        return cls(**arrays, accumulate=getattr(fitted, "accumulate", "exact"), core=core)
+        return cls(
+            **arrays,
+            accumulate=getattr(fitted, "accumulate", "exact"),
+            core=core,
+            short_list=getattr(fitted, "short_list", None),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return made_again, (MaddnessModel, fields_of(self))

@@ -11,9 +11,7 @@ from maddjit.checks import as_rows
 from maddjit.epilogue import Epilogue
 from maddjit.formats import Format, bfloat16_to_float32
 from maddjit.models import CORE_LANES, MaddnessModel, average_group
-
-SETTLE_LANES = 64
-"""Partial sums of each output that is settled."""
+from maddjit.short_list import SETTLE_LANES
 
 
 class Settled(NamedTuple):

@@ -71,6 +71,7 @@ def select(
         more is better (accuracy, say): how much lower it is than for the exact product.
         "argmax" and "topk" ask for winners instead of outputs, and for the share of them that is
         missed: short lists are settled exactly, with a coverage of 1 − budget / 2, see `compile`.
+        The selection then returns (N, k) indices.
     k : int
         How many winners "topk" asks for.
     validation : (N', D) array_like, optional

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from operator import index
 from typing import Any
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from maddjit.records import fields_of, frozen_array, made_again
 
+SETTLE_LANES = 64
+"""Partial sums of each output that is settled."""
 MAX_SCORE = 2**16 - 1
 """Scores fit 16 bits."""
+_LINE = 64
 
 
 class CoverageError(ValueError):
@@ -88,11 +92,26 @@ class ShortList:
         if n_margins == 0 or self.margins[0] < 0 or (np.diff(self.margins) <= 0).any():
             raise ValueError("margins must be ascending from 0 or more")
         counts = np.concatenate(([0], self.covered, [self.n_rows]))
-        if (np.diff(counts) < 0).any():
-            raise ValueError(f"covered must not descend, and lie in 0 … n_rows = {self.n_rows}")
+        if (np.diff(counts) < 0).any() or self.covered[-1] != self.n_rows:
+            raise ValueError(f"covered must ascend from 0 or more to n_rows = {self.n_rows}")
         worst = int(self.tables.max(axis=1).astype(np.int64).sum(axis=0).max())
         if worst > MAX_SCORE:
             raise ValueError(f"scores can reach {worst}, more than {MAX_SCORE}")
+
+    @cached_property
+    def packed(self) -> NDArray[np.float32]:
+        """B column by column, each filled up to whole groups of lanes, from a cache line's start.
+
+        Made once, for all kernels that settle with it.
+        """
+        n_features, n_outputs = self.B.shape
+        shape = n_outputs, -(-n_features // SETTLE_LANES) * SETTLE_LANES
+        memory = np.zeros(shape[0] * shape[1] + _LINE // 4, "<f4")
+        first = -memory.__array_interface__["data"][0] % _LINE // 4
+        columns: NDArray[np.float32] = memory[first:][: shape[0] * shape[1]].reshape(shape)
+        columns[:, :n_features] = self.B.T
+        columns.flags.writeable = False
+        return columns
 
     def margin(self, coverage: float) -> int:
         """Return the least margin that keeps all k exact winners with that probability.
@@ -123,8 +142,8 @@ class ShortList:
         if needed > self.n_rows:
             raise CoverageError(
                 f"coverage {coverage:g} needs {ceil(coverage / (1 - coverage) * (1 - 1e-12))} rows "
-                f"of calibration or more, and there were {self.n_rows}: "
-                "maddjit.calibrate(model, A, B) with more rows, or ask for less"
+                f"of calibration or more, and there were {self.n_rows} but for the tenth that "
+                "serves for choosing: calibrate with more rows, or ask for less"
             )
         return int(np.searchsorted(self.covered, needed))
 

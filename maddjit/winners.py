@@ -25,10 +25,12 @@ from maddjit.threads import check_threads
 
 _LONGER, _SLACK = 1.5, 0.05
 """Times the mean length beyond k of calibration, and share of k more, until `monitor` warns."""
+_AUDITED = 2**24
+"""Exact outputs that an audit holds at a time."""
 _KEPT = 2**18
 """Numbers that a thread keeps memory for, because fresh pages cost time."""
 _LEAST_ROWS = 1000
-"""Rows from which on it does."""
+"""Rows from which on `monitor` warns."""
 
 
 class DriftWarning(UserWarning):
@@ -149,9 +151,10 @@ class WinnerOperator:
             function = self._functions[signature] = Function.of(self._kernels[signature])
         found = self._memory(len(rows), 2 * self._short.k + 1)
         function(rows, found, self._threads if threads is None else threads, self._least_rows)
+        n_listed = int(found[:, self._short.k].sum())
         with self._lock:
             self._n_rows += len(found)
-            self._n_listed += int(found[:, self._short.k].sum())
+            self._n_listed += n_listed
         return found, single
 
     def _memory(self, n_rows: int, width: int) -> NDArray[np.int64]:
@@ -184,8 +187,8 @@ class WinnerOperator:
         if n_rows >= _LEAST_ROWS and mean - k > _LONGER * (found.expected - k) + _SLACK * k:
             warnings.warn(
                 f"short lists have {mean:.3g} outputs on average, and had {found.expected:.3g} at "
-                "calibration: these are other rows, and their exact winners may be missed; "
-                "calibrate again",
+                "calibration: these seem to be other rows, for which coverage says nothing; "
+                "audit(A) some of them, or calibrate again",
                 DriftWarning,
                 stacklevel=2,
             )
@@ -199,20 +202,32 @@ class WinnerOperator:
 
         Parameters
         ----------
-        A : (N, D) array_like
-            Of a dtype that NumPy multiplies.
+        A : (N, D) or (D,) array_like
+            Of a dtype that can be converted to float32, N > 0. `monitor` counts these rows, too.
 
         Returns
         -------
         float
             To be compared with `coverage`, give or take the sampling error √(c (1 − c) / N); it may
             also be less for rows whose best outputs are equal but for rounding.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If A has another dtype or shape, or no rows.
         """
-        rows = np.atleast_2d(np.asarray(A, np.float32))
-        exact = rows @ self._short.B + self._short.bias
-        least = np.partition(exact, -self._short.k, axis=1)[:, -self._short.k]
-        named = np.take_along_axis(exact, self.settle(rows).indices, axis=1)
-        return float((named.min(axis=1) >= least).mean())
+        named = np.atleast_2d(self.settle(A).indices)
+        if not len(named):
+            raise ValueError("an audit needs rows")
+        rows = np.atleast_2d(np.asarray(A)).astype(np.float32)
+        step, n_right = max(1, _AUDITED // len(self._short.bias)), 0
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            exact = rows[part] @ self._short.B + self._short.bias
+            least = np.partition(exact, -self._short.k, axis=1)[:, -self._short.k]
+            own = np.take_along_axis(exact, named[part], axis=1).min(axis=1)
+            n_right += int((own >= least).sum())
+        return n_right / len(rows)
 
     def reset(self) -> None:
         """Forget the lengths seen so far."""

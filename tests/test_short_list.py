@@ -14,7 +14,7 @@ import pytest
 import maddjit
 from maddjit.records import fields_of
 from maddjit.short_list import ShortList
-from tests.random_models import random_model, with_short_list
+from tests.random_models import random_model, with_core, with_short_list
 
 MODEL = with_short_list(
     random_model(0, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=7), 2, 5
@@ -36,8 +36,9 @@ assert SHORT is not None
         ("bias", np.zeros(6), "bias must have shape"),
         ("margins", np.array([-1]), "ascending"),
         ("margins", np.zeros(0, int), "must have shape"),
-        ("covered", np.array([10]), "descend"),
-        ("covered", np.array([-1]), "descend"),
+        ("covered", np.array([10]), "must ascend"),
+        ("covered", np.array([8]), "must ascend"),
+        ("covered", np.array([-1]), "must ascend"),
         ("lengths", np.zeros((1, 2)), "lengths must have shape"),
     ],
 )
@@ -50,6 +51,12 @@ def test_it_fits_its_model() -> None:
     other = random_model(0, n_features=8, n_codebooks=4, n_prototypes=16, n_outputs=7)
     with pytest.raises(ValueError, match="the short list must have"):
         replace(other, short_list=SHORT)
+    for unfit in (
+        replace(MODEL, short_list=None, accumulate="average"),
+        with_core(replace(MODEL, short_list=None), 2),
+    ):
+        with pytest.raises(ValueError, match="core or averages"):
+            replace(unfit, short_list=SHORT)
     with pytest.raises(TypeError, match="must be a ShortList"):
         replace(MODEL, short_list="short")  # type: ignore[arg-type]
 

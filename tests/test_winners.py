@@ -199,6 +199,15 @@ def test_code_calls_nothing_and_is_declared() -> None:
         assert "call" not in winners(model, level).asm()
 
 
+def test_columns_are_packed_once() -> None:
+    model = with_short_list(
+        random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=50), 1, 5
+    )
+    op = winners(model)
+    kernels = [op.kernel("float32"), op.kernel("float64"), op.kernel("float32", "F")]
+    assert len({id(kernel.plan.packed) for kernel in kernels}) == 1
+
+
 def test_report_tells_what_lists_to_expect() -> None:
     model = with_short_list(
         random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=7), 1, 5

@@ -16,7 +16,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
-from maddjit.compiler.settling import ROW_BLOCK, packed_columns, plan_settling, ranking
+from maddjit.compiler.settling import ROW_BLOCK, plan_settling, ranking
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
@@ -147,7 +147,7 @@ def make_plan(
         workspace_bytes = settling.workspace_bytes
         constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}
         constants["bias"] = short.bias.astype("<f4").tobytes()
-        packed = packed_columns(short, settling)
+        packed = short.packed
     core = None
     if model.core:
         width = None if shuffle else len(packing)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.tiling import LINE
 from maddjit.models import MaddnessModel
-from maddjit.reference import SETTLE_LANES
-from maddjit.short_list import ShortList
+from maddjit.short_list import SETTLE_LANES, ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
@@ -23,8 +21,8 @@ _GROUP_PLANES = 4
 """Planes of a group of tiles, all of which are looked up again if one output may be listed."""
 _MEMBERS_AHEAD, _LINES_AHEAD = 4, 8
 """Places on a list, and lines of that column of B, that are fetched ahead; the others follow."""
-_NEAR_BYTES = 1024 * 1024
-"""Bytes of B that a cache holds close by; of more all lines are fetched ahead."""
+_NEAR_BYTES, _FAR_LINES = 1024 * 1024, 32
+"""Bytes of B that a cache holds close by; of more so many lines are fetched ahead."""
 ROW_BLOCK = 256
 """Rows of a block: tables past the caches are fetched anew for each, so not fewer."""
 
@@ -160,9 +158,7 @@ def ranking(model: MaddnessModel) -> tuple[MaddnessModel, ShortList]:
     if short is None:
         raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
     ones = np.ones(model.n_outputs, np.float32)
-    scores = replace(
-        model, tables=short.tables, scale=ones, offset=0 * ones, core=None, short_list=None
-    )
+    scores = replace(model, tables=short.tables, scale=ones, offset=0 * ones, short_list=None)
     return scores, short
 
 
@@ -247,7 +243,7 @@ def plan_settling(
         slot=slot,
         tile_step=tile_step,
         members_ahead=_MEMBERS_AHEAD,
-        lines_ahead=tuple(range(0, 4 * columns, LINE))[: None if is_far else _LINES_AHEAD],
+        lines_ahead=tuple(range(0, 4 * columns, LINE))[: _FAR_LINES if is_far else _LINES_AHEAD],
         bits=tuple(1 << bit for bit in reversed(range(sum_bits))),
         listed=listed,
         list_bytes=4 * (listed + 1),
@@ -272,14 +268,3 @@ def plane_scores(index: int, sum_bits: int) -> tuple[str, ...]:
 def _spread(width: int, lanes: int) -> tuple[int, ...]:
     """Return the lanes of a narrow vector and then of zeros; nothing if it is wide enough."""
     return () if width == lanes else (*range(width), *[width] * (lanes - width))
-
-
-def packed_columns(short: ShortList, settling: Settling) -> NDArray[np.float32]:
-    """Return B column by column, filled up with zeros, from a cache line's start on."""
-    shape = settling.n_outputs, settling.columns
-    memory = np.zeros(shape[0] * shape[1] + LINE // 4, "<f4")
-    first = -memory.__array_interface__["data"][0] % LINE // 4
-    columns: NDArray[np.float32] = memory[first:][: shape[0] * shape[1]].reshape(shape)
-    columns[:, : len(short.B)] = short.B.T
-    columns.flags.writeable = False
-    return columns

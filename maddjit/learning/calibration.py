@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.checks import as_training_matrix
+from maddjit.learning.fit import AccuracyWarning
 from maddjit.models import MaddnessModel
 from maddjit.short_list import ShortList
 
@@ -21,9 +23,12 @@ _CHUNK_SCORES = 4_000_000
 _KEPT_SCORES = 400_000_000
 """Scores that are kept rather than looked up twice."""
 _MAX_MARGINS = 512
+_MEASURED_ROWS = 20000
+"""Rows, about, whose lists are measured."""
 _CHOOSING = 0.1
 """Share of the rows that the width of scores is chosen by, which the margin then does not use."""
-_MAX_CHOOSING = 1000
+_MAX_CHOOSING, _CHOSEN_OUTPUTS = 1000, 40_000_000
+_FEW_OUTPUTS = 8
 _TYPICAL = 0.99
 """Coverage by which the widths are compared."""
 _STARTS = (0.0, 1.0, 2.0)
@@ -54,12 +59,12 @@ def calibrate(
         Of exact sums, without an exact core.
     A : (N, D) array_like
         Rows that the model was not fitted to; for a coverage of .999 10000 or more are advisable,
-        and 999 are needed. A tenth of them, 1000 at most, serves to choose how scores are rounded
-        and what start they have.
+        and 1110 are needed. A tenth of them, 1000 at most, serves to choose how scores are rounded
+        and what start they have, and does not count.
     B : (D, M) array_like
         The exact right-hand side, which settles the winner.
     bias : (M,) array_like, optional
-        Added to the product; the same as for `fit`.
+        Added to the product; the same as for `fit`, or the wrong winners are named.
     k : int
         How many winners are to be named, from 1 to M.
     random_state : int
@@ -69,6 +74,12 @@ def calibrate(
     -------
     MaddnessModel
         The same model with `short_list`.
+
+    Warns
+    -----
+    AccuracyWarning
+        If half of the outputs are listed at 99 % coverage: then the plain product is faster, or
+        the bias is not the one that was fitted.
 
     Raises
     ------
@@ -105,10 +116,18 @@ def calibrate(
         raise ValueError(f"k must be from 1 to {wanted[1]}, not {k}")
     B32, bias32 = right.astype(np.float32), added.astype(np.float32)
     order = np.random.default_rng(random_state).permutation(len(rows))
-    n_choosing = min(_MAX_CHOOSING, int(_CHOOSING * len(rows)))
+    n_choosing = min(_MAX_CHOOSING, int(_CHOOSING * len(rows)), 1 + _CHOSEN_OUTPUTS // wanted[1])
     tables = _cheapest(model, B32, bias32, k, rows[np.sort(order[:n_choosing])])
     rest = rows[np.sort(order[n_choosing:])]
-    return replace(model, short_list=_listed(model, tables, B32, bias32, k, rest))
+    short = _listed(model, tables, B32, bias32, k, rest)
+    if wanted[1] > _FEW_OUTPUTS and _typical_length(short) > wanted[1] / 2:
+        warnings.warn(
+            f"short lists hold {_typical_length(short):.0f} of {wanted[1]} outputs on average: the "
+            "plain product is faster, or the bias is not the one that the model was fitted with",
+            AccuracyWarning,
+            stacklevel=2,
+        )
+    return replace(model, short_list=short)
 
 
 def _cheapest(
@@ -125,14 +144,17 @@ def _cheapest(
     """
     if not len(rows):
         return score_tables(model, 16)
-    found = []
     errors = rows.astype(np.float32) @ B + bias - reference.apply(model, rows)
+    spread = errors.std(axis=0, dtype=np.float64)
+    least, best = np.inf, None
     for bits in _SCAN:
         for start in _STARTS:
-            tables = score_tables(model, bits, start * errors.std(axis=0, dtype=np.float64))
-            listed = _listed(model, tables, B, bias, k, rows)
-            found.append((_cost(model, bits, listed), tables))
-    return min(found, key=lambda pair: pair[0])[1]
+            tables = score_tables(model, bits, start * spread)
+            cost = _cost(model, bits, _listed(model, tables, B, bias, k, rows))
+            if best is None or cost < least:
+                least, best = cost, tables
+    assert best is not None
+    return best
 
 
 def score_tables(
@@ -155,22 +177,26 @@ def score_tables(
     base = low.sum(axis=(0, 1)) + model.offset + start
     real = entries - low + ((base - base.min()) / n_codebooks)
     largest = real.max(axis=1)  # (C, M)
-    step = max(float(largest.max()) / 255, float(np.finfo(np.float32).tiny))
-    if bits == 8:
-        step = max(step, float(largest.sum(axis=0).max()) / 255)
-        while np.rint(largest / step).sum(axis=0).max() > 255:
-            step *= 1 + 2**-8
+    most = 2**bits - 1
+    step = max(float(largest.max()) / 255, float(largest.sum(axis=0).max()) / most)
+    step = max(step, float(np.finfo(np.float32).tiny))
+    while np.rint(largest / step).sum(axis=0).max() > most:
+        step *= 1 + 2**-8
     rounded: NDArray[np.uint8] = np.minimum(np.rint(real / step), 255).astype(np.uint8)
     return rounded
 
 
 def _cost(model: MaddnessModel, bits: int, found: ShortList) -> float:
     """Estimate nanoseconds a row, from look-ups and from what is settled of 99 % coverage."""
-    needed = int(np.searchsorted(found.covered, _TYPICAL * found.n_rows))
-    place = min(needed, len(found.margins) - 1)
-    settled = found.lengths[place, 0] * (found.lengths[place, 0] > 1)
+    length = _typical_length(found)
+    settled = length if length > 1 else 0.0
     look_ups = model.n_codebooks * model.n_outputs
     return float(_DOT * settled * model.n_features + _SCAN[bits] * look_ups)
+
+
+def _typical_length(found: ShortList) -> float:
+    needed = int(np.searchsorted(found.covered, _TYPICAL * found.n_rows))
+    return float(found.lengths[min(needed, len(found.margins) - 1), 0])
 
 
 def _listed(
@@ -193,7 +219,10 @@ def _listed(
         counts = np.diff(np.cumsum(counts)[kept], prepend=0)
         margins = margins[kept]
     bins = np.searchsorted(margins, np.arange(margins[-1] + 2))  # score below the k-th best → bin
-    lengths = np.concatenate([_lengths(below, bins, len(margins)) for _, below in known or look()])
+    every = -(-len(rows) // _MEASURED_ROWS)
+    lengths = np.concatenate(
+        [_lengths(below[::every], bins, len(margins)) for _, below in known or look()]
+    )
     tails = np.quantile(lengths, 0.99, axis=0, method="higher")
     return ShortList(
         k=k,
@@ -219,12 +248,12 @@ def _gaps(
 
     Better scores than the k-th best are no distance below it.
     """
-    n_rows = max(1, _CHUNK_SCORES // len(bias))
+    n_rows = max(1, _CHUNK_SCORES // (len(bias) + _MAX_MARGINS))
     for start in range(0, len(rows), n_rows):
         part = rows[start : start + n_rows]
         found = reference.scores(model, tables, part)
         exact = part.astype(np.float32) @ B + bias
-        winners = np.argpartition(exact, -k, axis=1)[:, -k:]
+        winners = _winners(exact, k)
         kth = np.partition(found, -k, axis=1)[:, -k]
         gap = kth - np.take_along_axis(found, winners, axis=1).min(axis=1)
         yield gap, np.maximum(kth[:, np.newaxis] - found, 0).astype(np.uint16)
@@ -232,10 +261,19 @@ def _gaps(
 
 def _lengths(
     below: NDArray[np.uint16], bins: NDArray[np.intp], n_margins: int
-) -> NDArray[np.int64]:
+) -> NDArray[np.int32]:
     """Return (rows, margins): how many scores lie within each margin."""
     place = bins[np.minimum(below, len(bins) - 1)]
     flat = place + (n_margins + 1) * np.arange(len(below))[:, np.newaxis]
     counts = np.bincount(flat.ravel(), minlength=len(below) * (n_margins + 1))
-    within: NDArray[np.int64] = counts.reshape(len(below), -1)[:, :n_margins].cumsum(axis=1)
+    within = counts.reshape(len(below), -1)[:, :n_margins].cumsum(axis=1, dtype=np.int32)
     return within
+
+
+def _winners(exact: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+    """Return (rows, k): the largest outputs, of equal ones those of the lowest indices."""
+    found = np.argpartition(exact, -k, axis=1)[:, -k:]
+    least = np.take_along_axis(exact, found, axis=1).min(axis=1, keepdims=True)
+    (tied,) = np.nonzero((exact >= least).sum(axis=1) > k)
+    found[tied] = np.argsort(-exact[tied], axis=1, kind="stable")[:, :k]
+    return found

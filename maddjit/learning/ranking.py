@@ -29,8 +29,8 @@ class Standing:
 
     @property
     def cost(self) -> float:
-        """What is made small."""
-        return self.length * (2 - self.agreement)
+        """What is made small; infinite where scores were not numbers, and nothing is listed."""
+        return self.length * (2 - self.agreement) if self.length else np.inf
 
     def no_worse_than(self, other: Standing) -> bool:
         """Tell whether neither figure is worse."""

@@ -85,8 +85,9 @@ def tune(
     If there is nothing to tune by, no time, or nothing better, they are those given, and β is None.
 
     A fifth of the rows, 2000 at most, are set apart. By them one of three β is chosen after short
-    trials, and the best round; tables that name fewer of their winners than the ones given, or
-    need longer lists for them, are never returned.
+    trials, and the best round; tables that name fewer of their winners than those at the start, or
+    need longer lists for them, are never taken. Of few rows the start is regressed without those
+    set apart, and what was chosen is done once more with all rows, which nothing judges then.
     """
     if learned.cut_short or B.shape[1] < 2:
         return learned, None

@@ -100,6 +100,7 @@ def test_winners_are_covered_as_promised(
                 assert covered >= least
 
 
+@pytest.mark.filterwarnings("ignore:short lists hold")
 def test_too_few_rows_for_so_much() -> None:
     model = random_model(0, n_features=9, n_codebooks=6, n_prototypes=16, n_outputs=30)
     rng = np.random.default_rng(0)
@@ -127,6 +128,7 @@ def test_calibrated_again_on_other_rows() -> None:
     assert far.margin(0.9) > near.margin(0.9)
 
 
+@pytest.mark.filterwarnings("ignore:short lists hold")
 def test_very_many_margins_are_thinned_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(0, n_features=9, n_codebooks=40, n_prototypes=16, n_outputs=30)
     rng = np.random.default_rng(0)
@@ -159,3 +161,35 @@ def test_what_cannot_be_calibrated() -> None:
             maddjit.calibrate(model, A, B, k=k)
     with pytest.raises(ValueError, match="finite"):
         maddjit.calibrate(model, A * np.nan, B)
+
+
+def test_very_many_codebooks() -> None:
+    """Their scores fit 16 bits although 300 bytes would not."""
+    model = random_model(0, n_features=400, n_codebooks=300, n_prototypes=16, n_outputs=6)
+    model = replace(model, scale=np.ones(6), offset=np.zeros(6))
+    tables = score_tables(model, 16)
+    assert tables.max(axis=1).astype(int).sum(axis=0).max() <= 65535
+    calibrated = maddjit.calibrate(model, np.ones((40, 400)), np.ones((400, 6)))
+    assert calibrated.short_list is not None
+
+
+@pytest.mark.filterwarnings("ignore:short lists hold")
+def test_equal_outputs_are_covered_by_index() -> None:
+    """Twin columns, of which the tables prefer the second: the first wins, and is listed."""
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((4000, 16)), np.repeat(rng.standard_normal((16, 6)), 2, axis=1)
+    model = maddjit.fit(A[:500], B, 8, method="paper")
+    model = replace(model, offset=model.offset - np.where(np.arange(12) % 2, 0, 0.5))
+    op = maddjit.compile(maddjit.calibrate(model, A[500:2500], B), result="argmax", coverage=0.99)
+    exact = (A[2500:].astype(np.float32) @ B.astype(np.float32)).argmax(axis=1)
+    assert (exact % 2 == 0).all()
+    assert (op(A[2500:]) == exact).mean() > 0.98
+
+
+def test_lists_of_most_outputs_warn() -> None:
+    """A forgotten bias is the usual reason."""
+    rng = np.random.default_rng(0)
+    A, B, bias = rng.standard_normal((2000, 16)), rng.standard_normal((16, 20)), 20 * np.arange(20)
+    model = maddjit.fit(A[:500], B, 8, bias=bias, method="paper")
+    with pytest.warns(maddjit.AccuracyWarning, match="bias"):
+        maddjit.calibrate(model, A[500:], B)
