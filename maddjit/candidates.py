@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _CALIBRATION, _MAX_CALIBRATION = 0.4, 20000
 """Share of the rows that short lists are calibrated on, and how many at most."""
-LEARNER = 2
+LEARNER = 1
 """Counted up when the same rows, B and sizes give another model: kept ones are then not read."""
 
 
