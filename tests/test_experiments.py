@@ -176,8 +176,8 @@ def test_few_settings_are_chosen_with_both_ends() -> None:
     assert settings(Method("x", "rank", fit, "", settings=many), 64, 10, 3) == (2, 8, 64)
     assert settings(Method("x", "rank", fit, "", settings=many), 64, 10, 6) == many(0, 0)
     for variant in VARIANTS:
-        assert settings(variant.method(), 64, 10, 2)[0] == 4
-        values = variant.method().settings(20, 10)
+        assert settings(variant.method(), 64, 20, 2)[0] == 4
+        values = variant.method().settings(20, 20)
         assert values == tuple(sorted(values))
         assert max(values) <= 20
 
