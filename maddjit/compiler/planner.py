@@ -16,7 +16,7 @@ from maddjit.compiler.encoding import (
 )
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.scan_records import ColumnTile, Tile
-from maddjit.compiler.settling import ROW_BLOCK, plan_settling, ranking
+from maddjit.compiler.settling import ROW_BLOCK, plan_settling, ranking, settled_tile_bytes
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.simplify import simplified
 from maddjit.compiler.target import Target
@@ -110,8 +110,11 @@ def make_plan(
             codes_bytes = n_quads * quads_step
         columns = cut_columns(scan, model.n_outputs, shuffle, target.n_registers)
     elif signature.result != "codes":
+        tile_bytes = TILE_BYTES
+        if short:
+            tile_bytes = settled_tile_bytes(model.n_outputs, signature.k, target.vector_bytes)
         tiles, packing = cut_outputs(
-            scan, model.n_outputs, target.vector_bytes, choices.tile_bytes or TILE_BYTES
+            scan, model.n_outputs, target.vector_bytes, choices.tile_bytes or tile_bytes
         )
     constants = {
         "split_columns": model.split_dims.astype("<i8").tobytes(),

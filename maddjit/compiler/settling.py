@@ -17,6 +17,8 @@ _LISTED = 256
 """Outputs that a row's list has room for in a block of rows; longer ones are made again."""
 _MAXIMA_LANES = 16
 """Numbers that are kept of a group of tiles: many enough to bound the k-th best score."""
+_TILE_BYTES, _ONE_TILE_BYTES = 128 * 1024, 512 * 1024
+"""Bytes of table of a tile, and of a tile that spares a second pass: parts of an L2 cache."""
 _GROUP_PLANES = 4
 """Planes of a group of tiles, all of which are looked up again if one output may be listed."""
 _MEMBERS_AHEAD, _LINES_AHEAD = 4, 8
@@ -160,6 +162,16 @@ def ranking(model: MaddnessModel) -> tuple[MaddnessModel, ShortList]:
     ones = np.ones(model.n_outputs, np.float32)
     scores = replace(model, tables=short.tables, scale=ones, offset=0 * ones, short_list=None)
     return scores, short
+
+
+def settled_tile_bytes(n_outputs: int, k: int, vector_bytes: int) -> int:
+    """Return the bytes of table that one pass over a row block may use.
+
+    More than where outputs are written: maxima of wide tiles are fewer, and one tile needs one
+    pass only. From the L2 cache look-ups are hardly slower.
+    """
+    is_one_tile = k == 1 and n_outputs <= _GROUP_PLANES * vector_bytes
+    return _ONE_TILE_BYTES if is_one_tile else _TILE_BYTES
 
 
 def plan_settling(
