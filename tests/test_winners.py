@@ -80,6 +80,16 @@ def test_sizes(level: str, n_outputs: int, largest: int, k: int) -> None:
     assert same_bits(winners(model, level)(A), expected.indices)
 
 
+@pytest.mark.parametrize("n_outputs", [20, 200, 600])
+@pytest.mark.parametrize("largest", [1, 255])
+def test_more_codebooks_than_straight_line_code_holds(n_outputs: int, largest: int) -> None:
+    model = random_model(
+        1, n_features=70, n_codebooks=200, n_prototypes=16, n_outputs=n_outputs, largest=3
+    )
+    A = np.random.default_rng(0).standard_normal((70, 70)).astype(np.float32)
+    check(with_short_list(model, 1, 20, largest=largest), A)
+
+
 @pytest.mark.parametrize("k", [1, 5])
 def test_all_outputs_are_listed_and_equal(level: str, k: int) -> None:
     """The longest lists there are, in which the lowest index wins."""
