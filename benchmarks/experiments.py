@@ -14,11 +14,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import machine
+from outcome import finish, save
 from suite import RESULTS, one_thread_in_torch
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def run(
     loaders: Mapping[str, Callable[[], Task]],
     prefixes: list[str] | None,
     limits: Limits,
-    save: Callable[[Record], None],
+    keep: Callable[[Record], None],
 ) -> Record:
     """Measure all tasks one after another, and save what is there after each."""
     from tasks import Missing
@@ -65,7 +67,7 @@ def run(
             failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
         else:
             records.append(record | {"seconds": round(perf_counter() - start, 1)})
-            save(results)
+            keep(results)
         print(f"{name}, {perf_counter() - start:.1f} s", flush=True)
     return results
 
@@ -111,21 +113,8 @@ def main() -> None:
     path = options.results or (RESULTS / file_name() if whole else None)
     page = options.page or (PAGE if whole else None)
 
-    def save(results: Record) -> None:
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-
-    results = run(loaders, options.methods, limits, save)
-    save(results)
-    for key, words in (("left_out", "left out"), ("failed", "failed")):
-        for record in (results, *results["tasks"]):
-            for name, reason in record[key].items():
-                print(f"{words}: {record.get('name', '')} {name} ({reason})")
-    if page:
-        write_page(results, page)
-    print("\n".join(f"written: {written}" for written in (path, page) if written))
-    sys.exit(bool(results["failed"]) or any(task["failed"] for task in results["tasks"]))
+    results = run(loaders, options.methods, limits, partial(save, path=path))
+    sys.exit(finish(results, path, page, write_page))
 
 
 def file_name() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def heading(text: str) -> str:
@@ -40,3 +41,16 @@ def spread(quartiles: Sequence[float]) -> str:
 def minutes(date: str) -> str:
     """Return a date of ISO 8601 to the minute."""
     return date[:16].replace("T", " ") + " UTC"
+
+
+def reasons(record: Mapping[str, Any]) -> list[str]:
+    """Say what was left out and what failed, each reason once."""
+    lines = []
+    for key, words in (("left_out", "Left out"), ("failed", "Failed")):
+        found: dict[str, list[str]] = {}
+        for name, why in record[key].items():
+            found.setdefault(why, []).append(name)
+        if found:
+            told = "; ".join(f"{', '.join(names)} ({why})" for why, names in found.items())
+            lines.append(f"{words}: {told}.")
+    return lines

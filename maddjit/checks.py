@@ -96,3 +96,17 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
             f"{name} must be finite in float32, but holds {array[tuple(where)]} at {place}"
         )
     return array
+
+
+def as_bias(bias: ArrayLike | None, n_outputs: int) -> NDArray[Any]:
+    """Return a finite bias (M,), zeros if there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_training_matrix`, or if its shape differs.
+    """
+    added = np.zeros(n_outputs) if bias is None else as_training_matrix("bias", bias, ndim=1)
+    if added.shape != (n_outputs,):
+        raise ValueError(f"bias must have shape ({n_outputs},), not {added.shape}")
+    return added

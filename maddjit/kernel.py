@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from maddjit.compiler import native
 from maddjit.compiler.plan import Plan
@@ -21,9 +22,24 @@ class Kernel:
     function: native.LoadedFunction = field(repr=False)
     seconds: Mapping[str, float]
 
-    def ir(self) -> str:
-        """Render the IR again, which the code was made from."""
-        return render(self.plan)
+    def ir(self, stage: Literal["template", "optimized"] = "template") -> str:
+        """Return the LLVM IR as the templates render it, or as LLVM's passes leave it.
+
+        Raises
+        ------
+        ValueError
+            If `stage` is neither.
+        """
+        ir = render(self.plan)
+        if stage == "template":
+            return ir
+        if stage == "optimized":
+            return native.to_text(ir, self.plan.target, "optimized")
+        raise ValueError(f'stage must be "template" or "optimized", not {stage!r}')
+
+    def asm(self) -> str:
+        """Return the assembly."""
+        return native.to_text(self.ir(), self.plan.target, "assembly")
 
 
 class Kernels:

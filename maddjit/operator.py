@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows, check_out
-from maddjit.compiler import native
 from maddjit.compiler.columns import byte_shuffle
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
@@ -244,12 +243,7 @@ class CompiledOperator:
         ValueError
             If `stage` is neither.
         """
-        kernel = self.kernel(dtype, order, result, out_order)
-        if stage == "template":
-            return kernel.ir()
-        if stage == "optimized":
-            return native.to_text(kernel.ir(), self._target, "optimized")
-        raise ValueError(f'stage must be "template" or "optimized", not {stage!r}')
+        return self.kernel(dtype, order, result, out_order).ir(stage)
 
     def asm(
         self,
@@ -260,9 +254,7 @@ class CompiledOperator:
         out_order: OutOrder | None = None,
     ) -> str:
         """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
-        return native.to_text(
-            self.kernel(dtype, order, result, out_order).ir(), self._target, "assembly"
-        )
+        return self.kernel(dtype, order, result, out_order).asm()
 
     @property
     def plan(self) -> Plan:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.candidates import Candidate, Field, Sizes, Workshop
-from maddjit.checks import as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix
 from maddjit.frontier import Selection
 from maddjit.learning.goals import leading_directions
 from maddjit.learning.progress import Progress, steps
@@ -122,12 +122,11 @@ def select(
     """
     rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
     n_features, n_outputs = right.shape
-    added = np.zeros(n_outputs) if bias is None else as_training_matrix("bias", bias, ndim=1)
-    if rows.shape[1] != n_features or added.shape != (n_outputs,):
+    if rows.shape[1] != n_features:
         raise ValueError(
-            f"A_train, B and bias must have shapes (N, D), (D, M) and (M,), "
-            f"not {rows.shape}, {right.shape} and {added.shape}"
+            f"A_train and B must have shapes (N, D) and (D, M), not {rows.shape} and {right.shape}"
         )
+    added = as_bias(bias, n_outputs)
     if not budget >= 0:
         raise ValueError(f"budget must not be negative, but is {budget}")
     what = name_of(metric)

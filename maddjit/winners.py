@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows
-from maddjit.compiler import native
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Order, Signature
 from maddjit.compiler.target import Target
@@ -249,16 +248,11 @@ class WinnerOperator:
         order: Order | None = None,
     ) -> str:
         """Return the LLVM IR as the templates render it, or as LLVM's passes leave it."""
-        ir = self.kernel(dtype, order).ir()
-        if stage == "template":
-            return ir
-        if stage == "optimized":
-            return native.to_text(ir, self._target, "optimized")
-        raise ValueError(f'stage must be "template" or "optimized", not {stage!r}')
+        return self.kernel(dtype, order).ir(stage)
 
     def asm(self, *, dtype: str | None = None, order: Order | None = None) -> str:
         """Return the assembly of a kernel."""
-        return native.to_text(self.kernel(dtype, order).ir(), self._target, "assembly")
+        return self.kernel(dtype, order).asm()
 
     @property
     def plan(self) -> Plan:

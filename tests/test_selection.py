@@ -201,7 +201,7 @@ def test_a_search_goes_on_where_it_was_cut_short(
         ({"targets": [1, 2]}, "targets must be those of 800 rows"),
         ({"validation": rows(5)}, "at least 20 rows"),
         ({"validation": np.zeros((50, 3))}, "of 32 columns"),
-        ({"bias": [1.0]}, "must have shapes"),
+        ({"bias": [1.0]}, "must have shape"),
         ({"n_prototypes": [3]}, "power of two"),
         ({"n_codebooks": [0]}, "n_codebooks must be at least 1"),
         ({"core_ranks": [65]}, "core_ranks must be from 0 to 64"),

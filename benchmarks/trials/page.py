@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layout import heading, minutes, number, paragraph, spread, table
+from layout import heading, minutes, number, paragraph, reasons, spread, table
 from report import write_between
 
 from trials import claims, targets
@@ -61,21 +61,8 @@ def _origin(results: Record) -> str:
         "the same method beats in both error and speed; plots leave out what lies far off. "
         "MADDNESS and MADDNESS-PQ are the paper's learning (K = 16) compiled by maddjit.",
     ]
-    lines += _reasons(results)
+    lines += reasons(results)
     return "\n\n".join(paragraph(line) for line in lines)
-
-
-def _reasons(record: Record) -> list[str]:
-    """Say what was left out and what failed, each reason once."""
-    lines = []
-    for key, words in (("left_out", "Left out"), ("failed", "Failed")):
-        reasons: dict[str, list[str]] = {}
-        for name, why in record[key].items():
-            reasons.setdefault(why, []).append(name)
-        if reasons:
-            told = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-            lines.append(f"{words}: {told}.")
-    return lines
 
 
 def _targets(tasks: list[Record]) -> str:
@@ -117,7 +104,7 @@ def _task(task: Record, picture: str | None) -> list[str]:
     blocks = [heading(task["title"]), paragraph(f"{lines}.")]
     if picture:
         blocks.append(f"![{task['title']}]({picture})")
-    return [*blocks, _runs(task), *map(paragraph, _reasons(task))]
+    return [*blocks, _runs(task), *map(paragraph, reasons(task))]
 
 
 def score_text(task: Record, name: str, value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layout import heading, minutes, number, paragraph, spread, table
+from layout import heading, minutes, number, paragraph, reasons, spread, table
 from report import write_between
 
 from winning import wishes
@@ -42,22 +42,9 @@ def _origin(results: Record) -> str:
         f"of {results['limits']['rounds']} rounds, with the quartiles in brackets. A is row-major "
         "float32 unless a rival is given it in 8 bits. Rivals write into memory that is there and "
         "are spared the bias; ours adds it and returns fresh indices.",
-        *_reasons(results),
+        *reasons(results),
     ]
     return "\n\n".join(paragraph(line) for line in lines)
-
-
-def _reasons(record: Record) -> list[str]:
-    """Say what was left out and what failed, each reason once."""
-    lines = []
-    for key, words in (("left_out", "Left out"), ("failed", "Failed")):
-        reasons: dict[str, list[str]] = {}
-        for name, why in record[key].items():
-            reasons.setdefault(why, []).append(name)
-        if reasons:
-            told = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-            lines.append(f"{words}: {told}.")
-    return lines
 
 
 def _wishes(tasks: list[Record]) -> str:
@@ -79,7 +66,7 @@ def _task(task: Record) -> list[str]:
     )
     blocks = [heading(task["title"]), paragraph(lines), _rivals(task), _losses(task)]
     blocks += ["Settings that no other beats in both agreement and speed:", _runs(task)]
-    return [block for block in blocks if block] + [paragraph(line) for line in _reasons(task)]
+    return [block for block in blocks if block] + [paragraph(line) for line in reasons(task)]
 
 
 def _rivals(task: Record) -> str:

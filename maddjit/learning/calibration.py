@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
-from maddjit.checks import as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix
 from maddjit.learning.fit import AccuracyWarning
 from maddjit.models import MaddnessModel
 from maddjit.short_list import ShortList
@@ -108,9 +108,7 @@ def calibrate(
             f"A and B must have shapes (N, {wanted[0]}) and {wanted}, "
             f"not {rows.shape} and {right.shape}"
         )
-    added = np.zeros(wanted[1]) if bias is None else as_training_matrix("bias", bias, ndim=1)
-    if added.shape != wanted[1:]:
-        raise ValueError(f"bias must have shape {wanted[1:]}, not {added.shape}")
+    added = as_bias(bias, wanted[1])
     k = index(k)
     if not 1 <= k <= wanted[1]:
         raise ValueError(f"k must be from 1 to {wanted[1]}, not {k}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
-from maddjit.checks import as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix
 from maddjit.fit_report import BoundTerms, FitReport, Objective
 from maddjit.learning import best, paper, winner
 from maddjit.learning.held_out import describe
@@ -175,9 +175,7 @@ def fit(
             f"n_codebooks must be from 1 to the number of columns, {n_features}, "
             f"not {options.n_codebooks}"
         )
-    added = np.zeros(n_outputs) if bias is None else as_training_matrix("bias", bias, ndim=1)
-    if added.shape != (n_outputs,):
-        raise ValueError(f"bias must have shape ({n_outputs},), not {added.shape}")
+    added = as_bias(bias, n_outputs)
 
     train, held, held_index = _split(rows, validation, random_state)
     judged = train[:_MAX_JUDGED] if held is None else held
