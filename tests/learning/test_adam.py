@@ -17,8 +17,8 @@ def test_steps_are_those_of_the_paper() -> None:
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         theta = theta - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
         adam.step(g.astype(np.float32), 0.1)
-    # Seven steps of .3 at most, of a dozen float32 operations each: 7 · .3 · 12 · 2⁻²⁴ = 1.5e-6, and
-    # some bits more where the gradients' mean m cancels; and seven roundings of entries up to 4.
+    # Seven steps of .3 at most, of a dozen float32 operations each: 7 · .3 · 12 · 2⁻²⁴ = 1.5e-6,
+    # some bits more where the gradients' mean m cancels, and seven roundings of entries up to 4.
     np.testing.assert_allclose(adam.entries, theta, rtol=0, atol=1e-5)
 
 
