@@ -94,6 +94,9 @@ class Plan:
     packed: NDArray[np.float32] | None = field(repr=False, compare=False)
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
 
+    template = "maddness/kernel.ll.j2"
+    row_unit = 64
+
     @property
     def code_bits(self) -> tuple[int, ...]:
         """What each level's decision adds to a code; i8 has a sign."""

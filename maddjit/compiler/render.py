@@ -10,6 +10,7 @@ from pathlib import Path
 import jinja2
 
 from maddjit.compiler.plan import Plan
+from maddjit.compiler.tile_plan import TilePlan
 
 
 def templates_folder() -> Path:
@@ -62,6 +63,6 @@ def render_call(call: object) -> str:
     return _environment().get_template("python/call.ll.j2").render(call=call)
 
 
-def render(plan: Plan) -> str:
+def render(plan: Plan | TilePlan) -> str:
     """Return the LLVM IR module of a plan."""
-    return _environment().get_template("maddness/kernel.ll.j2").render(plan=plan)
+    return _environment().get_template(plan.template).render(plan=plan)

@@ -11,6 +11,7 @@ from maddjit.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
 Order = Literal["C", "F", "strided"]
 OutOrder = Literal["C", "F"]
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Signature:
     "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
     `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the
     exact ones among those whose scores are within `margin`; `scored` asks for their outputs too.
+    `precision` is what Strassen-Tile multiplies in; with `residual` it adds what Y holds already.
 
     Raises
     ------
@@ -37,6 +39,8 @@ class Signature:
     k: int = 1
     margin: int = 0
     scored: bool = False
+    precision: Precision = "float32"
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -45,6 +49,7 @@ class Signature:
             ("result", self.result, get_args(Result)),
             ("out_order", self.out_order, get_args(OutOrder)),
             ("sums", self.sums, tuple(SUMS)),
+            ("precision", self.precision, get_args(Precision)),
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -8,6 +8,10 @@ ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
 """Chooses the level when `maddjit.compile` is called without ``target=``."""
 
 
+BFLOAT16 = "avx512bf16"
+"""The feature of products of bfloat16 pairs, summed in float32."""
+
+
 class TargetError(ValueError):
     """A target is unknown, or the CPU lacks a feature that it needs."""
 
@@ -59,6 +63,23 @@ class Target:
     intrinsics: tuple[str, ...]
     cache_bytes: int = 32 * 1024 * 1024
 
+    def with_bfloat16(self) -> Target:
+        """Return this level with products of bfloat16 pairs, which levels do not promise.
+
+        Raises
+        ------
+        TargetError
+            If no CPU of this level has them.
+        """
+        if self.vector_bytes != 64:
+            raise TargetError(f"no target {self.name!r} has {BFLOAT16}: take an AVX-512 one")
+        return replace(
+            self,
+            features=",".join(filter(None, (self.features, f"+{BFLOAT16}"))),
+            requires=self.requires | {BFLOAT16},
+            intrinsics=(*self.intrinsics, "llvm.x86.avx512bf16.dpbf16ps.512"),
+        )
+
     @property
     def n_registers(self) -> int:
         """Vector registers."""
@@ -72,6 +93,7 @@ _GENERIC = (
     *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
     "llvm.ctpop.i64",
     *(f"llvm.cttz.i{lanes}" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.fma.v{lanes}f32" for lanes in (4, 8, 16)),
     *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
 )
 _AVX2 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
