@@ -221,6 +221,16 @@ class TilePlan:
         return self.strip - 1
 
     @property
+    def panel_lines(self) -> int:
+        """Cache lines of a row of a panel: so many strips fetch a part of the next V each."""
+        return -(-self.panel_bytes // 64)
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes of V that one strip fetches ahead: a line at each step."""
+        return 64 * self.steps
+
+    @property
     def turns(self) -> tuple[tuple[int, int], ...]:
         """Each step of the innermost loop's straight-line code, and the one after it."""
         return tuple((step, step + 1) for step in range(self.unroll))

@@ -18,13 +18,13 @@ from maddjit.tile_models import StrassenTileModel
 _LINE = 64
 _Z_BYTES = 4 * 1024 * 1024
 """Encoded rows that stay near while all panels of V pass by."""
-_MOST_TILE_ROWS = 256
+_MOST_TILE_ROWS = 64
 """Tile rows after which a panel of V has been read often enough for its way from memory."""
 _UNROLL = 4
 """Steps of the innermost loop in straight-line code; the padding of blocks is a multiple."""
 _PADDED = 16
 """Columns of a block are filled up to a multiple of this, at any target."""
-_STRIPS = {64: (8, 2), 32: (4, 3), 16: (4, 2)}
+_STRIPS = {64: (4, 4), 32: (4, 3), 16: (4, 2)}
 """Tile rows and vectors of outputs of one micro-kernel, by bytes of a vector."""
 _THREAD_OPERATIONS = 10_000_000
 """Multiply-adds that are worth another thread: some 200 µs."""
