@@ -9,18 +9,22 @@ from maddjit.fit_report import FitReport
 from maddjit.frontier import Selection
 from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile, emit
+from maddjit.schemes import BilinearScheme
 from maddjit.selection import select
 from maddjit.short_list import CoverageError, ShortList
 from maddjit.storage import ModelFileError, load, save
+from maddjit.tile_models import StrassenTileModel, TileReport
 from maddjit.winners import DriftWarning, WinnerOperator
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccuracyWarning",
+    "BilinearScheme",
     "Choices",
     "CompiledOperator",
     "CoverageError",
@@ -33,12 +37,15 @@ __all__ = [
     "NativeCodeError",
     "Selection",
     "ShortList",
+    "StrassenTileModel",
     "TargetError",
+    "TileReport",
     "WinnerOperator",
     "calibrate",
     "compile",
     "emit",
     "fit",
+    "fit_strassen_tile",
     "load",
     "reference",
     "save",

@@ -12,6 +12,8 @@ from maddjit.epilogue import Epilogue
 from maddjit.formats import Format, bfloat16_to_float32
 from maddjit.models import CORE_LANES, MaddnessModel, average_group
 from maddjit.short_list import SETTLE_LANES
+from maddjit.tile_models import StrassenTileModel
+from maddjit.tile_reference import multiply
 
 
 class Settled(NamedTuple):
@@ -256,15 +258,20 @@ def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:
     return Settled(*(part[0] for part in settled)) if single else settled
 
 
-def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) -> NDArray[Any]:
+def apply(
+    model: MaddnessModel | StrassenTileModel, A: ArrayLike, epilogue: Epilogue | None = None
+) -> NDArray[Any]:
     """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
 
     With an exact core, p = `project` (A), each of ``y + p[s] * V[s]`` follows for s = 0 … r − 1,
     product and sum each rounded. A row with NaN or infinities has no finite output then.
 
+    The outputs of a `StrassenTileModel` are those of `maddjit.tile_reference.multiply`, rounded to
+    float32 once; a kernel is near them and not bit for bit the same.
+
     Parameters
     ----------
-    model : MaddnessModel
+    model : MaddnessModel or StrassenTileModel
     A : (N, D) or (D,) array_like
         Of a format that `encode` takes.
     epilogue : Epilogue, optional
@@ -275,9 +282,12 @@ def apply(model: MaddnessModel, A: ArrayLike, epilogue: Epilogue | None = None) 
     (N, M) or (M,) float32, or what the epilogue makes of it
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        y = sums(model, A).astype(np.float32) * model.scale + model.offset
-        if model.core is not None:
-            p = project(model, A)
-            for s in range(model.core.rank):
-                y = y + p[..., s, np.newaxis] * model.core.expansion[s]
+        if isinstance(model, StrassenTileModel):
+            y = multiply(model, A).astype(np.float32)
+        else:
+            y = sums(model, A).astype(np.float32) * model.scale + model.offset
+            if model.core is not None:
+                p = project(model, A)
+                for s in range(model.core.rank):
+                    y = y + p[..., s, np.newaxis] * model.core.expansion[s]
     return y if epilogue is None else epilogue(y)
