@@ -1,6 +1,7 @@
 """maddjit: approximate ``A @ B`` for a fixed B by compiled hash trees and look-up tables."""
 
 from maddjit import reference
+from maddjit.building import emit
 from maddjit.compiler.native import NativeCodeError
 from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
@@ -12,12 +13,13 @@ from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
-from maddjit.pipeline import compile, emit
+from maddjit.pipeline import compile
 from maddjit.schemes import BilinearScheme
 from maddjit.selection import select
 from maddjit.short_list import CoverageError, ShortList
 from maddjit.storage import ModelFileError, load, save
 from maddjit.tile_models import StrassenTileModel, TileReport
+from maddjit.tile_operator import TileOperator, TileOperatorReport
 from maddjit.winners import DriftWarning, WinnerOperator
 
 __version__ = "0.1.0"
@@ -39,6 +41,8 @@ __all__ = [
     "ShortList",
     "StrassenTileModel",
     "TargetError",
+    "TileOperator",
+    "TileOperatorReport",
     "TileReport",
     "WinnerOperator",
     "calibrate",

@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from maddjit.building import emit
 from maddjit.compiler.native import LLVM_VERSION, LLVMLITE_VERSION, NativeCodeError, host
 from maddjit.compiler.target import LEVELS, TargetError, missing_features, named
 from maddjit.formats import INPUTS
 from maddjit.learning.fit import fit
-from maddjit.pipeline import compile, emit
+from maddjit.pipeline import compile
 from maddjit.reference import apply
 from maddjit.storage import ModelFileError, load
 

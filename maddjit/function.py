@@ -26,7 +26,7 @@ _KERNEL = ctypes.CFUNCTYPE(
 )
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
 
-The stage is that of results on their way past the caches, or B's columns for winners.
+The stage is that of results on their way past the caches, or B as winners and tiles read it.
 """
 
 
@@ -34,18 +34,19 @@ The stage is that of results on their way past the caches, or B's columns for wi
 class Function:
     """What a call needs to know of a kernel, which lives as long as this does."""
 
-    kernel: Kernel
+    kernel: Kernel[Any]
     run: Any
     dtype: np.dtype[Any]
     workspace_bytes: int
     stage_bytes: int
     streaming_rows: int
     out_order: OutOrder
-    packed: NDArray[np.float32] | None
+    row_unit: int
+    packed: NDArray[Any] | None
     _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
-    def of(cls, kernel: Kernel) -> Function:
+    def of(cls, kernel: Kernel[Any]) -> Function:
         """Take from a kernel what calls need."""
         plan = kernel.plan
         return cls(
@@ -56,6 +57,7 @@ class Function:
             plan.stage_bytes,
             plan.streaming_rows,
             plan.signature.out_order,
+            plan.row_unit,
             plan.packed,
         )
 
@@ -97,7 +99,7 @@ class Function:
         if threads == 1:
             work(0, n_rows)
         else:
-            run(work, spans(n_rows, check_threads(threads), least_rows))
+            run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
 
     def _workspace(self) -> NDArray[np.uint8]:
         """Return memory of an earlier call that is over, for fresh pages cost time."""

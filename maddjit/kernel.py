@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from maddjit.compiler import native
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Choices, Signature
+from maddjit.compiler.tile_plan import TilePlan
+
+P = TypeVar("P", Plan, TilePlan)
+"""The plans of one kind of operator."""
 
 
 @dataclass(frozen=True)
-class Kernel:
+class Kernel(Generic[P]):
     """One compiled function: its plan, its code, and the seconds each phase took."""
 
-    plan: Plan
+    plan: P
     code_bytes: int
     function: native.LoadedFunction = field(repr=False)
     seconds: Mapping[str, float]
@@ -42,7 +46,7 @@ class Kernel:
         return native.to_text(self.ir(), self.plan.target, "assembly")
 
 
-class Kernels:
+class Kernels(Generic[P]):
     """The kernels of one operator, each compiled when it is first needed; for many threads.
 
     Attributes
@@ -51,12 +55,12 @@ class Kernels:
         Those there are.
     """
 
-    def __init__(self, build: Callable[[Signature], Kernel]) -> None:
-        self._build = build
+    def __init__(self, build: Callable[[Signature], Kernel[P]]) -> None:
+        self._build: Callable[[Signature], Kernel[P]] = build
         self._lock = threading.Lock()
-        self.compiled: dict[Signature, Kernel] = {}
+        self.compiled: dict[Signature, Kernel[P]] = {}
 
-    def __getitem__(self, signature: Signature) -> Kernel:
+    def __getitem__(self, signature: Signature) -> Kernel[P]:
         with self._lock:
             if signature not in self.compiled:
                 self.compiled[signature] = self._build(signature)
@@ -116,8 +120,8 @@ class OperatorReport:
 
 
 def describe(
-    default: Kernel,
-    kernels: Mapping[Signature, Kernel],
+    default: Kernel[Plan],
+    kernels: Mapping[Signature, Kernel[Plan]],
     choices: Choices,
     timings: Mapping[str, float],
 ) -> OperatorReport:

@@ -43,7 +43,7 @@ class CompiledOperator:
         model: MaddnessModel,
         target: Target,
         default: Signature,
-        build: Callable[[MaddnessModel, Target, Signature], Kernel],
+        build: Callable[[MaddnessModel, Target, Signature], Kernel[Plan]],
         again: Callable[[], CompiledOperator],
         threads: int = 1,
         choices: Choices | None = None,
@@ -215,7 +215,7 @@ class CompiledOperator:
         order: Order | None = None,
         result: Result | None = None,
         out_order: OutOrder | None = None,
-    ) -> Kernel:
+    ) -> Kernel[Plan]:
         """Return the kernel for a signature, compiling it if need be; by default `compile`'s."""
         default = self._default
         result = result or default.result

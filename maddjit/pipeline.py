@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from time import perf_counter
-from types import MappingProxyType
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.building import build, build_tiles, calibrated
 from maddjit.compiler import native
-from maddjit.compiler.planner import make_plan
-from maddjit.compiler.render import render
-from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
-from maddjit.compiler.target import ENVIRONMENT_VARIABLE, Target, named, resolve
+from maddjit.compiler.signature import RULES, Choices, Order, Precision, Signature
+from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, Target, TargetError, resolve
 from maddjit.epilogue import Epilogue
 from maddjit.formats import INPUTS, float32_to_bfloat16
-from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator
-from maddjit.short_list import ShortList
+from maddjit.tile_models import StrassenTileModel
+from maddjit.tile_operator import TileOperator
 from maddjit.tuning import CANDIDATES, fastest
 from maddjit.winners import WinnerOperator
 
-logger = logging.getLogger(__name__)
+
+@overload
+def compile(  # type: ignore[overload-overlap]  # other models are any objects with their arrays
+    fitted: StrassenTileModel,
+    target: str | None = None,
+    *,
+    dtype: str = "float32",
+    order: Order = "C",
+    epilogue: Epilogue | None = None,
+    precision: Precision = "float32",
+    residual: bool = False,
+    threads: int = 1,
+    choices: Choices | None = None,
+) -> TileOperator: ...
 
 
 @overload
@@ -72,14 +80,16 @@ def compile(
     order: Order = "C",
     epilogue: Epilogue | None = None,
     threads: int = 1,
+    precision: Precision = "float32",
+    residual: bool = False,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> CompiledOperator | WinnerOperator:
+) -> CompiledOperator | TileOperator | WinnerOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays
+    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
     target : str, optional
         Feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
         "aarch64". By default the environment variable MADDJIT_TARGET, else the best level that
@@ -101,6 +111,11 @@ def compile(
         Clamping (ReLU) and conversion of the outputs, compiled in.
     threads : int
         How many threads share the rows of a call, at most.
+    precision : {"float32", "bfloat16"}
+        What a Strassen-Tile model multiplies in; sums are float32. bfloat16 is about twice as fast
+        and needs a CPU with avx512bf16.
+    residual : bool
+        Whether calls of a Strassen-Tile operator bring outputs to be added before clamping.
     tune : bool or (N, D) array
         Time the few most promising ways on these rows (on 2000 random ones if True) and keep the
         fastest, which takes half a second or so; ``op.report`` tells. The bits are the same.
@@ -110,9 +125,11 @@ def compile(
 
     Returns
     -------
-    CompiledOperator or WinnerOperator
+    CompiledOperator, TileOperator or WinnerOperator
         ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``; for winners the
-        same indices as ``maddjit.reference.settle(fitted, A, coverage)``.
+        same indices as ``maddjit.reference.settle(fitted, A, coverage)``. Those of a
+        StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
+        ``maddjit.reference.apply(fitted, A)``.
 
     Raises
     ------
@@ -131,9 +148,18 @@ def compile(
     >>> op(A[:2]).shape
     (2, 3)
     """
-    model = MaddnessModel.of(fitted)
     name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
     resolved = resolve(name, native.host())
+    if isinstance(fitted, StrassenTileModel):
+        if result != "outputs" or k is not None or tune is not False:
+            raise ValueError("a Strassen-Tile model has outputs alone, and nothing to tune")
+        made = Signature(
+            dtype, order, epilogue=epilogue or Epilogue(), precision=precision, residual=residual
+        )
+        return _tiles(fitted, target, resolved, made, threads, choices)
+    if precision != "float32" or residual:
+        raise ValueError("precision and residual are for Strassen-Tile models")
+    model = MaddnessModel.of(fitted)
     if result in ("argmax", "topk"):
         if epilogue is not None or tune is not False:
             raise ValueError("epilogue and tune are for outputs, not for winners")
@@ -147,21 +173,22 @@ def compile(
     signature = Signature(dtype, order, "outputs", epilogue or Epilogue())
 
     def operator(chosen: Choices, timings: Mapping[str, float] | None = None) -> CompiledOperator:
+        again: Any = partial(
+            compile,
+            model,
+            target,
+            dtype=dtype,
+            order=order,
+            epilogue=epilogue,
+            threads=threads,
+            choices=chosen,
+        )
         return CompiledOperator(
             model,
             resolved,
             signature,
             partial(build, choices=chosen),
-            again=partial(
-                compile,
-                model,
-                target,
-                dtype=dtype,
-                order=order,
-                epilogue=epilogue,
-                threads=threads,
-                choices=chosen,
-            ),
+            again=again,
             threads=threads,
             choices=chosen,
             timings=timings,
@@ -179,6 +206,37 @@ def compile(
     return operator(CANDIDATES[best], dict(zip(map(str, CANDIDATES), per_row, strict=True)))
 
 
+def _tiles(
+    model: StrassenTileModel,
+    target: str | None,
+    resolved: Target,
+    signature: Signature,
+    threads: int,
+    choices: Choices | None,
+) -> TileOperator:
+    """Return the operator of a Strassen-Tile model."""
+    if signature.precision == "bfloat16":
+        resolved = resolved.with_bfloat16()
+        if BFLOAT16 not in native.host().features:
+            raise TargetError(f'precision="bfloat16" needs {BFLOAT16}, which this machine lacks')
+    if choices and (choices.tile_bytes or choices.lines is not None):
+        raise ValueError(f"of the choices a Strassen-Tile kernel has row_block alone: {choices}")
+    again: Any = partial(
+        compile,
+        model,
+        target,
+        dtype=signature.dtype,
+        order=signature.order,
+        epilogue=signature.epilogue,
+        precision=signature.precision,
+        residual=signature.residual,
+        threads=threads,
+        choices=choices,
+    )
+    build_one = partial(build_tiles, choices=choices or RULES)
+    return TileOperator(model, resolved, signature, build_one, again, threads, choices or RULES)
+
+
 def _winners(
     model: MaddnessModel,
     target: str | None,
@@ -189,7 +247,7 @@ def _winners(
     options: Mapping[str, Any],
 ) -> WinnerOperator:
     """Return the operator that names exact winners."""
-    short = _calibrated(model, result, k)
+    short = calibrated(model, result, k)
     choices = options["choices"] or RULES
     again: Any = {"target": target, "result": result, "k": k, "coverage": coverage, **options}
     return WinnerOperator(
@@ -216,22 +274,6 @@ def _made_again(model: MaddnessModel, options: dict[str, Any]) -> WinnerOperator
     return found
 
 
-def _calibrated(model: MaddnessModel, result: str, k: int | None) -> ShortList:
-    """Return the short list that names the winners asked for."""
-    short = model.short_list
-    if short is None:
-        raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
-    wanted = k if result == "topk" and k is not None else 1 if result == "argmax" else short.k
-    if result == "argmax" and k not in (None, 1):
-        raise ValueError('k is for result="topk"')
-    if wanted != short.k:
-        raise ValueError(
-            f"the model is calibrated for k={short.k}, not {wanted}: "
-            f"maddjit.calibrate(model, A, B, k={wanted})"
-        )
-    return short
-
-
 def _rows_to_tune_with(model: MaddnessModel, signature: Signature) -> NDArray[Any]:
     """Return random rows; whatever they are, the work is the same."""
     form = INPUTS[signature.dtype]
@@ -242,74 +284,3 @@ def _rows_to_tune_with(model: MaddnessModel, signature: Signature) -> NDArray[An
     if signature.order == "F":
         return np.asfortranarray(rows)
     return rows if signature.order == "C" else np.repeat(rows, 2, axis=1)[:, ::2]
-
-
-def build(
-    model: MaddnessModel,
-    target: Target,
-    signature: Signature,
-    choices: Choices = RULES,
-) -> Kernel:
-    """Take one kernel through every stage, and note the seconds that each took."""
-    marks = [perf_counter()]
-    plan = make_plan(model, target, signature, choices)
-    marks.append(perf_counter())
-    ir = render(plan)
-    marks.append(perf_counter())
-    code = native.to_object(ir, target)
-    marks.append(perf_counter())
-    function = native.load(code, plan.symbol, target)
-    marks.append(perf_counter())
-    names = ("plan", "render", "llvm", "load")
-    seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))
-    logger.debug("compiled %s: %s", plan.symbol, seconds)
-    return Kernel(plan, len(code), function, MappingProxyType(seconds))
-
-
-def emit(
-    fitted: object,
-    target: str,
-    stage: Literal["template", "optimized", "assembly"] = "assembly",
-    *,
-    dtype: str = "float32",
-    order: Order = "C",
-    result: Result = "outputs",
-    epilogue: Epilogue | None = None,
-    out_order: OutOrder = "C",
-    coverage: float = 0.999,
-) -> str:
-    """Return the code for any target as text, without running it; this machine may lack it.
-
-    Parameters
-    ----------
-    fitted : MaddnessModel or any object with its arrays
-    target : str
-        As for `compile`.
-    stage : {"template", "optimized", "assembly"}
-    dtype, order, result, epilogue, out_order
-        Which kernel; `result` is "outputs", "sums", "codes", "argmax", or "winners" for the exact
-        ones that the model is calibrated for; `out_order` is "C" or "F".
-    coverage : float
-        Of "winners", as for `compile`.
-
-    Raises
-    ------
-    TargetError
-        If the target is unknown.
-    ValueError
-        If the target has no kernel for columns of results.
-    NativeCodeError
-        If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
-    """
-    level, model = named(target), MaddnessModel.of(fitted)
-    signature = Signature(dtype, order, result, epilogue or Epilogue(), out_order)
-    if result == "winners":
-        short = _calibrated(model, "topk", None)
-        signature = replace(signature, k=short.k, margin=short.margin(coverage))
-    plan = make_plan(model, level, signature)
-    ir = render(plan)
-    if stage == "template":
-        return ir
-    if stage not in ("optimized", "assembly"):
-        raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
-    return native.to_text_apart(ir, level, stage)

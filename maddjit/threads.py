@@ -10,8 +10,6 @@ from threading import Lock
 
 import numpy as np
 
-_UNIT = 64
-"""Spans begin at multiples of this many rows: at whole vectors of any kernel."""
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -47,17 +45,19 @@ def check_threads(threads: int) -> int:
     return int(threads)
 
 
-def spans(n_rows: int, threads: int, least: int) -> list[tuple[int, int]]:
+def spans(n_rows: int, threads: int, least: int, unit: int = 64) -> list[tuple[int, int]]:
     """Cut rows into at most `threads` spans of about the same length, of some `least` rows or more.
+
+    Spans begin at multiples of `unit`: at whole vectors of a kernel, or at groups of its rows.
 
     >>> spans(1000, 2, 256)
     [(0, 512), (512, 1000)]
     >>> spans(511, 4, 256)
     [(0, 511)]
     """
-    parts = max(1, min(threads, n_rows // least, n_rows // _UNIT))
-    whole = n_rows // _UNIT
-    cuts = [round(whole * i / parts) * _UNIT for i in range(parts)] + [n_rows]
+    parts = max(1, min(threads, n_rows // least, n_rows // unit))
+    whole = n_rows // unit
+    cuts = [round(whole * i / parts) * unit for i in range(parts)] + [n_rows]
     return list(itertools.pairwise(cuts))
 
 

@@ -6,21 +6,19 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows
+from maddjit.compiled import Compiled
 from maddjit.compiler.plan import Plan
-from maddjit.compiler.signature import RULES, Choices, Order, Signature
+from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.target import Target
-from maddjit.function import Function, order_of
-from maddjit.kernel import Kernel, Kernels, OperatorReport, describe
+from maddjit.function import order_of
+from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.reference import Settled
-from maddjit.threads import check_threads
 
 _LONGER, _SLACK = 1.5, 0.05
 """Times the mean length beyond k of calibration, and share of k more, until `monitor` warns."""
@@ -57,7 +55,7 @@ class ListLengths:
     expected_longest: float
 
 
-class WinnerOperator:
+class WinnerOperator(Compiled[Plan]):
     """A compiled exact arg-max, or top-k, of ``A @ B + bias``; made by `maddjit.compile`.
 
     Scores of all outputs are looked up, those within a margin of the k-th best are settled by exact
@@ -72,7 +70,7 @@ class WinnerOperator:
         default: Signature,
         coverage: float,
         is_argmax: bool,
-        build: Callable[[MaddnessModel, Target, Signature], Kernel],
+        build: Callable[[MaddnessModel, Target, Signature], Kernel[Plan]],
         again: Callable[[], WinnerOperator],
         threads: int = 1,
         choices: Choices = RULES,
@@ -82,14 +80,7 @@ class WinnerOperator:
         self.coverage = coverage
         self._is_argmax = is_argmax
         self._short = model.short_list
-        self._target = target
-        self._default = default
-        self._again = again
-        self._choices = choices
-        self._threads = check_threads(threads)
-        self._kernels = Kernels(partial(build, model, target))
-        self._functions: dict[Signature, Function] = {}
-        self._least_rows = self.plan.rows_per_thread
+        super().__init__(model, target, default, build, again, threads, choices)
         self._lock = threading.Lock()
         self._kept = threading.local()
         self.reset()
@@ -145,11 +136,10 @@ class WinnerOperator:
         if not rows.flags.aligned:
             rows = rows.copy()
         signature = replace(self._default, dtype=form.name, order=order_of(rows), scored=scored)
-        function = self._functions.get(signature)
-        if function is None:
-            function = self._functions[signature] = Function.of(self._kernels[signature])
         found = self._memory(len(rows), 2 * self._short.k + 1)
-        function(rows, found, self._threads if threads is None else threads, self._least_rows)
+        self._function(signature)(
+            rows, found, self._threads if threads is None else threads, self._least_rows
+        )
         n_listed = int(found[:, self._short.k].sum())
         with self._lock:
             self._n_rows += len(found)
@@ -233,37 +223,6 @@ class WinnerOperator:
         with self._lock:
             self._n_rows = self._n_listed = 0
 
-    def kernel(self, dtype: str | None = None, order: Order | None = None) -> Kernel:
-        """Return the kernel for a dtype and order, compiling it if need be."""
-        default = self._default
-        return self._kernels[
-            replace(default, dtype=dtype or default.dtype, order=order or default.order)
-        ]
-
-    def ir(
-        self,
-        stage: Literal["template", "optimized"] = "template",
-        *,
-        dtype: str | None = None,
-        order: Order | None = None,
-    ) -> str:
-        """Return the LLVM IR as the templates render it, or as LLVM's passes leave it."""
-        return self.kernel(dtype, order).ir(stage)
-
-    def asm(self, *, dtype: str | None = None, order: Order | None = None) -> str:
-        """Return the assembly of a kernel."""
-        return self.kernel(dtype, order).asm()
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the kernel that `compile` was asked for."""
-        return self.kernel().plan
-
-    @property
-    def target(self) -> Target:
-        """The feature level that the code is for."""
-        return self._target
-
     @property
     def report(self) -> OperatorReport:
         """What has been compiled so far, how, and what lists to expect."""
@@ -276,9 +235,6 @@ class WinnerOperator:
             f"on {self._short.n_rows} rows of calibration"
         )
         return replace(found, settling=words)
-
-    def __reduce__(self) -> tuple[Callable[[], WinnerOperator], tuple[()]]:
-        return self._again, ()
 
     def __repr__(self) -> str:
         model = self.model

@@ -12,10 +12,10 @@ import pytest
 
 import maddjit
 from maddjit import reference
+from maddjit.building import build
 from maddjit.compiler import native, target
 from maddjit.compiler.signature import Signature
 from maddjit.operator import CompiledOperator
-from maddjit.pipeline import build
 from maddjit.pool import POOLED_BYTES, Pool
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for

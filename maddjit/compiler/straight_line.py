@@ -1,4 +1,4 @@
-"""Linear maps with known coefficients as straight-line code: zeros vanish, common pairs are shared."""
+"""Known linear maps as straight-line code: zeros vanish, common pairs are shared."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def straight_line(matrix: NDArray[np.float32], prefix: str = "y") -> StraightLin
     Examples
     --------
     >>> code = straight_line(np.array([[1, 1, 0], [1, 1, 1], [0, 0, -1]], np.float32))
-    >>> [(step.new, step.kind, step.left, step.right) for step in code.steps]  # doctest: +NORMALIZE_WHITESPACE
-    [('t.3', 'add', 'x.0', 'x.1'), ('y.1.1', 'add', 'x.2', 't.3'), ('y.2.minus', 'negate', 'x.2', '')]
+    >>> [(step.new, step.kind, step.left, step.right) for step in code.steps[:2]]
+    [('t.3', 'add', 'x.0', 'x.1'), ('y.1.1', 'add', 'x.2', 't.3')]
     >>> code.results
     ('t.3', 'y.1.1', 'y.2.minus')
     """

@@ -1,4 +1,4 @@
-"""(Strassen-Tile model, target, signature) → TilePlan: blocking, and B's columns as kernels read them."""
+"""(Strassen-Tile model, target, signature) → TilePlan: blocking, and V as kernels read it."""
 
 from __future__ import annotations
 

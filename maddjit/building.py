@@ -1,0 +1,141 @@
+"""One kernel, all the way: plan → render → native; or its text, for any target."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from maddjit.compiler import native
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.planner import make_plan
+from maddjit.compiler.render import render
+from maddjit.compiler.signature import (
+    RULES,
+    Choices,
+    Order,
+    OutOrder,
+    Precision,
+    Result,
+    Signature,
+)
+from maddjit.compiler.target import Target, named
+from maddjit.compiler.tile_plan import TilePlan
+from maddjit.compiler.tile_planner import make_tile_plan
+from maddjit.epilogue import Epilogue
+from maddjit.kernel import Kernel, P
+from maddjit.models import MaddnessModel
+from maddjit.short_list import ShortList
+from maddjit.tile_models import StrassenTileModel
+
+logger = logging.getLogger(__name__)
+
+
+def build(
+    model: MaddnessModel, target: Target, signature: Signature, choices: Choices = RULES
+) -> Kernel[Plan]:
+    """Take one kernel through every stage, and note the seconds that each took."""
+    return _built(partial(make_plan, model, target, signature, choices), target)
+
+
+def build_tiles(
+    model: StrassenTileModel, target: Target, signature: Signature, choices: Choices = RULES
+) -> Kernel[TilePlan]:
+    """Do so for a Strassen-Tile model."""
+    return _built(partial(make_tile_plan, model, target, signature, choices), target)
+
+
+def _built(make: Callable[[], P], target: Target) -> Kernel[P]:
+    marks = [perf_counter()]
+    plan = make()
+    marks.append(perf_counter())
+    ir = render(plan)
+    marks.append(perf_counter())
+    code = native.to_object(ir, target)
+    marks.append(perf_counter())
+    function = native.load(code, plan.symbol, target)
+    marks.append(perf_counter())
+    names = ("plan", "render", "llvm", "load")
+    seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))
+    logger.debug("compiled %s: %s", plan.symbol, seconds)
+    return Kernel(plan, len(code), function, MappingProxyType(seconds))
+
+
+def calibrated(model: MaddnessModel, result: str, k: int | None) -> ShortList:
+    """Return the short list that names the winners asked for."""
+    short = model.short_list
+    if short is None:
+        raise ValueError("the model has no short list: maddjit.calibrate(model, A, B) first")
+    wanted = k if result == "topk" and k is not None else 1 if result == "argmax" else short.k
+    if result == "argmax" and k not in (None, 1):
+        raise ValueError('k is for result="topk"')
+    if wanted != short.k:
+        raise ValueError(
+            f"the model is calibrated for k={short.k}, not {wanted}: "
+            f"maddjit.calibrate(model, A, B, k={wanted})"
+        )
+    return short
+
+
+def emit(
+    fitted: object,
+    target: str,
+    stage: Literal["template", "optimized", "assembly"] = "assembly",
+    *,
+    dtype: str = "float32",
+    order: Order = "C",
+    result: Result = "outputs",
+    epilogue: Epilogue | None = None,
+    out_order: OutOrder = "C",
+    coverage: float = 0.999,
+    precision: Precision = "float32",
+) -> str:
+    """Return the code for any target as text, without running it; this machine may lack it.
+
+    Parameters
+    ----------
+    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    target : str
+        As for `compile`.
+    stage : {"template", "optimized", "assembly"}
+    dtype, order, result, epilogue, out_order
+        Which kernel; `result` is "outputs", "sums", "codes", "argmax", or "winners" for the exact
+        ones that the model is calibrated for; `out_order` is "C" or "F".
+    coverage : float
+        Of "winners", as for `compile`.
+    precision : {"float32", "bfloat16"}
+        Of a Strassen-Tile model.
+
+    Raises
+    ------
+    TargetError
+        If the target is unknown.
+    ValueError
+        If the target has no kernel for columns of results.
+    NativeCodeError
+        If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
+    """
+    level = named(target)
+    signature = Signature(
+        dtype, order, result, epilogue or Epilogue(), out_order, precision=precision
+    )
+    if isinstance(fitted, StrassenTileModel):
+        level = level.with_bfloat16() if precision == "bfloat16" else level
+        ir = render(make_tile_plan(fitted, level, signature))
+    else:
+        model = MaddnessModel.of(fitted)
+        if result == "winners":
+            short = calibrated(model, "topk", None)
+            signature = replace(signature, k=short.k, margin=short.margin(coverage))
+        ir = render(make_plan(model, level, signature))
+    if stage == "template":
+        return ir
+    if stage not in ("optimized", "assembly"):
+        raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
+    return native.to_text_apart(ir, level, stage)
