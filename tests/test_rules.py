@@ -57,7 +57,7 @@ def test_floors() -> None:
         {"kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"operator", "winners", "compiled", "tile_operator", "building"},
         {"pipeline"},
-        {"losses", "products", "candidates", "frontier", "selection"},
+        {"losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
         {"cli"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}
