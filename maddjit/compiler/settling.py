@@ -8,8 +8,11 @@ import numpy as np
 
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.tiling import LINE
+from maddjit.compiler.screening import Screening, plan_screening
+from maddjit.compiler.target import Target
 from maddjit.models import MaddnessModel
-from maddjit.short_list import SETTLE_LANES, ShortList
+from maddjit.packed import SETTLE_LANES, Packing
+from maddjit.short_list import ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
@@ -79,6 +82,8 @@ class Settling:
     """Whether one look at the scores is enough: they are few, and one winner is asked for."""
     direct: bool
     """Whether rows of A can be multiplied where they are."""
+    screening: Screening | None
+    """How long lists are thinned out; None if there are none."""
     element: str
     maxima: tuple[Maxima, ...]
     list_lanes: tuple[int, ...]
@@ -107,6 +112,8 @@ class Settling:
     scores_offset: int
     long_list_offset: int
     long_scores_offset: int
+    uppers_offset: int
+    lowers_offset: int
     row_offset: int
     ranks_offset: int
     scratch_offset: int
@@ -184,6 +191,7 @@ def plan_settling(
     direct: bool,
     row_block: int,
     offset: int,
+    target: Target,
 ) -> Settling:
     """Place everything in the workspace, from `offset` on.
 
@@ -219,8 +227,9 @@ def plan_settling(
     slot = max(kind.lanes * sum_bits // 8 for kind in maxima)
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
     listed = min(_LISTED, n_outputs)
-    columns = -(-n_features // SETTLE_LANES) * SETTLE_LANES
-    is_far = 4 * columns * n_outputs > _NEAR_BYTES
+    packing = Packing.of(*shape)
+    columns = packing.columns
+    is_far = packing.copies_offset > _NEAR_BYTES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
     places = {}
     for name, size in (
@@ -232,6 +241,8 @@ def plan_settling(
         ("scores", 4 * (listed + 1) * row_block if k > 1 else 0),
         ("long_list", 4 * (n_outputs + 1)),
         ("long_scores", 4 * (n_outputs + 1) if k > 1 else 0),
+        ("uppers", 4 * n_outputs),
+        ("lowers", 4 * n_outputs),
         ("row", 4 * columns),
         ("ranks", 4 * k),
         ("scratch", max(kind.scratch_bytes for kind in maxima)),
@@ -244,6 +255,7 @@ def plan_settling(
         settles_all=scored or k > 1,
         at_once=at_once,
         direct=direct and columns == n_features,
+        screening=plan_screening(packing, k, target),
         element=f"i{sum_bits}",
         maxima=tuple(maxima),
         list_lanes=tuple(
@@ -263,7 +275,7 @@ def plan_settling(
         columns=columns,
         whole=n_features // VECTOR * VECTOR,
         rest=n_features % VECTOR,
-        column_bytes=4 * columns,
+        column_bytes=packing.column_bytes,
         n_groups=columns // SETTLE_LANES,
         group_bytes=4 * SETTLE_LANES,
         workspace_bytes=offset,

@@ -1,0 +1,147 @@
+"""How long short lists are thinned out before exact products, by a copy of B of half the size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maddjit.compiler.target import Target
+from maddjit.compiler.tiling import LINE
+from maddjit.packed import BOUND_NUMBERS, SETTLE_LANES, WORDS, Packing
+
+_MEMBERS = 4
+"""Outputs that are computed side by side: each is a chain of additions, which wait."""
+_MEMBERS_AHEAD, _LINES_AHEAD = 4, 8
+_NEAR_BYTES, _FAR_LINES = 1024 * 1024, 32
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One step of adding up lanes: `left` and `right` are LLVM's numbers of lanes.
+
+    Of vectors that are still to be joined with another, in pairs, or of a single one.
+    """
+
+    before: int
+    lanes: int
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How `members` outputs are computed side by side, from vectors of 16 partial sums each.
+
+    Vectors are first added in pairs, so that halves of both are in one, `joins` times; the lanes of
+    the last are then folded until there is one a member.
+    """
+
+    name: str
+    members: int
+    joins: tuple[tuple[Fold, tuple[tuple[str, str, str], ...]], ...]
+    """Folds, and what they make of which two: names of vectors."""
+    folds: tuple[Fold, ...]
+    last: str
+    """The name of the vector that is folded."""
+
+    @property
+    def all_lanes(self) -> range:
+        """The members."""
+        return range(self.members)
+
+    @property
+    def mask(self) -> int:
+        """Leaves of a number its multiple of `members`."""
+        return -self.members
+
+
+@dataclass(frozen=True)
+class Screening:
+    """Sizes and places of what thins out a list that is longer than `longest`.
+
+    Offsets are those in the packed memory, in bytes.
+    """
+
+    longest: int
+    turns: tuple[Turn, ...]
+    n_groups: int
+    copies_offset: int
+    copy_bytes: int
+    group_bytes: int
+    bounds_offset: int
+    bound_bytes: int
+    members_ahead: int
+    lines_ahead: tuple[int, ...]
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int, int, str], ...]:
+        """Words of a group of columns, the vectors of a row that either half of them meets, and
+        what templates call the sum before.
+        """
+        n_words = SETTLE_LANES // (2 * WORDS)
+        return tuple(
+            (i, 2 * i, 2 * i + 1, f"{i - 1}.both" if i else "so.far") for i in range(n_words)
+        )
+
+    @property
+    def last_piece(self) -> int:
+        """The last word of a group."""
+        return self.pieces[-1][0]
+
+    @property
+    def row_pieces(self) -> range:
+        """Vectors of a row for a group of columns."""
+        return range(SETTLE_LANES // 16)
+
+    @property
+    def row_group_bytes(self) -> int:
+        """Bytes of a row for a group of columns."""
+        return 4 * SETTLE_LANES
+
+    @property
+    def norm_folds(self) -> tuple[Fold, ...]:
+        """How the lanes of one vector are added up."""
+        return turn("", 1).folds
+
+
+def turn(name: str, members: int) -> Turn:
+    """Return how so many members, a power of two up to 8, are computed side by side."""
+    names = [f"m{i}" for i in range(members)]
+    joins = []
+    width = 16
+    while len(names) > 1:
+        left = tuple(i for i in range(32) if i % width < width // 2)
+        pairs = tuple(
+            (f"{first}.{second}", first, second)
+            for first, second in zip(names[::2], names[1::2], strict=True)
+        )
+        joins.append((Fold(16, 16, left, tuple(i + width // 2 for i in left)), pairs))
+        names = [joined for joined, _, _ in pairs]
+        width //= 2
+    folds = []
+    lanes = 16
+    while lanes > members:
+        left = tuple(i for i in range(lanes) if i % width < width // 2)
+        folds.append(Fold(lanes, lanes // 2, left, tuple(i + width // 2 for i in left)))
+        lanes, width = lanes // 2, width // 2
+    return Turn(name, members, tuple(joins), tuple(folds), names[0])
+
+
+def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None:
+    """Decide how lists are thinned out; None if none is long enough."""
+    longest = 2 * k
+    if packing.n_outputs <= longest:
+        return None
+    is_far = packing.copies_offset > _NEAR_BYTES
+    lines = tuple(range(0, packing.copy_bytes, LINE))
+    return Screening(
+        longest=longest,
+        turns=(turn("many", _MEMBERS), turn("one", 1)),
+        n_groups=packing.columns // SETTLE_LANES,
+        copies_offset=packing.copies_offset,
+        copy_bytes=packing.copy_bytes,
+        group_bytes=2 * SETTLE_LANES,
+        bounds_offset=packing.bounds_offset,
+        bound_bytes=4 * BOUND_NUMBERS,
+        members_ahead=_MEMBERS_AHEAD,
+        lines_ahead=lines[: _FAR_LINES if is_far else _LINES_AHEAD],
+    )
