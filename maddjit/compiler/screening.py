@@ -28,15 +28,31 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """How `members` outputs are computed side by side, from vectors of 16 partial sums each.
+class Piece:
+    """Columns of a group that are half of a vector of words: the sum of products they enter.
 
-    Vectors are first added in pairs, so that halves of both are in one, `joins` times; the lanes of
-    the last are then folded until there is one a member.
+    `before` and `after` are what templates call that sum.
+    """
+
+    word: int
+    half: str
+    row_piece: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How `members` outputs are computed side by side, in `chains` vectors of partial sums each.
+
+    Vectors are added in pairs, so that halves of both are in one, `joins` times; the lanes of the
+    last are then folded until there is one a member.
     """
 
     name: str
     members: int
+    chains: int
+    pieces: tuple[Piece, ...]
     joins: tuple[tuple[Fold, tuple[tuple[str, str, str], ...]], ...]
     """Folds, and what they make of which two: names of vectors."""
     folds: tuple[Fold, ...]
@@ -52,6 +68,14 @@ class Turn:
     def mask(self) -> int:
         """Leaves of a number its multiple of `members`."""
         return -self.members
+
+    @property
+    def sums(self) -> tuple[tuple[str, str], ...]:
+        """What templates call a member's sums before and after a group of columns."""
+        return tuple(
+            (f"chain.{i}", [p.after for p in self.pieces][i - self.chains])
+            for i in range(self.chains)
+        )
 
 
 @dataclass(frozen=True)
@@ -73,19 +97,9 @@ class Screening:
     lines_ahead: tuple[int, ...]
 
     @property
-    def pieces(self) -> tuple[tuple[int, int, int, str], ...]:
-        """Words of a group of columns, the vectors of a row that either half of them meets, and
-        what templates call the sum before.
-        """
-        n_words = SETTLE_LANES // (2 * WORDS)
-        return tuple(
-            (i, 2 * i, 2 * i + 1, f"{i - 1}.both" if i else "so.far") for i in range(n_words)
-        )
-
-    @property
-    def last_piece(self) -> int:
-        """The last word of a group."""
-        return self.pieces[-1][0]
+    def words(self) -> range:
+        """Vectors of words of a group of columns."""
+        return range(SETTLE_LANES // (2 * WORDS))
 
     @property
     def row_pieces(self) -> range:
@@ -100,11 +114,16 @@ class Screening:
     @property
     def norm_folds(self) -> tuple[Fold, ...]:
         """How the lanes of one vector are added up."""
-        return turn("", 1).folds
+        return turn("", 1, 1).folds
 
 
-def turn(name: str, members: int) -> Turn:
+def turn(name: str, members: int, chains: int) -> Turn:
     """Return how so many members, a power of two up to 8, are computed side by side."""
+    pieces: list[Piece] = []
+    for i in range(SETTLE_LANES // WORDS):
+        before = pieces[i - chains].after if i >= chains else f"chain.{i}"
+        half = ("lower", "upper")[i % 2]
+        pieces.append(Piece(i // 2, half, i, before, f"sum.{i}"))
     names = [f"m{i}" for i in range(members)]
     joins = []
     width = 16
@@ -123,7 +142,7 @@ def turn(name: str, members: int) -> Turn:
         left = tuple(i for i in range(lanes) if i % width < width // 2)
         folds.append(Fold(lanes, lanes // 2, left, tuple(i + width // 2 for i in left)))
         lanes, width = lanes // 2, width // 2
-    return Turn(name, members, tuple(joins), tuple(folds), names[0])
+    return Turn(name, members, chains, tuple(pieces), tuple(joins), tuple(folds), names[0])
 
 
 def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None:
@@ -135,7 +154,7 @@ def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None
     lines = tuple(range(0, packing.copy_bytes, LINE))
     return Screening(
         longest=longest,
-        turns=(turn("many", _MEMBERS), turn("one", 1)),
+        turns=(turn("many", _MEMBERS, 1), turn("two", 2, 2)),
         n_groups=packing.columns // SETTLE_LANES,
         copies_offset=packing.copies_offset,
         copy_bytes=packing.copy_bytes,

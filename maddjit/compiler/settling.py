@@ -228,6 +228,7 @@ def plan_settling(
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
     listed = min(_LISTED, n_outputs)
     packing = Packing.of(*shape)
+    screening = plan_screening(packing, k, target)
     columns = packing.columns
     is_far = packing.copies_offset > _NEAR_BYTES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
@@ -241,8 +242,8 @@ def plan_settling(
         ("scores", 4 * (listed + 1) * row_block if k > 1 else 0),
         ("long_list", 4 * (n_outputs + 1)),
         ("long_scores", 4 * (n_outputs + 1) if k > 1 else 0),
-        ("uppers", 4 * n_outputs),
-        ("lowers", 4 * n_outputs),
+        ("uppers", 4 * (n_outputs + VECTOR)),
+        ("lowers", 4 * (n_outputs + VECTOR)),
         ("row", 4 * columns),
         ("ranks", 4 * k),
         ("scratch", max(kind.scratch_bytes for kind in maxima)),
@@ -255,13 +256,14 @@ def plan_settling(
         settles_all=scored or k > 1,
         at_once=at_once,
         direct=direct and columns == n_features,
-        screening=plan_screening(packing, k, target),
+        screening=screening,
         element=f"i{sum_bits}",
         maxima=tuple(maxima),
         list_lanes=tuple(
             sorted(
                 {part.lanes for tile in tiles for part, _ in tile.parts}
                 | ({64} if at_once else set())
+                | ({VECTOR} if screening else set())
             )
         ),
         slot=slot,
