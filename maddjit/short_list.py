@@ -122,6 +122,11 @@ class ShortList:
         mean, most, longest = self.lengths[self._place(coverage)].tolist()
         return mean, most, longest
 
+    def longest(self, margin: int) -> int:
+        """Return the longest list that a margin made at calibration."""
+        place = min(int(np.searchsorted(self.margins, margin)), len(self.margins) - 1)
+        return int(self.lengths[place, 2])
+
     def _place(self, coverage: float) -> int:
         if not 0 < coverage < 1:
             raise CoverageError(f"coverage must be between 0 and 1, not {coverage}")

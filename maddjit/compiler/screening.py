@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import LINE
 from maddjit.packed import BOUND_NUMBERS, SETTLE_LANES, WORDS, Packing
 
 _MEMBERS = 4
 """Outputs that are computed side by side: each is a chain of additions, which wait."""
-_MEMBERS_AHEAD, _LINES_AHEAD = 4, 8
-_NEAR_BYTES, _FAR_LINES = 1024 * 1024, 32
+_NEAR, _FAR = (4, 8), (8, 32)
+"""Places on a list, and lines of that column's copy, that are fetched ahead; others follow."""
+_NEAR_BYTES = 1024 * 1024
+"""Bytes of B that a cache holds close by."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,12 @@ def turn(name: str, members: int, chains: int) -> Turn:
     return Turn(name, members, chains, tuple(pieces), tuple(joins), tuple(folds), names[0])
 
 
-def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None:
+def plan_screening(packing: Packing, k: int) -> Screening | None:
     """Decide how lists are thinned out; None if none is long enough."""
     longest = 2 * k
     if packing.n_outputs <= longest:
         return None
-    is_far = packing.copies_offset > _NEAR_BYTES
-    lines = tuple(range(0, packing.copy_bytes, LINE))
+    members_ahead, n_lines = _FAR if packing.copies_offset > _NEAR_BYTES else _NEAR
     return Screening(
         longest=longest,
         turns=(turn("many", _MEMBERS, 1), turn("two", 2, 2)),
@@ -161,6 +161,6 @@ def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None
         group_bytes=2 * SETTLE_LANES,
         bounds_offset=packing.bounds_offset,
         bound_bytes=4 * BOUND_NUMBERS,
-        members_ahead=_MEMBERS_AHEAD,
-        lines_ahead=lines[: _FAR_LINES if is_far else _LINES_AHEAD],
+        members_ahead=members_ahead,
+        lines_ahead=tuple(range(0, packing.copy_bytes, LINE))[:n_lines],
     )

@@ -9,15 +9,18 @@ import numpy as np
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.tiling import LINE
 from maddjit.compiler.screening import Screening, plan_screening
-from maddjit.compiler.target import Target
 from maddjit.models import MaddnessModel
 from maddjit.packed import SETTLE_LANES, Packing
 from maddjit.short_list import ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
-_LISTED = 256
-"""Outputs that a row's list has room for in a block of rows; longer ones are made again."""
+_LISTED, _LISTS_BYTES = 256, 16 * 1024 * 1024
+"""Outputs that each row's list of a block has room for at least, and bytes of all lists at most.
+
+Where calibration has seen longer ones there is room for those; still longer ones are made again,
+which costs all look-ups of that row, from tables that no other row shares.
+"""
 _MAXIMA_LANES = 16
 """Numbers that are kept of a group of tiles: many enough to bound the k-th best score."""
 _TILE_BYTES, _ONE_TILE_BYTES = 128 * 1024, 512 * 1024
@@ -191,7 +194,7 @@ def plan_settling(
     direct: bool,
     row_block: int,
     offset: int,
-    target: Target,
+    longest: int,
 ) -> Settling:
     """Place everything in the workspace, from `offset` on.
 
@@ -200,6 +203,8 @@ def plan_settling(
     shape : (D, M)
     direct : bool
         Whether A holds rows of float32 side by side.
+    longest : int
+        The longest list that is expected.
     """
     n_features, n_outputs = shape
     maxima, number = [], 0
@@ -226,9 +231,9 @@ def plan_settling(
         number += count
     slot = max(kind.lanes * sum_bits // 8 for kind in maxima)
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
-    listed = min(_LISTED, n_outputs)
+    listed = min(n_outputs, max(_LISTED, min(longest, _LISTS_BYTES // (8 * row_block))))
     packing = Packing.of(*shape)
-    screening = plan_screening(packing, k, target)
+    screening = plan_screening(packing, k)
     columns = packing.columns
     is_far = packing.copies_offset > _NEAR_BYTES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
