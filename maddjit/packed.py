@@ -22,6 +22,8 @@ _LEAST = 2.0**-126
 """What a float32 operation may lose beside its rounding, even where small numbers become zero."""
 _LARGEST = 2.0**60
 """Of columns this large no bound is given: their products might overflow."""
+_SMALLEST = 0x0D800000
+"""The bits of 2^-100: zeros beside another column's bits would be denormal, and slow for some."""
 _SPARE = 16
 """Roundings beside those of a sum: of the bias, the bound, its parts and the comparison."""
 _AT_ONCE = 2**20
@@ -101,8 +103,9 @@ def halved(columns: NDArray[np.float32]) -> NDArray[np.uint32]:
     lower = float32_to_bfloat16(parted[:, :, 0]).astype(np.uint32)
     bits = np.ascontiguousarray(parted[:, :, 1]).view(np.uint32)
     size = (bits & 0x7FFFFFFF).astype(np.int64) - lower + 0x8000
-    upper = np.maximum(size, 0).astype(np.uint32) & 0xFFFF0000
-    return (bits & 0x80000000 | upper | lower).reshape(len(columns), -1)
+    upper = np.maximum(size, _SMALLEST).astype(np.uint32) & 0xFFFF0000
+    words: NDArray[np.uint32] = bits & 0x80000000 | upper | lower
+    return words.reshape(len(columns), -1)
 
 
 def copied(words: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -126,8 +129,8 @@ def bound(
     large for that.
     """
     terms = (n_features + _SPARE) * _UNIT
-    exact, rounded = columns.astype(np.float64), copies.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # a copy may be infinite, or no number
+        exact, rounded = columns.astype(np.float64), copies.astype(np.float64)
         norms = np.linalg.norm(exact, axis=1) + np.linalg.norm(rounded, axis=1)
         apart = np.linalg.norm(rounded - exact, axis=1)
         start = np.abs(bias.astype(np.float64))

@@ -50,7 +50,16 @@ def test_only_fit_knows_all_learners() -> None:
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [
-        {"models", "short_list", "fit_report", "records", "formats", "epilogue", "checks"},
+        {
+            "models",
+            "short_list",
+            "packed",
+            "fit_report",
+            "records",
+            "formats",
+            "epilogue",
+            "checks",
+        },
         {"reference", "learning", "compiler", "storage"},
         {"operator", "winners", "kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"pipeline"},

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from maddjit.compiler.scan_records import Tile
-from maddjit.compiler.tiling import LINE
 from maddjit.compiler.screening import Screening, plan_screening
+from maddjit.compiler.tiling import LINE
 from maddjit.models import MaddnessModel
 from maddjit.packed import SETTLE_LANES, Packing
 from maddjit.short_list import ShortList
