@@ -20,6 +20,7 @@ from tests.conftest import same_bits, same_numbers
 from tests.emulation import emulated
 from tests.random_models import random_model, with_short_list
 from tests.test_emulated_levels import build
+from tests.test_memory import between_guards
 
 Floats = NDArray[np.float32]
 LARGEST = float(np.finfo(np.float32).max)
@@ -231,3 +232,33 @@ def test_packed_memory_is_what_its_places_say() -> None:
     words = memory[places.copies_offset // 4 : places.bounds_offset // 4].view(np.uint32)
     r, c = bound(columns, copied(words.reshape(30, -1)), short.bias, 70)
     assert same_bits(bounds[:, :3].copy(), np.stack([r, c, short.bias], axis=1))
+
+
+@pytest.mark.parametrize("n_features", [64, 70])
+def test_guard_pages_around_what_is_packed(level: str, n_features: int) -> None:
+    model = odd_model(n_features, 32, 2)
+    short: Any = model.short_list
+    A = np.random.default_rng(0).standard_normal((9, n_features)).astype(np.float32)
+    expected = reference.settle(model, A, 0.5)
+    for at_end in (True, False):
+        with between_guards(short.packed.nbytes, at_end) as memory:
+            guarded = memory.view(np.float32)
+            guarded[:] = short.packed
+            own = replace(short)  # with memory of its own
+            own.__dict__["packed"] = guarded
+            guarding = replace(model, short_list=own)
+            op = maddjit.compile(guarding, level, result="topk", k=2, coverage=0.5)
+            assert op.plan.packed is guarded
+            assert same_bits(op(A), expected.indices)
+
+
+def test_lists_have_room_for_what_calibration_saw() -> None:
+    model = odd_model(64, 1500, 1)
+    assert model.short_list
+    A = odd_rows(model.short_list.B, 30, 0)
+    for longest, listed in ((4.0, 256), (900.0, 900), (2000.0, 1500)):
+        short = replace(model.short_list, lengths=np.array([[2.0, 3.0, longest]]))
+        op = maddjit.compile(replace(model, short_list=short), result="topk", k=1, coverage=0.5)
+        assert op.plan.settling
+        assert op.plan.settling.listed == listed
+        assert_settled(op, model, A)
