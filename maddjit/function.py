@@ -26,7 +26,7 @@ _KERNEL = ctypes.CFUNCTYPE(
 )
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
 
-The stage is that of results on their way past the caches, or B's columns for winners.
+The stage is that of results on their way past the caches, or B for winners.
 """
 
 
