@@ -50,7 +50,7 @@ def test_only_fit_knows_all_learners() -> None:
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [
-        {"records", "formats"},
+        {"records", "formats", "packed"},
         {"models", "short_list", "fit_report", "epilogue", "checks", "schemes", "tile_models"},
         {"tile_reference"},
         {"reference", "learning", "compiler", "storage"},
