@@ -20,9 +20,8 @@ from maddjit.short_list import CoverageError, ShortList
 from maddjit.storage import ModelFileError, load, save
 from maddjit.tile_models import StrassenTileModel, TileReport
 from maddjit.tile_operator import TileOperator, TileOperatorReport
+from maddjit.version import __version__
 from maddjit.winners import DriftWarning, WinnerOperator
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AccuracyWarning",
@@ -45,6 +44,7 @@ __all__ = [
     "TileOperatorReport",
     "TileReport",
     "WinnerOperator",
+    "__version__",
     "calibrate",
     "compile",
     "emit",

@@ -10,9 +10,8 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Literal
 
-import numpy as np
-
-from maddjit.compiler import native
+from maddjit.compiler import cache, native
+from maddjit.compiler.fingerprint import plan_key
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
@@ -52,17 +51,28 @@ def build_tiles(
 
 
 def _built(make: Callable[[], P], target: Target) -> Kernel[P]:
-    marks = [perf_counter()]
+    seconds: dict[str, float] = {}
+    last = perf_counter()
+
+    def passed(phase: str) -> None:
+        nonlocal last
+        now = perf_counter()
+        seconds[phase], last = now - last, now
+
     plan = make()
-    marks.append(perf_counter())
-    ir = render(plan)
-    marks.append(perf_counter())
-    code = native.to_object(ir, target)
-    marks.append(perf_counter())
+    passed("plan")
+    key = plan_key(plan)
+    code = cache.read(key)
+    passed("cache")
+    if code is None:
+        ir = render(plan)
+        passed("render")
+        code = native.to_object(ir, target)
+        passed("llvm")
+        cache.write(key, code)
+        passed("keep")
     function = native.load(code, plan.symbol, target)
-    marks.append(perf_counter())
-    names = ("plan", "render", "llvm", "load")
-    seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))
+    passed("load")
     logger.debug("compiled %s: %s", plan.symbol, seconds)
     return Kernel(plan, len(code), function, MappingProxyType(seconds))
 

@@ -1,4 +1,4 @@
-"""The command line: ``inspect`` shows what becomes of a model, ``doctor`` what runs here."""
+"""The command line: what becomes of a model, what runs here, what is kept of compiled code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from maddjit.building import emit
+from maddjit.compiler import cache
 from maddjit.compiler.native import LLVM_VERSION, LLVMLITE_VERSION, NativeCodeError, host
 from maddjit.compiler.target import LEVELS, TargetError, missing_features, named
 from maddjit.formats import INPUTS
@@ -36,6 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--asm", action="store_true", help="print the assembly")
     shown.add_argument("--ir", choices=("template", "optimized"), help="print the LLVM IR")
     commands.add_parser("doctor", help="show what this machine can run, and try it")
+    kept = commands.add_parser("cache", help="show or empty the cache of compiled code")
+    kept.add_argument("action", choices=("info", "clear"))
     return parser
 
 
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 0, or 1 after an error message."""
     options = _parser().parse_args(arguments)
     try:
-        {"inspect": _inspect, "doctor": _doctor}[options.command](options)
+        {"inspect": _inspect, "doctor": _doctor, "cache": _cache}[options.command](options)
     except (OSError, ModelFileError, TargetError, NativeCodeError) as error:
         print(f"maddjit: {error}", file=sys.stderr)
         return 1
@@ -72,6 +75,12 @@ def _doctor(_: argparse.Namespace) -> None:
         verdict = "right" if same else "WRONG: please report this"
         doubt = f"; cpuinfo misses {', '.join(doubted)}" if doubted else ""
         print(f"{name:<16} {verdict}{doubt}")
+
+
+def _cache(options: argparse.Namespace) -> None:
+    if options.action == "clear":
+        print(f"removed {cache.clear()} objects")
+    print(cache.info())
 
 
 def _inspect(options: argparse.Namespace) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from maddjit.compiler import native
+from maddjit.compiler import cache, native
+from maddjit.compiler.fingerprint import key_of, target_bytes
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.render import render_call
 from maddjit.formats import INPUTS
@@ -48,11 +49,14 @@ class _MethodDef(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Call:
-    """What the template of a call needs; objects and functions are written as constants."""
+    """What the template of a call needs.
+
+    Functions and objects have other addresses in each process: `addresses` names them in the order
+    of a table that is filled when the code has been loaded.
+    """
 
     symbol: str
     triple: str
-    kernel: str
     letter: int
     itemsize: int
     n_features: int
@@ -66,8 +70,7 @@ class Call:
     rows_without_gil: int
     most_rows: int
     workspace_bytes: int
-    api: dict[str, str] = field(repr=False)
-    objects: dict[str, str] = field(repr=False)
+    addresses: tuple[str, ...]
 
 
 def declines(*_: Any) -> Any:
@@ -94,7 +97,6 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     call = Call(
         symbol=f"call_{plan.symbol}",
         triple=plan.target.triple,
-        kernel=_constant(kernel.address),
         letter=ord(INPUTS[plan.signature.dtype].letter),
         itemsize=plan.element_bytes,
         n_features=plan.n_features,
@@ -108,16 +110,22 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         rows_without_gil=_ROWS_WITHOUT_GIL,
         most_rows=min(plan.streaming_rows, (POOLED_BYTES - 1) // plan.output_row_bytes),
         workspace_bytes=plan.workspace_bytes,
-        api={name: _constant(_address(name)) for name in _API},
-        objects={name: _constant(id(value)) for name, value in objects.items()},
+        addresses=("kernel", *_API, *objects),
     )
-    code = native.to_object(render_call(call), plan.target)
-    function = native.load(code, call.symbol, plan.target)
+    key = key_of(repr(call).encode(), target_bytes(plan.target))
+    code = cache.read(key)
+    if code is None:
+        code = native.to_object(render_call(call), plan.target)
+        cache.write(key, code)
+    function = native.load(code, call.symbol, plan.target, table="addresses")
+    found = [kernel.address, *map(_address, _API), *map(id, objects.values())]
+    places: Any = (ctypes.c_size_t * len(found)).from_address(function.table)
+    places[:] = found
     method = _MethodDef(b"call", function.address, _METH_FASTCALL, None)
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype = ctypes.py_object
     new.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    # The builtin's own `self` keeps alive everything whose address is baked in.
+    # The builtin's own `self` keeps alive everything whose address is in the table.
     builtin: Callable[..., Any] = new(
         ctypes.addressof(method), (method, function, kernel, objects), None
     )
@@ -128,7 +136,3 @@ def _address(name: str) -> int:
     address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
     assert address is not None
     return address
-
-
-def _constant(address: int) -> str:
-    return f"inttoptr (i64 {address} to ptr)"

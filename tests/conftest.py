@@ -6,6 +6,8 @@ import os
 
 # Tests run side by side; linear algebra in several threads each would mostly wait for itself.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Tests of the compiler compile, and leave nothing in the user's home.
+os.environ["MADDJIT_CACHE_DIR"] = ""
 
 from typing import Any
 

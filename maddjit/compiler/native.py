@@ -30,9 +30,10 @@ class NativeCodeError(RuntimeError):
 
 @dataclass(frozen=True)
 class LoadedFunction:
-    """A function in executable memory, which lives as long as this record."""
+    """A function in executable memory, and its table, which live as long as this record."""
 
     address: int
+    table: int = 0
 
 
 @cache
@@ -168,13 +169,13 @@ def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
     return done.stdout
 
 
-def load(code: bytes, symbol: str, target: Target) -> LoadedFunction:
-    """Place object code into executable memory and find `symbol` in it.
+def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFunction:
+    """Place object code into executable memory and find `symbol` in it, and a global `table`.
 
     Raises
     ------
     NativeCodeError
-        If the object does not define `symbol`.
+        If the object does not define them.
     """
     _initialize()
     empty = llvm.parse_assembly(f'target triple = "{target.triple}"', llvm.create_context())
@@ -185,7 +186,10 @@ def load(code: bytes, symbol: str, target: Target) -> LoadedFunction:
     address: int = engine.get_function_address(symbol)
     if not address:
         raise NativeCodeError(f"the compiled object does not define {symbol}")
-    function = LoadedFunction(address)
+    data: int = engine.get_global_value_address(table) if table else 0
+    if table and not data:
+        raise NativeCodeError(f"the compiled object does not define {table}")
+    function = LoadedFunction(address, data)
     # The engine is held here alone: were it part of a cycle of garbage, Python could dispose of
     # its LLVM context first, and LLVM would fall over.
     weakref.finalize(function, engine.close).atexit = False

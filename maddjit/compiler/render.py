@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from functools import cache
@@ -26,6 +27,16 @@ def templates_folder() -> Path:
         if (folder / "maddness" / "kernel.ll.j2").is_file():
             return folder
     raise FileNotFoundError(f"the templates are missing: neither in {package} nor beside it")
+
+
+@cache
+def templates_digest() -> bytes:
+    """Return what changes if any template does."""
+    folder, digest = templates_folder(), hashlib.sha256()
+    for path in sorted(folder.rglob("*.j2")):
+        digest.update(f"{path.relative_to(folder)}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()
 
 
 def _escaped(data: bytes) -> str:

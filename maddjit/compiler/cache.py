@@ -1,0 +1,207 @@
+"""Compiled objects on disk: keyed by all that they depend on, checked before they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "MADDJIT_CACHE_DIR"
+"""Where the cache is; empty for none."""
+BYTES_VARIABLE = "MADDJIT_CACHE_BYTES"
+"""How large it may become."""
+
+_MOST_BYTES = 256 * 1024 * 1024
+_MAGIC = b"maddjit object 1\n"
+_SUFFIX = ".object"
+_EVICTED_TO = 0.8
+"""Share of the bound that is left when the least recently used go: not every write evicts."""
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What is on disk.
+
+    Attributes
+    ----------
+    folder : Path or None
+        None if there is no cache, because `MADDJIT_CACHE_DIR` is empty or the home is not known.
+    problem : str
+        Why the folder is not used, if it is not.
+    n_objects, n_bytes, most_bytes : int
+    """
+
+    folder: Path | None
+    problem: str
+    n_objects: int
+    n_bytes: int
+    most_bytes: int
+
+    def __str__(self) -> str:
+        if self.folder is None:
+            return "no cache"
+        used = f"{self.n_objects} objects, {self.n_bytes} of at most {self.most_bytes} bytes"
+        return f"{self.folder}: {self.problem or used}"
+
+
+def read(key: str) -> bytes | None:
+    """Return the object of that name if it is there, whole, and only its owner could write it.
+
+    It is code that will run: files and folders of other users, and such that others may write,
+    are refused. Nothing is raised; what is wrong is logged.
+    """
+    folder = _folder()
+    if folder is None or _problem(folder):
+        return None
+    path = folder / f"{key}{_SUFFIX}"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        logger.warning("%s is not used: %s", path, error)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        problem = _doubt(os.fstat(descriptor), is_folder=False)
+        content = b"" if problem else file.read()
+    head = len(_MAGIC) + hashlib.sha256().digest_size
+    code = content[head:]
+    if not problem and content[:head] != _MAGIC + hashlib.sha256(key.encode() + code).digest():
+        problem = "it is damaged"
+    if problem:
+        logger.warning("%s is not used: %s", path, problem)
+        return None
+    with suppress(OSError):
+        os.utime(path)  # used just now
+    return code
+
+
+def write(key: str, code: bytes) -> None:
+    """Keep an object, whole or not at all; the least recently used make room.
+
+    Where that is not possible (no home, read-only, full) nothing happens but a line in the log.
+    """
+    folder = _folder()
+    if folder is None or len(code) > _most_bytes():
+        return
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _problem(folder):
+            return
+        digest = hashlib.sha256(key.encode() + code).digest()
+        descriptor, part = tempfile.mkstemp(dir=folder)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_MAGIC + digest + code)
+            os.replace(part, folder / f"{key}{_SUFFIX}")
+        except BaseException:
+            os.unlink(part)
+            raise
+        _evict(folder)
+    except OSError as error:
+        logger.info("%s cannot be written: %s", folder, error)
+
+
+def info() -> CacheInfo:
+    """Tell what is in the cache."""
+    folder = _folder()
+    problem = _problem(folder) if folder and folder.exists() else ""
+    sizes = [size for _, size, _ in _objects(folder)] if folder and not problem else []
+    return CacheInfo(folder, problem, len(sizes), sum(sizes), _most_bytes())
+
+
+def clear() -> int:
+    """Remove all objects; return how many there were."""
+    folder, n_removed = _folder(), 0
+    if folder is None or _problem(folder):
+        return 0
+    for path, _, _ in list(_objects(folder)):
+        with suppress(FileNotFoundError):
+            path.unlink()
+            n_removed += 1
+    return n_removed
+
+
+def _folder() -> Path | None:
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named is not None:
+        return Path(named) if named else None
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return Path(base, "maddjit", "cache") if base else None
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(home, "maddjit") if home else Path.home() / ".cache" / "maddjit"
+    except RuntimeError:
+        return None
+
+
+def _most_bytes() -> int:
+    try:
+        return int(os.environ.get(BYTES_VARIABLE, _MOST_BYTES))
+    except ValueError:
+        return _MOST_BYTES
+
+
+def _problem(folder: Path) -> str:
+    """Tell why a folder's objects must not be run, and say so once; empty if they may."""
+    try:
+        found = _doubt(folder.stat(), is_folder=True)
+    except FileNotFoundError:
+        return "it is not there"
+    except OSError as error:
+        found = str(error)
+    if found:
+        _warn_once(folder, found)
+    return found
+
+
+@cache
+def _warn_once(folder: Path, problem: str) -> None:
+    logger.warning("the cache %s is not used: %s", folder, problem)
+
+
+def _doubt(status: os.stat_result, is_folder: bool) -> str:
+    right_kind = stat.S_ISDIR if is_folder else stat.S_ISREG
+    if not right_kind(status.st_mode):
+        return f"it is not a {'folder' if is_folder else 'file'}"
+    if not hasattr(os, "getuid"):
+        return ""
+    if status.st_uid != os.getuid():
+        return f"it belongs to user {status.st_uid}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others may write it (mode {stat.S_IMODE(status.st_mode):o})"
+    return ""
+
+
+def _objects(folder: Path | None) -> Iterator[tuple[Path, int, float]]:
+    """Yield path, size and time of the last use of each object."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    yield Path(entry.path), status.st_size, status.st_mtime
+
+
+def _evict(folder: Path) -> None:
+    found = sorted(_objects(folder), key=lambda each: each[2])
+    total, most = sum(size for _, size, _ in found), _most_bytes()
+    if total <= most:
+        return
+    for path, size, _ in found[:-1]:  # the last is what was just written
+        if total <= _EVICTED_TO * most:
+            return
+        with suppress(FileNotFoundError):
+            path.unlink()
+        total -= size

@@ -1,0 +1,3 @@
+"""The version of maddjit, where every module can see it."""
+
+__version__ = "0.1.0"

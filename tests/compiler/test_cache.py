@@ -1,0 +1,224 @@
+"""Compiled objects on disk: found again by other processes, refused if anything is doubtful."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maddjit
+from maddjit import cli
+from maddjit.compiler import cache, fingerprint, native
+from maddjit.compiler.planner import make_plan
+from maddjit.compiler.signature import Choices, Signature
+from maddjit.compiler.target import named
+from tests.conftest import same_bits
+from tests.random_models import random_model, rows_for
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use a cache of its own."""
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> bytes:
+        raise AssertionError("LLVM was asked to compile")
+
+    monkeypatch.setattr(native, "to_object", refuse)
+
+
+def test_what_was_compiled_is_not_compiled_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    tiles = maddjit.fit_strassen_tile(np.eye(40, 30), tile=2)
+    A, wide = rows_for(model, 50, "float32", 1), np.ones((9, 40), np.float32)
+    first, second = maddjit.compile(model), maddjit.compile(tiles)
+    wanted, one, product = first(A), first(A[0]), second(wide)
+    no_compiler(monkeypatch)
+    op = maddjit.compile(model)
+    assert same_bits(op(A), wanted)
+    assert same_bits(op(A[0]), one)  # by the short way, whose addresses are this process's
+    assert same_bits(maddjit.compile(tiles)(wide), product)
+    assert "cache" in op.report.seconds["float32 C → outputs"]
+    with pytest.raises(AssertionError, match="asked to compile"):
+        maddjit.compile(model, dtype="float64")
+
+
+def test_another_process_finds_it(folder: Path, tmp_path: Path) -> None:
+    model = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    A = rows_for(model, 50, "float32", 1)
+    maddjit.save(model, tmp_path / "model.npz")
+    np.save(tmp_path / "A.npy", A)
+    code = (
+        "import sys, numpy as np, maddjit\n"
+        "op = maddjit.compile(maddjit.load('model.npz'))\n"
+        "np.save('Y.npy', op(np.load('A.npy')))\n"
+        "print('jinja2' in sys.modules, *op.report.seconds['float32 C → outputs'])\n"
+    )
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(Path(maddjit.__file__).parent.parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert "llvm" in run()
+    wanted = np.load(tmp_path / "Y.npy")
+    assert run().split()[1:] == ["plan", "cache", "load"]
+    assert same_bits(np.load(tmp_path / "Y.npy"), wanted)
+
+
+def test_two_processes_at_once(folder: Path) -> None:
+    code = (
+        "import numpy as np, maddjit\n"
+        "for n in range(5, 10):\n"
+        "    A = np.ones((64, n), np.float32)\n"
+        "    op = maddjit.compile(maddjit.fit_strassen_tile(np.eye(n), tile=1))\n"
+        "    assert np.allclose(op(A), A, atol=1e-6)\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(maddjit.__file__).parent.parent)}
+    both = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert cache.info().n_objects == 5
+    assert {path.suffix for path in folder.iterdir()} == {".object"}
+
+
+KEY = "0" * 64
+
+
+def test_whatever_is_damaged_is_not_there(folder: Path) -> None:
+    code = np.random.default_rng(0).bytes(5000)
+    cache.write(KEY, code)
+    assert cache.read(KEY) == code
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    damaged = [whole[:size] for size in range(0, len(whole), 1024)]
+    damaged += [whole[:-1], whole + b"\0", b"", whole[::-1]]
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        flipped = bytearray(whole)
+        flipped[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        path.write_bytes(content)
+        assert cache.read(KEY) is None
+    path.write_bytes(whole)
+    os.rename(path, folder / f"{'1' * 64}.object")  # another's name
+    assert cache.read("1" * 64) is None
+
+
+def test_damage_is_compiled_over(folder: Path) -> None:
+    model = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    A = rows_for(model, 50, "float32", 1)
+    wanted = maddjit.compile(model)(A)
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-7])
+    assert same_bits(maddjit.compile(model)(A), wanted)
+    for path in folder.iterdir():
+        assert cache.read(path.stem) is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
+def test_what_others_may_write_is_refused(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.write(KEY, b"code")
+    (path,) = folder.iterdir()
+    for place, mode in ((path, 0o620), (path, 0o602), (folder, 0o770), (folder, 0o707)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        assert cache.read(KEY) is None
+        assert "others may write it" in caplog.text or "not used" in caplog.text
+        place.chmod(before)
+        assert cache.read(KEY) == b"code"
+    folder.chmod(0o770)
+    assert "others may write" in cache.info().problem
+    assert cache.clear() == 0
+    cache.write("2" * 64, b"code")
+    folder.chmod(0o700)
+    assert cache.info().n_objects == 1
+    elsewhere = tmp_path / "elsewhere"
+    os.rename(path, elsewhere)
+    path.symlink_to(elsewhere)
+    assert cache.read(KEY) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give away")
+def test_what_belongs_to_others_is_refused(folder: Path) -> None:
+    cache.write(KEY, b"code")
+    (path,) = folder.iterdir()
+    for place in (path, folder):
+        os.chown(place, 12345, -1)
+        assert cache.read(KEY) is None
+        os.chown(place, 0, -1)
+    assert cache.read(KEY) == b"code"
+
+
+def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    A = rows_for(model, 5, "float32", 1)
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    wanted = maddjit.compile(model)(A)
+    for place in ("", str(file), str(file / "below"), "/proc/nothing"):
+        monkeypatch.setenv(cache.FOLDER_VARIABLE, place)
+        assert same_bits(maddjit.compile(model)(A), wanted)
+        assert cache.info().n_objects == 0
+    monkeypatch.delenv(cache.FOLDER_VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.info().folder == tmp_path / "maddjit"
+
+
+def test_the_least_recently_used_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.BYTES_VARIABLE, "10000")
+    names = [str(i) * 64 for i in range(9)]
+    for age, name in enumerate(names):
+        cache.write(name, bytes(1500))
+        if (folder / f"{name}.object").exists():
+            os.utime(folder / f"{name}.object", (age, age))
+        cache.read(names[0])  # used all the time
+    assert cache.info().n_bytes <= 10000
+    assert cache.read(names[0]) is not None
+    assert cache.read(names[1]) is None
+    assert cache.read(names[8]) is not None
+    cache.write(KEY, bytes(20000))  # more than there may be
+    assert cache.read(names[8]) is not None
+
+
+def test_names_tell_apart_what_differs() -> None:
+    sizes = {"n_features": 19, "n_codebooks": 7, "n_prototypes": 16, "n_outputs": 37}
+    model, level = random_model(1, **sizes), named("x86-64-v3")
+    plans = [
+        make_plan(model, level, Signature()),
+        make_plan(random_model(2, **sizes), level, Signature()),
+        make_plan(model, named("x86-64-v4"), Signature()),
+        make_plan(model, level, Signature("float64")),
+        make_plan(model, level, Signature(), Choices(row_block=64)),
+    ]
+    keys = {fingerprint.plan_key(plan) for plan in plans}
+    assert len(keys) == len(plans)
+    assert fingerprint.plan_key(make_plan(model, level, Signature())) in keys
+    assert fingerprint.key_of(b"ab", b"c") != fingerprint.key_of(b"a", b"bc")
+
+
+def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache.write(KEY, b"code")
+    assert cli.main(["cache", "info"]) == 0
+    assert "1 objects" in capsys.readouterr().out
+    assert cli.main(["cache", "clear"]) == 0
+    assert "removed 1" in capsys.readouterr().out
+    assert cache.info().n_objects == 0
