@@ -16,8 +16,8 @@ Precision = Literal["float32", "bfloat16"]
 
 _UNIT = 2.0**-24
 """Half a unit in the last place of 1, float32."""
-_BFLOAT16_UNIT = 2.0**-9
-"""The largest relative error of rounding to the 8-bit significand of bfloat16."""
+_BFLOAT16_UNIT = 2.0**-8
+"""The same for bfloat16, whose significand has 8 bits, the leading one included."""
 _SMALLEST = 2.0**-126
 """The smallest normal number of both: below it numbers may be flushed to zero."""
 
@@ -89,7 +89,7 @@ def error_bound(
 
     (Higham, Accuracy and Stability of Numerical Algorithms, 2002, sections 3.1 and 3.5). In
     bfloat16 z and V are rounded to it first, their products are exact: with
-    β = (1 + 2⁻⁹)² − 1 what is bounded grows by β |decode| · (|z| · |V|), and γ's term by 1 + β.
+    β = (1 + 2⁻⁸)² − 1 what is bounded grows by β |decode| · (|z| · |V|), and γ's term by 1 + β.
     Numbers below 2⁻¹²⁶ may be flushed to zero at every step, which adds a tiny slack. Outputs
     beyond the range of float32, and those of NaN or infinities, are not bounded.
 
