@@ -16,7 +16,7 @@ from maddjit.short_list import ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
-_LISTED, _LISTS_BYTES = 256, 16 * 1024 * 1024
+_LISTED, _LISTS_BYTES = 256, 32 * 1024 * 1024
 """Outputs that each row's list of a block has room for at least, and bytes of all lists at most.
 
 Where calibration has seen longer ones there is room for those; still longer ones are made again,
