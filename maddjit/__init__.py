@@ -8,6 +8,7 @@ from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
 from maddjit.fit_report import FitReport
 from maddjit.frontier import Selection
+from maddjit.imports import from_arrays, from_halutmatmul
 from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.learning.strassen_tile import fit_strassen_tile
@@ -50,6 +51,8 @@ __all__ = [
     "emit",
     "fit",
     "fit_strassen_tile",
+    "from_arrays",
+    "from_halutmatmul",
     "load",
     "reference",
     "save",

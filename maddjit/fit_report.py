@@ -96,6 +96,8 @@ class FitReport:
         What the paper's bound is made of, for its learner.
     objective : {"product", "argmax"}
         After "argmax" the outputs are scores that rank: the errors say little then.
+    learned_by : str
+        Version, options and rows of the fit, in words.
     """
 
     n_rows: int
@@ -110,6 +112,7 @@ class FitReport:
     worst_errors: NDArray[np.float64]
     bound_terms: BoundTerms | None = None
     objective: Objective = "product"
+    learned_by: str = ""
 
     def __post_init__(self) -> None:
         for name in ("output_nmse", "bias", "absolute_error", "worst_rows", "worst_errors"):

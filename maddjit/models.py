@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.fit_report import FitReport
-from maddjit.records import fields_of, frozen_array, made_again
+from maddjit.records import Saved, fields_of, frozen_array, made_again
 from maddjit.short_list import ShortList
 
 Accumulate = Literal["exact", "average"]
 
 MAX_PROTOTYPES = 256
 """A code is one byte."""
+
+MAX_FEATURES = 2**31 - 1
+"""Split columns have 32 bits."""
 
 MAX_AVERAGE_GROUP = 16
 """The paper's U: at most this many codebooks are reduced by one tree of averages (section 4.4)."""
@@ -95,7 +98,7 @@ class LowRankCore:
 
 
 @dataclass(frozen=True, eq=False)
-class MaddnessModel:
+class MaddnessModel(Saved):
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
 
     Sizes: D columns of A, M outputs, C codebooks, K = 2ᵀ prototypes each. All arrays are copied
@@ -158,6 +161,8 @@ class MaddnessModel:
         ):
             object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, wanted))
         object.__setattr__(self, "n_features", index(self.n_features))
+        if self.n_features > MAX_FEATURES:
+            raise ValueError(f"n_features must be at most {MAX_FEATURES}, not {self.n_features}")
         if self.split_dims.min() < 0 or self.split_dims.max() >= self.n_features:
             raise ValueError(f"split_dims must lie in 0 … n_features − 1 = {self.n_features - 1}")
         if np.isnan(self.thresholds).any():
@@ -259,12 +264,12 @@ class MaddnessModel:
         Raises
         ------
         ValueError
-            If the model is not the paper's (method="paper", K = 16, ridge prototypes), its report
-            is gone, as after loading, or δ is not between 0 and 1.
+            If the model is not the paper's (method="paper", K = 16, ridge prototypes), has no
+            report, or δ is not between 0 and 1.
         """
         if self.report is None or self.report.bound_terms is None:
             raise ValueError(
-                'the bound is known for models fresh from fit(method="paper") with 16 prototypes '
+                'the bound is known for models of fit(method="paper") with 16 prototypes '
                 "found by ridge regression"
             )
         return self.report.bound_terms.bound(delta)

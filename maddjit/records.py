@@ -1,7 +1,8 @@
-"""What frozen records share: read-only checked arrays, and copies made by the constructor."""
+"""What frozen records share: checked read-only arrays, copies by the constructor, files."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import Any
 
@@ -45,3 +46,19 @@ def fields_of(record: Any) -> dict[str, Any]:
 def made_again(kind: type[Any], values: dict[str, Any]) -> Any:
     """Make a pickled or copied record by its constructor, which checks and freezes it."""
     return kind(**values)
+
+
+class Saved:
+    """A model that can write itself; its constructor checks what `maddjit.load` reads."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model with its report to an .npz file, without pickle: `maddjit.save`.
+
+        Parameters
+        ----------
+        path : path
+            Of the file; overwritten if it is there.
+        """
+        from maddjit.storage import save  # above, and handed what is below
+
+        save(self, path)  # type: ignore[arg-type]

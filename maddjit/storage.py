@@ -1,124 +1,171 @@
-"""Models on disk: NumPy archives without pickle, checked by the model's own rules when read."""
+"""Models on disk: NumPy archives without pickle, checked by the models' own rules when read."""
 
 from __future__ import annotations
 
+import json
 import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from maddjit.fit_report import BoundTerms, FitReport
 from maddjit.models import LowRankCore, MaddnessModel
+from maddjit.records import fields_of
 from maddjit.schemes import BilinearScheme
 from maddjit.short_list import ShortList
-from maddjit.tile_models import StrassenTileModel
+from maddjit.tile_models import StrassenTileModel, TileReport
+from maddjit.version import __version__
 
-FORMAT = "maddjit-maddness-1"
+FORMAT = "maddjit-model-1"
 """Written into every file; another string is another format."""
-CORE_FORMAT = "maddjit-maddness-2"
-"""The same with the arrays of an exact core, which a reader of the first must not leave out."""
-SHORT_LIST_FORMAT = "maddjit-maddness-3"
-"""The first with the arrays of a short list."""
-TILE_FORMAT = "maddjit-strassen-tile-1"
-"""A `StrassenTileModel`, its scheme included."""
 
-_ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
-_CORE_ARRAYS = ("projection", "expansion")
-_SHORT_LIST_ARRAYS = ("tables", "B", "bias", "margins", "covered", "lengths")
-_SCHEME_ARRAYS = ("encode_a", "encode_b", "decode")
-_TILE_ARRAYS = ("values", "bias")
-_TILE_NUMBERS = ("n_features", "n_outputs", "tile_rows", "is_encoded")
+Model = MaddnessModel | StrassenTileModel
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (MaddnessModel, StrassenTileModel)}
+_PARTS: dict[type[Any], dict[str, type[Any]]] = {
+    MaddnessModel: {"core": LowRankCore, "short_list": ShortList, "report": FitReport},
+    FitReport: {"bound_terms": BoundTerms},
+    StrassenTileModel: {"scheme": BilinearScheme, "report": TileReport},
+}
+"""The records that are fields of another."""
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "str": (str,),
+}
+"""What JSON must hold for a field of that annotation."""
 
 
 class ModelFileError(ValueError):
     """A file is not a model, is damaged, or was written in a format that is not known."""
 
 
-def save(model: MaddnessModel | StrassenTileModel, path: str | os.PathLike[str]) -> None:
-    """Write a model to an .npz file; its report is not kept."""
-    if isinstance(model, StrassenTileModel):
-        _save_tiles(model, path)
-        return
-    arrays = {name: getattr(model, name) for name in _ARRAYS}
-    if model.core:
-        arrays |= {name: getattr(model.core, name) for name in _CORE_ARRAYS}
-    form = CORE_FORMAT if model.core else FORMAT
-    if model.short_list:
-        form = SHORT_LIST_FORMAT
-        short = {name: getattr(model.short_list, name) for name in _SHORT_LIST_ARRAYS}
-        numbers = {name: np.array(getattr(model.short_list, name)) for name in ("k", "n_rows")}
-        arrays |= {f"short_{name}": array for name, array in (short | numbers).items()}
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write a model with its report to an .npz file.
+
+    Arrays are members of their own, named like the fields they are; ``about`` is JSON text with all
+    else, and with the version of maddjit that wrote it.
+
+    Parameters
+    ----------
+    model : MaddnessModel or StrassenTileModel
+    path : path
+        Of the file; overwritten if it is there.
+    """
+    arrays: dict[str, Any] = {}
+    about = {
+        "kind": type(model).__name__,
+        "fields": _taken_apart(model, "", arrays),
+        "written_by": f"maddjit {__version__}, numpy {np.__version__}",
+    }
     with Path(path).open("wb") as file:
-        np.savez(
-            file,
-            format=np.array(form),
-            n_features=np.array(model.n_features),
-            accumulate=np.array(model.accumulate),
-            **arrays,
-        )
+        np.savez(file, format=np.array(FORMAT), about=np.array(json.dumps(about)), **arrays)
 
 
-def _save_tiles(model: StrassenTileModel, path: str | os.PathLike[str]) -> None:
-    arrays = {name: getattr(model.scheme, name) for name in _SCHEME_ARRAYS}
-    arrays |= {name: getattr(model, name) for name in _TILE_ARRAYS}
-    arrays |= {name: np.array(getattr(model, name)) for name in _TILE_NUMBERS}
-    with Path(path).open("wb") as file:
-        np.savez(
-            file,
-            format=np.array(TILE_FORMAT),
-            scheme=np.array(model.scheme.name),
-            shape=np.array(model.scheme.shape),
-            **arrays,
-        )
-
-
-def load(path: str | os.PathLike[str]) -> MaddnessModel | StrassenTileModel:
+def load(path: str | os.PathLike[str]) -> Model:
     """Read a model written by `save`.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    MaddnessModel or StrassenTileModel
+        Made by its constructor, which checks every shape, index and range.
 
     Raises
     ------
     ModelFileError
-        If the file is damaged, is something else, or breaks a rule of its model.
+        If the file is damaged, is something else, comes from a later version, or breaks a rule of
+        its model.
     FileNotFoundError
         If there is no such file.
     """
     with Path(path).open("rb") as file:
         try:
-            return _read(file)
+            archive, about = _opened(file)
+            kind = _KINDS.get(about["kind"])
+            if kind is None:
+                raise ValueError(f"it holds a {about['kind']}, which this version does not know")
+            model: Model = _put_together(kind, about["fields"], "", archive)
+            return model
         except Exception as error:  # damage shows in many ways: zlib, zipfile, struct, NumPy, ours
             raise ModelFileError(f"{path} is not a sound model: {error}") from error
 
 
-def _read(file: IO[bytes]) -> MaddnessModel | StrassenTileModel:
+def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a file says of its model but the arrays: kind, fields, and who wrote it.
+
+    Raises
+    ------
+    ModelFileError, FileNotFoundError
+        As `load`.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            return _opened(file)[1]
+        except Exception as error:
+            raise ModelFileError(f"{path} is not a sound model: {error}") from error
+
+
+def _taken_apart(record: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return what is no array as JSON takes it; arrays join `arrays`, by dotted names."""
+    parts = _PARTS.get(type(record), {})
+    tree: dict[str, Any] = {}
+    for name, value in fields_of(record).items():
+        if isinstance(value, np.ndarray):
+            arrays[prefix + name] = value.astype(value.dtype.newbyteorder("<"), copy=False)
+            tree[name] = {"shape": value.shape}
+        elif name in parts and value is not None:
+            tree[name] = _taken_apart(value, f"{prefix}{name}.", arrays)
+        else:
+            tree[name] = value
+    return tree
+
+
+def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Mapping[str, Any]) -> Any:
+    parts, values = _PARTS.get(kind, {}), {}
+    own = {field.name: str(field.type) for field in fields(kind)}
+    if not isinstance(tree, dict) or set(tree) != set(own):
+        raise ValueError(f"it does not have the fields of a {kind.__name__}")
+    for name, value in tree.items():
+        if name in parts:
+            values[name] = (
+                value
+                if value is None
+                else _put_together(parts[name], value, f"{prefix}{name}.", archive)
+            )
+        elif isinstance(value, dict):
+            values[name] = archive[prefix + name]
+        elif isinstance(value, list):
+            values[name] = tuple(value)
+        else:
+            if own[name] in _PLAIN and type(value) not in _PLAIN[own[name]]:
+                raise TypeError(f"{name} is {value!r}, no {own[name]}")
+            values[name] = value
+    return kind(**values)
+
+
+def _opened(file: IO[bytes]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return the archive and its ``about``, if it is one of ours and no larger than it says."""
+    size = os.fstat(file.fileno()).st_size
     archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it holds a single array")
-    with archive:
-        written = str(archive["format"]) if "format" in archive else "no format"
-        if written == TILE_FORMAT:
-            return _read_tiles(archive)
-        if written not in (FORMAT, CORE_FORMAT, SHORT_LIST_FORMAT):
-            known = f"{FORMAT!r}, {CORE_FORMAT!r}, {SHORT_LIST_FORMAT!r} or {TILE_FORMAT!r}"
-            raise ValueError(f"it holds {written!r}, not {known}")
-        arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
-        if written == CORE_FORMAT:
-            arrays["core"] = LowRankCore(*(archive[name] for name in _CORE_ARRAYS))
-        if written == SHORT_LIST_FORMAT:
-            short: dict[str, Any] = {n: archive[f"short_{n}"] for n in _SHORT_LIST_ARRAYS}
-            short |= {name: archive[f"short_{name}"].item() for name in ("k", "n_rows")}
-            arrays["short_list"] = ShortList(**short)
-        return MaddnessModel(
-            **arrays,
-            n_features=archive["n_features"].item(),
-            accumulate=str(archive["accumulate"]),  # type: ignore[arg-type]
-        )
-
-
-def _read_tiles(archive: Any) -> StrassenTileModel:
-    n, d, m = (int(size) for size in archive["shape"])
-    scheme = BilinearScheme(
-        str(archive["scheme"]), (n, d, m), *(archive[name] for name in _SCHEME_ARRAYS)
-    )
-    parts: dict[str, Any] = {name: archive[name] for name in _TILE_ARRAYS}
-    parts |= {name: archive[name].item() for name in _TILE_NUMBERS}
-    return StrassenTileModel(scheme=scheme, **parts)
+    members = archive.zip.infolist() if archive.zip else []
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its members are larger than itself")
+    written = str(archive["format"]) if "format" in archive else "no format"
+    if written != FORMAT:
+        raise ValueError(f"it holds {written!r}, not {FORMAT!r}")
+    about = json.loads(str(archive["about"]))
+    if not isinstance(about, dict) or not {"kind", "fields", "written_by"} <= set(about):
+        raise ValueError("it does not say what it is")
+    return archive, about

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.records import fields_of, frozen_array, made_again
+from maddjit.records import Saved, fields_of, frozen_array, made_again
 from maddjit.schemes import BilinearScheme
 
 Kind = Literal["exact", "rounded", "approximate"]
@@ -51,6 +51,8 @@ class TileReport:
         Of the plain product, A and B rounded to bfloat16.
     objective : tuple of float
         What was minimised, before the first step and after each one: it never rises.
+    learned_by : str
+        Version, options and rows of the fit, in words.
     """
 
     n_rows: int
@@ -61,6 +63,7 @@ class TileReport:
     rank: int
     bfloat16: float
     objective: tuple[float, ...] = ()
+    learned_by: str = ""
 
     def __str__(self) -> str:
         where = "held-out" if self.held_out else "training (none held out)"
@@ -73,7 +76,7 @@ class TileReport:
 
 
 @dataclass(frozen=True, eq=False)
-class StrassenTileModel:
+class StrassenTileModel(Saved):
     """A bilinear scheme with one fixed B encoded: ``A @ B + bias``, exactly or approximately.
 
     Sizes: D columns of A, M outputs, a scheme of n × d × m tiles with r multiplications. Columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,18 @@ def test_the_bound_is_above_the_held_out_error_and_falls_with_delta() -> None:
 )
 def test_no_bound_for_other_learners(options: dict[str, object]) -> None:
     model = maddjit.fit(A, B, 4, **options)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"fresh from fit\(method=.paper.\)"):
+    with pytest.raises(ValueError, match=r"models of fit\(method=.paper.\)"):
         model.error_bound()
 
 
-def test_no_bound_without_a_report(tmp_path: Path) -> None:
-    maddjit.save(maddjit.fit(A, B, 4, method="paper"), tmp_path / "model.npz")
-    with pytest.raises(ValueError, match="fresh"):
-        maddjit.load(tmp_path / "model.npz").error_bound()
+def test_the_bound_is_kept_with_the_report(tmp_path: Path) -> None:
+    model = maddjit.fit(A, B, 4, method="paper")
+    model.save(tmp_path / "model.npz")
+    again = maddjit.load(tmp_path / "model.npz")
+    assert isinstance(again, maddjit.MaddnessModel)
+    assert (again.error_bound() == model.error_bound()).all()
+    with pytest.raises(ValueError, match="the bound is known"):
+        replace(model, report=None).error_bound()
 
 
 @pytest.mark.parametrize("delta", [0.0, 1.0, -1.0, np.nan])

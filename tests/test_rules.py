@@ -47,6 +47,10 @@ def test_only_fit_knows_all_learners() -> None:
         assert importers(f"maddjit.learning.{learner}") == ["learning/fit.py"]
 
 
+HAND_OVER = {("records", "storage")}
+"""Methods that hand a record to a function of an upper floor, so that users find it there."""
+
+
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [
@@ -57,7 +61,7 @@ def test_floors() -> None:
         {"kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"operator", "winners", "compiled", "tile_operator", "building"},
         {"pipeline"},
-        {"losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
+        {"imports", "losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
         {"cli"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}
@@ -65,7 +69,7 @@ def test_floors() -> None:
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for name in imported(path):
             other = re.match(r"maddjit\.(\w+)", name)
-            if room in above and other and other[1] in above:
+            if room in above and other and other[1] in above and (room, other[1]) not in HAND_OVER:
                 assert above[other[1]] <= above[room], f"{path} imports {name}"
 
 

@@ -76,7 +76,7 @@ def test_it_is_saved_with_its_model(tmp_path: Path) -> None:
     for name, value in fields_of(SHORT).items():
         assert np.array_equal(getattr(read, name), value)
     arrays = dict(np.load(path))
-    arrays["short_covered"] = np.array([10**6])
+    arrays["short_list.covered"] = np.array([10**6])
     np.savez(path, **arrays)
     with pytest.raises(maddjit.ModelFileError, match="covered"):
         maddjit.load(path)

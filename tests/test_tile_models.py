@@ -108,7 +108,14 @@ def test_damaged_files(tmp_path: Path) -> None:
     assert refused > 80
     path.write_bytes(data.tobytes())
     parts: dict[str, Any] = dict(np.load(path))
-    for changes in ({"tile_rows": np.array(9)}, {"shape": np.array([2, 2])}, {"values": 3}):
+    about = str(parts["about"])
+    assert '"tile_rows": 32' in about
+    assert '"shape": [4, 4, 4]' in about
+    for changes in (
+        {"about": about.replace('"tile_rows": 32', '"tile_rows": 9')},
+        {"about": about.replace('"shape": [4, 4, 4]', '"shape": [4, 4]')},
+        {"values": np.zeros(3)},
+    ):
         np.savez(tmp_path / "other.npz", **(parts | changes))
         with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
             maddjit.load(tmp_path / "other.npz")

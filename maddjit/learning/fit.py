@@ -21,6 +21,7 @@ from maddjit.learning.ranking import divergence
 from maddjit.learning.rounding import Rounding
 from maddjit.learning.tables import quantise
 from maddjit.models import Accumulate, LowRankCore, MaddnessModel
+from maddjit.version import __version__
 
 USELESS = 0.5
 """Share of the outputs' variance, or of the winners, that must not be lost on held-out rows."""
@@ -206,7 +207,12 @@ def fit(
             AccuracyWarning,
             stacklevel=2,
         )
-    return replace(model, report=report)
+    told = ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
+    learned_by = (
+        f"maddjit {__version__} fit on {len(train)} × {n_features} rows: {told}, "
+        f"random_state={random_state}"
+    )
+    return replace(model, report=replace(report, learned_by=learned_by))
 
 
 def _why_useless(report: FitReport) -> str:

@@ -23,6 +23,7 @@ from maddjit.learning.tile_steps import Moments, Operator, Step, fitted
 from maddjit.schemes import BilinearScheme
 from maddjit.tile_models import StrassenTileModel, default_tile_rows
 from maddjit.tile_reference import encode_right, multiply
+from maddjit.version import __version__
 
 _NAMED: dict[str, Callable[[], BilinearScheme]] = {
     "plain": schemes.plain,
@@ -187,7 +188,12 @@ def fit_strassen_tile(
             AccuracyWarning,
             stacklevel=2,
         )
-    return replace(model, report=report)
+    learned_by = (
+        f"maddjit {__version__} fit_strassen_tile on {len(train)} × {len(right)} rows: "
+        f"rank={model.scheme.rank}, regularisation={regularisation}, "
+        f"max_iterations={max_iterations}, random_state={random_state}"
+    )
+    return replace(model, report=replace(report, learned_by=learned_by))
 
 
 def _candidates(
