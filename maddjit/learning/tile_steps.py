@@ -1,0 +1,240 @@
+"""Steps of least squares that fit a bilinear tile operator to rows, from their moments alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from maddjit.schemes import BilinearScheme
+
+_MOST_UNKNOWNS = 6144
+"""Rows of V that one system is solved for."""
+
+Array = NDArray[np.float64]
+
+
+class Operator(NamedTuple):
+    """What is fitted.
+
+    Attributes
+    ----------
+    E : (r, n, d) float64
+        The encoder of A.
+    V : (r, Dk, Mk) float64
+    Dec : (n, m, r) float64
+    """
+
+    E: Array
+    V: Array
+    Dec: Array
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What is known of the rows, cut into blocks.
+
+    Attributes
+    ----------
+    mean : (d, Dk) float64
+        µ.
+    second : (d, Dk, d, Dk) float64
+        S = E x xᵀ of centred rows x = a − µ.
+    product : (d, Dk, m, Mk) float64
+        S B.
+    power : float
+        tr Bᵀ S B, of one row.
+    """
+
+    mean: Array
+    second: Array
+    product: Array
+    power: float
+
+    @classmethod
+    def of(cls, rows: NDArray[Any], B: NDArray[Any], shape: Any, jitter: float) -> Moments:
+        """Take them from training rows; `jitter` of their mean variance is added as white noise."""
+        _, d, m = shape
+        n_features, n_outputs = B.shape
+        Dk, Mk = -(-n_features // d), -(-n_outputs // m)
+        mean = rows.mean(axis=0, dtype=np.float64)
+        centred = rows - mean
+        second = np.zeros((d * Dk, d * Dk))
+        second[:n_features, :n_features] = centred.T @ centred / len(rows)
+        variances = np.einsum("ii->i", second)
+        variances[:n_features] += jitter * variances.sum() / n_features
+        product = np.zeros((d * Dk, m * Mk))
+        product[:, :n_outputs] = second[:, :n_features] @ B
+        power = float((B * product[:n_features, :n_outputs]).sum())
+        padded = np.concatenate([mean, np.zeros(d * Dk - n_features)])
+        return cls(
+            padded.reshape(d, Dk),
+            second.reshape(d, Dk, d, Dk),
+            product.reshape(d, Dk, m, Mk),
+            power,
+        )
+
+
+class _Sums(NamedTuple):
+    """Sums over the columns of V, which steps of the encoder and the decoder need.
+
+    T[ρkρ'k'] = Σ_J v_ρᵀ S_kk' v_ρ', N the same of µ µᵀ, U[ρkj] = Σ_J v_ρᵀ (S B)_kj.
+    """
+
+    T: Array
+    N: Array
+    U: Array
+
+
+class _Weights(NamedTuple):
+    """What the squares of the encoder's, V's and the decoder's entries cost."""
+
+    E: float
+    V: float
+    Dec: float
+
+
+def fitted(
+    scheme: BilinearScheme, V: Array, moments: Moments, regularisation: float
+) -> Iterator[tuple[Operator, float]]:
+    """Yield operators and what is minimised, at first those of the start, then better ones.
+
+    The n rows of a tile are taken as independent draws µ + x: of the moments of a tile only S
+    within a row is left, and µ. With z̄_ρ = Σ_ik E[ρ, ik] µ_k and one bias for all i the mean error
+    of row i is left that differs from the mean over i, so that with D̃ = Dec − (its mean over i)::
+
+        Σ_ij E ‖Σ_ρ Dec[ij, ρ] z_ρ V_ρ − x_i B_j‖² + Σ_ijJ (Σ_ρ D̃[ij, ρ] z̄_ρ · v_ρJ)² + ridges
+
+    is least squares in V (one system of r · Dk unknowns for all outputs), in Dec and in E. For both
+    of these the sum of the n rows has one small system and what differs from it another, for all
+    rows. Each step minimises over its part what is yielded relative to n tr Bᵀ S B, so it falls.
+    """
+    E = scheme.encode_a.astype(np.float64).reshape(-1, *scheme.shape[:2])
+    n, _, m = scheme.shape
+    now = Operator(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
+    sums = _sums(now.V, moments)
+    weights = _weights(now, sums, moments, regularisation)
+    yield now, _objective(now, sums, moments, weights)
+    while True:
+        now = now._replace(V=_fit_values(now, moments, weights.V))
+        sums = _sums(now.V, moments)
+        for _ in range(3):
+            now = now._replace(Dec=_fit_decoder(now, sums, weights.Dec))
+            now = now._replace(E=_fit_encoder(now, sums, weights.E))
+        yield now, _objective(now, sums, moments, weights)
+
+
+def _weights(now: Operator, sums: _Sums, moments: Moments, regularisation: float) -> _Weights:
+    """Return `regularisation` times the mean curvature of what is minimised, at the start."""
+    system = _decoder_system(now, sums)
+    decoder = np.trace(system) / len(system)
+    gram, curvature = np.einsum("ijr,ijr->r", now.Dec, now.Dec), np.einsum("rkrk->rk", sums.T)
+    encoder = (gram[:, np.newaxis] * curvature).mean()
+    variances = np.einsum("kKkK->k", moments.second) / moments.second.shape[1]
+    values = (gram * ((now.E**2).sum(axis=1) @ variances)).mean()
+    return _Weights(*(regularisation * float(w) for w in (encoder, values, decoder)))
+
+
+def _sums(V: Array, moments: Moments) -> _Sums:
+    r, _, Mk = V.shape
+    d, Dk = moments.mean.shape
+    flat = V.reshape(r, Dk * Mk)
+    T = np.empty((r, d, r, d))
+    for rho in range(r):
+        for k in range(d):
+            turned = moments.second[:, :, k].reshape(d * Dk, Dk) @ V[rho]
+            T[:, :, rho, k] = flat @ turned.reshape(d, Dk * Mk).T
+    means = np.einsum("kK,rKJ->rkJ", moments.mean, V).reshape(r * d, Mk)
+    product = moments.product.transpose(0, 2, 1, 3).reshape(d, -1, Dk * Mk)
+    U = np.einsum("rx,kjx->rkj", flat, product, optimize=True)
+    return _Sums(T, (means @ means.T).reshape(r, d, r, d), U)
+
+
+def _objective(now: Operator, sums: _Sums, moments: Moments, weights: _Weights) -> float:
+    n = now.E.shape[1]
+    gram, differing = _grams(now.Dec)
+    total = now.E.sum(axis=1)
+    quadratic = np.einsum("rs,rik,sil,rksl->", gram, now.E, now.E, sums.T, optimize=True)
+    quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
+    linear = np.einsum("ijr,rik,rkj->", now.Dec, now.E, sums.U, optimize=True)
+    ridges = sum(w * (part**2).sum() for w, part in zip(weights, now, strict=True))
+    return float(1 + (quadratic - 2 * linear + ridges) / (n * moments.power))
+
+
+def _grams(Dec: Array) -> tuple[Array, Array]:
+    """Return (r, r) Decᵀ Dec, and that of what differs from the mean over a tile's rows."""
+    flat = Dec.reshape(-1, Dec.shape[2])
+    differing = (Dec - Dec.mean(axis=0)).reshape(flat.shape)
+    return flat.T @ flat, differing.T @ differing
+
+
+def _fit_values(now: Operator, moments: Moments, weight: float) -> Array:
+    """Return V, by blocks of its rows K one after the other if there are very many."""
+    r, Dk, Mk = now.V.shape
+    d = len(moments.mean)
+    gram, differing = _grams(now.Dec)
+    total = now.E.sum(axis=1)
+    within = np.einsum("rs,rik,sil->rskl", gram, now.E, now.E, optimize=True).reshape(r * r, -1)
+    means = np.einsum("rs,rk,sl->rskl", differing, total, total).reshape(r * r, -1)
+    mixed = np.einsum("ijr,rik->rkj", now.Dec, now.E).reshape(r, -1)
+    right = mixed @ moments.product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
+    right = right.reshape(r, Dk, Mk)
+    V: Array = now.V.copy()
+    step = -(-Dk // -(-r * Dk // _MOST_UNKNOWNS))
+    blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
+
+    def system(rows: slice, columns: slice) -> Array:
+        second = moments.second[:, rows, :, columns].transpose(0, 2, 1, 3).reshape(d * d, -1)
+        left, right = moments.mean[:, rows], moments.mean[:, columns]
+        mean = np.einsum("kK,lL->klKL", left, right).reshape(d * d, -1)
+        size = left.shape[1], right.shape[1]
+        both = within @ second
+        both += means @ mean
+        return both.reshape(r, r, *size).transpose(0, 2, 1, 3).reshape(r * size[0], r * size[1])
+
+    for block in blocks:
+        wanted = right[:, block].reshape(-1, Mk)
+        for other in blocks:
+            if other != block:
+                wanted = wanted - system(block, other) @ V[:, other].reshape(-1, Mk)
+        matrix = system(block, block)
+        np.einsum("ii->i", matrix)[:] += weight
+        V[:, block] = _solved(matrix, wanted).reshape(r, -1, Mk)
+    return V
+
+
+def _decoder_system(now: Operator, sums: _Sums) -> Array:
+    return np.asarray(np.einsum("rik,sil,rksl->rs", now.E, now.E, sums.T, optimize=True))
+
+
+def _fit_decoder(now: Operator, sums: _Sums, weight: float) -> Array:
+    n, m, r = now.Dec.shape
+    system = _decoder_system(now, sums) + weight * np.eye(r)
+    total = now.E.sum(axis=1)
+    means = np.einsum("rk,sl,rksl->rs", total, total, sums.N, optimize=True)
+    right = np.einsum("rik,rkj->ijr", now.E, sums.U)
+    mean = right.mean(axis=0)
+    differing = _solved(system + means, (right - mean).reshape(-1, r).T).T.reshape(n, m, r)
+    return np.asarray(differing + _solved(system, mean.T).T)
+
+
+def _fit_encoder(now: Operator, sums: _Sums, weight: float) -> Array:
+    r, n, d = now.E.shape
+    gram, differing = _grams(now.Dec)
+    system = (gram[:, np.newaxis, :, np.newaxis] * sums.T).reshape(r * d, r * d)
+    np.einsum("ii->i", system)[:] += weight
+    means = (differing[:, np.newaxis, :, np.newaxis] * sums.N).reshape(r * d, r * d)
+    right = np.einsum("ijr,rkj->irk", now.Dec, sums.U).reshape(n, r * d)
+    mean = right.mean(axis=0)
+    E = _solved(system + n * means, mean)[:, np.newaxis] + _solved(system, (right - mean).T)
+    return np.ascontiguousarray(E.reshape(r, d, n).transpose(0, 2, 1))
+
+
+def _solved(system: Array, right: Array) -> Array:
+    """Solve a symmetric system, which is overwritten."""
+    factor = cho_factor(system.T, overwrite_a=True, check_finite=False)
+    return np.asarray(cho_solve(factor, right, check_finite=False))
