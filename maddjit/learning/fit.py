@@ -13,7 +13,7 @@ from maddjit import reference
 from maddjit.checks import as_bias, as_training_matrix
 from maddjit.fit_report import BoundTerms, FitReport, Objective
 from maddjit.learning import best, paper, winner
-from maddjit.learning.held_out import describe
+from maddjit.learning.held_out import describe, split
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, TableScale
 from maddjit.learning.progress import Progress, steps
@@ -177,7 +177,7 @@ def fit(
         )
     added = as_bias(bias, n_outputs)
 
-    train, held, held_index = _split(rows, validation, random_state)
+    train, held, held_index = split(rows, validation, random_state)
     judged = train[:_MAX_JUDGED] if held is None else held
     product: NDArray[np.float64] = judged.astype(np.float64) @ right
     total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
@@ -236,28 +236,6 @@ def _bound_terms(
         norms=np.linalg.norm(B.astype(np.float64), axis=0),
         training_error=np.abs(errors).mean(axis=0),
     )
-
-
-def _split(
-    rows: NDArray[Any], validation: float | ArrayLike, random_state: int
-) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.intp]]:
-    """Return training rows, rows to judge by (None: there are none), and the latter's indices."""
-    if np.ndim(validation) == 0:
-        share = float(validation)  # type: ignore[arg-type]
-        if not 0 <= share < 1:
-            raise ValueError(f"validation must be a share from 0 to below 1 or rows, not {share}")
-        n_held = int(share * len(rows)) if len(rows) >= 20 else 0
-        if n_held == 0:
-            return rows, None, np.arange(len(rows))
-        order = np.random.default_rng(random_state).permutation(len(rows))
-        held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
-        return rows[kept], rows[held], held
-    held_rows = as_training_matrix("validation", validation)
-    if held_rows.shape[1] != rows.shape[1]:
-        raise ValueError(
-            f"validation must have {rows.shape[1]} columns like A_train, not {held_rows.shape[1]}"
-        )
-    return rows, held_rows, np.arange(len(held_rows))
 
 
 def _quantised(

@@ -1,14 +1,37 @@
-"""The report on rows kept back: errors of a model against the exact product."""
+"""Rows kept back, and the report on them: errors of a model against the exact product."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from maddjit.checks import as_training_matrix
 from maddjit.fit_report import FitReport, Objective
 from maddjit.learning.ranking import agreement
+
+
+def split(
+    rows: NDArray[Any], validation: float | ArrayLike, random_state: int
+) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.intp]]:
+    """Return training rows, rows to judge by (None: there are none), and the latter's indices."""
+    if np.ndim(validation) == 0:
+        share = float(validation)  # type: ignore[arg-type]
+        if not 0 <= share < 1:
+            raise ValueError(f"validation must be a share from 0 to below 1 or rows, not {share}")
+        n_held = int(share * len(rows)) if len(rows) >= 20 else 0
+        if n_held == 0:
+            return rows, None, np.arange(len(rows))
+        order = np.random.default_rng(random_state).permutation(len(rows))
+        held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
+        return rows[kept], rows[held], held
+    held_rows = as_training_matrix("validation", validation)
+    if held_rows.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"validation must have {rows.shape[1]} columns like A_train, not {held_rows.shape[1]}"
+        )
+    return rows, held_rows, np.arange(len(held_rows))
 
 
 def describe(

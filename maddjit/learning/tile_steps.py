@@ -34,6 +34,14 @@ class Operator(NamedTuple):
     Dec: Array
 
 
+class Step(NamedTuple):
+    """Where a fit has come to: the error relative to the outputs' variance, and with ridges."""
+
+    operator: Operator
+    error: float
+    objective: float
+
+
 @dataclass(frozen=True)
 class Moments:
     """What is known of the rows, cut into blocks.
@@ -90,8 +98,8 @@ class _Sums(NamedTuple):
     U: Array
 
 
-class _Weights(NamedTuple):
-    """What the squares of the encoder's, V's and the decoder's entries cost."""
+class _Ridges(NamedTuple):
+    """What the squares of the entries of each part cost."""
 
     E: float
     V: float
@@ -100,43 +108,39 @@ class _Weights(NamedTuple):
 
 def fitted(
     scheme: BilinearScheme, V: Array, moments: Moments, regularisation: float
-) -> Iterator[tuple[Operator, float]]:
-    """Yield operators and what is minimised, at first those of the start, then better ones.
+) -> Iterator[Step]:
+    """Yield what is found: V fitted to a scheme, then after each round through all parts.
 
     The n rows of a tile are taken as independent draws µ + x: of the moments of a tile only S
     within a row is left, and µ. With z̄_ρ = Σ_ik E[ρ, ik] µ_k and one bias for all i the mean error
-    of row i is left that differs from the mean over i, so that with D̃ = Dec − (its mean over i)::
+    of row i is left that differs from the mean over i, so that with D̃ = Dec − its mean over i::
 
         Σ_ij E ‖Σ_ρ Dec[ij, ρ] z_ρ V_ρ − x_i B_j‖² + Σ_ijJ (Σ_ρ D̃[ij, ρ] z̄_ρ · v_ρJ)² + ridges
 
     is least squares in V (one system of r · Dk unknowns for all outputs), in Dec and in E. For both
     of these the sum of the n rows has one small system and what differs from it another, for all
-    rows. Each step minimises over its part what is yielded relative to n tr Bᵀ S B, so it falls.
+    rows. Each minimises this objective over its part, so it never rises.
+    A ridge is `regularisation` times the mean curvature of its part.
     """
     E = scheme.encode_a.astype(np.float64).reshape(-1, *scheme.shape[:2])
     n, _, m = scheme.shape
     now = Operator(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
+    gram, _ = _grams(now.Dec)
+    variances = np.einsum("kKkK->k", moments.second) / V.shape[1]
+    curvature = (np.diag(gram) * ((E**2).sum(axis=1) @ variances)).mean()
+    ridge_V = regularisation * float(curvature)
+    now = now._replace(V=_fit_values(now, moments, ridge_V))
     sums = _sums(now.V, moments)
-    weights = _weights(now, sums, moments, regularisation)
-    yield now, _objective(now, sums, moments, weights)
+    encoder = (np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T)).mean()
+    decoder = np.diag(_decoder_system(now, sums)).mean()
+    ridges = _Ridges(regularisation * float(encoder), ridge_V, regularisation * float(decoder))
     while True:
-        now = now._replace(V=_fit_values(now, moments, weights.V))
-        sums = _sums(now.V, moments)
+        yield _step(now, sums, moments, ridges)
         for _ in range(3):
-            now = now._replace(Dec=_fit_decoder(now, sums, weights.Dec))
-            now = now._replace(E=_fit_encoder(now, sums, weights.E))
-        yield now, _objective(now, sums, moments, weights)
-
-
-def _weights(now: Operator, sums: _Sums, moments: Moments, regularisation: float) -> _Weights:
-    """Return `regularisation` times the mean curvature of what is minimised, at the start."""
-    system = _decoder_system(now, sums)
-    decoder = np.trace(system) / len(system)
-    gram, curvature = np.einsum("ijr,ijr->r", now.Dec, now.Dec), np.einsum("rkrk->rk", sums.T)
-    encoder = (gram[:, np.newaxis] * curvature).mean()
-    variances = np.einsum("kKkK->k", moments.second) / moments.second.shape[1]
-    values = (gram * ((now.E**2).sum(axis=1) @ variances)).mean()
-    return _Weights(*(regularisation * float(w) for w in (encoder, values, decoder)))
+            now = now._replace(Dec=_fit_decoder(now, sums, ridges.Dec))
+            now = now._replace(E=_fit_encoder(now, sums, ridges.E))
+        now = now._replace(V=_fit_values(now, moments, ridges.V))
+        sums = _sums(now.V, moments)
 
 
 def _sums(V: Array, moments: Moments) -> _Sums:
@@ -154,15 +158,17 @@ def _sums(V: Array, moments: Moments) -> _Sums:
     return _Sums(T, (means @ means.T).reshape(r, d, r, d), U)
 
 
-def _objective(now: Operator, sums: _Sums, moments: Moments, weights: _Weights) -> float:
+def _step(now: Operator, sums: _Sums, moments: Moments, ridges: _Ridges) -> Step:
     n = now.E.shape[1]
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
     quadratic = np.einsum("rs,rik,sil,rksl->", gram, now.E, now.E, sums.T, optimize=True)
     quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
     linear = np.einsum("ijr,rik,rkj->", now.Dec, now.E, sums.U, optimize=True)
-    ridges = sum(w * (part**2).sum() for w, part in zip(weights, now, strict=True))
-    return float(1 + (quadratic - 2 * linear + ridges) / (n * moments.power))
+    penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
+    whole = n * moments.power
+    error = float(1 + (quadratic - 2 * linear) / whole)
+    return Step(now, error, error + float(penalty) / whole)
 
 
 def _grams(Dec: Array) -> tuple[Array, Array]:
@@ -172,7 +178,7 @@ def _grams(Dec: Array) -> tuple[Array, Array]:
     return flat.T @ flat, differing.T @ differing
 
 
-def _fit_values(now: Operator, moments: Moments, weight: float) -> Array:
+def _fit_values(now: Operator, moments: Moments, ridge: float) -> Array:
     """Return V, by blocks of its rows K one after the other if there are very many."""
     r, Dk, Mk = now.V.shape
     d = len(moments.mean)
@@ -187,7 +193,7 @@ def _fit_values(now: Operator, moments: Moments, weight: float) -> Array:
     step = -(-Dk // -(-r * Dk // _MOST_UNKNOWNS))
     blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
 
-    def system(rows: slice, columns: slice) -> Array:
+    def system(rows: slice, columns: slice) -> Any:
         second = moments.second[:, rows, :, columns].transpose(0, 2, 1, 3).reshape(d * d, -1)
         left, right = moments.mean[:, rows], moments.mean[:, columns]
         mean = np.einsum("kK,lL->klKL", left, right).reshape(d * d, -1)
@@ -202,7 +208,7 @@ def _fit_values(now: Operator, moments: Moments, weight: float) -> Array:
             if other != block:
                 wanted = wanted - system(block, other) @ V[:, other].reshape(-1, Mk)
         matrix = system(block, block)
-        np.einsum("ii->i", matrix)[:] += weight
+        np.einsum("ii->i", matrix)[:] += ridge
         V[:, block] = _solved(matrix, wanted).reshape(r, -1, Mk)
     return V
 
@@ -211,9 +217,9 @@ def _decoder_system(now: Operator, sums: _Sums) -> Array:
     return np.asarray(np.einsum("rik,sil,rksl->rs", now.E, now.E, sums.T, optimize=True))
 
 
-def _fit_decoder(now: Operator, sums: _Sums, weight: float) -> Array:
+def _fit_decoder(now: Operator, sums: _Sums, ridge: float) -> Array:
     n, m, r = now.Dec.shape
-    system = _decoder_system(now, sums) + weight * np.eye(r)
+    system = _decoder_system(now, sums) + ridge * np.eye(r)
     total = now.E.sum(axis=1)
     means = np.einsum("rk,sl,rksl->rs", total, total, sums.N, optimize=True)
     right = np.einsum("rik,rkj->ijr", now.E, sums.U)
@@ -222,11 +228,11 @@ def _fit_decoder(now: Operator, sums: _Sums, weight: float) -> Array:
     return np.asarray(differing + _solved(system, mean.T).T)
 
 
-def _fit_encoder(now: Operator, sums: _Sums, weight: float) -> Array:
+def _fit_encoder(now: Operator, sums: _Sums, ridge: float) -> Array:
     r, n, d = now.E.shape
     gram, differing = _grams(now.Dec)
     system = (gram[:, np.newaxis, :, np.newaxis] * sums.T).reshape(r * d, r * d)
-    np.einsum("ii->i", system)[:] += weight
+    np.einsum("ii->i", system)[:] += ridge
     means = (differing[:, np.newaxis, :, np.newaxis] * sums.N).reshape(r * d, r * d)
     right = np.einsum("ijr,rkj->irk", now.Dec, sums.U).reshape(n, r * d)
     mean = right.mean(axis=0)

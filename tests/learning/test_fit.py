@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import maddjit
 from maddjit import AccuracyWarning, MaddnessModel, reference
-from maddjit.learning.fit import _split
+from maddjit.learning.held_out import split
 
 ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
 
@@ -388,7 +388,7 @@ def test_the_seed_chooses_the_rows_kept_back_and_nothing_else() -> None:
 
 def test_rows_kept_back_are_not_trained_on() -> None:
     A, B = features(), right_side()
-    train, held, index = _split(A, 0.25, 7)
+    train, held, index = split(A, 0.25, 7)
     assert held is not None
     np.testing.assert_array_equal(A[index], held)
     np.testing.assert_array_equal(np.delete(A, index, axis=0), train)
@@ -496,7 +496,7 @@ def test_report_on_a_share_of_the_training_rows(dtype: str) -> None:
     A, B = features().astype(dtype), right_side()
     for share in (0.1, 0.25, 0.9):
         model = maddjit.fit(A, B, 8, 8, validation=share, random_state=3)
-        index = _split(A, share, 3)[2]
+        index = split(A, share, 3)[2]
         assert len(index) == round(share * len(A))
         assert report_of(model).held_out
         assert_report(model, A, B, index)
