@@ -1,0 +1,2 @@
+"""From results to the page."""
+def write_page(results, page): page.write_text("")
