@@ -17,7 +17,7 @@ Precision = Literal["float32", "bfloat16"]
 _UNIT = 2.0**-24
 """Half a unit in the last place of 1, float32."""
 _BFLOAT16_UNIT = 2.0**-8
-"""The largest relative error of rounding to the 8-bit significand of bfloat16."""
+"""The same for bfloat16, whose significand has 8 bits, the leading one included."""
 _SMALLEST = 2.0**-126
 """The smallest normal number of both: below it numbers may be flushed to zero."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 from operator import index
@@ -38,6 +38,8 @@ _TRIED = 2
 """Rounds after which starts are compared."""
 _ENOUGH = 1e-3
 """Relative decrease of the objective at which rounds end."""
+_SPARSE = 1.1
+"""A start that is left as it is, with fewer non-zeros, may have so many times the squared error."""
 _NEGLIGIBLE = 1e-7
 """Entries of a factor so much smaller than their component's largest are zero."""
 
@@ -99,8 +101,9 @@ def fit_strassen_tile(
         λ ≥ 1e-9: the rows have white noise of λ times their mean variance added, and squares of
         all factors' entries cost λ / 100 of the objective's mean curvature in them.
     max_iterations : int
-        Rounds of alternating least squares; fewer if one gains less than a thousandth. With 0 only
-        the encoded B is fitted, and a scheme of few non-zeros keeps them.
+        Rounds of alternating least squares; fewer if one gains less than a thousandth. With 0, or
+        where rounds gain less than a tenth, only the encoded B is fitted, and a scheme of few
+        non-zeros, which is faster, keeps them.
     validation_fraction : float
         Share of A_train to keep back for the report, chosen at random; 0, or fewer than 20 rows,
         keeps none back.
@@ -173,9 +176,9 @@ def fit_strassen_tile(
             best, found, objective = _best(
                 candidates, exact, moments, regularisation * _RIDGE, max_iterations, advance
             )
-        model = _as_model(found, best, right, added, moments, tile_rows, max_iterations > 0)
+        model = _as_model(found, best, right, added, moments, tile_rows, len(objective) > 1)
     judged = train if held is None else held
-    report = describe(model, unfitted, judged, right, moments, held is not None, objective)
+    report = describe(model, unfitted, judged, right, added, moments, held is not None, objective)
     if report.error >= USELESS:
         warnings.warn(
             f"this operator loses {min(report.error, 1):.0%} of the variance of A @ B on "
@@ -234,7 +237,7 @@ def _best(
     advance: Callable[[], bool],
 ) -> tuple[BilinearScheme, Operator, tuple[float, ...]]:
     """Return the best start, what it was fitted to, and the objective's way there."""
-    best: tuple[BilinearScheme, Any, list[Step]] | None = None
+    ways: list[tuple[BilinearScheme, Iterator[Step], list[Step]]] = []
     going_on = True
     for scheme in candidates:
         further = fitted(scheme, encode_right(scheme, B), moments, ridge)
@@ -244,16 +247,25 @@ def _best(
             going_on = advance() and going_on
             if not going_on:
                 break
-        if best is None or way[-1].error < best[2][-1].error:
-            best = scheme, further, way
+        ways.append((scheme, further, way))
         if not going_on:
             break
-    assert best is not None
-    scheme, further, way = best
+    scheme, further, way = min(ways, key=lambda found: found[2][-1].error)
     while going_on and len(way) <= max_iterations and not _settled(way):
         way.append(next(further))
         going_on = advance()
+    least, n_terms = way[-1].error, _n_terms(way[-1].operator)
+    for other, _, steps_of in ways:
+        first = steps_of[0]
+        if first.error <= _SPARSE * least and _n_terms(first.operator) < n_terms:
+            scheme, way, n_terms = other, [first], _n_terms(first.operator)
     return scheme, way[-1].operator, tuple(step.objective for step in way)
+
+
+def _n_terms(operator: Operator) -> int:
+    """Return the non-zeros of the encoder and the decoder."""
+    parts = _scaled(operator.E.reshape(len(operator.E), -1))[0], operator.Dec
+    return sum(int(np.count_nonzero(part)) for part in parts)
 
 
 def _settled(way: list[Step]) -> bool:

@@ -21,25 +21,29 @@ def describe(
     unfitted: StrassenTileModel,
     rows: NDArray[Any],
     B: NDArray[Any],
+    added: NDArray[Any],
     moments: Moments,
     held_out: bool,
     objective: tuple[float, ...],
 ) -> TileReport:
-    """Measure models, and what costs as much, on rows that `moments` were not taken from."""
+    """Measure models, and what costs as much, on rows that `moments` were not taken from.
+
+    `added` is the bias that was asked for; errors are relative to the product's variance.
+    """
     A, right = rows.astype(np.float64), B.astype(np.float64)
     product = A @ right
     power = ((product - product.mean(axis=0)) ** 2).sum()
 
-    def lost(outputs: Array, offset: Any = 0.0) -> float:
-        error = float(((outputs - offset - product) ** 2).sum())
+    def lost(outputs: Array) -> float:
+        error = float(((outputs - product) ** 2).sum())
         return error / float(power) if power > 0 else (0.0 if error == 0 else float("inf"))
 
     rank = min(int(model.multiplications / sum(B.shape)), *B.shape)
     return TileReport(
         n_rows=len(rows),
         held_out=held_out,
-        error=lost(multiply(model, A), model.bias),
-        unfitted=lost(multiply(unfitted, A), unfitted.bias),
+        error=lost(multiply(model, A) - added),
+        unfitted=lost(multiply(unfitted, A) - added),
         low_rank=lost(_low_rank(A, right, moments, rank)),
         rank=rank,
         bfloat16=lost(_rounded(A) @ _rounded(right)),
