@@ -23,6 +23,7 @@ from maddjit.models import MAX_RANK, MaddnessModel, tree_depth
 from maddjit.pipeline import compile
 from maddjit.short_list import CoverageError
 from maddjit.storage import ModelFileError, load, save
+from maddjit.tile_models import StrassenTileModel
 from maddjit.tuning import fastest
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Candidate:
         Per row.
     speed_up : float
         Over the exact product in the same turns.
-    model : MaddnessModel, optional
+    model : MaddnessModel or StrassenTileModel, optional
     """
 
     name: str
@@ -56,7 +57,7 @@ class Candidate:
     loss: float
     nanoseconds: float
     speed_up: float
-    model: MaddnessModel | None = None
+    model: MaddnessModel | StrassenTileModel | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,12 @@ class Field:
     found: list[Candidate] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, name: str, operator: Operator, model: MaddnessModel | None = None) -> Candidate:
+    def enter(
+        self,
+        name: str,
+        operator: Operator,
+        model: MaddnessModel | StrassenTileModel | None = None,
+    ) -> Candidate:
         """Judge and time a way."""
         loss = self.loss(operator)
         runs = [partial(way, self.timed) for way in (self.exact, operator)]

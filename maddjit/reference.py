@@ -11,7 +11,7 @@ from maddjit.checks import as_rows
 from maddjit.epilogue import Epilogue
 from maddjit.formats import Format, bfloat16_to_float32
 from maddjit.models import CORE_LANES, MaddnessModel, average_group
-from maddjit.short_list import SETTLE_LANES
+from maddjit.packed import SETTLE_LANES
 from maddjit.tile_models import StrassenTileModel
 from maddjit.tile_reference import multiply
 

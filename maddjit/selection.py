@@ -18,6 +18,13 @@ from maddjit.learning.goals import leading_directions
 from maddjit.learning.progress import Progress, steps
 from maddjit.losses import Loss, Metric, Operator, name_of
 from maddjit.products import ExactProduct, LowRankProduct, Winners
+from maddjit.tile_candidates import (
+    LEAST_SIZE,
+    TileSetting,
+    exact_settings,
+    fitted_settings,
+    precisions,
+)
 
 EXACT = "exact product"
 
@@ -42,6 +49,7 @@ def select(
     n_codebooks: Sequence[int] = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128),
     n_prototypes: Sequence[int] = (16, 64),
     core_ranks: Sequence[int] = (0, 4, 8),
+    tile_ranks: Sequence[int] = (16, 24, 32, 40, 48),
     others: Mapping[str, Operator] | None = None,
     n_timed: int = 10000,
     threads: int = 1,
@@ -52,8 +60,9 @@ def select(
 ) -> Selection:
     """Find the fastest way to ``A @ B + bias`` whose error is within a budget.
 
-    Weighed are the exact product (NumPy), products of low rank, MADDNESS of many sizes, and what
-    the caller hands over. Each is judged on one half of the validation rows, drawn at random, and
+    Weighed are the exact product (NumPy), products of low rank, Strassen-Tile (the plain compiled
+    product among it, and bfloat16 where the CPU has it), MADDNESS of many sizes, and what the
+    caller hands over. Each is judged on one half of the validation rows, drawn at random, and
     timed in turns with the exact product; the fastest inside the budget is chosen, once the other
     half has confirmed it. The exact product is inside every budget. All take float32 rows.
 
@@ -81,6 +90,9 @@ def select(
     n_codebooks, n_prototypes, core_ranks : sequences of int
         Sizes to try, see `fit`. Those that do not fit D and M are left out, and so are cores where
         winners are asked for.
+    tile_ranks : sequence of int
+        Ranks of fitted 4 × 4 × 4 tiles to try, 16 to 48, beside exact schemes; see
+        `fit_strassen_tile`, also for why rows depend on their neighbours then.
     others : mapping of str to callable, optional
         Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
     n_timed : int
@@ -158,8 +170,9 @@ def select(
         core_ranks = (0,)
         workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
     series = _series(field, right.shape, n_codebooks, n_prototypes, core_ranks)
+    tiles = _tiles(field, right.shape, tile_ranks)
     try:
-        _search(field, workshop, series, others or {}, wrap, time_limit, progress)
+        _search(field, workshop, series, tiles, others or {}, wrap, time_limit, progress)
     except KeyboardInterrupt:
         field.left_out["the rest"] = "interrupted"
     field.found.sort(key=lambda candidate: -candidate.speed_up)
@@ -233,10 +246,27 @@ def _series(
     return series
 
 
+def _tiles(
+    field: Field, shape: tuple[int, int], ranks: Sequence[int]
+) -> dict[str, list[TileSetting]]:
+    """Return the tiles to try: exact ones, and by precision those to search among."""
+    for rank in ranks:
+        if not 16 <= rank <= 48:
+            raise ValueError(f"tile_ranks must be from 16 to 48, not {rank}")
+    if min(shape) < LEAST_SIZE:
+        field.left_out["tiles"] = f"D and M must be {LEAST_SIZE} or more to be worth them"
+        return {}
+    found = {"exact": list(exact_settings())}
+    for precision in precisions() if ranks else ():
+        found[f"tiles {precision}"] = fitted_settings(tuple(ranks), precision)
+    return found
+
+
 def _search(
     field: Field,
     workshop: Workshop,
     series: Mapping[str, Sequence[Sizes]],
+    tiles: dict[str, list[TileSetting]],
     others: Mapping[str, Operator],
     wrap: Wrap,
     time_limit: float | None,
@@ -247,7 +277,9 @@ def _search(
     n_steps = len(ranks).bit_length() + sum(
         len(sizes) if workshop.winners else len(sizes).bit_length() for sizes in series.values()
     )
-    with steps(progress, n_steps + len(others), "maddjit.select", time_limit) as advance:
+    exact_tiles = tiles.pop("exact", [])
+    n_steps += len(exact_tiles) + sum(len(s).bit_length() for s in tiles.values()) + len(others)
+    with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
         _, directions = leading_directions(workshop.rows, workshop.B)
         mean = workshop.rows.mean(axis=0, dtype=np.float64)
 
@@ -259,12 +291,23 @@ def _search(
             model = workshop.model(sizes)
             return field.enter(str(sizes), workshop.operator(model), model)
 
+        def by_tiles(setting: TileSetting) -> Candidate:
+            operator, model = setting.operator(workshop)
+            return field.enter(str(setting), wrap(operator), model)
+
         field.enter(EXACT, field.exact)
         for name, way in others.items():
             if advance():
                 field.enter(name, wrap(way))
             else:
                 field.left_out[name] = "the time was over"
+        for setting in exact_tiles:
+            if advance():
+                by_tiles(setting)
+            else:
+                field.left_out[str(setting)] = "the time was over"
+        for name, ranked in tiles.items():
+            field.cheapest(name, ranked, by_tiles, advance)
         field.cheapest("low rank", ranks, low_rank, advance)
         find = field.quickest if workshop.winners else field.cheapest
         for name, settings in series.items():

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.packed import packed
 from maddjit.records import fields_of, frozen_array, made_again
 
-SETTLE_LANES = 64
-"""Partial sums of each output that is settled."""
 MAX_SCORE = 2**16 - 1
 """Scores fit 16 bits."""
-_LINE = 64
 
 
 class CoverageError(ValueError):
@@ -100,18 +98,8 @@ class ShortList:
 
     @cached_property
     def packed(self) -> NDArray[np.float32]:
-        """B column by column, each filled up to whole groups of lanes, from a cache line's start.
-
-        Made once, for all kernels that settle with it.
-        """
-        n_features, n_outputs = self.B.shape
-        shape = n_outputs, -(-n_features // SETTLE_LANES) * SETTLE_LANES
-        memory = np.zeros(shape[0] * shape[1] + _LINE // 4, "<f4")
-        first = -memory.__array_interface__["data"][0] % _LINE // 4
-        columns: NDArray[np.float32] = memory[first:][: shape[0] * shape[1]].reshape(shape)
-        columns[:, :n_features] = self.B.T
-        columns.flags.writeable = False
-        return columns
+        """B as kernels read it, see `maddjit.packed`: made once, for all that settle with it."""
+        return packed(self.B, self.bias)
 
     def margin(self, coverage: float) -> int:
         """Return the least margin that keeps all k exact winners with that probability.
@@ -133,6 +121,11 @@ class ShortList:
         """Return the list's mean length, 99th percentile and maximum, as seen at calibration."""
         mean, most, longest = self.lengths[self._place(coverage)].tolist()
         return mean, most, longest
+
+    def longest(self, margin: int) -> int:
+        """Return the longest list that a margin made at calibration."""
+        place = min(int(np.searchsorted(self.margins, margin)), len(self.margins) - 1)
+        return int(self.lengths[place, 2])
 
     def _place(self, coverage: float) -> int:
         if not 0 < coverage < 1:

@@ -9,22 +9,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from maddjit import reference
+from maddjit import reference, schemes, tile_reference
 from maddjit.compiler import native
+from maddjit.compiler.plan import Plan
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, Target
+from maddjit.compiler.tile_plan import TilePlan
+from maddjit.compiler.tile_planner import make_tile_plan
 from maddjit.kernel import Kernel
 from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator
+from maddjit.tile_models import StrassenTileModel
+from maddjit.tile_operator import TileOperator
 from maddjit.winners import WinnerOperator
 from tests.conftest import same_bits
 from tests.emulation import emulate, emulated
 from tests.random_models import random_model, rows_for, with_short_list
+from tests.test_tile_operator import some_model
 
 
-def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel:
+def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel[Plan]:
     plan = make_plan(model, target, signature)
     ir = emulate(render(plan))
     code = native.to_object(ir, target)
@@ -81,3 +87,18 @@ def test_winners(level: str, n_outputs: int, k: int) -> None:
     op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
     A = np.random.default_rng(0).standard_normal((75, 70)).astype(np.float32)
     assert same_bits(op(A), reference.settle(model, A, 0.5).indices)
+
+
+def build_tiles(model: StrassenTileModel, target: Target, signature: Signature) -> Kernel[TilePlan]:
+    plan = make_tile_plan(model, target, signature)
+    code = native.to_object(render(plan), target)
+    return Kernel(plan, len(code), native.load(code, plan.symbol, target), {})
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+def test_tiles(level: str) -> None:
+    model = some_model(schemes.winograd(), 70, 150)
+    op = TileOperator(model, emulated(level), Signature(), build_tiles, again=lambda: op)
+    A = np.random.default_rng(0).standard_normal((131, 70)).astype(np.float32)
+    away = np.abs(op(A) - tile_reference.multiply(model, A))
+    assert (away <= tile_reference.error_bound(model, A)).all()

@@ -50,14 +50,14 @@ def test_only_fit_knows_all_learners() -> None:
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [
-        {"records", "formats"},
+        {"records", "formats", "packed"},
         {"models", "short_list", "fit_report", "epilogue", "checks", "schemes", "tile_models"},
         {"tile_reference"},
         {"reference", "learning", "compiler", "storage"},
         {"kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"operator", "winners", "compiled", "tile_operator", "building"},
         {"pipeline"},
-        {"losses", "products", "candidates", "frontier", "selection"},
+        {"losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
         {"cli"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}

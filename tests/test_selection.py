@@ -163,7 +163,8 @@ def test_the_table_and_what_is_left_out() -> None:
 def test_a_time_limit_leaves_out_the_rest() -> None:
     selection = found(time_limit=0.0)
     assert [c.name for c in selection.candidates] == ["exact product"]
-    assert set(selection.left_out.values()) == {"the time was over"}
+    reasons = {why for what, why in selection.left_out.items() if what != "tiles"}
+    assert reasons == {"the time was over"}
 
 
 def test_a_search_goes_on_where_it_was_cut_short(
@@ -324,3 +325,37 @@ def test_k_is_for_the_largest_few() -> None:
         found(metric="topk", k=9)
     with pytest.raises(ValueError, match="one output"):
         maddjit.select(rows(100), B[:, :1], 0.1, metric="argmax")
+
+
+def wide(budget: float, **options: Any) -> Selection:
+    rng = np.random.default_rng(1)
+    A = rng.standard_normal((600, 64)).cumsum(axis=1).astype(np.float32)
+    right = rng.standard_normal((64, 80)).astype(np.float32)
+    settings: dict[str, Any] = {"n_codebooks": [4], "n_prototypes": [16], "core_ranks": [0]}
+    return maddjit.select(A, right, budget, n_timed=64, **(settings | options))
+
+
+def test_tiles_are_weighed_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_clock(monkeypatch, {maddjit.TileOperator: 0.5})
+    selection = wide(0.2, tile_ranks=(48,))
+    tried = {c.name: c for c in selection.candidates}
+    names = ("plain", "strassen", "strassen ⊗ strassen", "r=48")
+    assert {f"tiles {name}" for name in names} <= set(tried)
+    assert tried["tiles strassen"].loss < 1e-10
+    assert 1e-10 < tried["tiles r=48"].loss < 0.2
+    assert isinstance(tried["tiles r=48"].model, maddjit.StrassenTileModel)
+    assert selection.best.name.startswith("tiles")
+    assert "tiles r=48" not in {c.name for c in wide(0.2, tile_ranks=()).candidates}
+
+
+def test_tiles_name_winners_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_clock(monkeypatch, {})
+    selection = wide(0.1, metric="argmax", tile_ranks=())
+    (tiles,) = (c for c in selection.candidates if c.name == "tiles strassen")
+    assert tiles.loss == 0
+
+
+def test_tiles_have_limits() -> None:
+    assert "tiles" in found(n_codebooks=[4]).left_out  # 32 × 8
+    with pytest.raises(ValueError, match="tile_ranks must be"):
+        found(tile_ranks=[7])

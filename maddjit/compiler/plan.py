@@ -41,7 +41,7 @@ class Plan:
     likewise; groups of `group` codebooks cannot exceed a byte. With `batches` a vector is the
     codebooks of one row; without, the rows of one codebook. More than `streaming_rows` results are
     larger than the last cache, and had better be written past it by way of a stage. `packed` holds
-    the columns of B that settle winners: no constants, for they would make the code large.
+    what settles winners, B and a copy to screen with: as constants they would make the code large.
     """
 
     symbol: str

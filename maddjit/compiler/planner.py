@@ -146,6 +146,7 @@ def make_plan(
             (signature.dtype, signature.order) == ("float32", "C"),
             row_block,
             -(-codes_bytes // LINE) * LINE,
+            short.longest(signature.margin),
         )
         workspace_bytes = settling.workspace_bytes
         constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}

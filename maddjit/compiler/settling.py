@@ -7,14 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from maddjit.compiler.scan_records import Tile
+from maddjit.compiler.screening import Screening, plan_screening
 from maddjit.compiler.tiling import LINE
 from maddjit.models import MaddnessModel
-from maddjit.short_list import SETTLE_LANES, ShortList
+from maddjit.packed import SETTLE_LANES, Packing
+from maddjit.short_list import ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
-_LISTED = 256
-"""Outputs that a row's list has room for in a block of rows; longer ones are made again."""
+_LISTED, _LISTS_BYTES = 256, 16 * 1024 * 1024
+"""Outputs that each row's list of a block has room for at least, and bytes of all lists at most.
+
+Where calibration has seen longer ones there is room for those; still longer ones are made again,
+which costs all look-ups of that row, from tables that no other row shares.
+"""
 _MAXIMA_LANES = 16
 """Numbers that are kept of a group of tiles: many enough to bound the k-th best score."""
 _TILE_BYTES, _ONE_TILE_BYTES = 128 * 1024, 512 * 1024
@@ -79,6 +85,8 @@ class Settling:
     """Whether one look at the scores is enough: they are few, and one winner is asked for."""
     direct: bool
     """Whether rows of A can be multiplied where they are."""
+    screening: Screening | None
+    """How long lists are thinned out; None if there are none."""
     element: str
     maxima: tuple[Maxima, ...]
     list_lanes: tuple[int, ...]
@@ -107,6 +115,8 @@ class Settling:
     scores_offset: int
     long_list_offset: int
     long_scores_offset: int
+    uppers_offset: int
+    lowers_offset: int
     row_offset: int
     ranks_offset: int
     scratch_offset: int
@@ -184,6 +194,7 @@ def plan_settling(
     direct: bool,
     row_block: int,
     offset: int,
+    longest: int,
 ) -> Settling:
     """Place everything in the workspace, from `offset` on.
 
@@ -192,6 +203,8 @@ def plan_settling(
     shape : (D, M)
     direct : bool
         Whether A holds rows of float32 side by side.
+    longest : int
+        The longest list that is expected.
     """
     n_features, n_outputs = shape
     maxima, number = [], 0
@@ -218,9 +231,11 @@ def plan_settling(
         number += count
     slot = max(kind.lanes * sum_bits // 8 for kind in maxima)
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
-    listed = min(_LISTED, n_outputs)
-    columns = -(-n_features // SETTLE_LANES) * SETTLE_LANES
-    is_far = 4 * columns * n_outputs > _NEAR_BYTES
+    listed = min(n_outputs, max(_LISTED, min(longest, _LISTS_BYTES // (8 * row_block))))
+    packing = Packing.of(*shape)
+    screening = plan_screening(packing, k)
+    columns = packing.columns
+    is_far = packing.copies_offset > _NEAR_BYTES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines
     places = {}
     for name, size in (
@@ -232,6 +247,8 @@ def plan_settling(
         ("scores", 4 * (listed + 1) * row_block if k > 1 else 0),
         ("long_list", 4 * (n_outputs + 1)),
         ("long_scores", 4 * (n_outputs + 1) if k > 1 else 0),
+        ("uppers", 4 * (n_outputs + VECTOR)),
+        ("lowers", 4 * (n_outputs + VECTOR)),
         ("row", 4 * columns),
         ("ranks", 4 * k),
         ("scratch", max(kind.scratch_bytes for kind in maxima)),
@@ -244,12 +261,14 @@ def plan_settling(
         settles_all=scored or k > 1,
         at_once=at_once,
         direct=direct and columns == n_features,
+        screening=screening,
         element=f"i{sum_bits}",
         maxima=tuple(maxima),
         list_lanes=tuple(
             sorted(
                 {part.lanes for tile in tiles for part, _ in tile.parts}
                 | ({64} if at_once else set())
+                | ({VECTOR} if screening else set())
             )
         ),
         slot=slot,
@@ -263,7 +282,7 @@ def plan_settling(
         columns=columns,
         whole=n_features // VECTOR * VECTOR,
         rest=n_features % VECTOR,
-        column_bytes=4 * columns,
+        column_bytes=packing.column_bytes,
         n_groups=columns // SETTLE_LANES,
         group_bytes=4 * SETTLE_LANES,
         workspace_bytes=offset,

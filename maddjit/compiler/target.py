@@ -92,6 +92,8 @@ _GENERIC = (
     *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
     "llvm.ctpop.i64",
+    "llvm.fmuladd.v16f32",
+    "llvm.sqrt.f32",
     *(f"llvm.cttz.i{lanes}" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.fma.v{lanes}f32" for lanes in (4, 8, 16)),
     *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),

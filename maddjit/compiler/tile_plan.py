@@ -167,8 +167,8 @@ class TilePlan:
 
     @property
     def stage_row_bytes(self) -> int:
-        """Bytes of a staged row."""
-        return len(self.feature_blocks) * self.stage_k_bytes
+        """Bytes from one staged row to the next: not a power of two, which share cache sets."""
+        return len(self.feature_blocks) * self.stage_k_bytes + 64
 
     @property
     def direct_k_bytes(self) -> int:

@@ -76,7 +76,7 @@ def make_tile_plan(
     sizes = (
         scheme.rank * z_step,
         scheme.rank * u_step,
-        height * model.tile_rows * depth * 4 * padded,
+        height * model.tile_rows * (depth * 4 * padded + _LINE),
         height * model.tile_rows * width * panel * output_bytes,
     )
     offsets = [sum(_lines(size) for size in sizes[:part]) for part in range(len(sizes) + 1)]
