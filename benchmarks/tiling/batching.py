@@ -54,7 +54,7 @@ def _sorted(truth: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def hit_by_nan(op: Any, rows: Floats) -> int:
-    """Return how many other rows a row with NaN spoils."""
+    """Return how many other rows a row of NaN spoils."""
     spoilt = np.array(rows)
-    spoilt[len(rows) // 2, 0] = np.nan
+    spoilt[len(rows) // 2] = np.nan
     return int(np.isnan(op(spoilt)).any(axis=1).sum()) - 1

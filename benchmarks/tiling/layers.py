@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 import numpy as np
-from measuring import Candidate, quartiles, take_turns
+from measuring import Candidate, Turns, quartiles, take_turns
 from tasks import Task
 
 import maddjit
@@ -45,9 +44,7 @@ class Data:
         timed = np.array(task.A_test[: limits.timed_rows])
         bias = np.zeros(n_outputs, np.float32) if task.bias is None else np.array(task.bias)
         Y = np.empty((len(timed), n_outputs), np.float32)
-        return cls(
-            task, task.A_train[order[: limits.fit_rows]], timed, np.array(task.B), bias, Y
-        )
+        return cls(task, task.A_train[order[: limits.fit_rows]], timed, np.array(task.B), bias, Y)
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,8 @@ def measure(layer: Layer, limits: Limits) -> Record:
         name = run.candidate.name
         run.record["ns_per_row"] = quartiles(turns.seconds[name] * 1e9 / len(data.timed))
         run.record["speed"] = turns.ratio(EXACT, name)
+        if run.group == "approximate":
+            run.record["as_fast"] = _as_fast(name, runs, turns)
     gc.collect()
     return {
         "kind": "layer",
@@ -91,6 +90,17 @@ def measure(layer: Layer, limits: Limits) -> Record:
         "left_out": left_out,
         "failed": {},
     }
+
+
+def _as_fast(name: str, runs: list[Run], turns: Turns) -> dict[str, str]:
+    """Name the low-rank products of most directions that take no longer, round by round."""
+    found: dict[str, str] = {}
+    for group in (low_rank.BY_NUMPY, low_rank.BY_MADDJIT):
+        for other in runs:
+            low = other.candidate.name
+            if other.group == group and turns.ratio(low, name)[1] <= 1:
+                found[group] = low  # ranks rise
+    return found
 
 
 def _scores(task: Task) -> dict[str, Callable[[Floats], float]]:
@@ -130,9 +140,7 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
         start = perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", maddjit.AccuracyWarning)  # the page tells the error
-            model = maddjit.fit_strassen_tile(
-                data.B, rank, A_train=data.train, bias=data.bias
-            )
+            model = maddjit.fit_strassen_tile(data.B, rank, A_train=data.train, bias=data.bias)
         record: Record = {"rank": rank, "fit_seconds": round(perf_counter() - start, 1)}
         report = model.report
         assert report is not None

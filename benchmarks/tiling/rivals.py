@@ -35,7 +35,7 @@ def of_product(product: Product, optional: bool, left_out: dict[str, str]) -> li
 
 
 def _bfloat16(product: Product) -> list[Candidate]:
-    """torch's product of an A that is in bfloat16 already, and from float32 to float32."""
+    """Products by torch of an A that is in bfloat16 already, and from float32 to float32."""
     import torch
 
     A, B, Y = (torch.from_numpy(array) for array in (product.A, product.B, product.Y))
@@ -54,9 +54,7 @@ def _bfloat16(product: Product) -> list[Candidate]:
             {},
             lambda: Y16.float().numpy(),
         ),
-        Candidate(
-            f"{TORCH_BFLOAT16}, casting A and Y", "bfloat16", whole, {}, lambda: product.Y
-        ),
+        Candidate(f"{TORCH_BFLOAT16}, casting A and Y", "bfloat16", whole, {}, lambda: product.Y),
     ]
 
 

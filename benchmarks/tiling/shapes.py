@@ -80,9 +80,7 @@ def _checked(
     return kept
 
 
-def _relative(
-    outputs: NDArray[Any], rows: NDArray[np.intp], exact: NDArray[np.float64]
-) -> float:
+def _relative(outputs: NDArray[Any], rows: NDArray[np.intp], exact: NDArray[np.float64]) -> float:
     """Return the root mean square of the error relative to that of the outputs."""
     error = outputs[rows].astype(np.float64) - exact
     return float(f"{np.sqrt(np.mean(error**2) / np.mean(exact**2)):.4g}")
