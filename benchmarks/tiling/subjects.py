@@ -84,7 +84,7 @@ SUBJECTS: dict[str, Shape | Layer] = _shapes(
 }
 
 SMALL: dict[str, Shape | Layer] = _shapes(
-    Shape((64, 64, 64)),
-    Shape((33, 20, 50), schemes=("plain", "strassen", "r = 16")),
-) | {"clustered": Layer(_clustered, ranks=(16, 24), low_ranks=(4, 8))}
+    Shape((64, 64, 64), schemes=("plain", "strassen", "r = 24")),
+    Shape((33, 20, 50), schemes=("strassen", "r = 16")),
+) | {"clustered": Layer(_clustered, ranks=(24,), low_ranks=(4, 8))}
 """Made up, for tests."""
