@@ -30,7 +30,8 @@ def of_product(product: Product, optional: bool, left_out: dict[str, str]) -> li
     }
     if optional:
         makers |= {name: partial(make, product) for name, make in peers.OPTIONAL.items()}
-        makers["torch bfloat16"] = partial(_bfloat16, product)
+        makers[TORCH_BFLOAT16] = partial(_bfloat16, product)
+        makers[f"{TORCH_BFLOAT16}, packed B"] = partial(_packed_bfloat16, product)
     return list(peers.gather(makers, left_out))
 
 
@@ -56,6 +57,21 @@ def _bfloat16(product: Product) -> list[Candidate]:
         ),
         Candidate(f"{TORCH_BFLOAT16}, casting A and Y", "bfloat16", whole, {}, lambda: product.Y),
     ]
+
+
+def _packed_bfloat16(product: Product) -> list[Candidate]:
+    """The product of oneDNN with B in the layout that it likes, as torch's compiler has it."""
+    import torch
+
+    A16, right = (torch.from_numpy(array).bfloat16() for array in (product.A, product.B))
+    packed = torch.ops.mkldnn._reorder_linear_weight(right.t().contiguous(), len(product.A))
+
+    def run() -> Any:
+        return torch.ops.mkldnn._linear_pointwise(A16, packed, None, "none", [], "")
+
+    run()
+    name = f"{TORCH_BFLOAT16}, packed B"
+    return [Candidate(name, "bfloat16", run, {}, lambda: run().float().numpy())]
 
 
 def layer_in_bfloat16(
