@@ -124,7 +124,9 @@ class Workshop:
         path = self.folder and self.folder / f"{self._key(sizes)}.npz"
         if path and path.exists():
             try:
-                return load(path)
+                kept = load(path)
+                if isinstance(kept, MaddnessModel):
+                    return kept
             except ModelFileError as error:
                 logger.warning("%s; it is fitted again", error)
         with warnings.catch_warnings():

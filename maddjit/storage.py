@@ -9,7 +9,9 @@ from typing import IO, Any
 import numpy as np
 
 from maddjit.models import LowRankCore, MaddnessModel
+from maddjit.schemes import BilinearScheme
 from maddjit.short_list import ShortList
+from maddjit.tile_models import StrassenTileModel
 
 FORMAT = "maddjit-maddness-1"
 """Written into every file; another string is another format."""
@@ -17,18 +19,26 @@ CORE_FORMAT = "maddjit-maddness-2"
 """The same with the arrays of an exact core, which a reader of the first must not leave out."""
 SHORT_LIST_FORMAT = "maddjit-maddness-3"
 """The first with the arrays of a short list."""
+TILE_FORMAT = "maddjit-strassen-tile-1"
+"""A `StrassenTileModel`, its scheme included."""
 
 _ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
 _CORE_ARRAYS = ("projection", "expansion")
 _SHORT_LIST_ARRAYS = ("tables", "B", "bias", "margins", "covered", "lengths")
+_SCHEME_ARRAYS = ("encode_a", "encode_b", "decode")
+_TILE_ARRAYS = ("values", "bias")
+_TILE_NUMBERS = ("n_features", "n_outputs", "tile_rows", "is_encoded")
 
 
 class ModelFileError(ValueError):
     """A file is not a model, is damaged, or was written in a format that is not known."""
 
 
-def save(model: MaddnessModel, path: str | os.PathLike[str]) -> None:
+def save(model: MaddnessModel | StrassenTileModel, path: str | os.PathLike[str]) -> None:
     """Write a model to an .npz file; its report is not kept."""
+    if isinstance(model, StrassenTileModel):
+        _save_tiles(model, path)
+        return
     arrays = {name: getattr(model, name) for name in _ARRAYS}
     if model.core:
         arrays |= {name: getattr(model.core, name) for name in _CORE_ARRAYS}
@@ -48,13 +58,27 @@ def save(model: MaddnessModel, path: str | os.PathLike[str]) -> None:
         )
 
 
-def load(path: str | os.PathLike[str]) -> MaddnessModel:
+def _save_tiles(model: StrassenTileModel, path: str | os.PathLike[str]) -> None:
+    arrays = {name: getattr(model.scheme, name) for name in _SCHEME_ARRAYS}
+    arrays |= {name: getattr(model, name) for name in _TILE_ARRAYS}
+    arrays |= {name: np.array(getattr(model, name)) for name in _TILE_NUMBERS}
+    with Path(path).open("wb") as file:
+        np.savez(
+            file,
+            format=np.array(TILE_FORMAT),
+            scheme=np.array(model.scheme.name),
+            shape=np.array(model.scheme.shape),
+            **arrays,
+        )
+
+
+def load(path: str | os.PathLike[str]) -> MaddnessModel | StrassenTileModel:
     """Read a model written by `save`.
 
     Raises
     ------
     ModelFileError
-        If the file is damaged, is something else, or breaks a rule of `MaddnessModel`.
+        If the file is damaged, is something else, or breaks a rule of its model.
     FileNotFoundError
         If there is no such file.
     """
@@ -65,14 +89,16 @@ def load(path: str | os.PathLike[str]) -> MaddnessModel:
             raise ModelFileError(f"{path} is not a sound model: {error}") from error
 
 
-def _read(file: IO[bytes]) -> MaddnessModel:
+def _read(file: IO[bytes]) -> MaddnessModel | StrassenTileModel:
     archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it holds a single array")
     with archive:
         written = str(archive["format"]) if "format" in archive else "no format"
+        if written == TILE_FORMAT:
+            return _read_tiles(archive)
         if written not in (FORMAT, CORE_FORMAT, SHORT_LIST_FORMAT):
-            known = f"{FORMAT!r}, {CORE_FORMAT!r} or {SHORT_LIST_FORMAT!r}"
+            known = f"{FORMAT!r}, {CORE_FORMAT!r}, {SHORT_LIST_FORMAT!r} or {TILE_FORMAT!r}"
             raise ValueError(f"it holds {written!r}, not {known}")
         arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
         if written == CORE_FORMAT:
@@ -86,3 +112,13 @@ def _read(file: IO[bytes]) -> MaddnessModel:
             n_features=archive["n_features"].item(),
             accumulate=str(archive["accumulate"]),  # type: ignore[arg-type]
         )
+
+
+def _read_tiles(archive: Any) -> StrassenTileModel:
+    n, d, m = (int(size) for size in archive["shape"])
+    scheme = BilinearScheme(
+        str(archive["scheme"]), (n, d, m), *(archive[name] for name in _SCHEME_ARRAYS)
+    )
+    parts: dict[str, Any] = {name: archive[name] for name in _TILE_ARRAYS}
+    parts |= {name: archive[name].item() for name in _TILE_NUMBERS}
+    return StrassenTileModel(scheme=scheme, **parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,44 @@ def test_copies(copied: Any) -> None:
     assert not again.values.flags.writeable
     assert same_bits(again.scheme.decode, model.scheme.decode)
     assert (again.tile_rows, again.kind, again.report) == (8, "rounded", report)
+
+
+@pytest.mark.parametrize("rank", [49, 24])
+def test_save_and_load(rank: int, tmp_path: Path) -> None:
+    B = np.random.default_rng(0).standard_normal((9, 6))
+    model = maddjit.fit_strassen_tile(B, rank, bias=np.arange(6))
+    maddjit.save(model, tmp_path / "a model")
+    again = maddjit.load(tmp_path / "a model")
+    assert isinstance(again, StrassenTileModel)
+    assert repr(again) == repr(model)
+    for name in ("values", "bias"):
+        assert same_bits(getattr(again, name), getattr(model, name))
+    for name in ("encode_a", "encode_b", "decode"):
+        assert same_bits(getattr(again.scheme, name), getattr(model.scheme, name))
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """Any damage is found, or changes nothing that matters."""
+    path = tmp_path / "model"
+    maddjit.save(maddjit.fit_strassen_tile(np.eye(9), 49), path)
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(100):
+        damaged = data.copy()
+        damaged[rng.integers(0, len(data), 3)] ^= rng.integers(1, 256, 3).astype(np.uint8)
+        path.write_bytes(damaged.tobytes())
+        try:
+            maddjit.load(path)
+        except maddjit.ModelFileError:
+            refused += 1
+    assert refused > 80
+    path.write_bytes(data.tobytes())
+    parts: dict[str, Any] = dict(np.load(path))
+    for changes in ({"tile_rows": np.array(9)}, {"shape": np.array([2, 2])}, {"values": 3}):
+        np.savez(tmp_path / "other.npz", **(parts | changes))
+        with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
+            maddjit.load(tmp_path / "other.npz")
 
 
 def test_kinds() -> None:

@@ -147,6 +147,7 @@ def make_plan(
             row_block,
             -(-codes_bytes // LINE) * LINE,
             short.longest(signature.margin),
+            target,
         )
         workspace_bytes = settling.workspace_bytes
         constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import LINE
 from maddjit.packed import BOUND_NUMBERS, SETTLE_LANES, WORDS, Packing
 
-_MEMBERS = 4
-"""Outputs that are computed side by side: each is a chain of additions, which wait."""
+_MEMBERS, _CHAINS = 4, 2
+"""Outputs that are computed side by side, and sums of each, at most: additions wait for another."""
 _NEAR, _FAR = (4, 8), (8, 32)
 """Places on a list, and lines of that column's copy, that are fetched ahead; others follow."""
 _NEAR_BYTES = 1024 * 1024
@@ -146,7 +147,7 @@ def turn(name: str, members: int, chains: int) -> Turn:
     return Turn(name, members, chains, tuple(pieces), tuple(joins), tuple(folds), names[0])
 
 
-def plan_screening(packing: Packing, k: int) -> Screening | None:
+def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None:
     """Decide how lists are thinned out; None if none is long enough."""
     longest = 2 * k
     if packing.n_outputs <= longest:
@@ -154,7 +155,7 @@ def plan_screening(packing: Packing, k: int) -> Screening | None:
     members_ahead, n_lines = _FAR if packing.copies_offset > _NEAR_BYTES else _NEAR
     return Screening(
         longest=longest,
-        turns=(turn("many", _MEMBERS, 1), turn("two", 2, 2)),
+        turns=_turns(target),
         n_groups=packing.columns // SETTLE_LANES,
         copies_offset=packing.copies_offset,
         copy_bytes=packing.copy_bytes,
@@ -164,3 +165,12 @@ def plan_screening(packing: Packing, k: int) -> Screening | None:
         members_ahead=members_ahead,
         lines_ahead=tuple(range(0, packing.copy_bytes, LINE))[:n_lines],
     )
+
+
+def _turns(target: Target) -> tuple[Turn, ...]:
+    """Return turns whose sums fill half of the registers at most; pairs take the last member."""
+    n_sums = target.n_registers // 2 * target.vector_bytes // (4 * WORDS)
+    pairs = turn("pair", 2, min(_CHAINS, n_sums // 2))
+    if n_sums < _MEMBERS:
+        return (pairs,)
+    return turn("many", _MEMBERS, min(_CHAINS, n_sums // _MEMBERS)), pairs

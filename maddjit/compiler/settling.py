@@ -8,6 +8,7 @@ import numpy as np
 
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.screening import Screening, plan_screening
+from maddjit.compiler.target import Target
 from maddjit.compiler.tiling import LINE
 from maddjit.models import MaddnessModel
 from maddjit.packed import SETTLE_LANES, Packing
@@ -15,7 +16,7 @@ from maddjit.short_list import ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
-_LISTED, _LISTS_BYTES = 256, 16 * 1024 * 1024
+_LISTED, _LISTS_BYTES = 256, 32 * 1024 * 1024
 """Outputs that each row's list of a block has room for at least, and bytes of all lists at most.
 
 Where calibration has seen longer ones there is room for those; still longer ones are made again,
@@ -195,6 +196,7 @@ def plan_settling(
     row_block: int,
     offset: int,
     longest: int,
+    target: Target,
 ) -> Settling:
     """Place everything in the workspace, from `offset` on.
 
@@ -233,7 +235,7 @@ def plan_settling(
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
     listed = min(n_outputs, max(_LISTED, min(longest, _LISTS_BYTES // (8 * row_block))))
     packing = Packing.of(*shape)
-    screening = plan_screening(packing, k)
+    screening = plan_screening(packing, k, target)
     columns = packing.columns
     is_far = packing.copies_offset > _NEAR_BYTES
     tile_step = LINE * ((row_block * slot // LINE + 1) | 1)  # an odd number of lines

@@ -34,8 +34,8 @@ _EXACT_RANKS = {1: 1, 2: 7, 3: 23, 4: 49}
 
 _RIDGE = 0.01
 """Ridges relative to the white noise that is added to the rows."""
-_TRIED = 2
-"""Rounds after which starts are compared."""
+_TRIED, _TRIED_UNKNOWNS = 2, 4096
+"""Rounds after which starts are compared, and r · Dk above which it is none: a round takes long."""
 _ENOUGH = 1e-3
 """Relative decrease of the objective at which rounds end."""
 _SPARSE = 1.1
@@ -88,8 +88,8 @@ def fit_strassen_tile(
         Rows like those that will be multiplied. An approximate scheme's encoder of A, its decoder
         and the encoded B are fitted to them by alternating least squares, from the scheme for
         white data and from products of sums of A's columns; the start with the smallest error
-        after two rounds is taken on. Without them B is encoded by the scheme for white data. Rows
-        are best in random order: those of a tile are taken to be independent.
+        after two rounds, for large B at once, is taken on. Without rows B is encoded by the scheme
+        for white data. They are best in random order: those of a tile are taken as independent.
     bias : (M,) array_like, optional
         Added to the product.
     scheme : BilinearScheme or {"plain", "strassen", "winograd", "laderman"}, optional
@@ -237,12 +237,14 @@ def _best(
     advance: Callable[[], bool],
 ) -> tuple[BilinearScheme, Operator, tuple[float, ...]]:
     """Return the best start, what it was fitted to, and the objective's way there."""
+    unknowns = candidates[0].rank * moments.mean.shape[1]
+    tried = min(_TRIED if unknowns <= _TRIED_UNKNOWNS else 0, max_iterations)
     ways: list[tuple[BilinearScheme, Iterator[Step], list[Step]]] = []
     going_on = True
     for scheme in candidates:
         further = fitted(scheme, encode_right(scheme, B), moments, ridge)
         way = []
-        for step in islice(further, min(_TRIED, max_iterations) + 1):
+        for step in islice(further, tried + 1):
             way.append(step)
             going_on = advance() and going_on
             if not going_on:

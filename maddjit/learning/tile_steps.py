@@ -15,6 +15,8 @@ from maddjit.schemes import BilinearScheme
 _MOST_UNKNOWNS = 6144
 """Rows of V that one system is solved for."""
 
+_ROUNDING = 1e-15
+
 Array = NDArray[np.float64]
 
 
@@ -74,7 +76,7 @@ class Moments:
         second = np.zeros((d * Dk, d * Dk))
         second[:n_features, :n_features] = centred.T @ centred / len(rows)
         variances = np.einsum("ii->i", second)
-        variances[:n_features] += jitter * variances.sum() / n_features
+        variances[:n_features] += jitter * (variances.sum() or 1.0) / n_features
         product = np.zeros((d * Dk, m * Mk))
         product[:, :n_outputs] = second[:, :n_features] @ B
         power = float((B * product[:n_features, :n_outputs]).sum())
@@ -127,13 +129,15 @@ def fitted(
     now = Operator(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
     gram, _ = _grams(now.Dec)
     variances = np.einsum("kKkK->k", moments.second) / V.shape[1]
-    curvature = (np.diag(gram) * ((E**2).sum(axis=1) @ variances)).mean()
-    ridge_V = regularisation * float(curvature)
+
+    def ridge(curvatures: Any) -> float:
+        return regularisation * (float(np.mean(curvatures)) or 1.0)
+
+    ridge_V = ridge(np.diag(gram) * ((E**2).sum(axis=1) @ variances))
     now = now._replace(V=_fit_values(now, moments, ridge_V))
     sums = _sums(now.V, moments)
-    encoder = (np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T)).mean()
-    decoder = np.diag(_decoder_system(now, sums)).mean()
-    ridges = _Ridges(regularisation * float(encoder), ridge_V, regularisation * float(decoder))
+    encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T)
+    ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums))))
     while True:
         yield _step(now, sums, moments, ridges)
         for _ in range(3):
@@ -166,7 +170,7 @@ def _step(now: Operator, sums: _Sums, moments: Moments, ridges: _Ridges) -> Step
     quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
     linear = np.einsum("ijr,rik,rkj->", now.Dec, now.E, sums.U, optimize=True)
     penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
-    whole = n * moments.power
+    whole = (n * moments.power) or 1.0
     error = float(1 + (quadratic - 2 * linear) / whole)
     return Step(now, error, error + float(penalty) / whole)
 
@@ -241,6 +245,8 @@ def _fit_encoder(now: Operator, sums: _Sums, ridge: float) -> Array:
 
 
 def _solved(system: Array, right: Array) -> Array:
-    """Solve a symmetric system, which is overwritten."""
+    """Solve a symmetric system, which is overwritten; what rounding may do to it is added."""
+    diagonal = np.einsum("ii->i", system)
+    diagonal += len(system) * _ROUNDING * diagonal.max()
     factor = cho_factor(system.T, overwrite_a=True, check_finite=False)
     return np.asarray(cho_solve(factor, right, check_finite=False))
