@@ -38,7 +38,7 @@ experiments: $(VENV)/.tasks
 winners: $(VENV)/.tasks
 	$(BIN)/python benchmarks/winners.py
 
-# Products by tiles against float32, bfloat16 and 8 bits (half an hour or so), and docs/tiles.md.
+# Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour), and docs/tiles.md.
 tiles: $(VENV)/.bench
 	$(BIN)/python benchmarks/tiles.py
 

@@ -104,10 +104,12 @@ def test_low_rank_of_all_directions_is_the_product() -> None:
     known = low_rank.Directions.of(rows, B, bias)
     np.testing.assert_allclose(known.product(16)(rows), rows @ B + bias, atol=1e-4)
     product, Y = known.product(4), np.empty((300, 16), np.float32)
-    for candidate in product.candidates(rows, Y).values():
+    compiled, outputs = product.compiled(rows, Y, "float32")
+    for candidate in (product.by_numpy(rows, Y), compiled):
         Y[:] = 0
         candidate.timer().timeit(1)
         np.testing.assert_allclose(Y, np.maximum(product(rows), 0), atol=1e-4)
+    np.testing.assert_allclose(outputs(rows), product(rows), atol=1e-4)
 
 
 def test_a_row_of_nan_is_told() -> None:

@@ -6,7 +6,7 @@ import math
 
 from layout import heading, number, paragraph, reasons, spread, table
 
-from tiling.low_rank import BY_MADDJIT, BY_NUMPY
+from tiling.low_rank import BY_NUMPY, BY_PRECISION
 from tiling.ways import Record
 
 _OWN = ("exact", "rounded", "approximate")
@@ -48,7 +48,7 @@ def _row(run: Record, scores: list[str]) -> list[str]:
 
 
 def _is_low_rank(run: Record) -> bool:
-    return run["group"] in (BY_NUMPY, BY_MADDJIT)
+    return run["group"] in (BY_NUMPY, *BY_PRECISION.values())
 
 
 def _low_rank(task: Record, scores: list[str]) -> list[str]:
@@ -58,10 +58,10 @@ def _low_rank(task: Record, scores: list[str]) -> list[str]:
         return []
     words = (
         "Low rank at equal time: (A U) V with the directions in which the outputs of the fitted "
-        "rows vary most, by two calls of `numpy.matmul` or by two plain compiled operators; the "
-        "largest rank among those timed, in steps of 16, that takes no longer in the median of "
-        "rounds. Beside them what `fit_strassen_tile` reports for equal "
-        "multiplications, on rows that it kept back."
+        "rows vary most, by two calls of `numpy.matmul` in float32 or by two plain compiled "
+        "operators in the precision of the fitted one; the largest rank among those timed, in "
+        "steps of 16, that takes no longer in the median of rounds. Beside them what "
+        "`fit_strassen_tile` reports for equal multiplications, on rows that it kept back."
     )
     metric = scores[0]
     head = ["fitted", "error", metric]
@@ -71,7 +71,7 @@ def _low_rank(task: Record, scores: list[str]) -> list[str]:
     rows = []
     for run in own:
         cells = [f"**{run['name']}**", f"{run['error']:.2g}", percent(run["scores"][metric])]
-        for group in (BY_NUMPY, BY_MADDJIT):
+        for group in (BY_NUMPY, BY_PRECISION[run["precision"]]):
             other = runs.get(run["as_fast"].get(group, ""))
             cells += (
                 [str(other["rank"]), f"{other['error']:.2g}", percent(other["scores"][metric])]

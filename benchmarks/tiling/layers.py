@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 from measuring import Candidate, Turns, quartiles, take_turns
@@ -21,6 +22,7 @@ from tiling.ways import Floats, Record, in_bfloat16, told
 
 EXACT = "numpy.matmul, bias and ReLU"
 RELU = maddjit.Epilogue(low=0)
+PRECISIONS: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 _BATCHED = (24, 48)
 """Ranks whose operators are looked at in other batches."""
 
@@ -64,7 +66,7 @@ def measure(layer: Layer, limits: Limits) -> Record:
     left_out: dict[str, str] = {}
     runs = [_exact(data)]
     runs += _own(data, layer.ranks, left_out)
-    runs += _low_rank(data, layer.low_ranks)
+    runs += _low_rank(data, layer.low_ranks, left_out)
     runs += _rivals(data, limits.optional, left_out)
     truth = task.A_test.astype(np.float64) @ task.B + data.bias
     for run in runs:
@@ -95,7 +97,7 @@ def measure(layer: Layer, limits: Limits) -> Record:
 def _as_fast(name: str, runs: list[Run], turns: Turns) -> dict[str, str]:
     """Name the low-rank products of most directions that take no longer, round by round."""
     found: dict[str, str] = {}
-    for group in (low_rank.BY_NUMPY, low_rank.BY_MADDJIT):
+    for group in (low_rank.BY_NUMPY, *low_rank.BY_PRECISION.values()):
         for other in runs:
             low = other.candidate.name
             if other.group == group and turns.ratio(low, name)[1] <= 1:
@@ -161,7 +163,7 @@ def _compiled(
     left_out: dict[str, str],
 ) -> Iterator[Run]:
     """Compile a model with the ReLU to time it, without to judge it, in both precisions."""
-    for precision in ("float32", "bfloat16"):
+    for precision in PRECISIONS:
         label = name if precision == "float32" else in_bfloat16(name)
         try:
             judged = maddjit.compile(model, precision=precision)
@@ -177,12 +179,20 @@ def _compiled(
         yield Run(op.report.kind, candidate, judged, record | told(op) | further)
 
 
-def _low_rank(data: Data, ranks: tuple[int, ...]) -> Iterator[Run]:
+def _low_rank(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterator[Run]:
     known = low_rank.Directions.of(data.train, data.B, data.bias)
     for rank in ranks:
         product = known.product(rank)
-        for name, candidate in product.candidates(data.timed, data.Y).items():
-            yield Run(name, candidate, product, {"rank": rank})
+        by_numpy = product.by_numpy(data.timed, data.Y)
+        yield Run(low_rank.BY_NUMPY, by_numpy, product, {"rank": rank})
+        for precision in PRECISIONS:
+            group = low_rank.BY_PRECISION[precision]
+            try:
+                candidate, outputs = product.compiled(data.timed, data.Y, precision)
+            except maddjit.TargetError as error:
+                left_out[group] = str(error)
+            else:
+                yield Run(group, candidate, outputs, {"rank": rank})
 
 
 def _rivals(data: Data, optional: bool, left_out: dict[str, str]) -> Iterator[Run]:

@@ -1,8 +1,10 @@
-"""A-weighted low rank: two products, by NumPy and by plain compiled operators."""
+"""A-weighted low rank: two products, by NumPy and by plain operators in float32 and bfloat16."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from measuring import Candidate
@@ -13,6 +15,7 @@ from maddjit.learning.goals import leading_directions
 from tiling.ways import Floats
 
 BY_NUMPY, BY_MADDJIT = "low rank, numpy.matmul", "low rank, maddjit"
+BY_PRECISION = {"float32": BY_MADDJIT, "bfloat16": f"{BY_MADDJIT} in bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -28,24 +31,33 @@ class LowRank:
         outputs: Floats = (rows @ self.left) @ self.right + self.offset
         return outputs
 
-    def candidates(self, A: Floats, Y: Floats) -> dict[str, Candidate]:
-        """Return both ways to compute it with offset and ReLU, by name."""
+    def by_numpy(self, A: Floats, Y: Floats) -> Candidate:
+        """Return two calls of NumPy's product, and offset and ReLU."""
         rank = self.left.shape[1]
         Z = np.empty((len(A), rank), np.float32)
         names = {"matmul": np.matmul, "add": np.add, "maximum": np.maximum, "A": A, "Z": Z, "Y": Y}
         names |= {"left": self.left, "right": self.right, "offset": self.offset}
         statement = "matmul(A, left, out=Z); matmul(Z, right, out=Y)"
         statement += "; add(Y, offset, out=Y); maximum(Y, 0, out=Y)"
-        first = maddjit.compile(maddjit.fit_strassen_tile(self.left, scheme="plain"))
+        return Candidate(f"{BY_NUMPY}, {rank}", "float32", statement, names)
+
+    def compiled(
+        self, A: Floats, Y: Floats, precision: Literal["float32", "bfloat16"]
+    ) -> tuple[Candidate, Callable[[Floats], Floats]]:
+        """Return two plain operators, the second with the ReLU; and outputs before it."""
+        rank = self.left.shape[1]
+        relu = maddjit.Epilogue(low=0)
+        first = maddjit.compile(
+            maddjit.fit_strassen_tile(self.left, scheme="plain"), precision=precision
+        )
         last = maddjit.fit_strassen_tile(self.right, scheme="plain", bias=self.offset)
-        second = maddjit.compile(last, epilogue=maddjit.Epilogue(low=0))
-        ours = {"first": first, "second": second, "A": A, "Z": Z, "Y": Y}
-        return {
-            BY_NUMPY: Candidate(f"{BY_NUMPY}, {rank}", "float32", statement, names),
-            BY_MADDJIT: Candidate(
-                f"{BY_MADDJIT}, {rank}", "float32", "second(first(A, out=Z), out=Y)", ours
-            ),
-        }
+        second = maddjit.compile(last, epilogue=relu, precision=precision)
+        judged = maddjit.compile(last, precision=precision)
+        Z = np.empty((len(A), rank), np.float32)
+        names = {"first": first, "second": second, "A": A, "Z": Z, "Y": Y}
+        name = f"{BY_PRECISION[precision]}, {rank}"
+        candidate = Candidate(name, "maddjit", "second(first(A, out=Z), out=Y)", names)
+        return candidate, lambda rows: judged(first(rows))
 
 
 @dataclass(frozen=True)
