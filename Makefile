@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench experiments winners clean
+.PHONY: demo test lint types wheel bench experiments winners tiles clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -37,6 +37,10 @@ experiments: $(VENV)/.tasks
 # Exact winners against float32, 8 bits and faiss (an hour or so), and docs/winners.md.
 winners: $(VENV)/.tasks
 	$(BIN)/python benchmarks/winners.py
+
+# Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour), and docs/tiles.md.
+tiles: $(VENV)/.bench
+	$(BIN)/python benchmarks/tiles.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'

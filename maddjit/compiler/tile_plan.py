@@ -59,6 +59,7 @@ class TilePlan:
     vectors: int
     unroll: int
     steps: int
+    pass_steps: int
     encode: StraightLine
     decode: StraightLine
     tile_rows: int
@@ -226,9 +227,15 @@ class TilePlan:
         return -(-self.panel_bytes // 64)
 
     @property
-    def ahead_bytes(self) -> int:
-        """Bytes of V that one strip fetches ahead: a line at each step."""
-        return 64 * self.steps
+    def first_steps(self) -> int:
+        """Steps of the first pass."""
+        return min(self.steps, self.pass_steps)
+
+    @property
+    def later_passes(self) -> tuple[tuple[int, int], ...]:
+        """Where each further pass begins, and its steps."""
+        starts = range(self.pass_steps, self.steps, self.pass_steps)
+        return tuple((start, min(self.pass_steps, self.steps - start)) for start in starts)
 
     @property
     def turns(self) -> tuple[tuple[int, int], ...]:

@@ -24,8 +24,16 @@ _UNROLL = 4
 """Steps of the innermost loop in straight-line code; the padding of blocks is a multiple."""
 _PADDED = 16
 """Columns of a block are filled up to a multiple of this, at any target."""
-_STRIPS = {64: (4, 4), 32: (4, 3), 16: (4, 2)}
-"""Tile rows and vectors of outputs of one micro-kernel, by bytes of a vector."""
+_PASS_STEPS = 256
+"""Steps whose products are summed apart: the rounding of longer sums would grow with them."""
+_STRIPS = {
+    64: ((4, 4), (8, 2), (8, 1)),
+    32: ((4, 3), (4, 2), (8, 1)),
+    16: ((4, 2), (8, 1)),
+}
+"""Tile rows and vectors of outputs of a micro-kernel, by bytes of a vector; the widest first."""
+_MOST_PADDING = 1.05
+"""Times as wide as the narrowest a panel may fill outputs up."""
 _THREAD_OPERATIONS = 10_000_000
 """Multiply-adds that are worth another thread: some 200 µs."""
 
@@ -50,9 +58,9 @@ def make_tile_plan(
     scheme = model.scheme
     height, depth, width = scheme.shape
     lanes = target.vector_bytes // 4
-    strip, vectors = _STRIPS[target.vector_bytes]
-    panel = lanes * vectors
     _, block_features, block_outputs = model.values.shape
+    strip, vectors = _micro_kernel(block_outputs, target)
+    panel = lanes * vectors
     padded = -(-block_features // _PADDED) * _PADDED
     n_panels = -(-block_outputs // panel)
     blocks = tuple(
@@ -102,6 +110,7 @@ def make_tile_plan(
         vectors=vectors,
         unroll=_UNROLL,
         steps=padded // (4 // z_element),
+        pass_steps=_PASS_STEPS,
         encode=encode,
         decode=decode,
         tile_rows=model.tile_rows,
@@ -128,6 +137,18 @@ def make_tile_plan(
         rows_per_thread=max(1, round(_THREAD_OPERATIONS / operations)),
         packed=_packed(model.values, padded, panel, is_bfloat16),
         constants=(("bias", _bias(model, panel, n_panels)),),
+    )
+
+
+def _micro_kernel(block_outputs: int, target: Target) -> tuple[int, int]:
+    """Return tile rows and vectors of outputs: wide, as long as few outputs are made up."""
+    lanes = target.vector_bytes // 4
+    known = _STRIPS[target.vector_bytes]
+    filled = [-(-block_outputs // (lanes * vectors)) * vectors for _, vectors in known]
+    return next(
+        shape
+        for shape, width in zip(known, filled, strict=True)
+        if width <= _MOST_PADDING * min(filled)
     )
 
 
