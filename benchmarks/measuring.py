@@ -56,15 +56,26 @@ class Turns:
         return min(known, key=lambda name: float(np.median(self.seconds[name])), default=None)
 
 
-def take_turns(candidates: Sequence[Candidate], rounds: int) -> Turns:
-    """Time all candidates `rounds` times, in another random order each round."""
+def take_turns(
+    candidates: Sequence[Candidate],
+    rounds: int,
+    least_seconds: float = LEAST_SECONDS,
+    uncounted: int = 0,
+) -> Turns:
+    """Time all candidates `rounds` times, in another random order each round.
+
+    Each turn begins with some calls that are not counted: what a candidate keeps between calls is
+    then in the caches, as far as it fits.
+    """
     timers = {candidate.name: candidate.timer() for candidate in candidates}
     assert len(timers) == len(candidates), "two candidates have the same name"
-    repeats = {name: _repeats(timer) for name, timer in timers.items()}
+    repeats = {name: _repeats(timer, least_seconds) for name, timer in timers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in timers}
     rng = np.random.default_rng(0)
     for _ in range(rounds):
         for name in rng.permutation(list(timers)):
+            if uncounted:
+                timers[name].timeit(uncounted)
             seconds[name].append(timers[name].timeit(repeats[name]) / repeats[name])
     return Turns({name: np.array(times) for name, times in seconds.items()})
 
@@ -74,10 +85,10 @@ def quartiles(values: NDArray[np.float64] | Sequence[float]) -> Quartiles:
     return [float(f"{value:.4g}") for value in np.percentile(values, [25, 50, 75])]
 
 
-def _repeats(timer: Timer) -> int:
+def _repeats(timer: Timer, least_seconds: float) -> int:
     timer.timeit(1)
     repeats = 1
-    while (seconds := timer.timeit(repeats)) < LEAST_SECONDS:
-        wanted = repeats * LEAST_SECONDS / max(seconds, 1e-9)
+    while (seconds := timer.timeit(repeats)) < least_seconds:
+        wanted = repeats * least_seconds / max(seconds, 1e-9)
         repeats = min(max(repeats + 1, math.ceil(wanted)), 100 * repeats)
     return repeats

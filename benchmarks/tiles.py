@@ -101,7 +101,8 @@ def main() -> None:
     given = {"rounds": options.rounds, "timed_rows": options.rows, "fit_rows": options.fit}
     limits = replace(Limits(), **{name: n for name, n in given.items() if n is not None})
     if options.small:
-        limits = replace(limits, rounds=options.rounds or 3, timed_rows=200, optional=False)
+        rounds = options.rounds or 3
+        limits = replace(limits, rounds=rounds, timed_rows=200, turn=0.002, optional=False)
 
     # A part of the measurements replaces what is committed only if it is told to.
     whole = not (options.small or options.only or any(n is not None for n in given.values()))

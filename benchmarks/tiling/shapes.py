@@ -36,7 +36,7 @@ def measure(shape: Shape, limits: Limits) -> Record:
         records[name] = {"kind": "maddjit"} | ways.told(op)
     kept = _checked(candidates, product, records, left_out)
     rounds = min(limits.rounds, shape.rounds)
-    turns = take_turns(kept, rounds)
+    turns = take_turns(kept, rounds, limits.turn, uncounted=1)
     for candidate in kept:
         record, seconds = records[candidate.name], turns.seconds[candidate.name]
         record["us"] = quartiles(1e6 * seconds)

@@ -41,6 +41,8 @@ class Limits:
     rounds: int = 21
     fit_rows: int = 20000
     timed_rows: int = 2000
+    turn: float = 0.02
+    """Seconds of one turn of a shape, at least."""
     optional: bool = True
     """Whether rivals other than NumPy's are looked for."""
 
