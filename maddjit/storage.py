@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,7 +46,9 @@ class ModelFileError(ValueError):
     """A file is not a model, is damaged, or was written in a format that is not known."""
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
+def save(
+    model: Model, path: str | os.PathLike[str], provenance: Mapping[str, Any] | None = None
+) -> None:
     """Write a model with its report to an .npz file.
 
     Arrays are members of their own, named like the fields they are; ``about`` is JSON text with all
@@ -55,15 +59,11 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     model : MaddnessModel or StrassenTileModel
     path : path
         Of the file; overwritten if it is there.
+    provenance : mapping, optional
+        What the model was made from, as far as JSON can say it, for `provenance_of`.
     """
-    arrays: dict[str, Any] = {}
-    about = {
-        "kind": type(model).__name__,
-        "fields": _taken_apart(model, "", arrays),
-        "written_by": f"maddjit {__version__}, numpy {np.__version__}",
-    }
     with Path(path).open("wb") as file:
-        np.savez(file, format=np.array(FORMAT), about=np.array(json.dumps(about)), **arrays)
+        _write(model, file, dict(provenance or {}))
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -86,19 +86,11 @@ def load(path: str | os.PathLike[str]) -> Model:
     FileNotFoundError
         If there is no such file.
     """
-    with Path(path).open("rb") as file:
-        try:
-            archive, about = _opened(file)
-            kind = _KINDS.get(about["kind"])
-            if kind is None:
-                raise ValueError(f"it holds a {about['kind']}, which this version does not know")
-            model: Model = _put_together(kind, about["fields"], "", archive)
-            return model
-        except Exception as error:  # damage shows in many ways: zlib, zipfile, struct, NumPy, ours
-            raise ModelFileError(f"{path} is not a sound model: {error}") from error
+    with Path(path).open("rb") as file, _blamed(path):
+        return _read(file)
 
 
-def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+def about(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what a file says of its model but the arrays: kind, fields, and who wrote it.
 
     Raises
@@ -106,11 +98,68 @@ def provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     ModelFileError, FileNotFoundError
         As `load`.
     """
-    with Path(path).open("rb") as file:
-        try:
-            return _opened(file)[1]
-        except Exception as error:
-            raise ModelFileError(f"{path} is not a sound model: {error}") from error
+    with Path(path).open("rb") as file, _blamed(path):
+        return _opened(file)[1]
+
+
+def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `save` was told of the model's making; nothing if it was not told.
+
+    Raises
+    ------
+    ModelFileError, FileNotFoundError
+        As `load`.
+    """
+    told = about(path).get("provenance", {})
+    return dict(told)
+
+
+def to_bytes(model: Model) -> bytes:
+    """Return what `save` writes: the same bytes for the same model."""
+    file = BytesIO()
+    _write(model, file, {})
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> Model:
+    """Return the model of `to_bytes`.
+
+    Raises
+    ------
+    ModelFileError
+        As `load`.
+    """
+    with _blamed("this"):
+        return _read(BytesIO(data))
+
+
+@contextmanager
+def _blamed(name: object) -> Iterator[None]:
+    """Say which file it was; damage shows in many ways: zlib, zipfile, struct, NumPy, ours."""
+    try:
+        yield
+    except Exception as error:
+        raise ModelFileError(f"{name} is not a sound model: {error}") from error
+
+
+def _write(model: Model, file: IO[bytes], provenance: dict[str, Any]) -> None:
+    arrays: dict[str, Any] = {}
+    told = {
+        "kind": type(model).__name__,
+        "fields": _taken_apart(model, "", arrays),
+        "written_by": f"maddjit {__version__}, numpy {np.__version__}",
+        "provenance": provenance,
+    }
+    np.savez(file, format=np.array(FORMAT), about=np.array(json.dumps(told)), **arrays)
+
+
+def _read(file: IO[bytes]) -> Model:
+    archive, told = _opened(file)
+    kind = _KINDS.get(told["kind"])
+    if kind is None:
+        raise ValueError(f"it holds a {told['kind']}, which this version does not know")
+    model: Model = _put_together(kind, told["fields"], "", archive)
+    return model
 
 
 def _taken_apart(record: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +202,8 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Mapping[str,
 
 def _opened(file: IO[bytes]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the archive and its ``about``, if it is one of ours and no larger than it says."""
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it holds a single array")
@@ -165,7 +215,7 @@ def _opened(file: IO[bytes]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     written = str(archive["format"]) if "format" in archive else "no format"
     if written != FORMAT:
         raise ValueError(f"it holds {written!r}, not {FORMAT!r}")
-    about = json.loads(str(archive["about"]))
-    if not isinstance(about, dict) or not {"kind", "fields", "written_by"} <= set(about):
+    told = json.loads(str(archive["about"]))
+    if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
-    return archive, about
+    return archive, told

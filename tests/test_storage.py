@@ -70,7 +70,7 @@ def test_all_comes_back(name: str, tmp_path: Path) -> None:
 def test_where_it_comes_from(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     fitted().save(path)
-    told = storage.provenance(path)
+    told = storage.about(path)
     assert told["written_by"].startswith(f"maddjit {maddjit.__version__}")
     assert told["fields"]["tables"] == {"shape": [4, 16, 5]}
     learned = told["fields"]["report"]["learned_by"]
@@ -78,10 +78,10 @@ def test_where_it_comes_from(tmp_path: Path) -> None:
         assert word in learned
     assert 0 < told["fields"]["report"]["nmse"] < 1
     tiles().save(path)
-    assert "rank=48" in storage.provenance(path)["fields"]["report"]["learned_by"]
+    assert "rank=48" in storage.about(path)["fields"]["report"]["learned_by"]
     path.write_bytes(b"")
     with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
-        storage.provenance(path)
+        storage.about(path)
 
 
 @pytest.mark.parametrize("name", ["core", "short list", "tiles"])
@@ -195,6 +195,19 @@ def test_more_than_there_is(tmp_path: Path) -> None:
             after.writestr(name, content)
     with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
         maddjit.load(path)
+
+
+def test_what_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    model = random_model(0, **SIZES)
+    maddjit.save(model, path, {"A": "rows.npy", "n": [3, 4]})
+    assert storage.provenance_of(path) == {"A": "rows.npy", "n": [3, 4]}
+    model.save(path)
+    assert storage.provenance_of(path) == {}
+    assert same(storage.from_bytes(storage.to_bytes(model)), model)
+    assert storage.to_bytes(model) == path.read_bytes()
+    with pytest.raises(maddjit.ModelFileError, match="this is not a sound model"):
+        storage.from_bytes(b"")
 
 
 def test_no_pickle(tmp_path: Path) -> None:
