@@ -1,17 +1,19 @@
 """maddjit: approximate ``A @ B`` for a fixed B by compiled hash trees and look-up tables."""
 
-from maddjit import reference
+from maddjit import native, reference
 from maddjit.building import emit
 from maddjit.compiler.native import NativeCodeError
 from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
 from maddjit.epilogue import Epilogue
+from maddjit.exporting import Exported, export
 from maddjit.fit_report import FitReport
 from maddjit.frontier import Selection
 from maddjit.imports import from_arrays, from_halutmatmul
 from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.learning.strassen_tile import fit_strassen_tile
+from maddjit.linking import LinkError
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile
@@ -32,7 +34,9 @@ __all__ = [
     "CoverageError",
     "DriftWarning",
     "Epilogue",
+    "Exported",
     "FitReport",
+    "LinkError",
     "LowRankCore",
     "MaddnessModel",
     "ModelFileError",
@@ -49,11 +53,13 @@ __all__ = [
     "calibrate",
     "compile",
     "emit",
+    "export",
     "fit",
     "fit_strassen_tile",
     "from_arrays",
     "from_halutmatmul",
     "load",
+    "native",
     "reference",
     "save",
     "select",

@@ -93,6 +93,34 @@ def calibrated(model: MaddnessModel, result: str, k: int | None) -> ShortList:
     return short
 
 
+def plan_of(
+    fitted: object,
+    target: Target,
+    signature: Signature,
+    coverage: float,
+    choices: Choices = RULES,
+    result: str = "topk",
+    k: int | None = None,
+) -> Plan | TilePlan:
+    """Plan a model's kernel; for winners complete the signature by what it is calibrated for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `fitted` is not a model, or is not calibrated for the k winners that `result` names.
+    TargetError
+        If the target lacks what the signature needs.
+    """
+    if isinstance(fitted, StrassenTileModel):
+        target = target.with_bfloat16() if signature.precision == "bfloat16" else target
+        return make_tile_plan(fitted, target, signature, choices)
+    model = MaddnessModel.of(fitted)
+    if signature.result == "winners":
+        short = calibrated(model, result, k)
+        signature = replace(signature, k=short.k, margin=short.margin(coverage))
+    return make_plan(model, target, signature, choices)
+
+
 def emit(
     fitted: object,
     target: str,
@@ -135,15 +163,7 @@ def emit(
     signature = Signature(
         dtype, order, result, epilogue or Epilogue(), out_order, precision=precision
     )
-    if isinstance(fitted, StrassenTileModel):
-        level = level.with_bfloat16() if precision == "bfloat16" else level
-        ir = render(make_tile_plan(fitted, level, signature))
-    else:
-        model = MaddnessModel.of(fitted)
-        if result == "winners":
-            short = calibrated(model, "topk", None)
-            signature = replace(signature, k=short.k, margin=short.margin(coverage))
-        ir = render(make_plan(model, level, signature))
+    ir = render(plan_of(fitted, level, signature, coverage))
     if stage == "template":
         return ir
     if stage not in ("optimized", "assembly"):

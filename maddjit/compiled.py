@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, Generic, Literal
 
 from maddjit.compiler.signature import RULES, Choices, Order, Signature
 from maddjit.compiler.target import Target
+from maddjit.exporting import Exported, What, export_plan
 from maddjit.function import Function
 from maddjit.kernel import Kernel, Kernels, P
 from maddjit.threads import check_threads
@@ -19,6 +21,8 @@ class Compiled(Generic[P]):
 
     It can be pickled: the model travels and is compiled again where it lands. P is its plans' type.
     """
+
+    _what: What = "outputs"
 
     def __init__(
         self,
@@ -65,6 +69,36 @@ class Compiled(Generic[P]):
     def asm(self, *, dtype: str | None = None, order: Order | None = None) -> str:
         """Return the assembly of a kernel."""
         return self.kernel(dtype, order).asm()
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        name: str = "product",
+        dtype: str | None = None,
+        order: Order | None = None,
+        compiler: str | None = None,
+    ) -> Exported:
+        """Write the operator for programs in C: a kernel with a function around it, and a header.
+
+        Parameters
+        ----------
+        directory, name, compiler
+            As for `maddjit.export`, which also writes operators for other targets.
+        dtype, order
+            The kind of A; by default what `compile` was told.
+
+        Returns
+        -------
+        Exported
+            Where its parts are.
+
+        Raises
+        ------
+        ValueError, LinkError, OSError
+            As `maddjit.export`.
+        """
+        return export_plan(self.kernel(dtype, order).plan, directory, name, self._what, compiler)
 
     @property
     def plan(self) -> P:

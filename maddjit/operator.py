@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import index
@@ -16,6 +17,7 @@ from maddjit.compiler.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.epilogue import Epilogue
+from maddjit.exporting import Exported, export_plan
 from maddjit.fastcall import declines, short_way
 from maddjit.formats import OUTPUTS, RESULTS, SUMS
 from maddjit.function import Function, direct_order, order_of
@@ -255,6 +257,38 @@ class CompiledOperator:
     ) -> str:
         """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
         return self.kernel(dtype, order, result, out_order).asm()
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        name: str = "product",
+        dtype: str | None = None,
+        order: Order | None = None,
+        out_order: OutOrder | None = None,
+        compiler: str | None = None,
+    ) -> Exported:
+        """Write the operator for programs in C: a kernel with a function around it, and a header.
+
+        Parameters
+        ----------
+        directory, name, compiler
+            As for `maddjit.export`, which also writes operators for other targets.
+        dtype, order, out_order
+            The kinds of A and of outputs; by default what `compile` was told, and rows.
+
+        Returns
+        -------
+        Exported
+            Where its parts are.
+
+        Raises
+        ------
+        ValueError, LinkError, OSError
+            As `maddjit.export`.
+        """
+        plan = self.kernel(dtype, order, "outputs", out_order).plan
+        return export_plan(plan, directory, name, compiler=compiler)
 
     @property
     def plan(self) -> Plan:

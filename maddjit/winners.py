@@ -79,6 +79,7 @@ class WinnerOperator(Compiled[Plan]):
         self.model = model
         self.coverage = coverage
         self._is_argmax = is_argmax
+        self._what = "argmax" if is_argmax else "topk"
         self._short = model.short_list
         super().__init__(model, target, default, build, again, threads, choices)
         self._lock = threading.Lock()

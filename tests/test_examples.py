@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,9 +63,20 @@ def test_retrieval() -> None:
     assert float(found["0.999"]) > 0.995
 
 
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("cc")), reason="needs CMake and a C compiler"
+)
+def test_c() -> None:
+    output = run("examples/c/run.py")
+    assert "C and Python agree" in output
+    found = re.search(r"accuracy of the C program on \d+ images: ([\d.]+)", output)
+    assert found
+    assert float(found[1]) > 0.93
+
+
 def test_readme() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     output = run("-c", "\n".join(blocks))
     assert "held-out rows" in output
     assert "%zmm" in output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from maddjit.compiler.ownership import doubt
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def read(key: str) -> bytes | None:
         logger.warning("%s is not used: %s", path, error)
         return None
     with os.fdopen(descriptor, "rb") as file:
-        problem = _doubt(os.fstat(descriptor), is_folder=False)
+        problem = doubt(os.fstat(descriptor), is_folder=False)
         content = b"" if problem else file.read()
     head = len(_MAGIC) + hashlib.sha256().digest_size
     code = content[head:]
@@ -156,7 +157,7 @@ def _most_bytes() -> int:
 def _problem(folder: Path) -> str:
     """Tell why a folder's objects must not be run, and say so once; empty if they may."""
     try:
-        found = _doubt(folder.stat(), is_folder=True)
+        found = doubt(folder.stat(), is_folder=True)
     except FileNotFoundError:
         return "it is not there"
     except OSError as error:
@@ -169,19 +170,6 @@ def _problem(folder: Path) -> str:
 @cache
 def _warn_once(folder: Path, problem: str) -> None:
     logger.warning("the cache %s is not used: %s", folder, problem)
-
-
-def _doubt(status: os.stat_result, is_folder: bool) -> str:
-    right_kind = stat.S_ISDIR if is_folder else stat.S_ISREG
-    if not right_kind(status.st_mode):
-        return f"it is not a {'folder' if is_folder else 'file'}"
-    if not hasattr(os, "getuid"):
-        return ""
-    if status.st_uid != os.getuid():
-        return f"it belongs to user {status.st_uid}"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"others may write it (mode {stat.S_IMODE(status.st_mode):o})"
-    return ""
 
 
 def _objects(folder: Path | None) -> Iterator[tuple[Path, int, float]]:

@@ -120,8 +120,8 @@ def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
         yield module, machine
 
 
-def to_object(ir: str, target: Target) -> bytes:
-    """Return relocatable object code.
+def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
+    """Return relocatable object code, in which a function may be hidden from other libraries.
 
     Raises
     ------
@@ -129,6 +129,8 @@ def to_object(ir: str, target: Target) -> bytes:
         If LLVM rejects `ir` or it declares a function that the target does not allow.
     """
     with _optimized(ir, target) as (module, machine):
+        if hidden:
+            module.get_function(hidden).visibility = "hidden"
         code: bytes = machine.emit_object(module)
     return code
 
@@ -154,17 +156,31 @@ def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
     NativeCodeError
         If that process fails.
     """
-    request = asdict(target) | {"requires": sorted(target.requires)}
+    return _apart(target, {"ir": ir, "stage": stage}).decode()
+
+
+def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
+    """Do what `to_object` does in a process of its own.
+
+    Raises
+    ------
+    NativeCodeError
+        If that process fails.
+    """
+    return _apart(target, {"ir": ir, "stage": "object", "hidden": hidden})
+
+
+def _apart(target: Target, request: dict[str, Any]) -> bytes:
+    request["target"] = asdict(target) | {"requires": sorted(target.requires)}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "maddjit.compiler.worker"],
-        input=json.dumps({"ir": ir, "stage": stage, "target": request}),
+        input=json.dumps(request).encode(),
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
-        text=True,
         check=False,
     )
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise NativeCodeError(f"no code for {target.name} (exit {done.returncode}): {reason}")
     return done.stdout
 

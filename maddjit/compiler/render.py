@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 
+from maddjit.compiler.interface import Interface
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.tile_plan import TilePlan
 
@@ -77,3 +78,17 @@ def render_call(call: object) -> str:
 def render(plan: Plan | TilePlan) -> str:
     """Return the LLVM IR module of a plan."""
     return _environment().get_template(plan.template).render(plan=plan)
+
+
+def render_interface(interface: Interface) -> str:
+    """Return the LLVM IR module of a plan with its C function, and what it reads, as constants."""
+    function = _environment().get_template("c/interface.ll.j2").render(c=interface)
+    return f"{render(interface.plan)}\n{function}"
+
+
+def render_c(interface: Interface) -> dict[str, str]:
+    """Return the header, the example and the CMake file of an exported operator."""
+    return {
+        name: _environment().get_template(f"c/{name}.j2").render(c=interface)
+        for name in ("header.h", "example.c", "CMakeLists.txt")
+    }

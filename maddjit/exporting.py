@@ -1,0 +1,213 @@
+"""An operator for C: its object, shared library, header, an example, and a file for CMake."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from maddjit.building import plan_of
+from maddjit.compiler import native
+from maddjit.compiler.elf import undefined
+from maddjit.compiler.interface import Interface
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.render import render_c, render_interface
+from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precision, Signature
+from maddjit.compiler.target import ENVIRONMENT_VARIABLE, missing_features, named, resolve
+from maddjit.compiler.tile_plan import TilePlan
+from maddjit.epilogue import Epilogue
+from maddjit.linking import link
+from maddjit.models import MaddnessModel
+from maddjit.tile_models import StrassenTileModel
+
+What = Literal["outputs", "argmax", "topk"]
+
+_LINKED = "_GLOBAL_OFFSET_TABLE_"
+"""What every linker defines."""
+_FOR_ALL, _TO_RUN = 0o644, 0o755
+"""Whom files are for: whatever the umask, nobody else may write what is going to be loaded."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where the parts of an exported operator are.
+
+    Attributes
+    ----------
+    name : str
+        What all that C sees begins with.
+    object, header, example, cmake : Path
+    library : Path or None
+        None if it could not be linked: `missing` says why.
+    missing : str
+    """
+
+    name: str
+    object: Path
+    header: Path
+    example: Path
+    cmake: Path
+    library: Path | None
+    missing: str = ""
+
+    def __str__(self) -> str:
+        library = str(self.library) if self.library else f"none: {self.missing}"
+        return (
+            f"object   {self.object}\nlibrary  {library}\nheader   {self.header}\n"
+            f"example  {self.example}\ncmake    {self.cmake}"
+        )
+
+
+def export(
+    fitted: object,
+    directory: str | os.PathLike[str],
+    *,
+    name: str = "product",
+    target: str | None = None,
+    result: What = "outputs",
+    k: int | None = None,
+    coverage: float = 0.999,
+    dtype: str = "float32",
+    order: Order = "C",
+    out_order: OutOrder = "C",
+    epilogue: Epilogue | None = None,
+    precision: Precision = "float32",
+    residual: bool = False,
+    choices: Choices | None = None,
+    compiler: str | None = None,
+) -> Exported:
+    """Write a model's operator for programs in C, for this machine or another target.
+
+    The header says how ``<name>_run`` is called. It has the bits of the compiled operator, needs
+    neither Python nor a heap nor any library, and may be called from many threads.
+
+    Parameters
+    ----------
+    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    directory : path
+        Made if it is not there; files of earlier exports are replaced.
+    name : str
+        What the names of files and functions begin with.
+    target : str, optional
+        As for `compile`, but this machine may lack it.
+    result, k, coverage, dtype, order, epilogue, precision, residual, choices
+        As for `compile`; `order` is "C" or "F".
+    out_order : {"C", "F"}
+        Whether rows or columns of outputs are contiguous.
+    compiler : str, optional
+        The command that links the shared library, such as
+        ``"zig cc -target aarch64-linux-gnu"``. By default, on Linux, for the own architecture what
+        the environment variable CC names, else cc, gcc or clang; for another one the cross compiler
+        of GNU.
+
+    Returns
+    -------
+    Exported
+        The paths. Without a compiler there is no library, and the object is all that is needed.
+
+    Raises
+    ------
+    TargetError
+        If the target is unknown or lacks what was asked for.
+    TypeError, ValueError
+        As for `compile`, or if `name` is no C name.
+    NativeCodeError
+        If LLVM cannot emit the code.
+    LinkError
+        If the compiler was named and fails.
+    OSError
+        If the files cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit, tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> A, B = rng.standard_normal((500, 32)), rng.standard_normal((32, 3))
+    >>> model = maddjit.fit(A, B, n_codebooks=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     exported = maddjit.export(model, folder, name="head", target="aarch64")
+    ...     "#define HEAD_N_FEATURES 32" in exported.header.read_text()
+    True
+    """
+    chosen = target or os.environ.get(ENVIRONMENT_VARIABLE) or "host"
+    level = resolve("host", native.host()) if chosen == "host" else named(chosen)
+    if result not in ("outputs", "argmax", "topk"):
+        raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
+    is_outputs = result == "outputs"
+    if k is not None and is_outputs:
+        raise ValueError('k is for result="topk"')
+    if isinstance(fitted, StrassenTileModel):
+        if not is_outputs or out_order != "C":
+            raise ValueError("a Strassen-Tile model has outputs alone, by rows")
+    elif precision != "float32" or residual:
+        raise ValueError("precision and residual are for Strassen-Tile models")
+    if not is_outputs and (epilogue is not None or out_order != "C"):
+        raise ValueError("epilogue and out_order are for outputs, not for winners")
+    signature = Signature(
+        dtype,
+        order,
+        "outputs" if is_outputs else "winners",
+        epilogue or Epilogue(),
+        out_order,
+        precision=precision,
+        residual=residual,
+    )
+    model = fitted if isinstance(fitted, StrassenTileModel) else MaddnessModel.of(fitted)
+    plan = plan_of(model, level, signature, coverage, choices or RULES, result, k)
+    return export_plan(plan, directory, name, result, compiler)
+
+
+def export_plan(
+    plan: Plan | TilePlan,
+    directory: str | os.PathLike[str],
+    name: str,
+    what: What = "outputs",
+    compiler: str | None = None,
+) -> Exported:
+    """Write the operator of a plan; parameters and errors are those of `export`."""
+    interface = Interface.of(name, plan, what, native.LLVM_VERSION)
+    ir, symbol, host = render_interface(interface), interface.plan.symbol, native.host()
+    apart = bool(missing_features(plan.target, host))
+    emitted = (native.to_object_apart if apart else native.to_object)(ir, plan.target, symbol)
+    calls = [found for found in undefined(emitted) if found != _LINKED]
+    if calls:
+        raise native.NativeCodeError(f"the object needs {', '.join(calls)}")
+    folder = Path(directory)
+    folder.mkdir(mode=_TO_RUN, parents=True, exist_ok=True)
+    texts = render_c(interface)
+    code, header, example, cmake = (
+        _write(folder / file, content)
+        for file, content in (
+            (f"{name}.o", emitted),
+            (f"{name}.h", texts["header.h"].encode()),
+            (f"{name}_example.c", texts["example.c"].encode()),
+            ("CMakeLists.txt", texts["CMakeLists.txt"].encode()),
+        )
+    )
+    library = folder / f"lib{name}.so"
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        linked = Path(aside, library.name)
+        missing = link(code, linked, plan.target, host, compiler)
+        if missing:
+            library.unlink(missing_ok=True)  # of an earlier export: it would be another operator
+        else:
+            linked.chmod(_TO_RUN)
+            linked.replace(library)  # processes that have the earlier one loaded keep it
+    found = None if missing else library
+    return Exported(name, code, header, example, cmake, found, missing)
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write a file, whole or not at all."""
+    descriptor, part = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(part, _FOR_ALL)
+        os.replace(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
+    return path
