@@ -13,6 +13,7 @@ from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
+from maddjit.pictures import plot
 from maddjit.pipeline import compile
 from maddjit.schemes import BilinearScheme
 from maddjit.selection import select
@@ -51,6 +52,7 @@ __all__ = [
     "fit",
     "fit_strassen_tile",
     "load",
+    "plot",
     "reference",
     "save",
     "select",

@@ -260,7 +260,7 @@ class MaddnessModel:
         ------
         ValueError
             If the model is not the paper's (method="paper", K = 16, ridge prototypes), its report
-            is gone, as after loading, or δ is not between 0 and 1.
+            is gone, or δ is not between 0 and 1.
         """
         if self.report is None or self.report.bound_terms is None:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,19 @@ def test_no_bound_for_other_learners(options: dict[str, object]) -> None:
         model.error_bound()
 
 
-def test_no_bound_without_a_report(tmp_path: Path) -> None:
-    maddjit.save(maddjit.fit(A, B, 4, method="paper"), tmp_path / "model.npz")
+def test_the_bound_and_the_report_are_kept_in_files(tmp_path: Path) -> None:
+    model = maddjit.fit(A, B, 4, method="paper")
+    maddjit.save(model, tmp_path / "model.npz")
+    again = maddjit.load(tmp_path / "model.npz")
+    assert isinstance(again, maddjit.MaddnessModel)
+    assert str(again.report) == str(model.report)
+    np.testing.assert_array_equal(again.error_bound(), model.error_bound())
+
+
+def test_no_bound_without_a_report() -> None:
+    model = replace(maddjit.fit(A, B, 4, method="paper"), report=None)
     with pytest.raises(ValueError, match="fresh"):
-        maddjit.load(tmp_path / "model.npz").error_bound()
+        model.error_bound()
 
 
 @pytest.mark.parametrize("delta", [0.0, 1.0, -1.0, np.nan])

@@ -56,7 +56,7 @@ def test_floors() -> None:
         {"reference", "learning", "compiler", "storage"},
         {"kernel", "function", "fastcall", "threads", "pool", "tuning"},
         {"operator", "winners", "compiled", "tile_operator", "building"},
-        {"pipeline"},
+        {"pipeline", "pictures"},
         {"losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
         {"cli"},
     ]
