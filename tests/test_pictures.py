@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -33,14 +34,14 @@ def test_tables() -> None:
     assert shares[1, 3] == pytest.approx(16 * (codes[:, 1] == 3).mean())
     assert model.report is not None
     np.testing.assert_array_equal(errors.lines[0].get_ydata(), model.report.output_nmse)
-    figure.canvas.draw()
+    figure.savefig(BytesIO())
 
 
 def test_deep_trees_and_models_without_a_report() -> None:
     model = random_model(0, n_features=9, n_codebooks=4, n_prototypes=64, n_outputs=7)
     figure = maddjit.plot(model, figure=figures.Figure())
     assert len(figure.axes) == 2
-    figure.canvas.draw()
+    figure.savefig(BytesIO())
     with pytest.raises(ValueError, match="codebook must be from 0 to 3, not 4"):
         maddjit.plot(model, codebook=4, figure=figures.Figure())
 
@@ -55,7 +56,7 @@ def test_tiles() -> None:
     bars = [bar.get_width() for bar in figure.axes[3].patches]
     report = model.report
     assert bars == [report.error, report.unfitted, report.low_rank, report.bfloat16]
-    figure.canvas.draw()
+    figure.savefig(BytesIO())
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

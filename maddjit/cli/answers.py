@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-_FEW = 64
-"""Elements of an array that are written out."""
+_FEW, _MANY = 64, 10000
+"""Elements of a matrix and of a vector that are written out."""
 
 
 class UsageError(Exception):
@@ -47,7 +47,7 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, np.generic):
         return jsonable(value.item())
     if isinstance(value, np.ndarray):
-        if value.size <= _FEW or value.ndim == 1:
+        if value.size <= (_MANY if value.ndim == 1 else _FEW):
             return jsonable(value.tolist())
         return {"shape": list(value.shape), "dtype": str(value.dtype)}
     if isinstance(value, bytes):
@@ -63,7 +63,7 @@ def jsonable(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else repr(value)
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Return rows of text in columns, the first flush left and the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

@@ -77,9 +77,10 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
         array = {"npy": _npy, "npz": _npz, "safetensors": _safetensors, "onnx": _onnx}[kind](
             path, name
         )
-    except (InputError, MissingExtraError) as error:
-        error.args = (f"{what}: {error}",)
+    except MissingExtraError:
         raise
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
     except Exception as error:  # damage shows in many ways
         raise InputError(f"{what}: {path} cannot be read as {kind}: {error}") from error
     if array.dtype.name == "bfloat16":

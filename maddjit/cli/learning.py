@@ -140,6 +140,7 @@ def _select(options: argparse.Namespace) -> Answer:
     for path in (options.output, options.plot):
         if path is not None:
             _check_output(path)
+    axes = None if options.plot is None else _axes()
     inputs = _inputs(options)
     if options.validation is not None:
         inputs["validation"] = read(options.validation, "--validation")
@@ -149,7 +150,9 @@ def _select(options: argparse.Namespace) -> Answer:
         "core_ranks": options.core_ranks,
         "tile_ranks": options.tile_ranks,
     }
-    arrays = {name: matrix.array for name, matrix in inputs.items() if name not in ("A", "B")}
+    arrays: dict[str, Any] = {
+        name: matrix.array for name, matrix in inputs.items() if name not in ("A", "B")
+    }
     found = select(
         inputs["A"].array,
         inputs["B"].array,
@@ -167,7 +170,8 @@ def _select(options: argparse.Namespace) -> Answer:
     best, lines = found.best, [str(found)]
     made = best.operator
     model = made.model if isinstance(made, WinnerOperator) else best.model
-    precision = made.report.precision if isinstance(made, TileOperator) else "float32"
+    inner = getattr(made, "product", made)
+    precision = inner.report.precision if isinstance(inner, TileOperator) else "float32"
     if options.output is not None and model is not None:
         told = {name: value for name, value in sizes.items() if value is not None}
         told |= {"budget": options.budget, "metric": options.metric, "chosen": best.name}
@@ -176,8 +180,8 @@ def _select(options: argparse.Namespace) -> Answer:
         lines.append(f"{options.output}: {best.name}{bits}")
     elif options.output is not None:
         lines.append(f"{options.output} is not written: {best.name} is no model, and the fastest")
-    if options.plot is not None:
-        found.plot(_axes()).figure.savefig(options.plot)
+    if axes is not None:
+        found.plot(axes).figure.savefig(options.plot)
         lines.append(f"{options.plot}: the frontier")
     facts = {
         "best": best.name,
