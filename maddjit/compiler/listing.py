@@ -37,7 +37,7 @@ _CLASSES = (
         r"v?p?cmp|v?u?comis|v?ptest|fc?m[gl]|cm[ghlte]|fcmp|v?(ph?)?(min|max)|f?(min|max)",
     ),
     ("multiplies", r"v?p?f?mul"),
-    ("adds", r"v?p?(add|sub|avg|h?adds?)|v?p?sad|f?(add|sub)|[us]add|[us]rhadd|[us]sub"),
+    ("adds", r"v?p?(add|sub|avg|h?adds?)|v?p?sad|f?(add|sub)|[us]add|[us]rhadd|[us]sub|[us]r?sra"),
     ("conversions", r"v?cvt|fcvt|[us]cvtf|v?pmov[sz]x|vpmov|vrndscale|frint|[us]?xtn|[us]shll"),
     ("moves", r"v?mov|kmov|fmov|mov|ld[prn1-4u]|ld\d|st[prn1-4u]|v?ld"),
     (
