@@ -130,6 +130,7 @@ def _splits(model: MaddnessModel, ax: Any) -> None:
     for level in range(model.depth):
         ax.plot(model.split_dims[:, level], codebooks, "o", markersize=4, label=str(level))
     ax.set(xlabel="column of A", ylabel="codebook", xlim=(-0.5, model.n_features - 0.5))
+    ax.invert_yaxis()
     ax.legend(title="level", fontsize="small")
 
 

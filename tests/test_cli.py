@@ -214,6 +214,31 @@ def test_select(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (files / "frontier.svg").stat().st_size > 1000
 
 
+def test_export(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def export(model: object, directory: str, **options: object) -> str:
+        asked.update(options, model=model, directory=directory)
+        return "written"
+
+    assert run("fit A.npy B.npy -o t.npz --tile 2") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(maddjit, "export", export, raising=False)
+    assert facts(capsys, "export t.npz --dir out --name head --target aarch64") == {
+        "dir": "out",
+        "name": "head",
+        "written": "written",
+    }
+    assert isinstance(asked.pop("model"), maddjit.StrassenTileModel)
+    rest = {"dtype": "float32", "order": "C", "precision": "float32"}
+    assert asked == {"directory": "out", "name": "head", "target": "aarch64", **rest}
+    monkeypatch.setattr(maddjit, "export", None)
+    assert run("export t.npz --dir out") == 1
+    assert "does not export" in capsys.readouterr().err
+
+
 def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(files / "both.npz", A=ROWS[:300], B=RIGHT, turned=RIGHT.T, flags=np.ones(3, bool))
     (files / "broken.npy").write_text("no array")

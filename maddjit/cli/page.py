@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -42,7 +42,7 @@ def page(
         version=__version__,
         operator=repr(op),
         model={key: _words(value) for key, value in model.items()},
-        provenance={key: _words(value) for key, value in provenance.items()},
+        provenance=dict(_flat(provenance)),
         fit=str(op.model.report or ""),
         report=str(op.report),
         plan=plan,
@@ -64,7 +64,19 @@ def page(
 
 
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+    """Return a fact in words, those inside it one a line."""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_words(one)}" for key, one in value.items())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _flat(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a model was made from, each of its inputs by itself."""
+    for key, value in provenance.items():
+        if key == "inputs":
+            yield from ((name, _words(facts)) for name, facts in value.items())
+        else:
+            yield key, _words(value)
 
 
 def _image(title: str, draw: Draw) -> str:
