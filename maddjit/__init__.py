@@ -16,6 +16,7 @@ from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.linking import LinkError
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.operator import CompiledOperator
+from maddjit.pictures import plot
 from maddjit.pipeline import compile
 from maddjit.schemes import BilinearScheme
 from maddjit.selection import select
@@ -60,6 +61,7 @@ __all__ = [
     "from_halutmatmul",
     "load",
     "native",
+    "plot",
     "reference",
     "save",
     "select",

@@ -1,16 +1,27 @@
-"""The command line shows every stage, also for targets that this machine lacks."""
+"""The command line: every command, in words and as JSON, and its words when something is wrong."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import maddjit
 from maddjit.cli import main
+from maddjit.compiler import cache
 from maddjit.compiler.target import LEVELS
-from tests.conftest import RUNNABLE
+from maddjit.storage import provenance_of
+from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model
+
+RNG = np.random.default_rng(0)
+ROWS = (RNG.standard_normal((600, 4)) @ RNG.standard_normal((4, 16))).astype(np.float32)
+RIGHT = RNG.standard_normal((16, 7)).astype(np.float32)
 
 
 @pytest.fixture
@@ -20,15 +31,41 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "model.npz")
 
 
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with A.npy, more.npy and B.npy, to be in."""
+    np.save(tmp_path / "A.npy", ROWS[:300])
+    np.save(tmp_path / "more.npy", ROWS[300:])
+    np.save(tmp_path / "B.npy", RIGHT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(command: str) -> int:
+    return main(command.split())
+
+
+def facts(capsys: pytest.CaptureFixture[str], command: str, status: int = 0) -> dict[str, Any]:
+    """Run a command for its JSON, which must be all that is on stdout, and by the standard."""
+    assert run(f"{command} --json") == status
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    found: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    return found
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "sum_bits="),
+        ([], "sum_bits "),
         (["--asm"], "maddjit_maddness_D9_C4_K8_M7_exact_float32_C_outputs"),
-        (["--ir", "template"], "define internal void @encode.codebooks"),
+        (["--asm", "plain"], ".section"),
+        (["--ir"], "define internal void @encode.codebooks"),
         (["--ir", "optimized", "--order", "F", "--dtype", "float64"], "float64_F_outputs"),
         (["--asm", "--target", "aarch64"], "_aarch64:"),
-        (["--asm", "--target", "x86-64-v4"], "%k1"),
+        (["--asm", "plain", "--target", "x86-64-v4"], "%k1"),
     ],
 )
 def test_inspect(
@@ -38,12 +75,37 @@ def test_inspect(
     assert expected in capsys.readouterr().out
 
 
+def test_inspect_as_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(capsys, f"inspect {path}")
+    assert found["model"]["n_codebooks"] == 4
+    assert found["plan"]["n_outputs"] == 7
+    found = facts(capsys, f"inspect {path} --asm")
+    assert set(found["stages"]) == {"kernel", "encode.codebooks", "scan.0"}
+    assert found["largest_loop"]["n_instructions"] > 4
+
+
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    out = capsys.readouterr().out.splitlines()
+    lines = dict(line.split(maxsplit=1) for line in out)
     assert set(LEVELS) <= set(lines)
     for name in LEVELS:
         assert lines[name].startswith("right" if name in RUNNABLE else "lacks ")
+    assert lines["chosen"].startswith(f"{RUNNABLE[-1]}: the best")
+    assert lines["tiles"] == "right"
+
+
+def test_doctor_obeys_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MADDJIT_TARGET", RUNNABLE[0])
+    found = facts(capsys, "doctor")
+    assert (found["chosen"], found["why"]) == (RUNNABLE[0], "MADDJIT_TARGET says so")
+    assert found["healthy"]
+    if sys.platform == "linux" and "x86-64-v3" in RUNNABLE:
+        assert found["features"]["avx2"] == dict.fromkeys(
+            ["LLVM", "cpuinfo", "/proc/cpuinfo"], True
+        )
 
 
 def test_errors_are_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,3 +114,208 @@ def test_errors_are_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> N
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
     assert all(line.startswith("maddjit: ") for line in errors)
+    assert errors[0] == f"maddjit: {path}x: No such file or directory"
+    assert facts(capsys, f"inspect {path}x", status=1) == {"error": errors[0][9:]}
+    assert main(["inspect", path + "x", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ["fit", "A.npy", "B.npy", "-o", "m.npz"]
+    for arguments, words in (
+        ([], "required: command"),
+        (["fit", "A.npy"], "required: B"),
+        (["inspect", path, "--dtype", "complex64"], "invalid choice"),
+        ([*fit, "--tile", "2", "--codebooks", "4"], "--tile make tiles"),
+        ([*fit, "--calibrate", "1"], "--calibrate and --rows go together"),
+        (["inspect", path, "--precision", "bfloat16"], "for Strassen-Tile models"),
+        (["compile", path, "--also", "float65:C"], "expected dtype:order"),
+        (["bench", path, "--n", "0"], "1 or more"),
+    ):
+        assert main(arguments) == 2, arguments
+        assert words in capsys.readouterr().err
+    assert not (files / "m.npz").exists()
+
+
+def test_fit(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(files / "bias.npy", np.arange(7.0))
+    assert run("fit A.npy B.npy -o m.npz --codebooks 4 --bias bias.npy") == 0
+    captured = capsys.readouterr()
+    model = maddjit.fit(ROWS[:300], RIGHT, 4, bias=np.arange(7.0))
+    assert captured.out.splitlines()[:2] == [repr(model), str(model.report)]
+    kept = maddjit.load("m.npz")
+    assert isinstance(kept, maddjit.MaddnessModel)
+    assert same_bits(kept.tables, model.tables)
+    made = provenance_of("m.npz")
+    assert made["options"] == {"codebooks": 4, "random_state": 0}
+    assert made["inputs"]["A"]["shape"] == [300, 16]
+
+
+def test_fit_calibrated_compile_and_bench(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(capsys, "fit A.npy B.npy -o m.npz --codebooks 8 --calibrate 2 --rows more.npy")
+    assert found["model"]["winners"] == 2
+    found = facts(capsys, "compile m.npz --coverage .95 --also float64:F")
+    assert list(found["kernels"].values()) == ["compiled", "compiled"]
+    found = facts(capsys, "bench m.npz --coverage .95 --n 100 --rounds 2 --rows more.npy")
+    assert found["result"] == "topk"
+    assert found["ways"]["maddjit"]["error"] < 0.2
+    assert found["ways"]["numpy float32"]["times_as_fast_as_numpy"] == [1, 1, 1]
+    assert found["ways"]["numpy float32"]["error"] == 0
+
+
+def test_compile_warms_the_cache(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    assert list(facts(capsys, f"compile {path}")["kernels"].values()) == ["compiled"]
+    assert list(facts(capsys, f"compile {path}")["kernels"].values()) == ["from the cache"]
+    assert facts(capsys, "cache info")["cache"]["n_objects"] > 0
+    assert facts(capsys, "cache clear")["removed"] > 0
+    assert main(["cache", "info"]) == 0
+    assert "0 objects" in capsys.readouterr().out
+
+
+def test_tiles(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit A.npy B.npy -o t.npz --tile 2") == 0
+    assert main(["inspect", "t.npz"]) == 0
+    assert "strassen, rank 7" in capsys.readouterr().out
+    found = facts(capsys, "inspect t.npz --asm")
+    assert {"encode", "multiply", "decode"} <= set(found["stages"])
+    assert found["largest_loop"]["stage"] == "multiply"
+    assert run("bench t.npz --B B.npy --n 50 --rounds 2 --rows A.npy") == 0
+    out = capsys.readouterr().out
+    assert "numpy float32" in out
+    assert "8-bit torch" in out
+    assert run("inspect t.npz --result argmax") == 2
+
+
+def test_bench_refuses_rows_that_the_dtype_cannot_hold(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit A.npy B.npy -o m.npz --codebooks 2") == 0
+    assert run("bench m.npz --rows A.npy --dtype int8") == 1
+    assert "int8 cannot" in capsys.readouterr().err
+    for kind in ("int8 --order F", "bfloat16 --order strided", "bfloat16 --rows A.npy"):
+        assert run(f"bench m.npz --n 40 --rounds 1 --B B.npy --dtype {kind}") == 0
+
+
+def test_bench_without_b(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(capsys, f"bench {path} --n 20 --rounds 2")
+    assert found["ways"]["maddjit"]["error"] is None
+    assert "give --B" in found["missing"]["numpy float32"]
+
+
+def test_select(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = "--codebooks 4 --prototypes 16 --core-ranks 0 --n 200"
+    command = f"select A.npy B.npy --budget 1 -o m.npz --plot frontier.svg {sizes}"
+    found = facts(capsys, command)
+    assert found["best"] in [each["name"] for each in found["candidates"]]
+    assert (files / "m.npz").exists() == (found["output"] is not None)
+    assert (files / "frontier.svg").stat().st_size > 1000
+
+
+def test_export(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def export(model: object, directory: str, **options: object) -> str:
+        asked.update(options, model=model, directory=directory)
+        return "written"
+
+    assert run("fit A.npy B.npy -o t.npz --tile 2") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(maddjit, "export", export, raising=False)
+    assert facts(capsys, "export t.npz --dir out --name head --target aarch64") == {
+        "dir": "out",
+        "name": "head",
+        "written": "written",
+    }
+    assert isinstance(asked.pop("model"), maddjit.StrassenTileModel)
+    rest = {"dtype": "float32", "order": "C", "precision": "float32"}
+    assert asked == {"directory": "out", "name": "head", "target": "aarch64", **rest}
+    monkeypatch.setattr(maddjit, "export", None)
+    assert run("export t.npz --dir out") == 1
+    assert "does not export" in capsys.readouterr().err
+
+
+def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(files / "both.npz", A=ROWS[:300], B=RIGHT, turned=RIGHT.T, flags=np.ones(3, bool))
+    (files / "broken.npy").write_text("no array")
+    rest = ["-o", "m.npz", "--codebooks", "2"]
+    assert main(["fit", "both.npz:A", "both.npz:turned", "--transpose", *rest]) == 0
+    capsys.readouterr()
+    for A, B, words in (
+        ("A.npy", "both.npz", "B: both.npz holds 4 arrays, name one: both.npz:key, of A, B,"),
+        ("A.npy", "both.npz:C", "B: both.npz holds no C; it has A, B, turned, flags"),
+        ("A.npy", "both.npz:turned", "B must have 16 rows; with --transpose it would"),
+        ("both.npz:flags", "B.npy", "A: both.npz:flags must hold real numbers, not bool"),
+        ("broken.npy", "B.npy", "A: broken.npy cannot be read as npy"),
+        ("absent.npy", "B.npy", "A: there is no file absent.npy"),
+    ):
+        assert main(["fit", A, B, *rest]) == 1
+        assert words in capsys.readouterr().err
+    assert main(["fit", "A.npy", "B.npy", "-o", "absent/m.npz"]) == 1
+    assert "its folder is not there" in capsys.readouterr().err
+
+
+def test_safetensors(files: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    numpy.save_file({"head.weight": np.ascontiguousarray(RIGHT.T)}, files / "m.safetensors")
+    assert run("fit A.npy m.safetensors:head.weight --transpose -o m.npz --tile 1") == 0
+    op = maddjit.compile(maddjit.load("m.npz"))
+    np.testing.assert_allclose(op(ROWS), ROWS @ RIGHT, atol=1e-4)
+
+
+def test_onnx(files: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node("Gemm", ["X", "W"], ["Y"], name="head", transB=1)],
+        "net",
+        [info("X", 1, ["N", 16])],
+        [info("Y", 1, ["N", 7])],
+        [tensor(np.ascontiguousarray(RIGHT.T), "W"), tensor(np.zeros(3, np.float32), "other")],
+    )
+    onnx.save(onnx.helper.make_model(graph), files / "net.onnx")
+    for B in (["net.onnx:head"], ["net.onnx:W", "--transpose"], ["net.onnx", "--transpose"]):
+        assert main(["fit", "A.npy", *B, "-o", "m.npz", "--tile", "1"]) == 0
+        op = maddjit.compile(maddjit.load("m.npz"))
+        np.testing.assert_allclose(op(ROWS), ROWS @ RIGHT, atol=1e-4)
+
+
+@pytest.mark.parametrize("package", ["safetensors", "onnx"])
+def test_a_missing_package_is_named(
+    package: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (files / f"m.{package}").write_bytes(b"")
+    assert main(["fit", "A.npy", f"m.{package}", "-o", "m.npz"]) == 1
+    assert f"pip install 'maddjit[{package}]'" in capsys.readouterr().err
+
+
+def test_progress_is_on_stderr(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    assert run("fit A.npy B.npy -o m.npz --codebooks 2 --progress --json") == 0
+    captured = capsys.readouterr()
+    assert "100%" in captured.err
+    json.loads(captured.out)
+
+
+def test_warnings_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(files / "noise.npy", np.random.default_rng(0).standard_normal((300, 16)))
+    assert run("fit noise.npy B.npy -o m.npz --codebooks 1") == 0
+    assert capsys.readouterr().err.startswith("maddjit: warning: this operator loses")
+
+
+def test_the_console_script_and_the_module(path: str) -> None:
+    script = Path(sys.executable).with_name("maddjit")
+    for command in ([str(script)], [sys.executable, "-m", "maddjit"]):
+        if not Path(command[0]).exists():
+            continue
+        done = subprocess.run(
+            [*command, "inspect", path, "--json"], capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["model"]["kind"] == "maddness"

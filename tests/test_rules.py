@@ -60,7 +60,7 @@ def test_floors() -> None:
         {"reference", "learning", "compiler", "storage"},
         {"kernel", "function", "fastcall", "threads", "pool", "tuning", "linking"},
         {"operator", "winners", "compiled", "tile_operator", "building", "exporting", "native"},
-        {"pipeline"},
+        {"pipeline", "pictures"},
         {"imports", "losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
         {"cli"},
     ]

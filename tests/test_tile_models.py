@@ -13,6 +13,7 @@ import pytest
 
 import maddjit
 from maddjit import schemes
+from maddjit.storage import provenance_of
 from maddjit.tile_models import StrassenTileModel, TileReport, default_tile_rows
 from tests.conftest import same_bits
 
@@ -88,6 +89,18 @@ def test_save_and_load(rank: int, tmp_path: Path) -> None:
         assert same_bits(getattr(again, name), getattr(model, name))
     for name in ("encode_a", "encode_b", "decode"):
         assert same_bits(getattr(again.scheme, name), getattr(model.scheme, name))
+
+
+def test_reports_and_provenance_are_kept_in_files(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((200, 4)) @ rng.standard_normal((4, 16))
+    model = maddjit.fit_strassen_tile(rng.standard_normal((16, 8)), 24, A_train=A)
+    assert model.report is not None
+    maddjit.save(model, tmp_path / "model.npz", {"made from": ["A", 16]})
+    assert maddjit.load(tmp_path / "model.npz").report == model.report
+    assert provenance_of(tmp_path / "model.npz") == {"made from": ["A", 16]}
+    maddjit.save(model, tmp_path / "model.npz")
+    assert provenance_of(tmp_path / "model.npz") == {}
 
 
 def test_damaged_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plan → LLVM IR text; the only module that knows jinja2."""
+"""Plan → LLVM IR text, facts → a page; the only module that knows jinja2."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -34,7 +35,7 @@ def templates_folder() -> Path:
 def templates_digest() -> bytes:
     """Return what changes if any template does."""
     folder, digest = templates_folder(), hashlib.sha256()
-    for path in sorted(folder.rglob("*.j2")):
+    for path in sorted(folder.rglob("*.ll.j2")):
         digest.update(f"{path.relative_to(folder)}\n".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
@@ -62,7 +63,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,
+        autoescape=jinja2.select_autoescape(("html.j2",), default=False),
         keep_trailing_newline=True,
         bytecode_cache=_bytecode_cache(),
     )
@@ -92,3 +93,8 @@ def render_c(interface: Interface) -> dict[str, str]:
         name: _environment().get_template(f"c/{name}.j2").render(c=interface)
         for name in ("header.h", "example.c", "CMakeLists.txt")
     }
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Return a page of HTML; what it is told is escaped."""
+    return _environment().get_template(template).render(**values)

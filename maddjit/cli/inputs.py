@@ -1,0 +1,180 @@
+"""Matrices from files: npy, npz, safetensors and the constants of ONNX graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NAMED = re.compile(r"(?P<path>.+?\.(?P<kind>npz|safetensors|onnx))(?::(?P<name>.+))?")
+
+
+class MissingExtraError(ImportError):
+    """A package that is needed for what was asked, and is not installed."""
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed: pip install 'maddjit[{extra}]'"
+        )
+
+
+class InputError(ValueError):
+    """A file that is not what was expected."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An array and where it is from."""
+
+    source: str
+    array: NDArray[Any]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is worth remembering of it."""
+        content = np.ascontiguousarray(self.array)
+        return {
+            "source": self.source,
+            "shape": list(self.array.shape),
+            "dtype": str(self.array.dtype),
+            "sha256": hashlib.sha256(content.tobytes()).hexdigest(),
+        }
+
+
+def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matrix:
+    """Read an array of real numbers.
+
+    Parameters
+    ----------
+    source : str
+        file.npy, file.npz:key, file.safetensors:name or file.onnx:constant; what follows the colon
+        may be left out if there is one array alone. Of ONNX it is the name of a constant, or of a
+        node that multiplies by one; that of a Gemm with transB is turned round.
+    what : str
+        What errors call it.
+    ndim : int
+    transpose : bool
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, holds several arrays and none was named, holds none of that name,
+        or if it is of another shape than expected.
+    MissingExtraError
+        If the package that reads such files is not installed.
+    FileNotFoundError
+    """
+    found = _NAMED.fullmatch(source)
+    path, kind, name = found.group("path", "kind", "name") if found else (source, "npy", None)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{what}: there is no file {path}")
+    try:
+        array = {"npy": _npy, "npz": _npz, "safetensors": _safetensors, "onnx": _onnx}[kind](
+            path, name
+        )
+    except MissingExtraError:
+        raise
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+    except Exception as error:  # damage shows in many ways
+        raise InputError(f"{what}: {path} cannot be read as {kind}: {error}") from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{what}: {source} must hold real numbers, not {array.dtype}")
+    if array.ndim != ndim:
+        wanted = "a matrix" if ndim == 2 else "a vector"
+        raise InputError(f"{what}: {source} must be {wanted}, but its shape is {array.shape}")
+    return Matrix(source, array.T if transpose else array)
+
+
+def pair(rows: Matrix, right: Matrix) -> None:
+    """Check that A and B can be multiplied.
+
+    Raises
+    ------
+    InputError
+        If not; the message says whether B turned round could be.
+    """
+    D, (n_rows, n_outputs) = rows.array.shape[1], right.array.shape
+    if n_rows != D:
+        hint = "; with --transpose it would" if n_outputs == D else ""
+        raise InputError(
+            f"A of shape {rows.array.shape} and B of shape {right.array.shape} do not fit: "
+            f"B must have {D} rows{hint}"
+        )
+
+
+def _npy(path: str, _: str | None) -> NDArray[Any]:
+    array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} is an archive: call it .npz and name the array, file.npz:key")
+    return array
+
+
+def _npz(path: str, name: str | None) -> NDArray[Any]:
+    archive = np.load(path, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise InputError(f"{path} holds a single array: call it .npy")
+    with archive:
+        array: NDArray[Any] = archive[_chosen(path, name, archive.files)]
+    return array
+
+
+def _safetensors(path: str, name: str | None) -> NDArray[Any]:
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise MissingExtraError(path, "safetensors", "safetensors") from error
+    with safe_open(path, framework="np") as file:
+        chosen = _chosen(path, name, file.keys())
+        try:
+            array: NDArray[Any] = file.get_tensor(chosen)
+        except TypeError as error:
+            kind = file.get_slice(chosen).get_dtype()
+            raise InputError(
+                f"{path}: {chosen} is of type {kind}, which NumPy lacks (BF16 is in ml_dtypes)"
+            ) from error
+    return array
+
+
+def _onnx(path: str, name: str | None) -> NDArray[Any]:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError(path, "onnx", "onnx") from error
+    graph = onnx.load(path).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
+    products = {node.name: node for node in graph.node if node.op_type in ("MatMul", "Gemm")}
+    turned = False
+    if name in products and name not in constants:
+        node = products[name]
+        if node.input[1] not in constants:
+            raise InputError(f"{path}: node {name} does not multiply by a constant")
+        turned = any(each.name == "transB" and each.i for each in node.attribute)
+        name = node.input[1]
+    matrices = [key for key, tensor in constants.items() if len(tensor.dims) == 2]
+    chosen = _chosen(path, name, constants if name else matrices)
+    folder = str(Path(path).parent)
+    array: NDArray[Any] = onnx.numpy_helper.to_array(constants[chosen], base_dir=folder)
+    return array.T if turned else array
+
+
+def _chosen(path: str, name: str | None, names: Iterable[str]) -> str:
+    known = list(names)
+    if name is None and len(known) == 1:
+        return known[0]
+    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    if name is None:
+        raise InputError(f"{path} holds {len(known)} arrays, name one: {path}:key, of {shown}")
+    if name not in known:
+        raise InputError(f"{path} holds no {name}; it has {shown or 'nothing'}")
+    return name

@@ -1,0 +1,111 @@
+"""What commands share that compile a model: their flags, the operator, facts about both."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from maddjit.cli.answers import UsageError
+from maddjit.compiler.target import LEVELS
+from maddjit.formats import INPUTS
+from maddjit.models import MaddnessModel
+from maddjit.operator import CompiledOperator
+from maddjit.pipeline import compile
+from maddjit.tile_models import StrassenTileModel
+from maddjit.tile_operator import TileOperator
+from maddjit.winners import WinnerOperator
+
+Model = MaddnessModel | StrassenTileModel
+AnyOperator = CompiledOperator | TileOperator | WinnerOperator
+
+ORDERS = ("C", "F", "strided")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose a kernel."""
+    parser.add_argument("model", help="file that maddjit fit or maddjit.save has written")
+    group = parser.add_argument_group("the kernel")
+    group.add_argument("--target", choices=LEVELS, help="feature level; default: the best here")
+    group.add_argument("--dtype", choices=tuple(INPUTS), default="float32", help="of A")
+    group.add_argument("--order", choices=ORDERS, default="C", help="of A")
+    group.add_argument(
+        "--result",
+        choices=("outputs", "argmax", "topk"),
+        help="default: outputs; the exact winners if the model was calibrated for them",
+    )
+    group.add_argument("--coverage", type=float, default=0.999, help="of exact winners")
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="that a Strassen-Tile model multiplies in",
+    )
+
+
+def result_of(model: Model, options: argparse.Namespace) -> str:
+    """Return what is asked of a model: what was said, or what it was made for."""
+    short = getattr(model, "short_list", None)
+    if options.result is not None:
+        return str(options.result)
+    return "outputs" if short is None else "argmax" if short.k == 1 else "topk"
+
+
+def compile_options(model: Model, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `maddjit.compile` is to be told.
+
+    Raises
+    ------
+    UsageError
+        If an option is not for this kind of model.
+    """
+    told: dict[str, Any] = {"dtype": options.dtype, "order": options.order}
+    result = result_of(model, options)
+    if isinstance(model, StrassenTileModel):
+        if result != "outputs":
+            raise UsageError(f"--result {result}: a Strassen-Tile model has outputs alone")
+        return {**told, "precision": options.precision}
+    if options.precision != "float32":
+        raise UsageError("--precision is for Strassen-Tile models")
+    if result != "outputs":
+        told |= {"result": result, "coverage": options.coverage}
+    return told
+
+
+def operator(model: Model, options: argparse.Namespace) -> AnyOperator:
+    """Compile a model as the flags say."""
+    made: AnyOperator = compile(model, options.target, **compile_options(model, options))
+    return made
+
+
+def facts_of(model: Model) -> dict[str, Any]:
+    """Return what a model is, in numbers."""
+    sizes = {"n_features": model.n_features, "n_outputs": model.n_outputs}
+    if isinstance(model, StrassenTileModel):
+        return {
+            "kind": "strassen-tile",
+            **sizes,
+            "scheme": model.scheme.name,
+            "tile": list(model.scheme.shape),
+            "rank": model.scheme.rank,
+            "class": model.kind,
+            "report": model.report,
+        }
+    return {
+        "kind": "maddness",
+        **sizes,
+        "n_codebooks": model.n_codebooks,
+        "n_prototypes": model.n_prototypes,
+        "accumulate": model.accumulate,
+        "core_rank": model.core.rank if model.core else 0,
+        "winners": model.short_list.k if model.short_list else 0,
+        "report": model.report,
+    }
+
+
+def described(model: Model) -> str:
+    """Return a model and its report in words."""
+    lines = [repr(model)]
+    if isinstance(model, MaddnessModel) and model.short_list:
+        lines.append(repr(model.short_list))
+    lines.append(str(model.report or "no report: its error is not known"))
+    return "\n".join(lines)

@@ -1,0 +1,262 @@
+"""``maddjit bench``: this model on this machine, beside NumPy's product and 8-bit ones."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from math import ceil
+from timeit import Timer
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.cli import kernels
+from maddjit.cli.answers import Answer, UsageError, table
+from maddjit.cli.inputs import read
+from maddjit.cli.kernels import Model
+from maddjit.cli.peers import Product, eight_bit
+from maddjit.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
+from maddjit.products import Winners
+from maddjit.storage import load
+
+_TURN = 5e-3
+"""Seconds that a turn lasts at least."""
+OWN, NUMPY = "maddjit", "numpy float32"
+
+Run = Callable[[], object]
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the command."""
+    timing = commands.add_parser(
+        "bench", parents=[common], help="time a model against NumPy and 8-bit products"
+    )
+    kernels.add_flags(timing)
+    timing.add_argument("--rows", metavar="A", help="rows to time and judge by; default: random")
+    timing.add_argument("--n", type=int, default=10000, help="rows of a call (default 10000)")
+    timing.add_argument(
+        "--B", metavar="FILE", help="the exact right-hand side, if not in the model"
+    )
+    timing.add_argument("--transpose", action="store_true", help="B is stored as (M, D)")
+    timing.add_argument("--bias", metavar="FILE", help="added to the product")
+    timing.add_argument("--rounds", type=int, default=15)
+    timing.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> Answer:
+    if options.n < 1 or options.rounds < 1:
+        raise UsageError("--n and --rounds must be 1 or more")
+    model = load(options.model)
+    right = _right(model, options)
+    rows = _rows(model, options)
+    op = kernels.operator(model, options)
+    result = kernels.result_of(model, options)
+    k = 1 if result == "outputs" else model.short_list.k  # type: ignore[union-attr]
+    A = _as_given(rows, options)
+    runs: dict[str, Run] = {OWN: _own(op, A, result)}
+    missing: dict[str, str] = {}
+    outputs: dict[str, Callable[[], NDArray[Any]]] = {OWN: lambda: op(A)}
+    if right is None:
+        missing[NUMPY] = "B is not known: the model has no short list; give --B"
+    else:
+        exact = _numpy(*right, len(rows))
+        found, missing = eight_bit(*right, rows)
+        ways: dict[str, Any] = {NUMPY: exact, **found}
+        for name, way in ways.items():
+            asked = way if result == "outputs" else Winners(way, k)
+            runs[name] = lambda asked=asked: asked(rows)  # type: ignore[misc]
+            outputs[name] = runs[name]  # type: ignore[assignment]
+    with _one_thread() as limited:
+        seconds = take_turns(runs, options.rounds)
+        errors = {} if right is None else _errors(outputs, rows, right, result)
+    return _answer(op, options, rows, seconds, errors, missing, limited is not None)
+
+
+def _numpy(B: NDArray[np.float32], bias: NDArray[np.float32], n_rows: int) -> Product:
+    """Return NumPy's product into memory that is there already, as maddjit's is."""
+    Y = np.empty((n_rows, B.shape[1]), np.float32)
+    added = bias if bias.any() else None
+
+    def product(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        np.matmul(rows, B, out=Y)
+        if added is not None:
+            np.add(Y, added, out=Y)
+        return Y
+
+    return product
+
+
+def _own(op: Any, A: NDArray[Any], result: str) -> Run:
+    if result != "outputs":
+        return lambda: op(A)
+    out = op(A)
+    return lambda: op(A, out=out)
+
+
+def take_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, NDArray[np.float64]]:
+    """Return the seconds of a call of each in each round: all have the same luck with the machine.
+
+    The order is another one in each round; a turn repeats its call for 5 ms or more.
+    """
+    timers = {name: Timer(run) for name, run in runs.items()}
+    calls = {}
+    for name, timer in timers.items():
+        timer.timeit(1)
+        calls[name] = max(1, ceil(_TURN / max(timer.timeit(1), 1e-7)))
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    rng = np.random.default_rng(0)
+    for _ in range(rounds):
+        for name in rng.permutation(list(runs)).tolist():
+            seconds[name].append(timers[name].timeit(calls[name]) / calls[name])
+    return {name: np.array(own) for name, own in seconds.items()}
+
+
+def _right(
+    model: Model, options: argparse.Namespace
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return B and bias if they are known."""
+    if options.B is None:
+        if options.bias is not None or options.transpose:
+            raise UsageError("--bias and --transpose go with --B")
+        short = getattr(model, "short_list", None)
+        return None if short is None else (short.B, short.bias)
+    B = read(options.B, "--B", transpose=options.transpose).array.astype(np.float32)
+    if B.shape != (model.n_features, model.n_outputs):
+        raise ValueError(
+            f"--B must be of shape {(model.n_features, model.n_outputs)}, not {B.shape}"
+        )
+    bias = np.zeros(model.n_outputs, np.float32)
+    if options.bias is not None:
+        bias = read(options.bias, "--bias", ndim=1).array.astype(np.float32)
+    if bias.shape != (model.n_outputs,):
+        raise ValueError(f"--bias must have {model.n_outputs} numbers, not {len(bias)}")
+    return B, bias
+
+
+def _rows(model: Model, options: argparse.Namespace) -> NDArray[np.float32]:
+    if options.rows is None:
+        rng = np.random.default_rng(0)
+        return (20 * rng.standard_normal((options.n, model.n_features))).astype(np.float32)
+    given = read(options.rows, "--rows").array
+    if given.shape[1] != model.n_features or not len(given):
+        raise ValueError(f"--rows must have {model.n_features} columns, not shape {given.shape}")
+    return np.resize(given, (options.n, model.n_features)).astype(np.float32)
+
+
+def _as_given(rows: NDArray[np.float32], options: argparse.Namespace) -> NDArray[Any]:
+    """Return rows in the dtype and order that the operator is to read."""
+    form = INPUTS[options.dtype]
+    A: NDArray[Any] = rows
+    if form.name == "bfloat16":
+        A = float32_to_bfloat16(rows)
+    elif form.dtype.kind in "iu":
+        limits = np.iinfo(form.dtype)
+        A = np.clip(np.rint(rows), limits.min, limits.max).astype(form.dtype)
+    else:
+        A = rows.astype(form.dtype)
+    seen = bfloat16_to_float32(A) if form.name == "bfloat16" else A
+    is_whole = form.dtype.kind in "iu" and form.name != "bfloat16"
+    if options.rows is not None and is_whole and not np.array_equal(seen, rows):
+        raise ValueError(f"--rows hold numbers that {options.dtype} cannot: errors would mislead")
+    rows[...] = seen
+    if options.order == "F":
+        return np.asfortranarray(A)
+    return A if options.order == "C" else np.repeat(A, 2, axis=1)[:, ::2]
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
+def _errors(
+    outputs: Mapping[str, Callable[[], NDArray[Any]]],
+    rows: NDArray[np.float32],
+    right: tuple[NDArray[np.float32], NDArray[np.float32]],
+    result: str,
+) -> dict[str, float]:
+    """Return the NMSE of each; for winners the share of rows of which not all are exact."""
+    exact = rows.astype(np.float64) @ right[0] + right[1]
+    errors = {}
+    for name, way in outputs.items():
+        found = way()
+        if result == "outputs":
+            variance = float(exact.var())
+            lost = float(np.mean((found.astype(np.float64) - exact) ** 2))
+            errors[name] = lost / variance if variance > 0 else float("nan")
+        else:
+            named = found.reshape(len(rows), -1)
+            least = np.partition(exact, -named.shape[1], axis=1)[:, -named.shape[1]]
+            own = np.take_along_axis(exact, named, axis=1).min(axis=1)
+            close = 1e-5 * np.abs(exact).max(axis=1)
+            errors[name] = float((own < least - close).mean())
+    return errors
+
+
+def _answer(
+    op: Any,
+    options: argparse.Namespace,
+    rows: NDArray[Any],
+    seconds: Mapping[str, NDArray[np.float64]],
+    errors: Mapping[str, float],
+    missing: Mapping[str, str],
+    limited: bool,
+) -> Answer:
+    is_outputs = kernels.result_of(op.model, options) == "outputs"
+    what = "NMSE" if is_outputs else "missed"
+    says_much = options.rows is not None and errors
+    base = seconds.get(NUMPY)
+    lines = [("", "µs a call", "quartiles", "× numpy", what)]
+    found: dict[str, Any] = {}
+    for name, own in seconds.items():
+        low, median, high = (float(1e6 * time) for time in np.percentile(own, [25, 50, 75]))
+        ratios = None if base is None else np.percentile(base / own, [25, 50, 75]).tolist()
+        error = errors[name] if says_much else None
+        found[name] = {
+            "microseconds": [low, median, high],
+            "times_as_fast_as_numpy": ratios,
+            "error": error,
+        }
+        lines.append(
+            (
+                name,
+                f"{median:.4g}",
+                f"{low:.4g} … {high:.4g}",
+                "" if ratios is None else f"{ratios[1]:.3g}",
+                "" if error is None else f"{error:.3g}",
+            )
+        )
+    D, M = op.model.n_features, op.model.n_outputs
+    head = [
+        repr(op),
+        f"{len(rows)} × {D} × {M}, {options.dtype} {options.order}, {options.rounds} rounds",
+    ]
+    if limited:
+        head.append("one thread")
+    else:
+        head.append("one thread; NumPy's as many as it likes: install threadpoolctl to limit them")
+    notes = [f"{name}: {why}" for name, why in missing.items()]
+    if options.rows is None:
+        notes.append("rows are random: give --rows for errors on yours")
+    if op.model.report:
+        notes.append(f"the fit: {op.model.report}")
+    facts = {
+        "model": kernels.facts_of(op.model),
+        "target": op.target.name,
+        "n_rows": len(rows),
+        "rounds": options.rounds,
+        "dtype": options.dtype,
+        "order": options.order,
+        "result": kernels.result_of(op.model, options),
+        "error": what,
+        "one_thread": limited,
+        "ways": found,
+        "missing": missing,
+    }
+    return Answer("\n".join([*head, table(lines), *notes]), facts)
