@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,8 +37,31 @@ class ModelFileError(ValueError):
 
 def save(model: MaddnessModel | StrassenTileModel, path: str | os.PathLike[str]) -> None:
     """Write a model to an .npz file; its report is not kept."""
+    with Path(path).open("wb") as file:
+        _write(model, file)
+
+
+def to_bytes(model: MaddnessModel | StrassenTileModel) -> bytes:
+    """Return what `save` writes: the same bytes for the same model."""
+    file = BytesIO()
+    _write(model, file)
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> MaddnessModel | StrassenTileModel:
+    """Return the model of `to_bytes`.
+
+    Raises
+    ------
+    ModelFileError
+        As `load`.
+    """
+    return _checked(BytesIO(data), "this")
+
+
+def _write(model: MaddnessModel | StrassenTileModel, file: IO[bytes]) -> None:
     if isinstance(model, StrassenTileModel):
-        _save_tiles(model, path)
+        _write_tiles(model, file)
         return
     arrays = {name: getattr(model, name) for name in _ARRAYS}
     if model.core:
@@ -48,28 +72,26 @@ def save(model: MaddnessModel | StrassenTileModel, path: str | os.PathLike[str])
         short = {name: getattr(model.short_list, name) for name in _SHORT_LIST_ARRAYS}
         numbers = {name: np.array(getattr(model.short_list, name)) for name in ("k", "n_rows")}
         arrays |= {f"short_{name}": array for name, array in (short | numbers).items()}
-    with Path(path).open("wb") as file:
-        np.savez(
-            file,
-            format=np.array(form),
-            n_features=np.array(model.n_features),
-            accumulate=np.array(model.accumulate),
-            **arrays,
-        )
+    np.savez(
+        file,
+        format=np.array(form),
+        n_features=np.array(model.n_features),
+        accumulate=np.array(model.accumulate),
+        **arrays,
+    )
 
 
-def _save_tiles(model: StrassenTileModel, path: str | os.PathLike[str]) -> None:
+def _write_tiles(model: StrassenTileModel, file: IO[bytes]) -> None:
     arrays = {name: getattr(model.scheme, name) for name in _SCHEME_ARRAYS}
     arrays |= {name: getattr(model, name) for name in _TILE_ARRAYS}
     arrays |= {name: np.array(getattr(model, name)) for name in _TILE_NUMBERS}
-    with Path(path).open("wb") as file:
-        np.savez(
-            file,
-            format=np.array(TILE_FORMAT),
-            scheme=np.array(model.scheme.name),
-            shape=np.array(model.scheme.shape),
-            **arrays,
-        )
+    np.savez(
+        file,
+        format=np.array(TILE_FORMAT),
+        scheme=np.array(model.scheme.name),
+        shape=np.array(model.scheme.shape),
+        **arrays,
+    )
 
 
 def load(path: str | os.PathLike[str]) -> MaddnessModel | StrassenTileModel:
@@ -83,10 +105,14 @@ def load(path: str | os.PathLike[str]) -> MaddnessModel | StrassenTileModel:
         If there is no such file.
     """
     with Path(path).open("rb") as file:
-        try:
-            return _read(file)
-        except Exception as error:  # damage shows in many ways: zlib, zipfile, struct, NumPy, ours
-            raise ModelFileError(f"{path} is not a sound model: {error}") from error
+        return _checked(file, path)
+
+
+def _checked(file: IO[bytes], name: object) -> MaddnessModel | StrassenTileModel:
+    try:
+        return _read(file)
+    except Exception as error:  # damage shows in many ways: zlib, zipfile, struct, NumPy, ours
+        raise ModelFileError(f"{name} is not a sound model: {error}") from error
 
 
 def _read(file: IO[bytes]) -> MaddnessModel | StrassenTileModel:
