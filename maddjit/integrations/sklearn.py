@@ -45,7 +45,7 @@ _HELD_FOR_WINNERS = 0.5
 """Share of the rows that short lists are calibrated on."""
 
 
-class _Compiled(BaseEstimator):  # type: ignore[misc]
+class _Compiled(BaseEstimator):
     """What the three have in common: an estimator, its linear map, the operator of that."""
 
     _method: str
@@ -135,7 +135,7 @@ class _Compiled(BaseEstimator):  # type: ignore[misc]
         return y[:, -1] if self._is_flat else y
 
 
-class MaddnessRegressor(RegressorMixin, _Compiled):  # type: ignore[misc]
+class MaddnessRegressor(RegressorMixin, _Compiled):
     """A linear regressor whose predictions are looked up.
 
     `fit` fits the estimator, then trees and tables for its coefficients on the same rows, and
@@ -228,7 +228,7 @@ def _has_probabilities(self: MaddnessClassifier) -> bool:
     return isinstance(head, LinearClassifierMixin) and hasattr(head, "predict_proba")
 
 
-class MaddnessClassifier(ClassifierMixin, _Compiled):  # type: ignore[misc]
+class MaddnessClassifier(ClassifierMixin, _Compiled):
     """A linear classifier whose decision function is looked up.
 
     Parameters
@@ -336,12 +336,12 @@ class MaddnessClassifier(ClassifierMixin, _Compiled):  # type: ignore[misc]
         classes: NDArray[Any] = self.classes_[best]
         return classes
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return (N, n_classes): what the estimator makes of looked-up scores."""
         return self._of_scores("predict_proba", X)
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return (N, n_classes): the logarithms of `predict_proba`."""
         return self._of_scores("predict_log_proba", X)
@@ -358,7 +358,7 @@ def _as_it_is(scores: NDArray[Any]) -> NDArray[Any]:
     return scores
 
 
-class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Compiled):  # type: ignore[misc]
+class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Compiled):
     """A linear transformer whose products are looked up.
 
     Parameters
