@@ -147,6 +147,9 @@ def replace_linear(
     >>> model(torch.randn(5, 4)).shape
     torch.Size([5, 10])
     """
+    sizes = [n_codebooks] if isinstance(n_codebooks, int) else list(n_codebooks)
+    if budget is None and len(sizes) != 1:
+        raise ValueError("several n_codebooks are for a budget to choose from")
     layers = _candidates(model, pattern)
     samples = _sampled(model, layers, calibration_batches, max_rows, random_state)
     found = []
@@ -158,9 +161,6 @@ def replace_linear(
         bias = None if layer.bias is None else layer.bias.detach().to(torch.float32).numpy()
         shape = weight.shape[1], weight.shape[0]
         if budget is None:
-            sizes = [n_codebooks] if isinstance(n_codebooks, int) else list(n_codebooks)
-            if len(sizes) != 1:
-                raise ValueError("several n_codebooks are for a budget to choose from")
             fitted = fit(
                 rows,
                 weight.T,
@@ -171,7 +171,6 @@ def replace_linear(
             )
             why = f"{fitted.n_codebooks} codebooks"
         else:
-            sizes = [n_codebooks] if isinstance(n_codebooks, int) else list(n_codebooks)
             selection = select(
                 rows,
                 weight.T,
@@ -328,6 +327,6 @@ def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put a layer into the place, or the places, of another."""
     new.train(old.training)
     for parent in model.modules():
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):  # named_children leaves out repetitions
             if child is old:
                 setattr(parent, name, new)

@@ -29,13 +29,13 @@ def model() -> Any:
         [helper.make_node("Add", ["h", "s"], ["then_out"])],
         "then",
         [],
-        [helper.make_tensor_value_info("then_out", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("then_out", TensorProto.FLOAT, ["n", "t", 24])],
     )
     keep = helper.make_graph(
         [helper.make_node("Identity", ["h"], ["else_out"])],
         "else",
         [],
-        [helper.make_tensor_value_info("else_out", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("else_out", TensorProto.FLOAT, ["n", "t", 24])],
     )
     graph = helper.make_graph(
         [
@@ -60,7 +60,10 @@ def model() -> Any:
             helper.make_tensor_value_info("on", TensorProto.BOOL, []),
             helper.make_tensor_value_info("y2", TensorProto.FLOAT, [8, 2]),
         ],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "z", "h")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("y", ["m", 8]), ("z", ["m", 2]), ("h", ["n", "t", 24]))
+        ],
         [
             numpy_helper.from_array(array, name)
             for name, array in (("W1", W1), ("W2", W2), ("b", BIAS))
