@@ -86,7 +86,7 @@ def test_torch_replace() -> None:
 
 def test_readme() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     output = run("-c", "\n".join(blocks))
     assert "held-out rows" in output
     assert "%zmm" in output
