@@ -74,9 +74,31 @@ def test_c() -> None:
     assert float(found[1]) > 0.93
 
 
+@pytest.mark.slow
+def test_dask_rows() -> None:
+    pytest.importorskip("distributed", reason="dask[distributed] is not installed")
+    output = run("examples/dask_rows.py", "--rows", "4000", "--blocks", "8")
+    found = re.search(r"NMSE ([\d.]+)", output)
+    assert found
+    assert float(found[1]) < 0.15
+    assert "in each process: 1, 1" in output
+
+
+@pytest.mark.slow
+def test_torch_replace() -> None:
+    pytest.importorskip("torch", "2.5", reason="PyTorch is not installed")
+    output = run("examples/torch_replace.py", "--epochs", "10")
+    found = {
+        step: float(share) for step, share in re.findall(r"^(\S+.*?) +(0\.\d+)$", output, re.M)
+    }
+    assert found["exact"] > 0.93
+    assert found["fine-tuned"] > found["looked up"]
+    assert found["requantised"] > found["exact"] - 0.05
+
+
 def test_readme() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     output = run("-c", "\n".join(blocks))
     assert "held-out rows" in output
     assert "%zmm" in output

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,16 @@ def test_one_module_knows_each_tool() -> None:
     assert importers("jinja2") == ["compiler/render.py"]
 
 
+def test_integrations_alone_know_other_libraries() -> None:
+    for library in ("sklearn", "torch", "onnx", "onnxruntime", "dask"):
+        files = importers(library)
+        assert files, library
+        assert all(file.startswith("integrations/") for file in files), library
+    code = "import sys, maddjit; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"sklearn", "torch", "onnx", "onnxruntime", "dask"} & set(done.stdout.split())
+
+
 def test_learning_knows_nothing_of_the_compiler_nor_the_reverse() -> None:
     for path in (PACKAGE / "learning").glob("*.py"):
         assert not any("maddjit.compiler" in name for name in imported(path)), path
@@ -62,7 +74,7 @@ def test_floors() -> None:
         {"operator", "winners", "compiled", "tile_operator", "building", "exporting", "native"},
         {"pipeline", "pictures"},
         {"imports", "losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
-        {"cli"},
+        {"cli", "integrations"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}
     for path in PACKAGE.rglob("*.py"):

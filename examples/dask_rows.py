@@ -1,0 +1,48 @@
+"""Rows in blocks, in two processes: `maddjit.integrations.dask`.
+
+Made-up rows of which twelve dimensions matter are multiplied block by block. Each process compiles
+the operator once. Expect the error of the looked-up product and the number of operators that each
+process has compiled; some seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import dask.array as da
+import numpy as np
+from distributed import Client, LocalCluster
+from numpy.typing import NDArray
+
+import maddjit
+from maddjit.integrations.dask import apply, n_operators
+
+
+def made_up(n_rows: int, seed: int) -> NDArray[np.float32]:
+    """Return rows of 64 columns."""
+    directions = np.random.default_rng(0).standard_normal((12, 64))
+    rows = np.random.default_rng(seed).standard_normal((n_rows, 12)) @ directions
+    return rows.astype(np.float32)
+
+
+def main(n_rows: int, n_blocks: int) -> None:
+    """Fit here, multiply there, compare with the product."""
+    B = np.random.default_rng(1).standard_normal((64, 10)).astype(np.float32)
+    model = maddjit.fit(made_up(4000, 2), B, n_codebooks=32)
+    rows = da.from_array(made_up(n_rows, 3), chunks=(-(-n_rows // n_blocks), -1))
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**settings) as cluster, Client(cluster) as client:
+        exact = rows @ B
+        found = apply(model, rows)
+        error = (((found - exact) ** 2).mean() / exact.var()).compute()
+        counts = client.run(n_operators)
+    print(f"{n_rows} rows in {rows.numblocks[0]} blocks: NMSE {error:.3f}")
+    print(f"operators compiled in each process: {', '.join(map(str, counts.values()))}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--blocks", type=int, default=40)
+    options = parser.parse_args()
+    main(options.rows, options.blocks)

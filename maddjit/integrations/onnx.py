@@ -1,0 +1,233 @@
+"""ONNX: products with a known matrix in a graph, their rows, and the graph run with operators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.integrations.extras import missing
+
+try:
+    import onnx
+    import onnxruntime  # noqa: F401
+    from onnx import helper, numpy_helper
+except ImportError as error:
+    raise missing("onnx and onnxruntime", "onnx") from error
+
+from maddjit.integrations.onnx_stages import session, stages
+
+Feed = Mapping[str, NDArray[Any]]
+Source = str | os.PathLike[str] | Any
+"""A path, or an `onnx.ModelProto`."""
+
+_KINDS = ("MatMul", "Gemm")
+
+
+@dataclass(frozen=True)
+class KnownProduct:
+    """A MatMul or Gemm whose right-hand side is in the file.
+
+    Attributes
+    ----------
+    node : str
+        Its name, or that of its output if it has none.
+    kind : {"MatMul", "Gemm"}
+    weight : str
+        The name of B.
+    shape : (int, int)
+        D and M.
+    """
+
+    node: str
+    kind: str
+    weight: str
+    shape: tuple[int, int]
+
+
+def initialisers(model: Source) -> list[KnownProduct]:
+    """List the products of a graph that can be replaced, in the order of the graph.
+
+    Parameters
+    ----------
+    model : path or onnx.ModelProto
+
+    Returns
+    -------
+    list of KnownProduct
+        Those of a constant matrix B, an initialiser or a Constant's; of the graph itself, not of
+        the branches of If and Loop.
+    """
+    graph = _loaded(model).graph
+    constants = _constants(graph)
+    found = []
+    for node in graph.node:
+        try:
+            B, _ = _right_hand_side(node, constants)
+        except ValueError:
+            continue
+        found.append(KnownProduct(_name(node), node.op_type, node.input[1], B.shape))
+    return found
+
+
+def take(
+    model: Source, node: str, feeds: Feed | Sequence[Feed]
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return what `maddjit.fit` needs of a node: rows that reach it, its matrix, its bias.
+
+    Parameters
+    ----------
+    model : path or onnx.ModelProto
+    node : str
+        Name of a MatMul or Gemm, or of its output.
+    feeds : mapping, or sequence of mappings, of str to array
+        Inputs of the model by name, like those that will come.
+
+    Returns
+    -------
+    A : (N, D) array
+        Leading axes are rows, too.
+    B : (D, M) float32
+        Transposed and scaled as a Gemm's attributes say.
+    bias : (M,) float32 or None
+        A Gemm's. What is added after a MatMul is a node of its own, and stays in the graph.
+
+    Raises
+    ------
+    ValueError
+        If there is no such node, its B is not a constant matrix, or A is transposed.
+
+    Examples
+    --------
+    ``A, B, bias = take("net.onnx", "/head/Gemm", batches)``, then
+    ``op = maddjit.compile(maddjit.fit(A, B, bias=bias))`` and
+    ``run = run_replaced("net.onnx", {"/head/Gemm": op})``.
+    """
+    proto = _loaded(model)
+    found = _find(proto.graph, node)
+    B, bias = _right_hand_side(found, _constants(proto.graph))
+    name = found.input[0]
+    watched = onnx.ModelProto()
+    watched.CopyFrom(proto)
+    del watched.graph.output[:]
+    watched.graph.output.append(helper.make_empty_tensor_value_info(name))
+    batches = [feeds] if isinstance(feeds, Mapping) else list(feeds)
+    if not batches:
+        raise ValueError("feeds must not be empty")
+    if any(name == each.name for each in proto.graph.input):
+        parts = [np.asarray(batch[name]) for batch in batches]
+    else:
+        watching = session(watched)
+        parts = [watching.run([name], dict(batch))[0] for batch in batches]
+    return np.concatenate([part.reshape(-1, len(B)) for part in parts]), B, bias
+
+
+def run_replaced(
+    model: Source, operators: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]
+) -> Callable[[Feed], dict[str, NDArray[Any]]]:
+    """Return a function that runs a model with operators in the place of some of its nodes.
+
+    The graph is cut at these nodes into as many sessions as they follow each other, and one more;
+    every other node runs once.
+
+    Parameters
+    ----------
+    model : path or onnx.ModelProto
+    operators : mapping of str to callable
+        By the names of MatMul and Gemm nodes, or of their outputs: (N, D) → (N, M), with a Gemm's
+        bias, as `take` returned it.
+
+    Returns
+    -------
+    callable
+        From inputs by name to outputs by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such node, its B is not a constant matrix, A is transposed, or the type of a
+        tensor between the parts is not known.
+    """
+    proto = onnx.shape_inference.infer_shapes(_loaded(model))
+    constants = _constants(proto.graph)
+    replaced = {}
+    for name, operator in operators.items():
+        node = _find(proto.graph, name)
+        B, _ = _right_hand_side(node, constants)
+        replaced[node.output[0]] = (node.input[0], B.shape[1], operator)
+    parts = stages(proto, replaced)
+    names = [each.name for each in proto.graph.output]
+
+    def run(feed: Feed) -> dict[str, NDArray[Any]]:
+        known = dict(feed)
+        for stage in parts:
+            for output in stage.replaced:
+                source, width, operator = replaced[output]
+                x = known[source]
+                y = operator(x.reshape(-1, x.shape[-1]))
+                known[output] = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], width)
+            if stage.session is not None:
+                own = {name: known[name] for name in stage.inputs if name in known}
+                known |= zip(stage.outputs, stage.session.run(stage.outputs, own), strict=True)
+        return {name: known[name] for name in names}
+
+    return run
+
+
+def _loaded(model: Source) -> Any:
+    if isinstance(model, onnx.ModelProto):
+        return model
+    return onnx.load(os.fspath(model))
+
+
+def _name(node: Any) -> str:
+    return str(node.name or node.output[0])
+
+
+def _find(graph: Any, name: str) -> Any:
+    for node in graph.node:
+        if name in (node.name, *node.output):
+            return node
+    known = ", ".join(_name(node) for node in graph.node if node.op_type in _KINDS)
+    raise ValueError(f"there is no node {name!r}; products are {known or 'not in this graph'}")
+
+
+def _constants(graph: Any) -> dict[str, Any]:
+    found = {each.name: each for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = node.attribute[0].t
+    return found
+
+
+def _right_hand_side(
+    node: Any, constants: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return B (D, M) and the bias of a node."""
+    name = _name(node)
+    if node.op_type not in _KINDS:
+        raise ValueError(f"{name!r} is a {node.op_type}, not a MatMul or Gemm")
+    if node.input[1] not in constants:
+        raise ValueError(f"the right-hand side of {name!r}, {node.input[1]!r}, is not a constant")
+    B = numpy_helper.to_array(constants[node.input[1]]).astype(np.float32)
+    if B.ndim != 2:
+        raise ValueError(f"the right-hand side of {name!r} must be a matrix, not {B.shape}")
+    if node.op_type == "MatMul":
+        return B, None
+    options = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    if options.get("transA", 0):
+        raise ValueError(f"the left-hand side of {name!r} is transposed (transA): its rows change")
+    B = np.float32(options.get("alpha", 1.0)) * (B.T if options.get("transB", 0) else B)
+    if len(node.input) < 3 or not node.input[2]:
+        return B, None
+    if node.input[2] not in constants:
+        raise ValueError(f"the bias of {name!r}, {node.input[2]!r}, is not a constant")
+    bias = numpy_helper.to_array(constants[node.input[2]]).astype(np.float32)
+    if bias.ndim > 1 and bias.shape[:-1] != (1,) * (bias.ndim - 1):
+        raise ValueError(f"the bias of {name!r} must be one row, not {bias.shape}")
+    bias = np.broadcast_to(bias.reshape(-1), (B.shape[1],))
+    return B, np.float32(options.get("beta", 1.0)) * bias

@@ -1,0 +1,19 @@
+"""What an integration says where its library is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("extra", "library"),
+    [("sklearn", "sklearn"), ("torch", "torch"), ("onnx", "onnx"), ("dask", "dask")],
+)
+def test_the_error_names_the_extra(extra: str, library: str) -> None:
+    code = f"import sys; sys.modules[{library!r}] = None; import maddjit.integrations.{extra}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"pip install 'maddjit[{extra}]'" in done.stderr.splitlines()[-1]

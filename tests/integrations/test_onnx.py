@@ -1,0 +1,159 @@
+"""ONNX: what is found in a graph, what is taken from it, and the graph cut at operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+from onnx import TensorProto, helper, numpy_helper
+
+import maddjit
+from maddjit.integrations.onnx import initialisers, run_replaced, take
+
+rng = np.random.default_rng(0)
+W1, W2, W3 = (
+    rng.standard_normal(shape).astype(np.float32) for shape in ((16, 24), (8, 24), (24, 24))
+)
+BIAS = rng.standard_normal(8).astype(np.float32)
+
+
+def model() -> Any:
+    """Return relu(x W1) → (+ relu(h W3)) → Gemm by W2ᵀ, with constants, a branch and a residual."""
+    add = helper.make_graph(
+        [helper.make_node("Add", ["h", "s"], ["then_out"])],
+        "then",
+        [],
+        [helper.make_tensor_value_info("then_out", TensorProto.FLOAT, ["n", "t", 24])],
+    )
+    keep = helper.make_graph(
+        [helper.make_node("Identity", ["h"], ["else_out"])],
+        "else",
+        [],
+        [helper.make_tensor_value_info("else_out", TensorProto.FLOAT, ["n", "t", 24])],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Constant", [], ["W3"], value=numpy_helper.from_array(W3)),
+            helper.make_node(
+                "Constant", [], ["flat"], value=numpy_helper.from_array(np.array([-1, 24]))
+            ),
+            helper.make_node("MatMul", ["x", "W1"], ["m"], name="first"),
+            helper.make_node("Relu", ["m"], ["h"]),
+            helper.make_node("MatMul", ["h", "W3"], ["k"]),
+            helper.make_node("Relu", ["k"], ["s"]),
+            helper.make_node("If", ["on"], ["r"], then_branch=add, else_branch=keep),
+            helper.make_node("Reshape", ["r", "flat"], ["rows"]),
+            helper.make_node(
+                "Gemm", ["rows", "W2", "b"], ["y"], name="last", transB=1, alpha=0.5, beta=2.0
+            ),
+            helper.make_node("MatMul", ["y", "y2"], ["z"], name="unknown"),
+        ],
+        "net",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "t", 16]),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("y2", TensorProto.FLOAT, [8, 2]),
+        ],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("y", ["m", 8]), ("z", ["m", 2]), ("h", ["n", "t", 24]))
+        ],
+        [
+            numpy_helper.from_array(array, name)
+            for name, array in (("W1", W1), ("W2", W2), ("b", BIAS))
+        ],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(made)
+    return made
+
+
+def feed(n: int, seed: int = 0) -> dict[str, Any]:
+    own = np.random.default_rng(seed)
+    mixing = np.random.default_rng(9).standard_normal((3, 16))
+    x = (own.standard_normal((n, 5, 3)) @ mixing).astype(np.float32)
+    return {"x": x, "on": np.array(seed % 2 == 0), "y2": np.eye(8, 2, dtype=np.float32)}
+
+
+def expected(batch: dict[str, Any]) -> dict[str, Any]:
+    h = np.maximum(batch["x"] @ W1, 0)
+    r = h + np.maximum(h @ W3, 0) if batch["on"] else h
+    y = 0.5 * r.reshape(-1, 24) @ W2.T + 2 * BIAS
+    return {"y": y, "z": y @ batch["y2"], "h": h}
+
+
+def test_products_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(model(), path)
+    found = initialisers(path)
+    assert [(each.node, each.kind, each.weight, each.shape) for each in found] == [
+        ("first", "MatMul", "W1", (16, 24)),
+        ("k", "MatMul", "W3", (24, 24)),
+        ("last", "Gemm", "W2", (24, 8)),
+    ]
+
+
+def test_rows_matrix_and_bias_are_taken() -> None:
+    batch = feed(3)
+    A, B, bias = take(model(), "first", batch)
+    assert np.array_equal(A, batch["x"].reshape(-1, 16))
+    assert np.array_equal(B, W1)
+    assert bias is None
+    A, B, bias = take(model(), "last", [batch, feed(2, 1)])
+    assert A.shape == (25, 24)
+    assert bias is not None
+    assert np.allclose(A[:15] @ B + bias, expected(batch)["y"], atol=1e-4)
+
+
+@pytest.mark.parametrize("nodes", [["first"], ["last"], ["k"], ["first", "k", "last"], []])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_rest_of_the_graph_stays(nodes: list[str], seed: int) -> None:
+    calls = dict.fromkeys(nodes, 0)
+
+    def exact(name: str) -> Any:
+        _, B, bias = take(model(), name, feed(1))
+
+        def multiply(A: Any) -> Any:
+            calls[name] += 1
+            assert A.ndim == 2
+            return A @ B + (0 if bias is None else bias)
+
+        return multiply
+
+    run = run_replaced(model(), {name: exact(name) for name in nodes})
+    batch = feed(4, seed)
+    found, wanted = run(batch), expected(batch)
+    assert list(found) == ["y", "z", "h"]
+    for name, array in wanted.items():
+        assert np.allclose(found[name], array, atol=1e-3), name
+    assert all(count == 1 for count in calls.values())
+
+
+def test_with_operators() -> None:
+    A, B, bias = take(model(), "last", feed(400, 1))
+    op = maddjit.compile(maddjit.fit(A, B, n_codebooks=16, bias=bias))
+    batch = feed(50, 1)
+    found = run_replaced(model(), {"last": op})(batch)["y"]
+    assert np.array_equal(found, op(expected(batch)["h"].reshape(-1, 24)))
+
+
+def test_errors() -> None:
+    made = model()
+    with pytest.raises(ValueError, match="'y2', is not a constant"):
+        take(made, "unknown", feed(1))
+    with pytest.raises(ValueError, match="is a Relu, not a MatMul"):
+        run_replaced(made, {"h": lambda A: A})
+    with pytest.raises(ValueError, match="no node 'middle'; products are first, k, last, unknown"):
+        take(made, "middle", feed(1))
+    with pytest.raises(ValueError, match="feeds must not be empty"):
+        take(made, "first", [])
+    made.graph.node[8].attribute.append(helper.make_attribute("transA", 1))
+    with pytest.raises(ValueError, match="transposed"):
+        take(made, "last", feed(1))
+    assert [each.node for each in initialisers(made)] == ["first", "k"]
