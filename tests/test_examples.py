@@ -1,4 +1,4 @@
-"""The examples, the README's code and the docstrings' examples run, in a small form."""
+"""The examples run, in a small form; `tests/test_docs.py` runs what pages show."""
 
 from __future__ import annotations
 
@@ -60,11 +60,3 @@ def test_retrieval() -> None:
     found = dict(re.findall(r"^ *(0\.\d+) +([01]\.\d+) ", output, re.MULTILINE))
     assert float(found["0.99"]) > 0.98
     assert float(found["0.999"]) > 0.995
-
-
-def test_readme() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
-    output = run("-c", "\n".join(blocks))
-    assert "held-out rows" in output
-    assert "%zmm" in output
