@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import maddjit
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
@@ -72,3 +74,10 @@ def test_blocks_share_names_and_errors_tell_lines_of_the_page(tmp_path: Path) ->
     with pytest.raises(ZeroDivisionError) as error:
         next(parts)
     assert error.traceback[-1].lineno + 1 == 10
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    pages_of_names = "\n".join(p.read_text() for p in (ROOT / "docs" / "api").glob("*.md"))
+    documented = set(re.findall(r"^\.\. auto\w+:: maddjit\.(\w+)", pages_of_names, re.MULTILINE))
+    missing = set(maddjit.__all__) - documented - {"__version__"}
+    assert not missing, f"add them to a page in docs/api: {', '.join(sorted(missing))}"

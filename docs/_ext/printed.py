@@ -1,14 +1,14 @@
 """The directive ``printed``: what the Python block above it printed when the page was built.
 
     ```{printed} asm
-    :from: "^\\.LBB0_3:"
-    :to: jne
+    :loop: vblendvps
     vcmpleps => compare
     ```
 
-shows the lines from the first that matches one expression to the next that matches another, and
-writes a note beside each line that matches the left-hand side. An expression that matches nothing
-ends the build, so that no page speaks of what is no longer there.
+shows the loop around the first line that matches: from the label above it to the jump below. In its
+place ``:from:`` and ``:to:`` name the first and the last line, ``:without:`` lines to leave out,
+``:shows:`` words that must be there. A note is written beside each line that matches the left-hand
+side. What is not found ends the build, so that no page speaks of what is no longer there.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Printed(SphinxDirective):
     optional_arguments = 1
     has_content = True
     option_spec: ClassVar[dict[str, Any]] = {
+        "loop": directives.unchanged_required,
         "from": directives.unchanged_required,
         "to": directives.unchanged_required,
         "without": directives.unchanged_required,
@@ -69,6 +70,11 @@ class Printed(SphinxDirective):
         return str(outputs[max(above)])
 
     def _excerpt(self, lines: list[str]) -> list[str]:
+        if "loop" in self.options:
+            within = self._first(lines, self.options["loop"])
+            start = max(i for i in range(within) if re.match(r"[\w.]+:", lines[i]))
+            end = self._first(lines[within:], r"^\s+(j\w+|br)\s")
+            return lines[start : within + end + 1]
         if "from" in self.options:
             lines = lines[self._first(lines, self.options["from"]) :]
         if "to" in self.options:
