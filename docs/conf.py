@@ -14,8 +14,15 @@ author = "The maddjit developers"
 copyright = "The maddjit developers, Apache-2.0"
 version = release = maddjit.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "printed"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "printed",
+    "plain_letters",
+]
 exclude_patterns = ["_ext", "decisions/README.md"]
+smartquotes = False
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a page

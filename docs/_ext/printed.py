@@ -14,6 +14,7 @@ side. What is not found ends the build, so that no page speaks of what is no lon
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,7 +64,10 @@ class Printed(SphinxDirective):
         path = Path(self.env.doc2path(self.env.docname))
         if not outputs:
             with pages.without_cache():
-                outputs.update((b.last_line, text) for b, text in pages.run(path))
+                try:
+                    outputs.update((b.last_line, text) for b, text in pages.run(path))
+                except Exception as error:
+                    raise self.error("".join(traceback.format_exception(error))) from error
         above = [line for line in outputs if line < self.lineno]
         if not above:
             raise self.error("there is no block above that prints")
