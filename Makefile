@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint types wheel bench experiments winners tiles clean
+.PHONY: demo test lint types wheel bench experiments winners tiles docs clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -42,6 +42,10 @@ winners: $(VENV)/.tasks
 tiles: $(VENV)/.bench
 	$(BIN)/python benchmarks/tiles.py
 
+# The documentation as HTML, into build/docs; a warning is an error, and nothing is fetched.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +56,10 @@ $(VENV)/.examples: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python

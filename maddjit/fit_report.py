@@ -32,7 +32,7 @@ class BoundTerms:
     norms : (M,) float64
         ‖b‖ of each column of B.
     training_error : (M,) float64
-        Mean of |ŷ − y| over the training rows.
+        Mean of ``|ŷ − y|`` over the training rows.
     """
 
     n_rows: int
@@ -44,7 +44,7 @@ class BoundTerms:
     training_error: NDArray[np.float64]
 
     def bound(self, delta: float) -> NDArray[np.float64]:
-        """Return (M,): what the expected |ŷ − y| exceeds with probability δ at most.
+        """Return (M,): what the expected ``|ŷ − y|`` exceeds with probability δ at most.
 
         E L ≤ E_train L + C σ_A ‖b‖ / (2 √λ) · (1/256 + (8 + √ν) / √(2n)),
         ν = C (4 ⌈log₂ D⌉ + 256) log 2 − log δ.
@@ -86,7 +86,7 @@ class FitReport:
     bias : (M,) float64
         mean(Ŷ − Y) of each output column.
     absolute_error : (M,) float64
-        mean(|Ŷ − Y|) of each output column.
+        ``mean(|Ŷ − Y|)`` of each output column.
     worst_rows : (≤ 10,) int64
         The measured rows with the largest squared error, worst first. For held-back training rows
         these are indices into `A_train`.

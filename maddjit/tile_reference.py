@@ -89,7 +89,7 @@ def error_bound(
 
     (Higham, Accuracy and Stability of Numerical Algorithms, 2002, sections 3.1 and 3.5). In
     bfloat16 z and V are rounded to it first, their products are exact: with
-    β = (1 + 2⁻⁸)² − 1 what is bounded grows by β |decode| · (|z| · |V|), and γ's term by 1 + β.
+    β = (1 + 2⁻⁸)² − 1 what is bounded grows by ``β |decode| · (|z| · |V|)``, and γ's term by 1 + β.
     Numbers below 2⁻¹²⁶ may be flushed to zero at every step, which adds a tiny slack. Outputs
     beyond the range of float32, and those of NaN or infinities, are not bounded.
 

@@ -1,4 +1,4 @@
-"""The examples, the README's code and the docstrings' examples run, in a small form."""
+"""The examples run, in a small form; `tests/test_docs.py` runs what pages show."""
 
 from __future__ import annotations
 
@@ -94,11 +94,3 @@ def test_torch_replace() -> None:
     assert found["exact"] > 0.93
     assert found["fine-tuned"] > found["looked up"]
     assert found["requantised"] > found["exact"] - 0.05
-
-
-def test_readme() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 6
-    output = run("-c", "\n".join(blocks))
-    assert "held-out rows" in output
-    assert "%zmm" in output

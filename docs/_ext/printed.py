@@ -1,0 +1,110 @@
+"""The directive ``printed``: what the Python block above it printed when the page was built.
+
+    ```{printed} asm
+    :loop: vblendvps
+    vcmpleps => compare
+    ```
+
+shows the loop around the first line that matches: from the label above it to the jump below. In its
+place ``:from:`` and ``:to:`` name the first and the last line, ``:without:`` lines to leave out,
+``:shows:`` words that must be there. A note is written beside each line that matches the left-hand
+side. What is not found ends the build, so that no page speaks of what is no longer there.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pages
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+_COMMENT = {"asm": "#", "llvm": ";"}
+_PLACE = 60
+
+
+class Printed(SphinxDirective):
+    """Show what the last block before it printed, or a part of it."""
+
+    optional_arguments = 1
+    has_content = True
+    option_spec: ClassVar[dict[str, Any]] = {
+        "loop": directives.unchanged_required,
+        "from": directives.unchanged_required,
+        "to": directives.unchanged_required,
+        "without": directives.unchanged_required,
+        "shows": directives.unchanged_required,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        """Return a literal block."""
+        language = self.arguments[0] if self.arguments else "text"
+        lines = self._excerpt(self._output().rstrip("\n").split("\n"))
+        if "without" in self.options:
+            lines = [line for line in lines if not re.search(self.options["without"], line)]
+        for wanted in self.options.get("shows", "").split():
+            if not any(wanted in line for line in lines):
+                raise self.error(f"nothing shows {wanted!r} in what was printed")
+        lines = [line.expandtabs(8) for line in lines]
+        for note in self.content:
+            lines = self._noted(lines, note, _COMMENT.get(language, "#"))
+        text = "\n".join(line.rstrip() for line in lines)
+        shown = nodes.literal_block(text, text, language="text")
+        shown["classes"].append("printed")
+        self.set_source_info(shown)
+        return [shown]
+
+    def _output(self) -> str:
+        outputs = self.env.temp_data.setdefault("printed", {})
+        path = Path(self.env.doc2path(self.env.docname))
+        if not outputs:
+            with pages.without_cache():
+                try:
+                    outputs.update((b.last_line, text) for b, text in pages.run(path))
+                except Exception as error:
+                    raise self.error("".join(traceback.format_exception(error))) from error
+        above = [line for line in outputs if line < self.lineno]
+        if not above:
+            raise self.error("there is no block above that prints")
+        return str(outputs[max(above)])
+
+    def _excerpt(self, lines: list[str]) -> list[str]:
+        if "loop" in self.options:
+            within = self._first(lines, self.options["loop"])
+            start = max(i for i in range(within) if re.match(r"[\w.]+:", lines[i]))
+            end = self._first(lines[within:], r"^\s+(j\w+|br)\s")
+            return lines[start : within + end + 1]
+        if "from" in self.options:
+            lines = lines[self._first(lines, self.options["from"]) :]
+        if "to" in self.options:
+            lines = lines[: self._first(lines[1:], self.options["to"]) + 2]
+        return lines
+
+    def _first(self, lines: list[str], expression: str) -> int:
+        for i, line in enumerate(lines):
+            if re.search(expression, line):
+                return i
+        raise self.error(f"nothing matches {expression!r} in what was printed")
+
+    def _noted(self, lines: list[str], note: str, sign: str) -> list[str]:
+        expression, arrow, words = note.partition(" => ")
+        if not arrow:
+            raise self.error(f"a note is an expression, =>, and words, not {note!r}")
+        self._first(lines, expression)
+        return [
+            f"{line:<{_PLACE}} {sign} {words}"
+            if re.search(expression, line) and f" {sign} " not in line
+            else line
+            for line in lines
+        ]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("printed", Printed)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}
