@@ -64,7 +64,7 @@ def test_retrieval() -> None:
 
 def test_readme() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     output = run("-c", "\n".join(blocks))
     assert "held-out rows" in output
     assert "%zmm" in output
