@@ -12,24 +12,23 @@ import argparse
 import dask.array as da
 import numpy as np
 from distributed import Client, LocalCluster
-from numpy.typing import NDArray
 
 import maddjit
 from maddjit.integrations.dask import apply, n_operators
 
 
-def made_up(n_rows: int, seed: int) -> NDArray[np.float32]:
-    """Return rows of 64 columns."""
+def made_up(n_rows: int, chunk: int, seed: int) -> da.Array:
+    """Return rows of 64 columns, which are made where they are needed."""
     directions = np.random.default_rng(0).standard_normal((12, 64))
-    rows = np.random.default_rng(seed).standard_normal((n_rows, 12)) @ directions
-    return rows.astype(np.float32)
+    rows = da.random.default_rng(seed).standard_normal((n_rows, 12), chunks=(chunk, 12))
+    return (rows @ directions).astype(np.float32)
 
 
 def main(n_rows: int, n_blocks: int) -> None:
     """Fit here, multiply there, compare with the product."""
     B = np.random.default_rng(1).standard_normal((64, 10)).astype(np.float32)
-    model = maddjit.fit(made_up(4000, 2), B, n_codebooks=32)
-    rows = da.from_array(made_up(n_rows, 3), chunks=(-(-n_rows // n_blocks), -1))
+    model = maddjit.fit(made_up(4000, 4000, 2).compute(), B, n_codebooks=32)
+    rows = made_up(n_rows, -(-n_rows // n_blocks), 3)
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**settings) as cluster, Client(cluster) as client:
         exact = rows @ B

@@ -9,6 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests of the compiler compile, and leave nothing in the user's home.
 os.environ["MADDJIT_CACHE_DIR"] = ""
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,13 @@ def pytest_report_header() -> str:
     skipped = [name for name in target.LEVELS if name not in RUNNABLE]
     emulated = [name for name in skipped if name.startswith("x86")]
     emitted = [name for name in skipped if name not in emulated]
+    libraries = ("sklearn", "torch", "onnxruntime", "dask", "distributed")
+    untested = [name for name in libraries if find_spec(name) is None]
     return (
         f"maddjit: {host.cpu}; levels run: {', '.join(RUNNABLE)}; not run here, their shuffles "
-        f"emulated: {', '.join(emulated) or 'none'}; only emitted: {', '.join(emitted) or 'none'}"
+        f"emulated: {', '.join(emulated) or 'none'}; only emitted: {', '.join(emitted) or 'none'}; "
+        f"integrations not tested, for their libraries are not installed: "
+        f"{', '.join(untested) or 'none'}"
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import maddjit
 from maddjit.models import MaddnessModel
+from maddjit.storage import from_bytes, to_bytes
 from tests.conftest import same_bits
 from tests.random_models import random_model
 
@@ -59,6 +60,16 @@ def test_models_are_frozen_copies() -> None:
     with pytest.raises(AttributeError):
         model.n_features = 5  # type: ignore[misc]
     assert repr(model) == "MaddnessModel(D=3, M=5, C=2, K=4, accumulate='exact')"
+
+
+def test_bytes_are_those_of_the_file(tmp_path: Path) -> None:
+    model = random_model(0, n_features=9, n_codebooks=4, n_prototypes=8, n_outputs=7)
+    maddjit.save(model, tmp_path / "model.npz")
+    data = to_bytes(model)
+    assert data == to_bytes(model) == (tmp_path / "model.npz").read_bytes()
+    assert same_bits(from_bytes(data).tables, model.tables)
+    with pytest.raises(maddjit.ModelFileError, match="this is not a sound model"):
+        from_bytes(data[:-40])
 
 
 def test_save_and_load(tmp_path: Path) -> None:
