@@ -9,6 +9,8 @@ shows the loop around the first line that matches: from the label above it to th
 place ``:from:`` and ``:to:`` name the first and the last line, ``:without:`` lines to leave out,
 ``:shows:`` words that must be there. A note is written beside each line that matches the left-hand
 side. What is not found ends the build, so that no page speaks of what is no longer there.
+
+``needs`` shows its content if the module or the name that it is given can be imported.
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ class Printed(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a literal block."""
         language = self.arguments[0] if self.arguments else "text"
-        lines = self._excerpt(self._output().rstrip("\n").split("\n"))
+        output = self._output()
+        if output is None:
+            return []
+        lines = self._excerpt(output.rstrip("\n").split("\n"))
         if "without" in self.options:
             lines = [line for line in lines if not re.search(self.options["without"], line)]
         for wanted in self.options.get("shows", "").split():
@@ -59,7 +64,8 @@ class Printed(SphinxDirective):
         self.set_source_info(shown)
         return [shown]
 
-    def _output(self) -> str:
+    def _output(self) -> str | None:
+        """Return what was printed; None if what the block needs is not there."""
         outputs = self.env.temp_data.setdefault("printed", {})
         path = Path(self.env.doc2path(self.env.docname))
         if not outputs:
@@ -68,10 +74,10 @@ class Printed(SphinxDirective):
                     outputs.update((b.last_line, text) for b, text in pages.run(path))
                 except Exception as error:
                     raise self.error("".join(traceback.format_exception(error))) from error
-        above = [line for line in outputs if line < self.lineno]
-        if not above:
+        above = [b for b in pages.blocks(path.read_text("utf-8")) if b.last_line < self.lineno]
+        if not above or above[-1].why_not:
             raise self.error("there is no block above that prints")
-        return str(outputs[max(above)])
+        return outputs.get(above[-1].last_line)
 
     def _excerpt(self, lines: list[str]) -> list[str]:
         if "loop" in self.options:
@@ -104,7 +110,19 @@ class Printed(SphinxDirective):
         ]
 
 
+class Needs(SphinxDirective):
+    """Its content, where a library or a name in a module is there."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return what the content makes."""
+        return self.parse_content_to_nodes() if pages.is_there(self.arguments[0]) else []
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("printed", Printed)
+    app.add_directive("needs", Needs)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
