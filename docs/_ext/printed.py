@@ -8,7 +8,7 @@
 shows the loop around the first line that matches: from the label above it to the jump below. In its
 place ``:from:`` and ``:to:`` name the first and the last line, ``:without:`` lines to leave out,
 ``:shows:`` words that must be there. A note is written beside each line that matches the left-hand
-side. What is not found ends the build, so that no page speaks of what is no longer there.
+side, or above it. What is not found ends the build: no page speaks of what is no longer there.
 
 ``needs`` shows its content if the module or the name that it is given can be imported.
 """
@@ -27,7 +27,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 _COMMENT = {"asm": "#", "llvm": ";"}
-_PLACE = 60
+_PLACE = 48
 
 
 class Printed(SphinxDirective):
@@ -55,7 +55,9 @@ class Printed(SphinxDirective):
         for wanted in self.options.get("shows", "").split():
             if not any(wanted in line for line in lines):
                 raise self.error(f"nothing shows {wanted!r} in what was printed")
-        lines = [line.expandtabs(8) for line in lines]
+        if language == "asm":
+            lines = [re.sub(r"^\t(\w+)\t", lambda op: f"    {op[1]:<11}", line) for line in lines]
+        lines = [line.expandtabs(4) for line in lines]
         for note in self.content:
             lines = self._noted(lines, note, _COMMENT.get(language, "#"))
         text = "\n".join(line.rstrip() for line in lines)
@@ -102,12 +104,16 @@ class Printed(SphinxDirective):
         if not arrow:
             raise self.error(f"a note is an expression, =>, and words, not {note!r}")
         self._first(lines, expression)
-        return [
-            f"{line:<{_PLACE}} {sign} {words}"
-            if re.search(expression, line) and f" {sign} " not in line
-            else line
-            for line in lines
-        ]
+        noted = []
+        for line in lines:
+            if not re.search(expression, line) or f"{sign} " in line:
+                noted.append(line)
+            elif len(line) <= _PLACE:
+                noted.append(f"{line:<{_PLACE}}{sign} {words}")
+            else:  # there is no room beside it
+                indent = " " * (len(line) - len(line.lstrip()))
+                noted += [f"{indent}{sign} {words}:", line]
+        return noted
 
 
 class Needs(SphinxDirective):
