@@ -42,9 +42,10 @@ winners: $(VENV)/.tasks
 tiles: $(VENV)/.bench
 	$(BIN)/python benchmarks/tiles.py
 
-# The documentation as HTML, into build/docs; a warning is an error, and nothing is fetched.
+# The documentation as HTML, into build/docs, all of it anew: pages show what the code of today
+# prints. A warning is an error, and nothing is fetched.
 docs: $(VENV)/.docs
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs build/docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'

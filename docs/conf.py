@@ -30,6 +30,7 @@ autodoc_typehints = "none"  # docstrings tell types, with shapes
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # several names with one description stay together
 napoleon_use_ivar = True
 napoleon_preprocess_types = False
 

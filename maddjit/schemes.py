@@ -110,7 +110,7 @@ class BilinearScheme:
 
     @cached_property
     def error(self) -> float:
-        """‖T − T̂‖² / ‖T‖² of the product's tensor: the expected squared error on white data."""
+        """‖T − T̂‖² / ‖T‖² of the product's tensor, the expected squared error on white data."""
         factors = self.encode_a, self.encode_b, self.decode.T
         wanted = _product_tensor(self.shape)
         difference = _tensor(*(factor.astype(np.float64) for factor in factors)) - wanted

@@ -98,7 +98,7 @@ class ShortList:
 
     @cached_property
     def packed(self) -> NDArray[np.float32]:
-        """B as kernels read it, see `maddjit.packed`: made once, for all that settle with it."""
+        """B as kernels read it (`maddjit.packed`), made once for all that settle with it."""
         return packed(self.B, self.bias)
 
     def margin(self, coverage: float) -> int:

@@ -176,7 +176,7 @@ class StrassenTileModel(Saved):
 
     @property
     def multiplications(self) -> float:
-        """Multiplications per row of A between encoding and decoding: r · Dk · Mk / n."""
+        """Multiplications per row of A between encoding and decoding, r · Dk · Mk / n."""
         scheme = self.scheme
         return scheme.rank * self.block_features * self.block_outputs / scheme.shape[0]
 

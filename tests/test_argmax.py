@@ -17,7 +17,7 @@ from tests.random_models import models, random_model, rows_for
 from tests.test_emulated_levels import operator
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(model=models(), level=st.sampled_from(RUNNABLE), n_rows=st.integers(0, 70))
 def test_any_model(model: MaddnessModel, level: str, n_rows: int) -> None:
     op = maddjit.compile(model, level)

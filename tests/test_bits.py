@@ -44,7 +44,7 @@ def assert_same(op: maddjit.CompiledOperator, model: MaddnessModel, A: NDArray[A
     assert same_bits(op(A), reference.apply(model, A))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     model=models(),
     n_rows=st.one_of(st.integers(0, 40), st.sampled_from([255, 256, 257])),

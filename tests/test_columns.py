@@ -53,7 +53,7 @@ def test_any_model(
     assert_columns(op, model, A)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     model=models(),
     dtype=st.sampled_from(sorted(INPUTS)),

@@ -84,7 +84,7 @@ def test_the_definition_number_by_number() -> None:
         reference.project(replace(model, core=None), rows)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     model=cored_models(),
     n_rows=st.one_of(st.integers(0, 40), st.sampled_from([255, 256, 257])),
@@ -139,7 +139,7 @@ def test_emulated_levels(level: str, order: Any, rank: int) -> None:
     assert_same(operator(model, level), model, np.asarray(A, order=order))
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(
     model=cored_models(),
     dtype=st.sampled_from(sorted(INPUTS)),

@@ -44,7 +44,7 @@ def check(model: MaddnessModel, A: Any, level: str | None = None, **options: Any
     assert same_bits(np.where(both, 0, found.outputs), np.where(both, 0, expected.outputs))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     model=models(max_codebooks=20),
     level=st.sampled_from(RUNNABLE),

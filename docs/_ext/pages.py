@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 NO_RUN = re.compile(r"<!-- no-run: (.+) -->")
+NEEDS = re.compile(r"<!-- needs: ([\w., ]+) -->")
 SLOW = re.compile(r"<!-- slow: (.+) -->")
 _FENCE = re.compile(r"( *)(`{3,}|~{3,})(\S*)")
 
@@ -28,12 +30,34 @@ class Block:
     code : str
     why_not : str
         Why it is not run, if a comment in front of it says so.
+    needs : tuple of str
+        Libraries, or names in maddjit, without which it is left out.
     """
 
     first_line: int
     last_line: int
     code: str
     why_not: str
+    needs: tuple[str, ...] = ()
+
+    @property
+    def lacks(self) -> list[str]:
+        """What is needed and not there."""
+        return [name for name in self.needs if not is_there(name)]
+
+
+def is_there(name: str) -> bool:
+    """Tell whether there is such a module, or such a name in a module."""
+    module, _, last = name.rpartition(".")
+    try:
+        if importlib.util.find_spec(name) is not None:
+            return True
+    except ImportError:  # what stands before the last point is no package
+        pass
+    try:
+        return bool(module) and hasattr(importlib.import_module(module), last)
+    except ImportError:
+        return False
 
 
 def blocks(text: str) -> list[Block]:
@@ -50,9 +74,11 @@ def blocks(text: str) -> list[Block]:
         )
         if language == "python":
             before = next((line for line in reversed(lines[:i]) if line.strip()), "")
-            skipped = NO_RUN.fullmatch(before.strip())
+            skipped, needed = NO_RUN.fullmatch(before.strip()), NEEDS.fullmatch(before.strip())
             code = "\n".join(line.removeprefix(indent) for line in lines[i + 1 : end])
-            found.append(Block(i + 1, end + 1, code, skipped[1] if skipped else ""))
+            why_not = skipped[1] if skipped else ""
+            needs = tuple(needed[1].replace(",", " ").split()) if needed else ()
+            found.append(Block(i + 1, end + 1, code, why_not, needs))
         i = end + 1
     return found
 
@@ -68,7 +94,7 @@ def run(path: Path, before: float = float("inf")) -> Iterator[tuple[Block, str]]
     space: dict[str, Any] = {"__name__": f"page_{path.stem}"}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for block in blocks(path.read_text(encoding="utf-8")):
-            if block.why_not or block.last_line >= before:
+            if block.why_not or block.lacks or block.last_line >= before:
                 continue
             # Lines of a traceback are those of the page.
             code = compile("\n" * block.first_line + block.code, str(path), "exec")

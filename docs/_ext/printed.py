@@ -8,7 +8,9 @@
 shows the loop around the first line that matches: from the label above it to the jump below. In its
 place ``:from:`` and ``:to:`` name the first and the last line, ``:without:`` lines to leave out,
 ``:shows:`` words that must be there. A note is written beside each line that matches the left-hand
-side. What is not found ends the build, so that no page speaks of what is no longer there.
+side, or above it. What is not found ends the build: no page speaks of what is no longer there.
+
+``needs`` shows its content if the module or the name that it is given can be imported.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 _COMMENT = {"asm": "#", "llvm": ";"}
-_PLACE = 60
+_PLACE = 48
 
 
 class Printed(SphinxDirective):
@@ -44,13 +46,18 @@ class Printed(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a literal block."""
         language = self.arguments[0] if self.arguments else "text"
-        lines = self._excerpt(self._output().rstrip("\n").split("\n"))
+        output = self._output()
+        if output is None:
+            return []
+        lines = self._excerpt(output.rstrip("\n").split("\n"))
         if "without" in self.options:
             lines = [line for line in lines if not re.search(self.options["without"], line)]
         for wanted in self.options.get("shows", "").split():
             if not any(wanted in line for line in lines):
                 raise self.error(f"nothing shows {wanted!r} in what was printed")
-        lines = [line.expandtabs(8) for line in lines]
+        if language == "asm":
+            lines = [re.sub(r"^\t(\w+)\t", lambda op: f"    {op[1]:<11}", line) for line in lines]
+        lines = [line.expandtabs(4) for line in lines]
         for note in self.content:
             lines = self._noted(lines, note, _COMMENT.get(language, "#"))
         text = "\n".join(line.rstrip() for line in lines)
@@ -59,7 +66,8 @@ class Printed(SphinxDirective):
         self.set_source_info(shown)
         return [shown]
 
-    def _output(self) -> str:
+    def _output(self) -> str | None:
+        """Return what was printed; None if what the block needs is not there."""
         outputs = self.env.temp_data.setdefault("printed", {})
         path = Path(self.env.doc2path(self.env.docname))
         if not outputs:
@@ -68,10 +76,10 @@ class Printed(SphinxDirective):
                     outputs.update((b.last_line, text) for b, text in pages.run(path))
                 except Exception as error:
                     raise self.error("".join(traceback.format_exception(error))) from error
-        above = [line for line in outputs if line < self.lineno]
-        if not above:
+        above = [b for b in pages.blocks(path.read_text("utf-8")) if b.last_line < self.lineno]
+        if not above or above[-1].why_not:
             raise self.error("there is no block above that prints")
-        return str(outputs[max(above)])
+        return outputs.get(above[-1].last_line)
 
     def _excerpt(self, lines: list[str]) -> list[str]:
         if "loop" in self.options:
@@ -96,15 +104,31 @@ class Printed(SphinxDirective):
         if not arrow:
             raise self.error(f"a note is an expression, =>, and words, not {note!r}")
         self._first(lines, expression)
-        return [
-            f"{line:<{_PLACE}} {sign} {words}"
-            if re.search(expression, line) and f" {sign} " not in line
-            else line
-            for line in lines
-        ]
+        noted = []
+        for line in lines:
+            if not re.search(expression, line) or f"{sign} " in line:
+                noted.append(line)
+            elif len(line) <= _PLACE:
+                noted.append(f"{line:<{_PLACE}}{sign} {words}")
+            else:  # there is no room beside it
+                indent = " " * (len(line) - len(line.lstrip()))
+                noted += [f"{indent}{sign} {words}:", line]
+        return noted
+
+
+class Needs(SphinxDirective):
+    """Its content, where a library or a name in a module is there."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return what the content makes."""
+        return self.parse_content_to_nodes() if pages.is_there(self.arguments[0]) else []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("printed", Printed)
+    app.add_directive("needs", Needs)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
