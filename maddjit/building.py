@@ -159,13 +159,13 @@ def emit(
     NativeCodeError
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """
-    level = named(target)
     signature = Signature(
         dtype, order, result, epilogue or Epilogue(), out_order, precision=precision
     )
-    ir = render(plan_of(fitted, level, signature, coverage))
+    plan = plan_of(fitted, named(target), signature, coverage)
+    ir = render(plan)
     if stage == "template":
         return ir
     if stage not in ("optimized", "assembly"):
         raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
-    return native.to_text_apart(ir, level, stage)
+    return native.to_text_apart(ir, plan.target, stage)

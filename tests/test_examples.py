@@ -40,6 +40,7 @@ def test_digits() -> None:
 @pytest.mark.skipif(
     not FASHION_MNIST.is_dir(), reason="needs the Debian package dataset-fashion-mnist"
 )
+@pytest.mark.slow
 def test_fashion_mnist() -> None:
     script = "examples/fashion_mnist/replace_head.py"
     accuracy = table(run(script, "--train", "8000", "--codebooks", "16", "--rounds", "1"))
@@ -47,6 +48,7 @@ def test_fashion_mnist() -> None:
     assert accuracy["16"] > 0.922
 
 
+@pytest.mark.slow
 def test_within_budget() -> None:
     output = run("examples/within_budget.py", "--codebooks", "4", "8")
     assert "chosen within 0.01" in output
