@@ -3,6 +3,7 @@
     python benchmarks/tile_accuracy.py
 
 Prints root relative errors on rows kept back, ‖Ŷ − Y‖ / ‖Y − mean‖, for 256 × 256; two minutes.
+Layers of networks are in `benchmarks/tiles.py`.
 """
 
 from __future__ import annotations
@@ -11,25 +12,11 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
 
 import maddjit
 
 SIZE, RANKS = 256, (16, 24, 28, 32, 40, 44, 48)
 Data = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-def digits() -> Data:
-    """Return the rows in front of the second hidden layer of a small network, and its weights."""
-    images, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(images))
-    images = images[order] / 16
-    network = MLPClassifier((SIZE, SIZE), max_iter=60, random_state=0)
-    network.fit(images[:1400], labels[order][:1400])
-    rows = np.maximum(images @ network.coefs_[0] + network.intercepts_[0], 0)
-    return rows, network.coefs_[1]
 
 
 def drawn(kind: str) -> Data:
@@ -51,9 +38,8 @@ def drawn(kind: str) -> Data:
 
 def main() -> None:
     warnings.simplefilter("ignore", maddjit.AccuracyWarning)
-    warnings.simplefilter("ignore", ConvergenceWarning)
     kinds = ("white", "power law", "AR(1)", "AR(1), neighbours apart")
-    data = {kind: drawn(kind) for kind in kinds} | {"hidden layer, digits": digits()}
+    data = {kind: drawn(kind) for kind in kinds}
     print("data, rank: fitted (the scheme for white data), low rank, bfloat16")
     for name, (rows, B) in data.items():
         for rank in RANKS:

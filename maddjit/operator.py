@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from operator import index
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows, check_out
+from maddjit.compiled import Compiled
 from maddjit.compiler.columns import byte_shuffle
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
@@ -21,16 +21,15 @@ from maddjit.exporting import Exported, export_plan
 from maddjit.fastcall import declines, short_way
 from maddjit.formats import OUTPUTS, RESULTS, SUMS
 from maddjit.function import Function, direct_order, order_of
-from maddjit.kernel import Kernel, Kernels, OperatorReport, describe
+from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.pool import Pool
-from maddjit.threads import check_threads
 
 _FEW_ROWS = 4
 """Rows whose outputs are written and searched sooner than their arg-max is called for."""
 
 
-class CompiledOperator:
+class CompiledOperator(Compiled[Plan]):
     """A compiled approximation of ``A @ B + bias``; made by `maddjit.compile`.
 
     It may be called from many threads and can be pickled: the model
@@ -52,18 +51,12 @@ class CompiledOperator:
         timings: Mapping[str, float] | None = None,
     ) -> None:
         self.model = model
-        self._target = target
-        self._default = default
-        self._again = again
-        self._choices = choices or RULES
+        super().__init__(model, target, default, build, again, threads, choices or RULES)
         self._timings = timings or {}
-        self._kernels = Kernels(partial(build, model, target))
-        self._functions: dict[Any, Function] = {}
+        self._asked: dict[Any, Function] = {}
         self._pool = Pool()
         self._has_columns = byte_shuffle(target, model.n_prototypes) is not None
-        self._threads = check_threads(threads)
         kernel = self.kernel()
-        self._least_rows = kernel.plan.rows_per_thread
         sum_bits = kernel.plan.sum_bits
         self._sum_dtypes = {f.dtype: n for n, f in SUMS.items() if 8 * f.itemsize >= sum_bits}
         self._short_way: Callable[..., Any] = (
@@ -190,7 +183,7 @@ class CompiledOperator:
             out_order = None
         if out_order is None:
             out_order, target = "C", np.empty(written.shape, dtype)
-        function = self._function(form.name, order_of(rows), result, out_order, sums, k)
+        function = self._function_of(form.name, order_of(rows), result, out_order, sums, k)
         function(rows, target, threads, self._least_rows)
         if target is not written:
             written[...] = target
@@ -201,14 +194,14 @@ class CompiledOperator:
             return SUMS[sums].dtype
         return (RESULTS.get(result) or OUTPUTS[self._default.epilogue.dtype]).dtype
 
-    def _function(self, *key: Any) -> Function:
+    def _function_of(self, *key: Any) -> Function:
         """Return the function of (dtype, order, result, out_order, sums, k)."""
-        found = self._functions.get(key)
+        found = self._asked.get(key)
         if found is None:
             dtype, order, result, out_order, sums, k = key
             epilogue = self._default.epilogue if result == "outputs" else Epilogue()
             signature = Signature(dtype, order, result, epilogue, out_order, sums, k)
-            found = self._functions[key] = Function.of(self._kernels[signature])
+            found = self._asked[key] = self._function(signature)
         return found
 
     def kernel(
@@ -291,22 +284,9 @@ class CompiledOperator:
         return export_plan(plan, directory, name, compiler=compiler)
 
     @property
-    def plan(self) -> Plan:
-        """The plan of the kernel that `compile` was asked for."""
-        return self.kernel().plan
-
-    @property
-    def target(self) -> Target:
-        """The feature level that the code is for."""
-        return self._target
-
-    @property
     def report(self) -> OperatorReport:
         """What has been compiled so far, how, and why so."""
         return describe(self.kernel(), self._kernels.compiled, self._choices, self._timings)
-
-    def __reduce__(self) -> tuple[Callable[[], CompiledOperator], tuple[()]]:
-        return self._again, ()
 
     def __repr__(self) -> str:
         model, plan = self.model, self.plan

@@ -127,11 +127,6 @@ class TilePlan:
         return 4 * self.lanes
 
     @property
-    def turn_bytes(self) -> int:
-        """Bytes of V that one turn of the innermost loop reads."""
-        return self.unroll * self.panel_bytes
-
-    @property
     def v_step(self) -> int:
         """Bytes from the V of one ρ to that of the next."""
         return self.steps * self.panel_bytes
@@ -150,11 +145,6 @@ class TilePlan:
     def strip_u_bytes(self) -> int:
         """Bytes of U from one strip of tile rows to the next."""
         return self.strip * self.panel_bytes
-
-    @property
-    def z_chunk_bytes(self) -> int:
-        """Bytes of Z that a vector of encoded numbers takes."""
-        return self.lanes * self.z_element_bytes
 
     @property
     def z_element_bytes(self) -> int:
