@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint types wheel bench experiments winners tiles docs clean
+EXTRAS = progress plot safetensors cli sklearn onnx dask
+
+.PHONY: demo test slow lint types wheel extras torch bench experiments winners tiles docs clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -29,6 +31,20 @@ wheel: $(VENV)/.dev
 	$(PYTHON) -m venv build/wheel-check
 	build/wheel-check/bin/pip install --quiet dist/*.whl
 	cd build/wheel-check && bin/python -I $(CURDIR)/.ci/use_wheel.py
+
+# The wheel with each extra, in an environment of its own; PyTorch has its own target.
+extras: wheel $(EXTRAS:%=extra-%)
+
+extra-%:
+	$(PYTHON) -m venv --clear build/extras/$*
+	build/extras/$*/bin/pip install --quiet "$$(ls dist/*.whl)[$*]"
+	cd build/extras/$* && bin/python -I $(CURDIR)/.ci/use_extra.py $*
+
+# The same with PyTorch, and the tests that need it. Its CUDA build takes 6 GB here.
+torch: extra-torch
+	build/extras/torch/bin/pip install --quiet "$$(ls dist/*.whl)[torch,test]"
+	build/extras/torch/bin/python -m pytest tests/integrations/test_torch.py maddjit/integrations \
+	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]"
 
 # Measure everything (some minutes on a quiet machine) and write docs/performance.md.
 bench: $(VENV)/.bench

@@ -1,5 +1,8 @@
 """maddjit: approximate ``A @ B`` for a fixed B by compiled hash trees and look-up tables."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from maddjit import native, reference
 from maddjit.building import emit
 from maddjit.compiler.native import NativeCodeError
@@ -66,3 +69,11 @@ __all__ = [
     "save",
     "select",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load an integration when asked for: `maddjit.torch` is `maddjit.integrations.torch`."""
+        if name in ("dask", "onnx", "sklearn", "torch"):
+            return import_module(f"maddjit.integrations.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

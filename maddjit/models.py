@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.fit_report import FitReport
-from maddjit.records import Saved, fields_of, frozen_array, made_again
+from maddjit.records import Model, fields_of, frozen_array, made_again
 from maddjit.short_list import ShortList
 
 Accumulate = Literal["exact", "average"]
@@ -98,7 +98,7 @@ class LowRankCore:
 
 
 @dataclass(frozen=True, eq=False)
-class MaddnessModel(Saved):
+class MaddnessModel(Model):
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
 
     Sizes: D columns of A, M outputs, C codebooks, K = 2ᵀ prototypes each. All arrays are copied

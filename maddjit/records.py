@@ -1,4 +1,4 @@
-"""What frozen records share: checked read-only arrays, copies by the constructor, files."""
+"""What frozen records share: read-only arrays, copies by the constructor, methods of models."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def made_again(kind: type[Any], values: dict[str, Any]) -> Any:
     return kind(**values)
 
 
-class Saved:
-    """A model that can write itself; its constructor checks what `maddjit.load` reads."""
+class Model:
+    """What models can do themselves, by functions of upper floors that take them."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model with its report to an .npz file, without pickle: `maddjit.save`.
@@ -59,6 +59,26 @@ class Saved:
         path : path
             Of the file; overwritten if it is there.
         """
-        from maddjit.storage import save  # above, and handed what is below
+        from maddjit.storage import save
 
         save(self, path)  # type: ignore[arg-type]
+
+    def plot(self, A: ArrayLike | None = None, *, codebook: int = 0, figure: Any = None) -> Any:
+        """Draw trees, codes in use and errors: `maddjit.plot`.
+
+        Parameters
+        ----------
+        A : (N, D) array_like, optional
+            Rows whose codes are counted.
+        codebook : int
+            Whose tree is drawn.
+        figure : matplotlib.figure.Figure, optional
+            What to draw into; by default a new one of pyplot's.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from maddjit.pictures import plot
+
+        return plot(self, A, codebook=codebook, figure=figure)  # type: ignore[arg-type]

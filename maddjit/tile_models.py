@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.records import Saved, fields_of, frozen_array, made_again
+from maddjit.records import Model, fields_of, frozen_array, made_again
 from maddjit.schemes import BilinearScheme
 
 Kind = Literal["exact", "rounded", "approximate"]
@@ -76,7 +76,7 @@ class TileReport:
 
 
 @dataclass(frozen=True, eq=False)
-class StrassenTileModel(Saved):
+class StrassenTileModel(Model):
     """A bilinear scheme with one fixed B encoded: ``A @ B + bias``, exactly or approximately.
 
     Sizes: D columns of A, M outputs, a scheme of n × d × m tiles with r multiplications. Columns

@@ -20,7 +20,7 @@ B = RNG.standard_normal((16, 12))
 
 def test_tables() -> None:
     model = maddjit.fit(A, B, 4)
-    figure = maddjit.plot(model, A, codebook=2, figure=figures.Figure())
+    figure = model.plot(A, codebook=2, figure=figures.Figure())
     tree, splits, usage, errors = figure.axes[:4]
     assert tree.get_title() == "tree of codebook 2"
     thresholds = [float(text.get_text()) for text in tree.texts]
@@ -51,7 +51,7 @@ def test_tiles() -> None:
     images = [ax.images[0].get_array() for ax in exact.axes[:3]]
     assert [image.shape for image in images] == [(7, 4)] * 3
     model = maddjit.fit_strassen_tile(B, 24, A_train=A)
-    figure = maddjit.plot(model, figure=figures.Figure())
+    figure = model.plot(figure=figures.Figure())
     assert model.report is not None
     bars = [bar.get_width() for bar in figure.axes[3].patches]
     report = model.report

@@ -17,3 +17,13 @@ def test_the_error_names_the_extra(extra: str, library: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"pip install 'maddjit[{extra}]'" in done.stderr.splitlines()[-1]
+
+
+def test_integrations_have_short_names_and_load_when_asked_for() -> None:
+    import maddjit
+
+    code = "import sys, maddjit; maddjit.sklearn.speed_up; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    with pytest.raises(AttributeError, match="no attribute 'tensorflow'"):
+        maddjit.tensorflow  # type: ignore[attr-defined]  # noqa: B018
