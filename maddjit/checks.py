@@ -81,6 +81,8 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
         the range of float32; the message names the first such entry.
     """
     array = np.asarray(value)
+    if array.dtype.name == "bfloat16":  # of ml_dtypes, which NumPy does not count as a float
+        array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
     if array.dtype not in (np.float32, np.float64):

@@ -43,6 +43,15 @@ def pytest_report_header() -> str:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of what a module's `measured` fixture ran are slow, and one process runs them all."""
+    for item in items:
+        if "measured" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(params=RUNNABLE)
 def level(request: pytest.FixtureRequest) -> str:
     """Each feature level that this machine can run."""

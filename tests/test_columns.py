@@ -37,6 +37,7 @@ def assert_columns(op: maddjit.CompiledOperator, model: MaddnessModel, A: Any) -
                 assert (given_out == sums).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     model=models(),
@@ -53,6 +54,7 @@ def test_any_model(
     assert_columns(op, model, A)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     model=models(),
@@ -104,6 +106,7 @@ def test_every_way_of_every_format(
     assert same_bits(np.ascontiguousarray(out), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_prototypes", "n_codebooks", "largest"),
     [

@@ -84,6 +84,7 @@ def test_the_definition_number_by_number() -> None:
         reference.project(replace(model, core=None), rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     model=cored_models(),
@@ -122,6 +123,7 @@ def test_columns_around_the_groups(level: str, n_features: int, order: Any) -> N
     assert_same(maddjit.compile(model, level, order=order), model, np.asarray(A, order=order))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_outputs", [1, 2, 16, 31, 33, 64, 100, 129, 300])
 @pytest.mark.parametrize("largest", [60, 255])
 def test_outputs_around_the_vectors(level: str, n_outputs: int, largest: int) -> None:
@@ -139,6 +141,7 @@ def test_emulated_levels(level: str, order: Any, rank: int) -> None:
     assert_same(operator(model, level), model, np.asarray(A, order=order))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     model=cored_models(),
@@ -248,10 +251,9 @@ def test_results_that_go_past_the_caches(monkeypatch: pytest.MonkeyPatch) -> Non
     model = model_of(4, n_outputs=700)
     op = maddjit.compile(model)
     A = np.random.default_rng(0).standard_normal((300, 37)).astype(np.float32)
-    function = op._function("float32", "C", "outputs", "C", "int32", 1)
+    function = op._function(Signature())
     assert function.stage_bytes
-    key = ("float32", "C", "outputs", "C", "int32", 1)
-    op._functions[key] = replace(function, streaming_rows=0)
+    op._functions[Signature()] = replace(function, streaming_rows=0)
     assert same_bits(op(A, threads=1), reference.apply(model, A))
 
 

@@ -58,6 +58,7 @@ def test_the_page_is_whole_in_itself(tmp_path: Path, is_tile: bool) -> None:
     assert "Largest loop" in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
 @pytest.mark.parametrize("is_tile", [False, True])
 def test_a_browser_draws_it(tmp_path: Path, is_tile: bool) -> None:

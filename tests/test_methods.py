@@ -62,6 +62,7 @@ def test_outputs_are_float32_of_the_right_shape(method: Method) -> None:
     np.testing.assert_array_equal(Y, kept, "a later call wrote into an earlier result")
 
 
+@pytest.mark.slow
 @each("method", HERE)
 def test_settings_can_be_fitted_and_seeds_reproduce(method: Method) -> None:
     settings = method.settings(D, M)
@@ -228,6 +229,7 @@ def test_co_occurring_directions_are_exact_for_few_outputs() -> None:
     np.testing.assert_allclose(Y, EXACT[:, :3], atol=1e-2 * np.abs(EXACT).max())
 
 
+@pytest.mark.slow
 @each("method", CODEBOOKS)
 def test_codebooks_improve_with_their_number(method: Method) -> None:
     train, some = clustered(2000, D, seed=1), clustered(500, D, seed=2)

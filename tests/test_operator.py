@@ -139,6 +139,7 @@ def test_large_workspaces_are_not_on_the_stack() -> None:
     assert same_bits(answers[0], reference.apply(model, A))
 
 
+@pytest.mark.slow
 def test_compiling_gives_its_memory_back() -> None:
     """In a process of its own: the peak of this one may be anything."""
     pytest.importorskip("resource")
@@ -218,6 +219,7 @@ def test_importing_is_light_and_silent() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+@pytest.mark.slow
 def test_operators_in_cycles_of_garbage() -> None:
     """Python disposes of them in any order; LLVM wants engines to go before their contexts."""
     model = random_model(0, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=5)

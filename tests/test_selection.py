@@ -242,6 +242,7 @@ def test_whole_numbers_and_lists_are_taken_as_float32() -> None:
     np.testing.assert_array_equal(selection(A.tolist()), expected)
 
 
+@pytest.mark.slow
 def test_a_damaged_model_is_fitted_again(tmp_path: Path) -> None:
     found(folder=tmp_path)
     for path in tmp_path.iterdir():

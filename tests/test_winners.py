@@ -44,6 +44,7 @@ def check(model: MaddnessModel, A: Any, level: str | None = None, **options: Any
     assert same_bits(np.where(both, 0, found.outputs), np.where(both, 0, expected.outputs))
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     model=models(max_codebooks=20),

@@ -325,6 +325,7 @@ def test_the_default_number_of_codebooks_needs_as_many_columns() -> None:
         maddjit.fit(features(n_features=15), right_side(15))
 
 
+@pytest.mark.slow
 @any_accuracy
 @pytest.mark.parametrize("table_scale", ["per-output", "power-of-two"])
 @pytest.mark.parametrize("n_codebooks", [509, 510, 511, 512])
@@ -451,6 +452,7 @@ def test_byte_groups_add_up_in_a_byte(byte_group: int) -> None:
         assert largest[at : at + byte_group].sum(axis=0).max() <= 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_prototypes", [4, 16, 64, 256])
 def test_the_largest_byte_group_that_costs_little_is_taken(n_prototypes: int) -> None:
     """Few prototypes lose more than the coarser step; many make the step what counts."""
@@ -643,3 +645,15 @@ def test_no_worse_than_the_authors_on_digits(
     model = maddjit.fit(train, weights, n_codebooks, validation=test)
     assert nmse(model, test, weights) <= 1.1 * authors
     assert report_of(model).nmse == pytest.approx(nmse(model, test, weights), rel=1e-6)
+
+
+@any_accuracy
+def test_bfloat16_rows_are_learned_from_as_the_numbers_that_they_are() -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    A, B = features(3000).astype(bfloat16), right_side()
+    model, same = (maddjit.fit(rows, B, 4) for rows in (A, A.astype(np.float32)))
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(model, name), getattr(same, name))
+    calibrated = maddjit.calibrate(model, A, B)
+    op = maddjit.compile(calibrated, result="argmax", coverage=0.99)
+    np.testing.assert_array_equal(op(A), op(A.astype(np.float32)))
