@@ -147,3 +147,38 @@ def test_magika_says_how_many_files_it_needs(tmp_path: Path) -> None:
     assert "neither a file nor a folder" in done.stderr
     assert "found 2 different files" in done.stderr
     assert "440 are needed" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not find_spec("rapidocr_onnxruntime"),
+    reason="rapidocr-onnxruntime is not installed: pip install '.[heads]'",
+)
+def test_ocr_head(tmp_path: Path) -> None:
+    font = pytest.importorskip("PIL.ImageFont", reason="Pillow is not installed").load_default(30)
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGBA", (260, 44))  # black letters on nothing
+    ImageDraw.Draw(image).text((6, 4), "maddjit  reads  this", fill=(0, 0, 0, 255), font=font)
+    image.save(tmp_path / "line.png")
+    (tmp_path / "no.png").write_text("no image")
+    small = ["--lines", "120", "--objective", "product", "--rounds", "1"]
+    images = [str(tmp_path / name) for name in ("line.png", "no.png", "missing.png")]
+    output = run("examples/ocr_head.py", *small, *images)
+    sizes = re.search(r"(\d+) to calibrate with,\n(\d+), those of 30 lines", output)
+    assert sizes
+    rows = re.findall(r"^ *(product|0\.\d+) +([01]\.\d+) +(\d\.\d+)", output, re.MULTILINE)
+    assert [row[0] for row in rows] == ["product", "0.99", "0.999"]
+    exact_edits = float(rows[0][2])
+    assert exact_edits < 0.1
+    n_calibrate, n_test = map(int, sizes.groups())
+    for coverage, agreement, edits in (map(float, row) for row in rows[1:]):
+        # Neighbouring time steps miss together: the variance of misses from line to line is two to
+        # three times that of independent ones.
+        least = least_agreement(coverage, n_calibrate, n_test)
+        assert agreement >= coverage - 3**0.5 * (coverage - least)
+        # A wrong winner changes two characters at most; a line has 11 or more. Numbers have four
+        # digits.
+        n_wrong = (1 - agreement + 5e-5) * n_test
+        assert edits <= exact_edits + 1e-4 + 2 * n_wrong / (30 * 11)
+    assert re.search(r"line.png': 'maddjit ?reads ?this', (100|9\d)\.\d+% exact winners", output)
