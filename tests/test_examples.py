@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 
 import pytest
+from scipy.stats import betabinom
 
 ROOT = Path(__file__).resolve().parent.parent
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -26,6 +29,18 @@ def table(output: str) -> dict[str, float]:
     """Return the accuracy of each row of an example's table."""
     rows = re.findall(r"^ *(exact|\d+) +(0\.\d+)", output, re.MULTILINE)
     return {name: float(accuracy) for name, accuracy in rows}
+
+
+def least_agreement(coverage: float, n_calibrate: int, n_test: int) -> float:
+    """Return what the share of exact winners falls below once in a thousand runs at most.
+
+    A tenth of the rows of calibration does not count. Of the n others the margin covers the
+    ⌈c (n + 1)⌉ closest: of m further rows exchangeable with them, as many miss their winner as a
+    beta-binomial of m, n + 1 − ⌈c (n + 1)⌉ and ⌈c (n + 1)⌉ says, or fewer where rows tie.
+    """
+    n = n_calibrate - n_calibrate // 10
+    covered = ceil(coverage * (n + 1))
+    return float(1 - betabinom.ppf(0.999, n_test, n + 1 - covered, covered) / n_test)
 
 
 def test_digits() -> None:
@@ -96,3 +111,74 @@ def test_torch_replace() -> None:
     assert found["exact"] > 0.93
     assert found["fine-tuned"] > found["looked up"]
     assert found["requantised"] > found["exact"] - 0.05
+
+
+needs_magika = pytest.mark.skipif(
+    not find_spec("magika"), reason="magika is not installed: pip install '.[heads]'"
+)
+
+
+@pytest.mark.slow
+@needs_magika
+def test_magika_files() -> None:
+    small = ["--files", "600", "--codebooks", "8", "--coverage", "0.95", "--rounds", "1"]
+    output = run("examples/magika_files.py", *small)
+    assert "300 to learn from, 150 to calibrate with, 150 to test on" in output
+    found = re.search(r"^ *0\.95 +([01]\.\d+) ", output, re.MULTILINE)
+    assert found
+    # Nearly every file is from a folder of its own, and folders are divided at random.
+    assert float(found[1]) >= least_agreement(0.95, 150, 150)
+    types = output.split("\n\n")[1].splitlines()[1:]
+    assert len(types) == 8
+    # Each is that of Magika itself, which saw the files as it sees all, but for one in twenty.
+    assert sum("the exact network" not in line for line in types) >= 5
+
+
+@needs_magika
+def test_magika_says_how_many_files_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "few").write_bytes(b"few")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    for name, content in (("one", "import one"), ("two", "import two"), ("copy", "import two")):
+        (tmp_path / f"{name}.py").write_text(f"{content}\n\nprint(1)\n")
+    command = [sys.executable, "examples/magika_files.py", str(tmp_path), str(tmp_path / "none")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "neither a file nor a folder" in done.stderr
+    assert "found 2 different files" in done.stderr
+    assert "440 are needed" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not find_spec("rapidocr_onnxruntime"),
+    reason="rapidocr-onnxruntime is not installed: pip install '.[heads]'",
+)
+def test_ocr_head(tmp_path: Path) -> None:
+    font = pytest.importorskip("PIL.ImageFont", reason="Pillow is not installed").load_default(30)
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGBA", (260, 44))  # black letters on nothing
+    ImageDraw.Draw(image).text((6, 4), "maddjit  reads  this", fill=(0, 0, 0, 255), font=font)
+    image.save(tmp_path / "line.png")
+    (tmp_path / "no.png").write_text("no image")
+    small = ["--lines", "120", "--objective", "product", "--rounds", "1"]
+    images = [str(tmp_path / name) for name in ("line.png", "no.png", "missing.png")]
+    output = run("examples/ocr_head.py", *small, *images)
+    sizes = re.search(r"(\d+) to calibrate with,\n(\d+), those of 30 lines", output)
+    assert sizes
+    rows = re.findall(r"^ *(product|0\.\d+) +([01]\.\d+) +(\d\.\d+)", output, re.MULTILINE)
+    assert [row[0] for row in rows] == ["product", "0.99", "0.999"]
+    exact_edits = float(rows[0][2])
+    assert exact_edits < 0.1
+    n_calibrate, n_test = map(int, sizes.groups())
+    for coverage, agreement, edits in (map(float, row) for row in rows[1:]):
+        # Neighbouring time steps miss together: the variance of misses from line to line is two to
+        # three times that of independent ones.
+        least = least_agreement(coverage, n_calibrate, n_test)
+        assert agreement >= coverage - 3**0.5 * (coverage - least)
+        # A wrong winner changes two characters at most; a line has 11 or more. Numbers have four
+        # digits.
+        n_wrong = (1 - agreement + 5e-5) * n_test
+        assert edits <= exact_edits + 1e-4 + 2 * n_wrong / (30 * 11)
+    assert re.search(r"line.png': 'maddjit ?reads ?this', (100|9\d)\.\d+% exact winners", output)
