@@ -46,7 +46,7 @@ winners: $(VENV)/.tasks
 tiles: $(VENV)/.bench
 	$(BIN)/python benchmarks/tiles.py
 
-# What a process that begins and a call through other libraries cost (ten minutes), and
+# What a process that begins and a call through other libraries cost (some minutes), and
 # docs/service.md.
 service: $(VENV)/.bench
 	$(BIN)/python benchmarks/service.py
