@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 
 EXTRAS = progress plot safetensors cli sklearn onnx dask
 
-.PHONY: demo test slow lint types wheel extras torch bench experiments winners tiles docs clean
+.PHONY: demo test slow lint types wheel extras torch bench experiments winners tiles service docs clean
 
 demo: $(VENV)/.examples
 	$(BIN)/python examples/digits.py
@@ -61,6 +61,11 @@ winners: $(VENV)/.tasks
 # Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour), and docs/tiles.md.
 tiles: $(VENV)/.bench
 	$(BIN)/python benchmarks/tiles.py
+
+# What a process that begins and a call through other libraries cost (some minutes), and
+# docs/service.md.
+service: $(VENV)/.bench
+	$(BIN)/python benchmarks/service.py
 
 # The documentation as HTML, into build/docs, all of it anew: pages show what the code of today
 # prints. A warning is an error, and nothing is fetched.

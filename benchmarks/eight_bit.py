@@ -213,6 +213,15 @@ def open_session(
 ) -> Any:
     """Return a session that runs nodes in one thread; sizes may be names, for any number."""
     import onnxruntime
+
+    graph = onnx_model(nodes, constants, taken, given).SerializeToString()
+    return onnxruntime.InferenceSession(graph, one_thread(), providers=["CPUExecutionProvider"])
+
+
+def onnx_model(
+    nodes: list[Any], constants: dict[str, NDArray[Any]], taken: Info, given: Info
+) -> Any:
+    """Return nodes as a model."""
     from onnx import helper, numpy_helper
 
     def info(name: str, dtype: Any, sizes: list[int | str]) -> Any:
@@ -221,10 +230,14 @@ def open_session(
 
     fixed = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "product", [info(*taken)], [info(*given)], fixed)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def one_thread() -> Any:
+    """Return a session's options."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return options

@@ -43,6 +43,19 @@ def minutes(date: str) -> str:
     return date[:16].replace("T", " ") + " UTC"
 
 
+def origin(results: Mapping[str, Any]) -> str:
+    """Say when, where and with what was measured."""
+    machine = results["machine"]
+    caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        f"Measured on {minutes(results['date'])} at commit {results['commit']}: {machine['cpu']} "
+        f"({machine['llvm_cpu']}, {machine['level']}), {machine['cores']} cores"
+        + (f", caches {caches}" if caches else "")
+        + f", {machine['platform']}. With {versions}."
+    )
+
+
 def reasons(record: Mapping[str, Any]) -> list[str]:
     """Say what was left out and what failed, each reason once."""
     lines = []

@@ -21,17 +21,20 @@ PACKAGES = (
     "mkl",
     "torch",
     "onnxruntime",
+    "scikit-learn",
+    "dask",
     "numba",
     "faiss-cpu",
 )
-ONE_THREAD = {
+ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MKL_THREADING_LAYER": "SEQUENTIAL",
     "MKL_INTERFACE_LAYER": "LP64",
+    "MADDJIT_CACHE_DIR": "",
 }
-"""Libraries read these when they are loaded."""
+"""One thread, as libraries read it when they are loaded; and no code that earlier runs compiled."""
 
 _allowed: set[int] = set()
 

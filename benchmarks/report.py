@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import topics
-from layout import heading, minutes, paragraph, spread, table
+from layout import heading, origin, paragraph, spread, table
 
 START, END = "<!-- generated -->", "<!-- end of generated -->"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
@@ -62,14 +62,8 @@ def render(results: Record, plots: dict[str, str]) -> str:
 
 
 def _origin(results: Record) -> str:
-    machine = results["machine"]
-    caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
-    versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     lines = [
-        f"Measured on {minutes(results['date'])} at commit {results['commit']}: {machine['cpu']} "
-        f"({machine['llvm_cpu']}, {machine['level']}), {machine['cores']} cores"
-        + (f", caches {caches}" if caches else "")
-        + f", {machine['platform']}. With {versions}.",
+        origin(results),
         "All candidates of a case take turns in one process, in one thread on one processor, in "
         "another random order each round; a turn repeats its candidate for 5 ms at least. Ratios "
         f"are taken round by round: medians of {results['rounds']} rounds, with the quartiles in "

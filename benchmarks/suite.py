@@ -8,7 +8,6 @@ whose name or topic begins so.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import traceback
@@ -18,11 +17,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import machine
+from command import RESULTS, one_thread_in_torch, save
 
 if TYPE_CHECKING:
     from cases import Case
 
-RESULTS = machine.ROOT / "benchmarks" / "results"
 PAGE = machine.ROOT / "docs" / "performance.md"
 
 
@@ -65,15 +64,6 @@ def run(cases: Sequence[Case], rounds: int, optional: bool) -> dict[str, Any]:
     return {"rounds": rounds, "left_out": left_out, "failed": failed, "cases": records}
 
 
-def one_thread_in_torch() -> None:
-    """Tell torch, where it is installed, to use one thread."""
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_num_threads(1)
-
-
 def main() -> None:
     """Read the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,7 +75,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help=f"where to write the page, {PAGE.name}")
     options = parser.parse_args()
 
-    os.environ.update(machine.ONE_THREAD)
+    os.environ.update(machine.ENVIRONMENT)
     machine.pin()
     from cases import CASES, SMALL
     from report import write_page
@@ -110,9 +100,8 @@ def main() -> None:
     # A part of the suite replaces what is committed only if it is told to.
     whole = not (options.small or options.only)
     path = options.results or (RESULTS / machine.file_name(results["machine"]) if whole else None)
+    save(results, path)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         print(f"written: {path}")
     page = options.page or (PAGE if whole else None)
     if page:

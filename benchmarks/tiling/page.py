@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from layout import heading, minutes, number, paragraph, reasons, spread, table
+from layout import heading, number, origin, paragraph, reasons, spread, table
 from report import write_between
 
 from tiling import wishes
@@ -37,14 +37,8 @@ def render(results: Record) -> str:
 
 
 def _origin(results: Record) -> str:
-    machine = results["machine"]
-    caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines = [
-        f"Measured on {minutes(results['date'])} at commit {results['commit']}: {machine['cpu']} "
-        f"({machine['llvm_cpu']}, {machine['level']})"
-        + (f", caches {caches}" if caches else "")
-        + f", {machine['platform']}. With {versions}.",
+        origin(results),
         *reasons(results),
     ]
     return "\n\n".join(paragraph(line) for line in lines)

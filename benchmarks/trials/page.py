@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layout import heading, minutes, number, paragraph, reasons, spread, table
+from layout import heading, number, origin, paragraph, reasons, spread, table
 from report import write_between
 
 from trials import claims, targets
@@ -45,11 +45,8 @@ def render(results: Record, pictures: dict[str, str]) -> str:
 
 
 def _origin(results: Record) -> str:
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines = [
-        f"Measured on {minutes(results['date'])} at commit {results['commit']}: {machine['cpu']} "
-        f"({machine['llvm_cpu']}, {machine['level']}), {machine['platform']}. With {versions}.",
+        origin(results),
         f"NMSE is mean((Ŷ − Y)²) / var(Y) on the test rows, of which nothing is learned. Methods "
         f"learn from at most {results['limits']['train_rows']} rows, fewer where that takes long. "
         "Random ones are the median of three seeds, with the least and the largest in brackets. "

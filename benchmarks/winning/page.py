@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layout import heading, minutes, number, paragraph, reasons, spread, table
+from layout import heading, number, origin, paragraph, reasons, spread, table
 from report import write_between
 
 from winning import wishes
@@ -32,11 +32,8 @@ def render(results: Record) -> str:
 
 
 def _origin(results: Record) -> str:
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines = [
-        f"Measured on {minutes(results['date'])} at commit {results['commit']}: {machine['cpu']} "
-        f"({machine['llvm_cpu']}, {machine['level']}), {machine['platform']}. With {versions}.",
+        origin(results),
         "Operators of one size take turns with all rivals in one process, in one thread on one "
         "processor, in another random order each round. Ratios are taken round by round: medians "
         f"of {results['limits']['rounds']} rounds, with the quartiles in brackets. A is row-major "

@@ -67,7 +67,7 @@ def line_steps(
     The columns are packed in ascending order, then each pair of packed vectors is parted by levels,
     then the parts of each level are joined.
     """
-    columns = np.unique(splits).tolist()
+    columns = sorted(set(splits.ravel().tolist()))  # np.unique would load numpy.ma: 10 ms
     steps: list[Read | Insert | Shuffle] = []
     lines: dict[int, Held] = {}
     n_shuffles = 0

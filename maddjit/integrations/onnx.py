@@ -127,7 +127,10 @@ def take(
 
 
 def run_replaced(
-    model: Source, operators: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]]
+    model: Source,
+    operators: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]],
+    *,
+    session_options: Any = None,
 ) -> Callable[[Feed], dict[str, NDArray[Any]]]:
     """Return a function that runs a model with operators in the place of some of its nodes.
 
@@ -140,6 +143,8 @@ def run_replaced(
     operators : mapping of str to callable
         By the names of MatMul and Gemm nodes, or of their outputs: (N, D) → (N, M), with a Gemm's
         bias, as `take` returned it.
+    session_options : onnxruntime.SessionOptions, optional
+        Of all parts: their threads, say. Operators have the threads that they were compiled with.
 
     Returns
     -------
@@ -159,7 +164,7 @@ def run_replaced(
         node = _find(proto.graph, name)
         B, _ = _right_hand_side(node, constants)
         replaced[node.output[0]] = (node.input[0], B.shape[1], operator)
-    parts = stages(proto, replaced)
+    parts = stages(proto, replaced, session_options)
     names = [each.name for each in proto.graph.output]
 
     def run(feed: Feed) -> dict[str, NDArray[Any]]:

@@ -21,7 +21,9 @@ class Stage:
     session: Any = None
 
 
-def stages(proto: Any, replaced: Mapping[str, tuple[str, int, Any]]) -> list[Stage]:
+def stages(
+    proto: Any, replaced: Mapping[str, tuple[str, int, Any]], options: Any = None
+) -> list[Stage]:
     """Cut a graph: a tensor's level is how many operators lie on the longest way to it."""
     graph = proto.graph
     level: dict[str, int] = {}
@@ -76,7 +78,8 @@ def stages(proto: Any, replaced: Mapping[str, tuple[str, int, Any]]) -> list[Sta
                     opset_imports=proto.opset_import,
                     functions=proto.functions,
                     ir_version=proto.ir_version,
-                )
+                ),
+                options,
             )
         found.append(stage)
     return found
@@ -105,8 +108,8 @@ def _inputs(node: Any) -> set[str]:
     return found
 
 
-def session(proto: Any) -> Any:
+def session(proto: Any, options: Any = None) -> Any:
     """Return what runs a graph, by onnxruntime on the CPU."""
     return onnxruntime.InferenceSession(
-        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import expm
 
 from maddjit.schemes import BilinearScheme
 
@@ -108,6 +107,8 @@ def transformed(
 
     A is replaced by P A Q⁻¹, B by Q B R⁻¹, and P, Q, R are exponentials of random matrices.
     """
+    from scipy.linalg import expm
+
     (n, d), m = factors.a.shape[2:], factors.b.shape[3]
     P, Q, R = (expm(spread * rng.standard_normal((n_copies, 1, t, t))) for t in (n, d, m))
     return balanced(

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from maddjit.formats import bfloat16_to_float32, float32_to_bfloat16
 from maddjit.learning.tile_steps import Moments
@@ -53,6 +52,8 @@ def describe(
 
 def _low_rank(A: Array, B: Array, moments: Moments, rank: int) -> Array:
     """Return A · B on the leading directions of the training outputs, the mean elsewhere."""
+    from scipy.linalg import eigh
+
     D, M = B.shape
     mean = moments.mean.ravel()[:D]
     if rank == 0:
@@ -70,6 +71,8 @@ def _low_rank(A: Array, B: Array, moments: Moments, rank: int) -> Array:
 
 def _leading(matrix: Array, rank: int) -> Array:
     """Return the eigenvectors of the largest eigenvalues, (·, rank)."""
+    from scipy.linalg import eigh
+
     size = len(matrix)
     return np.asarray(eigh(matrix, subset_by_index=[size - rank, size - 1])[1])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import hadamard
 
 from maddjit import schemes
 from maddjit.schemes import BilinearScheme
@@ -73,6 +72,8 @@ def summed(rank: int, mixing: NDArray[np.float64], by_strassen: bool) -> Bilinea
 
 def _mixings(tile: int, random_state: int) -> list[NDArray[np.float64]]:
     """Return a few orthogonal (t, t): one of ±1 if there is such, one at random."""
+    from scipy.linalg import hadamard
+
     rng = np.random.default_rng(random_state)
     drawn = np.linalg.qr(rng.standard_normal((tile, tile)))[0]
     return [drawn] if tile & (tile - 1) else [hadamard(tile).astype(np.float64), drawn]

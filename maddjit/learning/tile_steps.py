@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from maddjit.schemes import BilinearScheme
 
@@ -246,6 +245,8 @@ def _fit_encoder(now: Operator, sums: _Sums, ridge: float) -> Array:
 
 def _solved(system: Array, right: Array) -> Array:
     """Solve a symmetric system, which is overwritten; what rounding may do to it is added."""
+    from scipy.linalg import cho_factor, cho_solve
+
     diagonal = np.einsum("ii->i", system)
     diagonal += len(system) * _ROUNDING * diagonal.max()
     factor = cho_factor(system.T, overwrite_a=True, check_finite=False)

@@ -1,0 +1,1 @@
+"""What every process and every call pays beside the kernel."""
