@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.formats import INPUTS, Format, format_of
+
+
+def _refuse_masks(name: str, value: object) -> None:
+    masked = sys.modules.get("numpy.ma")  # which takes 10 ms to load
+    if masked and isinstance(value, masked.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: masks would be ignored")
 
 
 def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
@@ -23,8 +30,7 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
     ValueError
         If the shape is neither (N, D) nor (D,).
     """
-    if isinstance(A, np.ma.MaskedArray):
-        raise TypeError("A must not be a masked array: a kernel knows no masks")
+    _refuse_masks("A", A)
     rows = np.asarray(A)
     if not hasattr(A, "dtype") and rows.dtype.kind in "iu":
         rows = rows.astype(np.float64)
@@ -80,6 +86,7 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
         If its number of axes differs, an axis is empty, or an entry is NaN, infinite or beyond
         the range of float32; the message names the first such entry.
     """
+    _refuse_masks(name, value)
     array = np.asarray(value)
     if array.dtype.name == "bfloat16":  # of ml_dtypes, which NumPy does not count as a float
         array = array.astype(np.float32)

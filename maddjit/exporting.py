@@ -18,6 +18,7 @@ from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precisio
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, missing_features, named, resolve
 from maddjit.compiler.tile_plan import TilePlan
 from maddjit.epilogue import Epilogue
+from maddjit.files import write_whole
 from maddjit.linking import link
 from maddjit.models import MaddnessModel
 from maddjit.tile_models import StrassenTileModel
@@ -200,14 +201,5 @@ def export_plan(
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write a file, whole or not at all."""
-    descriptor, part = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(part, _FOR_ALL)
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    write_whole(path, content, _FOR_ALL)
     return path

@@ -24,6 +24,7 @@ _API = (
     "PyEval_SaveThread",
     "PyLong_FromSsize_t",
     "PyObject_GetBuffer",
+    "PyObject_Type",
     "PyObject_Vectorcall",
     "PyTuple_Pack",
     "Py_DecRef",
@@ -90,6 +91,7 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
     output = plan.signature.output
     objects = {
         "empty": np.empty,
+        "ndarray": np.ndarray,
         "dtype": output.dtype,
         "n_outputs": plan.n_outputs,
         "NotImplemented": NotImplemented,

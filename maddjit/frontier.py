@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.candidates import Candidate
+from maddjit.candidates import Candidate, frontier
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,7 @@ class Selection:
     @property
     def frontier(self) -> tuple[Candidate, ...]:
         """The candidates that lose less than all faster ones, fastest first."""
-        kept: list[Candidate] = []
-        for candidate in self.candidates:
-            if not kept or candidate.loss < kept[-1].loss:
-                kept.append(candidate)
-        return tuple(kept)
+        return frontier(self.candidates)
 
     def __str__(self) -> str:
         lines = [f"  {'frontier':34}{self.metric:>18}{'ns per row':>12}{'× exact':>9}"]

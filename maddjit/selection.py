@@ -63,8 +63,9 @@ def select(
     Weighed are the exact product (NumPy), products of low rank, Strassen-Tile (the plain compiled
     product among it, and bfloat16 where the CPU has it), MADDNESS of many sizes, and what the
     caller hands over. Each is judged on one half of the validation rows, drawn at random, and
-    timed in turns with the exact product; the fastest inside the budget is chosen, once the other
-    half has confirmed it. The exact product is inside every budget. All take float32 rows.
+    timed in turns with the exact product; those that come into question are timed once more, all
+    in the same turns, and the fastest inside the budget is chosen, once the other half has
+    confirmed it. The exact product is inside every budget. All take float32 rows.
 
     Parameters
     ----------
@@ -98,7 +99,8 @@ def select(
     n_timed : int
         Rows of a timed call; fewer if A or the outputs would be more than 64 MB.
     threads : int
-        Of compiled operators; NumPy decides on its own.
+        Of compiled operators. NumPy uses those of its BLAS, all processors unless told otherwise
+        (``OPENBLAS_NUM_THREADS=1``): set that as it is where the product will be used.
     random_state : int
     time_limit : float, optional
         Seconds after which no further way is tried. An interrupt (Ctrl-C) ends the search, too.
@@ -171,11 +173,12 @@ def select(
         workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
     series = _series(field, right.shape, n_codebooks, n_prototypes, core_ranks)
     tiles = _tiles(field, right.shape, tile_ranks)
+    field.enter(EXACT, exact)
     try:
         _search(field, workshop, series, tiles, others or {}, wrap, time_limit, progress)
     except KeyboardInterrupt:
         field.left_out["the rest"] = "interrupted"
-    field.found.sort(key=lambda candidate: -candidate.speed_up)
+    field.time_again()
     for best in field.found:
         is_exact = best.operator is exact
         if not is_exact and not best.loss <= budget:
@@ -295,7 +298,6 @@ def _search(
             operator, model = setting.operator(workshop)
             return field.enter(str(setting), wrap(operator), model)
 
-        field.enter(EXACT, field.exact)
         for name, way in others.items():
             if advance():
                 field.enter(name, wrap(way))

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from maddjit.files import write_whole
 from maddjit.fit_report import BoundTerms, FitReport
 from maddjit.models import LowRankCore, MaddnessModel
 from maddjit.records import fields_of
@@ -58,12 +59,23 @@ def save(
     ----------
     model : MaddnessModel or StrassenTileModel
     path : path
-        Of the file; overwritten if it is there.
+        Of the file. What is there is replaced, once all of the model is written.
     provenance : mapping, optional
         What the model was made from, as far as JSON can say it, for `provenance_of`.
+
+    Raises
+    ------
+    TypeError
+        If it is no model.
+    OSError
+        If the file cannot be written; what was there stays.
     """
-    with Path(path).open("wb") as file:
-        _write(model, file, dict(provenance or {}))
+    if not isinstance(model, Model):
+        hint = "; its .model is one" if isinstance(getattr(model, "model", None), Model) else ""
+        raise TypeError(f"save takes a model, not {type(model).__name__}{hint}")
+    file = BytesIO()
+    _write(model, file, dict(provenance or {}))
+    write_whole(path, file.getvalue())
 
 
 def load(path: str | os.PathLike[str]) -> Model:

@@ -120,8 +120,11 @@ def test_other_kinds_of_array(op: maddjit.CompiledOperator, model: MaddnessModel
     with pytest.warns(PendingDeprecationWarning):
         matrix = np.matrix(A)
     assert same_bits(op(matrix), reference.apply(model, matrix))
-    with pytest.raises(TypeError, match="knows no masks"):
-        op.sums(np.ma.masked_array(A))
+    for call in (op, op.sums, op.argmax):
+        with pytest.raises(TypeError, match="A must not be a masked array"):
+            call(np.ma.masked_array(A))
+    with pytest.raises(TypeError, match="A_train must not be a masked array"):
+        maddjit.fit(np.ma.masked_array(A), np.eye(A.shape[1]))
 
 
 def test_large_workspaces_are_not_on_the_stack() -> None:

@@ -68,7 +68,7 @@ HAND_OVER = {("records", "storage"), ("records", "pictures")}
 def test_floors() -> None:
     """Lower floors import nothing from above."""
     floors = [
-        {"records", "formats", "packed"},
+        {"records", "formats", "packed", "files"},
         {"models", "short_list", "fit_report", "epilogue", "checks", "schemes", "tile_models"},
         {"tile_reference"},
         {"reference", "learning", "compiler", "storage"},

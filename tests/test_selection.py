@@ -116,6 +116,34 @@ def test_one_that_fails_on_fresh_rows_is_passed_over(monkeypatch: pytest.MonkeyP
     assert "rows that confirm" in selection.left_out["deceiver"]
 
 
+def test_what_may_be_chosen_is_timed_again_in_the_same_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside the slower way the product was slow, too: the machine was busy just then."""
+    asked = []
+
+    class Fast(ExactProduct):
+        pass
+
+    class Slow(ExactProduct):
+        pass
+
+    def fastest(runs: list[Any]) -> tuple[int, list[float]]:
+        kinds = [type(run.func) for run in runs]
+        asked.append(kinds)
+        pairs = {Fast: [1.0, 0.1], Slow: [4.5, 0.3]}
+        if len(kinds) == 2:
+            return 1, pairs.get(kinds[1], [1.0, 1.0])
+        return 0, [{Fast: 0.1, Slow: 0.3}.get(kind, 1.0) for kind in kinds]
+
+    monkeypatch.setattr(candidates, "fastest", fastest)
+    ways = {"fast": Fast(B, BIAS), "slow": Slow(B, BIAS)}
+    selection = found(others=ways, n_codebooks=[2], core_ranks=[0])
+    assert asked[-1][0] is ExactProduct
+    assert selection.best.name == "fast"
+    assert selection.best.speed_up == 10
+
+
 def test_agreement_and_own_metrics() -> None:
     labels = (rows(800) @ B).argmax(axis=1)
 

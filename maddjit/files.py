@@ -1,0 +1,50 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+_ANYBODY = 0o666
+"""Less what the process' umask takes away, as for any new file."""
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None = None) -> None:
+    """Write a file beside `path`, then let it take its place: what was there stays until then.
+
+    A link stays one, and what is no regular file (a device, a pipe) is written to directly.
+
+    Parameters
+    ----------
+    path : path
+    content : bytes
+    mode : int, optional
+        Permissions; by default those of the file that was there, or a new file's.
+
+    Raises
+    ------
+    OSError
+        With the name of `path`; nothing is left behind.
+    """
+    place = Path(os.path.realpath(path))
+    try:
+        if place.exists() and not place.is_file():
+            place.write_bytes(content)
+            return
+        part = place.with_name(f".{place.name[:100]}.{secrets.token_hex(8)}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(part, flags, _ANYBODY if mode is None else mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            if mode is None and place.exists():
+                mode = place.stat().st_mode & 0o7777
+            if mode is not None:
+                part.chmod(mode)
+            part.replace(place)
+        except BaseException:
+            part.unlink()
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -1,0 +1,55 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import maddjit
+from maddjit.files import write_whole
+
+resource = pytest.importorskip("resource", reason="sizes of files are limited where POSIX is")
+
+
+def test_what_was_there_stays_until_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"too large: '.*/file'$"):
+            write_whole(path, bytes(1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_permissions_and_links_are_kept(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    write_whole(path, b"old", 0o640)
+    link.symlink_to(path)
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    write_whole("/dev/null", b"nothing")
+    assert not Path("/dev/null").is_file()
+    for nowhere in (tmp_path, tmp_path / "no" / "where", path / "below"):
+        with pytest.raises(OSError, match=f"'{nowhere}'$"):
+            write_whole(nowhere, b"")
+
+
+def test_a_model_is_not_lost_to_what_is_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    model = maddjit.fit_strassen_tile(rng.standard_normal((8, 6)), tile=2)
+    path = tmp_path / "model.npz"
+    model.save(path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match=r"a model, not TileOperator; its \.model is one"):
+        maddjit.save(maddjit.compile(model), path)  # type: ignore[arg-type]
+    assert path.read_bytes() == before
