@@ -135,8 +135,8 @@ class ShortList:
         if needed > self.n_rows:
             raise CoverageError(
                 f"coverage {coverage:g} needs {ceil(coverage / (1 - coverage) * (1 - 1e-12))} rows "
-                f"of calibration or more, and there were {self.n_rows} but for the tenth that "
-                "serves for choosing: calibrate with more rows, or ask for less"
+                f"to vouch for it, and {self.n_rows} did (a tenth of the rows of calibration "
+                "chooses how scores are rounded): calibrate with more rows, or ask for less"
             )
         return int(np.searchsorted(self.covered, needed))
 

@@ -109,7 +109,7 @@ def test_too_few_rows_for_so_much() -> None:
     assert short is not None
     assert short.n_rows == 90  # the others chose
     assert short.margin(90 / 91) == short.margins[-1]
-    with pytest.raises(maddjit.CoverageError, match="99 rows of calibration or more"):
+    with pytest.raises(maddjit.CoverageError, match="99 rows to vouch for it"):
         short.margin(0.99)
     for coverage in (0, 1, 2.0):
         with pytest.raises(ValueError, match="between 0 and 1"):
