@@ -13,8 +13,10 @@ import pytest
 
 import maddjit
 from maddjit.cli import main
+from maddjit.cli.outputs import whole
 from maddjit.compiler import cache
 from maddjit.compiler.target import LEVELS
+from maddjit.learning import best
 from maddjit.storage import provenance_of
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model
@@ -122,6 +124,8 @@ def test_errors_are_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit = ["fit", "A.npy", "B.npy", "-o", "m.npz"]
+    select = ["select", "A.npy", "B.npy", "--budget", "1"]
+    np.savez(files / "both.npz", A=ROWS)
     for arguments, words in (
         ([], "required: command"),
         (["fit", "A.npy"], "required: B"),
@@ -131,10 +135,48 @@ def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str])
         (["inspect", path, "--precision", "bfloat16"], "for Strassen-Tile models"),
         (["compile", path, "--also", "float65:C"], "expected dtype:order"),
         (["bench", path, "--n", "0"], "1 or more"),
+        (["fit", "A.npy", "B.npy", "-o", "./A.npy"], "./A.npy is already read or written"),
+        (["fit", "both.npz:A", "B.npy", "-o", "both.npz"], "both.npz is already read"),
+        (["inspect", path, "--html", path], "is already read"),
+        ([*select, "-o", "one.svg", "--plot", "one.svg"], "one.svg is already read or written"),
+        ([*select, "--plot", "frontier.foo"], "--plot frontier.foo: expected a name that ends"),
     ):
         assert main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
     assert not (files / "m.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit A.npy B.npy -o m.npz --codebooks 4",
+        "select A.npy B.npy --budget 1 -o m.npz --n 50",
+        "doctor",
+    ],
+)
+def test_an_interrupted_command_writes_nothing(
+    command: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    (files / "m.npz").write_text("good")
+    monkeypatch.setattr(best, "_ways", interrupted)
+    assert run(command) == 130
+    assert capsys.readouterr().err == "maddjit: interrupted\n"
+    assert (files / "m.npz").read_text() == "good"
+
+
+def test_outputs_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError), whole(str(path)) as part:
+        part.write_text("half of it \ud800", encoding="utf-8")
+    assert path.read_text() == "old"
+    with whole(str(path)) as part:
+        part.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_fit(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,8 +69,7 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
         If the package that reads such files is not installed.
     FileNotFoundError
     """
-    found = _NAMED.fullmatch(source)
-    path, kind, name = found.group("path", "kind", "name") if found else (source, "npy", None)
+    path, kind, name = _parts(source)
     if not Path(path).is_file():
         raise FileNotFoundError(f"{what}: there is no file {path}")
     try:
@@ -93,6 +92,11 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     return Matrix(source, array.T if transpose else array)
 
 
+def path_of(source: str) -> str:
+    """Return the file that holds it."""
+    return _parts(source)[0]
+
+
 def pair(rows: Matrix, right: Matrix) -> None:
     """Check that A and B can be multiplied.
 
@@ -108,6 +112,12 @@ def pair(rows: Matrix, right: Matrix) -> None:
             f"A of shape {rows.array.shape} and B of shape {right.array.shape} do not fit: "
             f"B must have {D} rows{hint}"
         )
+
+
+def _parts(source: str) -> tuple[str, str, str | None]:
+    """Return path, kind and name."""
+    found = _NAMED.fullmatch(source)
+    return (found["path"], found["kind"], found["name"]) if found else (source, "npy", None)
 
 
 def _npy(path: str, _: str | None) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from maddjit.cli import kernels, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.inputs import read
 from maddjit.cli.kernels import AnyOperator, Model
+from maddjit.cli.outputs import check_output, whole
 from maddjit.compiler import cache
 from maddjit.compiler.listing import CONSTANTS, Listing, annotated
 from maddjit.compiler.target import named
@@ -94,6 +95,8 @@ def _kernel_of(words: str) -> tuple[str, Any]:
 def _inspect(options: argparse.Namespace) -> Answer:
     if options.rows is not None and options.html is None:
         raise UsageError("--rows is for --html")
+    if options.html is not None:
+        check_output(options.html, options.model, options.rows)
     model = load(options.model)
     stage: Stage | None = "assembly" if options.asm else options.ir
     facts: dict[str, Any] = {"model": kernels.facts_of(model)}
@@ -167,7 +170,8 @@ def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) 
         rows=rows,
         codebook=options.codebook,
     )
-    Path(options.html).write_text(text, encoding="utf-8")
+    with whole(options.html) as part:
+        part.write_text(text, encoding="utf-8")
     told = f"{options.html}: {len(text.encode())} bytes, {n_figures} figures"
     if not n_figures:
         told += " (they need Matplotlib: pip install 'maddjit[plot]')"

@@ -127,7 +127,7 @@ def _sample() -> tuple[Any, Any, Any]:
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))
-    return fit(A, B, n_codebooks=8), A, B
+    return fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B
 
 
 def _tiles_right() -> bool:

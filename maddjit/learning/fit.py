@@ -117,8 +117,9 @@ def fit(
     time_limit : float, optional
         Seconds after which "best" and "argmax" leave out what can be left out, and finish.
     on_interrupt : {"finish", "raise"}
-        Whether an interrupt (Ctrl-C) while "best" chooses or refits, or "argmax" tunes, does the
-        same, or ends it.
+        What Ctrl-C does. "finish": if it comes while "best" chooses or refits, or while "argmax"
+        tunes, what is left of that is left out, as if the time were over, and a model is returned;
+        at other times, and after "raise" at any, the fit ends with KeyboardInterrupt.
     progress : bool or callable
         True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
         returns False the time is over.
