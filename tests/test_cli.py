@@ -122,6 +122,25 @@ def test_errors_are_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("inspect {} --target aarch64", "--asm or --ir"),
+        ("inspect {} --html page.html --rows A.npy", "--rows: A.npy must have 9 columns, not"),
+        ("bench {} --rows nan.npy", "--rows: nan.npy must be finite"),
+        ("fit A.npy B.npy -o m.npz --random-state -1", "random_state must be a whole number"),
+        ("fit A.npy B.npy -o m.npz --time-limit nan", "time_limit must be 0 seconds or more"),
+        ("select A.npy B.npy --budget 1 --n -5", "n_timed must be 1 or more, not -5"),
+    ],
+)
+def test_errors_name_what_was_wrong(
+    command: str, words: str, files: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(files / "nan.npy", np.full((3, 9), np.nan))
+    assert run(command.format(path)) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit = ["fit", "A.npy", "B.npy", "-o", "m.npz"]
     select = ["select", "A.npy", "B.npy", "--budget", "1"]
@@ -283,7 +302,12 @@ def test_export(
 
 def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(files / "both.npz", A=ROWS[:300], B=RIGHT, turned=RIGHT.T, flags=np.ones(3, bool))
-    (files / "broken.npy").write_text("no array")
+    for name in ("broken.npy", "broken.npz"):
+        (files / name).write_text("no array")
+    (files / "cut.npy").write_bytes((files / "A.npy").read_bytes()[:99])
+    (files / "alone.npz").write_bytes((files / "A.npy").read_bytes())
+    np.save(files / "empty.npy", ROWS[:0])
+    np.save(files / "nan.npy", np.where(np.arange(300)[:, None] == 2, np.nan, ROWS[:300]))
     rest = ["-o", "m.npz", "--codebooks", "2"]
     assert main(["fit", "both.npz:A", "both.npz:turned", "--transpose", *rest]) == 0
     capsys.readouterr()
@@ -292,7 +316,12 @@ def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("A.npy", "both.npz:C", "B: both.npz holds no C; it has A, B, turned, flags"),
         ("A.npy", "both.npz:turned", "B must have 16 rows; with --transpose it would"),
         ("both.npz:flags", "B.npy", "A: both.npz:flags must hold real numbers, not bool"),
-        ("broken.npy", "B.npy", "A: broken.npy cannot be read as npy"),
+        ("broken.npy", "B.npy", "A: broken.npy is neither .npy nor .npz"),
+        ("broken.npz", "B.npy", "A: broken.npz is neither .npy nor .npz"),
+        ("cut.npy", "B.npy", "A: cut.npy cannot be read as npy"),
+        ("alone.npz", "B.npy", "A: alone.npz holds a single array: call it .npy"),
+        ("empty.npy", "B.npy", "A: empty.npy must have 2 non-empty axes, not shape (0, 16)"),
+        ("nan.npy", "B.npy", "A: nan.npy must be finite in float32, but holds nan at row 2"),
         ("absent.npy", "B.npy", "A: there is no file absent.npy"),
     ):
         assert main(["fit", A, B, *rest]) == 1

@@ -205,6 +205,10 @@ def test_a_search_goes_on_where_it_was_cut_short(
         ({"bias": [1.0]}, "must have shape"),
         ({"n_prototypes": [3]}, "power of two"),
         ({"n_codebooks": [0]}, "n_codebooks must be at least 1"),
+        ({"n_codebooks": 0}, "n_codebooks must be at least 1"),
+        ({"n_timed": 0}, "n_timed must be 1 or more, not 0"),
+        ({"time_limit": -1}, "time_limit must be 0 seconds or more"),
+        ({"random_state": -1}, "random_state must be"),
         ({"core_ranks": [65]}, "core_ranks must be from 0 to 64"),
     ],
 )

@@ -148,10 +148,21 @@ def _folder() -> Path | None:
 
 
 def _most_bytes() -> int:
+    told = os.environ.get(BYTES_VARIABLE)
+    return _as_bytes(told) if told else _MOST_BYTES
+
+
+@cache
+def _as_bytes(told: str) -> int:
+    """Return a number of bytes; of what is none say so once."""
     try:
-        return int(os.environ.get(BYTES_VARIABLE, _MOST_BYTES))
+        found = int(told)
     except ValueError:
+        found = -1
+    if found < 0:
+        logger.warning("%s=%s is no number of bytes and is ignored", BYTES_VARIABLE, told)
         return _MOST_BYTES
+    return found
 
 
 def _problem(folder: Path) -> str:
