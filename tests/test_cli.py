@@ -162,6 +162,7 @@ def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str])
     ):
         assert main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
+    assert "required: B" in facts(capsys, "fit A.npy", status=2)["error"]
     assert not (files / "m.npz").exists()
 
 
@@ -378,6 +379,19 @@ def test_warnings_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> N
     np.save(files / "noise.npy", np.random.default_rng(0).standard_normal((300, 16)))
     assert run("fit noise.npy B.npy -o m.npz --codebooks 1") == 0
     assert capsys.readouterr().err.startswith("maddjit: warning: this operator loses")
+
+
+def test_so_is_what_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cache.BYTES_VARIABLE, "a lot")
+    words = "MADDJIT_CACHE_BYTES=a lot is no number of bytes and is ignored"
+    assert facts(capsys, "cache info")["warnings"] == [words]
+
+
+def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("cache info") == 0
 
 
 def test_the_console_script_and_the_module(path: str) -> None:

@@ -153,6 +153,8 @@ def test_the_table_and_what_is_left_out() -> None:
     selection = found(core_ranks=[0, 8])
     text = str(selection)
     assert f"* {selection.best.name}" in text
+    for each in set(selection.frontier) - {selection.best}:
+        assert (f"– {each.name} " in text) == (each.loss > selection.budget)
     assert "left out: core=8: the product has rank 8" in text
     speeds = [c.speed_up for c in selection.candidates]
     assert speeds == sorted(speeds, reverse=True)

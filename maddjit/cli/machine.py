@@ -157,7 +157,7 @@ def _chosen() -> tuple[str | None, str]:
     if better:
         lacking = ", ".join(missing_features(named(better[0]), machine))
         return levels[-1], f"{why}; {better[0]} lacks {lacking}"
-    return levels[-1], f"{why}; there is none above it"
+    return levels[-1], f"{why}, and the highest that maddjit knows for {machine.architecture}"
 
 
 def _normalised(flags: Any) -> set[str]:

@@ -51,7 +51,10 @@ class CacheInfo:
     def __str__(self) -> str:
         if self.folder is None:
             return "no cache"
-        used = f"{self.n_objects} objects, {self.n_bytes} of at most {self.most_bytes} bytes"
+        used = (
+            f"{self.n_objects} objects, {self.n_bytes / 2**20:.1f} of at most "
+            f"{self.most_bytes / 2**20:.1f} MiB"
+        )
         return f"{self.folder}: {self.problem or used}"
 
 
