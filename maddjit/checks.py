@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,53 @@ from numpy.typing import ArrayLike, NDArray
 from maddjit.formats import INPUTS, Format, format_of
 
 
-def _refuse_masks(name: str, value: object) -> None:
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return an array without a mask, or say which argument is none.
+
+    Raises
+    ------
+    TypeError
+        If it has a mask.
+    ValueError
+        If it is nested lists of different lengths.
+    """
     masked = sys.modules.get("numpy.ma")  # which takes 10 ms to load
     if masked and isinstance(value, masked.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: masks would be ignored")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, but its rows differ in length") from error
+
+
+def as_whole(name: str, value: object) -> int:
+    """Return a whole number.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+
+
+def check_random_state(random_state: int) -> None:
+    """Refuse what random numbers cannot be drawn by.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is negative or no whole number.
+    """
+    try:
+        np.random.default_rng(random_state)
+    except (ValueError, TypeError) as error:
+        raise type(error)(
+            f"random_state must be a whole number from 0, not {random_state!r}"
+        ) from None
 
 
 def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
@@ -30,8 +74,7 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
     ValueError
         If the shape is neither (N, D) nor (D,).
     """
-    _refuse_masks("A", A)
-    rows = np.asarray(A)
+    rows = as_array("A", A)
     if not hasattr(A, "dtype") and rows.dtype.kind in "iu":
         rows = rows.astype(np.float64)
     form = format_of(rows.dtype)
@@ -41,7 +84,9 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
         native = rows.dtype.newbyteorder("=")
         form = format_of(native)
         if form is None:
-            raise TypeError(f"A must hold {', '.join(INPUTS)}, not {rows.dtype}")
+            known = rows.dtype.kind in "biuf" and native != np.uint16  # which may be bfloat16
+            hint = ": A.astype(np.float32) converts it" if known else ""
+            raise TypeError(f"A must hold {', '.join(INPUTS)}, not {rows.dtype}{hint}")
         rows = rows.astype(native)
     if rows.dtype != form.dtype:
         rows = rows.view(form.dtype)
@@ -86,8 +131,7 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
         If its number of axes differs, an axis is empty, or an entry is NaN, infinite or beyond
         the range of float32; the message names the first such entry.
     """
-    _refuse_masks(name, value)
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.name == "bfloat16":  # of ml_dtypes, which NumPy does not count as a float
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":

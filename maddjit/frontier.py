@@ -54,11 +54,12 @@ class Selection:
         lines = [f"  {'frontier':34}{self.metric:>18}{'ns per row':>12}{'× exact':>9}"]
         shown = {*self.frontier, self.best}
         for candidate in (c for c in self.candidates if c in shown):
-            mark = "*" if candidate is self.best else " "
+            mark = "*" if candidate is self.best else " " if candidate.loss <= self.budget else "–"
             lines.append(
                 f"{mark} {candidate.name:34}{candidate.loss:18.4g}"
                 f"{candidate.nanoseconds:12.1f}{candidate.speed_up:9.2f}"
             )
+        lines.append("* chosen, – outside the budget")
         lines.append(
             f"chosen within {self.budget:g}: {self.best.name}, "
             f"{self.fresh_loss:.4g} on the rows that confirm it"

@@ -112,11 +112,16 @@ class OperatorReport:
         lines += [f"settles   {self.settling}"] if self.settling else []
         lines += [f"tried     {name}: {ns:.1f} ns a row" for name, ns in self.timings.items()]
         for signature, phases in self.seconds.items():
-            total = sum(phases.values())
-            parts = ", ".join(f"{name} {1e3 * time:.1f}" for name, time in phases.items())
             lines.append(f"kernel    {signature}: {self.kernels[signature]}")
-            lines.append(f"          compiled in {1e3 * total:.1f} ms ({parts})")
+            lines.append(f"          {how_made(phases)}")
         return "\n".join(lines)
+
+
+def how_made(seconds: Mapping[str, float]) -> str:
+    """Say of a kernel's phases whether they compiled it, and how long they took."""
+    verb = "compiled" if "llvm" in seconds else "taken from the cache"
+    parts = ", ".join(f"{phase} {1e3 * time:.1f}" for phase, time in seconds.items())
+    return f"{verb} in {1e3 * sum(seconds.values()):.1f} ms ({parts})"
 
 
 def describe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal
@@ -209,9 +210,10 @@ class MaddnessModel(Model):
         names = ("split_dims", "thresholds", "tables", "scale", "offset", "n_features")
         missing = [name for name in names if not hasattr(fitted, name)]
         if missing:
-            raise TypeError(
-                f"{type(fitted).__name__} is not a fitted model: it lacks {', '.join(missing)}"
-            )
+            why = f"it lacks {', '.join(missing)}"
+            if isinstance(fitted, (str, os.PathLike)):
+                why = "maddjit.load(path) first"
+            raise TypeError(f"{type(fitted).__name__} is not a fitted model: {why}")
         arrays = {name: getattr(fitted, name) for name in names}
         core = getattr(fitted, "core", None)
         if core is not None and not isinstance(core, LowRankCore):
@@ -276,7 +278,8 @@ class MaddnessModel(Model):
 
     def __repr__(self) -> str:
         core = f", rank={self.core.rank}" if self.core else ""
-        error = f", nmse={self.report.nmse:.4g}" if self.report else ""
+        held_out = self.report is not None and self.report.held_out
+        error = f", nmse={self.report.nmse:.4g}" if self.report and held_out else ""
         return (
             f"MaddnessModel(D={self.n_features}, M={self.n_outputs}, C={self.n_codebooks}, "
             f"K={self.n_prototypes}, accumulate={self.accumulate!r}{core}{error})"

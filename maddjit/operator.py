@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from operator import index
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.checks import as_rows, check_out
+from maddjit.checks import as_rows, as_whole, check_out
 from maddjit.compiled import Compiled
 from maddjit.compiler.columns import byte_shuffle
 from maddjit.compiler.plan import Plan
@@ -111,7 +110,7 @@ class CompiledOperator(Compiled[Plan]):
         dtype: Any = np.dtype(np.int32) if out is None else getattr(out, "dtype", None)
         name = self._sum_dtypes.get(dtype)
         if name is None:
-            known = ", ".join(self._sum_dtypes.values())
+            known = " or ".join(self._sum_dtypes.values())
             raise TypeError(f"out must be an array of {known}, not {dtype or type(out).__name__}")
         return self._run(A, out, "sums", self.model.n_outputs, sums=name)
 
@@ -155,7 +154,7 @@ class CompiledOperator(Compiled[Plan]):
         (N, k) or (k,) int64
             The same as `maddjit.reference.topk`: equal outputs in the order of their indices.
         """
-        k = index(k)
+        k = as_whole("k", k)
         threads = self._threads if threads is None else threads
         return self._run(A, None, "argmax", k, threads, k=k)
 

@@ -148,6 +148,8 @@ def compile(
     >>> op(A[:2]).shape
     (2, 3)
     """
+    if result not in ("outputs", "argmax", "topk"):
+        raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
     name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
     resolved = resolve(name, native.host())
     if isinstance(fitted, StrassenTileModel):
@@ -165,11 +167,8 @@ def compile(
             raise ValueError("epilogue and tune are for outputs, not for winners")
         options = {"dtype": dtype, "order": order, "threads": threads, "choices": choices}
         return _winners(model, target, resolved, result, k, coverage, options)
-    if result != "outputs" or k is not None:
-        raise ValueError(
-            f'result must be "outputs", "argmax" or "topk", and k is for "topk" alone, '
-            f"not {result!r} and {k}"
-        )
+    if k is not None:
+        raise ValueError('k is for result="topk"')
     signature = Signature(dtype, order, "outputs", epilogue or Epilogue())
 
     def operator(chosen: Choices, timings: Mapping[str, float] | None = None) -> CompiledOperator:

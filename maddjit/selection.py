@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.candidates import Candidate, Field, Sizes, Workshop
-from maddjit.checks import as_bias, as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix, check_random_state
 from maddjit.frontier import Selection
 from maddjit.learning.goals import leading_directions
 from maddjit.learning.progress import Progress, steps
@@ -46,10 +46,10 @@ def select(
     k: int = 1,
     validation: ArrayLike | None = None,
     targets: ArrayLike | None = None,
-    n_codebooks: Sequence[int] = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128),
-    n_prototypes: Sequence[int] = (16, 64),
-    core_ranks: Sequence[int] = (0, 4, 8),
-    tile_ranks: Sequence[int] = (16, 24, 32, 40, 48),
+    n_codebooks: int | Sequence[int] = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128),
+    n_prototypes: int | Sequence[int] = (16, 64),
+    core_ranks: int | Sequence[int] = (0, 4, 8),
+    tile_ranks: int | Sequence[int] = (16, 24, 32, 40, 48),
     others: Mapping[str, Operator] | None = None,
     n_timed: int = 10000,
     threads: int = 1,
@@ -88,10 +88,10 @@ def select(
         Rows to judge by, at least 20; by default a quarter of A_train, drawn at random.
     targets : (N', …) array_like, optional
         What the metric is told of those rows (or of the rows of A_train, without `validation`).
-    n_codebooks, n_prototypes, core_ranks : sequences of int
+    n_codebooks, n_prototypes, core_ranks : ints or sequences of int
         Sizes to try, see `fit`. Those that do not fit D and M are left out, and so are cores where
         winners are asked for.
-    tile_ranks : sequence of int
+    tile_ranks : int or sequence of int
         Ranks of fitted 4 × 4 × 4 tiles to try, 16 to 48, beside exact schemes; see
         `fit_strassen_tile`, also for why rows depend on their neighbours then.
     others : mapping of str to callable, optional
@@ -141,6 +141,9 @@ def select(
             f"A_train and B must have shapes (N, D) and (D, M), not {rows.shape} and {right.shape}"
         )
     added = as_bias(bias, n_outputs)
+    check_random_state(random_state)
+    if n_timed < 1:
+        raise ValueError(f"n_timed must be 1 or more, not {n_timed}")
     if not budget >= 0:
         raise ValueError(f"budget must not be negative, but is {budget}")
     what = name_of(metric)
@@ -171,8 +174,9 @@ def select(
     if asks_winners:
         core_ranks = (0,)
         workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
-    series = _series(field, right.shape, n_codebooks, n_prototypes, core_ranks)
-    tiles = _tiles(field, right.shape, tile_ranks)
+    sizes = (np.atleast_1d(each).tolist() for each in (n_codebooks, n_prototypes, core_ranks))
+    series = _series(field, right.shape, *sizes)
+    tiles = _tiles(field, right.shape, np.atleast_1d(tile_ranks).tolist())
     field.enter(EXACT, exact)
     try:
         _search(field, workshop, series, tiles, others or {}, wrap, time_limit, progress)

@@ -129,7 +129,7 @@ class ShortList:
 
     def _place(self, coverage: float) -> int:
         if not 0 < coverage < 1:
-            raise CoverageError(f"coverage must be between 0 and 1, not {coverage}")
+            raise CoverageError(f"coverage must be above 0 and below 1, not {coverage}")
         # A little less than asked for, lest .99 · 100 be 99.00000000000001 rows.
         needed = ceil((self.n_rows + 1) * coverage * (1 - 1e-12))
         if needed > self.n_rows:

@@ -216,6 +216,9 @@ def _opened(file: IO[bytes]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the archive and its ``about``, if it is one of ours and no larger than it says."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
+    if not file.read(6).startswith((b"PK", b"\x93NUMPY")):
+        raise ValueError("it is neither .npz nor .npy")
+    file.seek(0)
     archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it holds a single array")

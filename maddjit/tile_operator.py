@@ -16,7 +16,7 @@ from maddjit.compiler.target import Target
 from maddjit.compiler.tile_plan import TilePlan
 from maddjit.formats import OUTPUTS
 from maddjit.function import direct_order, order_of
-from maddjit.kernel import Kernel
+from maddjit.kernel import Kernel, how_made
 from maddjit.pool import Pool
 from maddjit.tile_models import Kind, StrassenTileModel
 
@@ -68,10 +68,7 @@ class TileOperatorReport:
             f"{self.workspace_bytes} of workspace a thread",
         ]
         lines += [f"error     {self.error}"] if self.error else []
-        for name, phases in self.seconds.items():
-            parts = ", ".join(f"{phase} {1e3 * time:.1f}" for phase, time in phases.items())
-            total = 1e3 * sum(phases.values())
-            lines.append(f"kernel    {name}: compiled in {total:.1f} ms ({parts})")
+        lines += [f"kernel    {name}: {how_made(took)}" for name, took in self.seconds.items()]
         return "\n".join(lines)
 
 

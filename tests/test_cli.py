@@ -15,6 +15,7 @@ import maddjit
 from maddjit.cli import main
 from maddjit.compiler import cache
 from maddjit.compiler.target import LEVELS
+from maddjit.learning import best
 from maddjit.storage import provenance_of
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model
@@ -120,8 +121,29 @@ def test_errors_are_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("inspect {} --target aarch64", "--asm or --ir"),
+        ("inspect {} --html page.html --rows A.npy", "--rows: A.npy must have 9 columns, not"),
+        ("bench {} --rows nan.npy", "--rows: nan.npy must be finite"),
+        ("fit A.npy B.npy -o m.npz --random-state -1", "random_state must be a whole number"),
+        ("fit A.npy B.npy -o m.npz --time-limit nan", "time_limit must be 0 seconds or more"),
+        ("select A.npy B.npy --budget 1 --n -5", "n_timed must be 1 or more, not -5"),
+    ],
+)
+def test_errors_name_what_was_wrong(
+    command: str, words: str, files: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(files / "nan.npy", np.full((3, 9), np.nan))
+    assert run(command.format(path)) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit = ["fit", "A.npy", "B.npy", "-o", "m.npz"]
+    select = ["select", "A.npy", "B.npy", "--budget", "1"]
+    np.savez(files / "both.npz", A=ROWS)
     for arguments, words in (
         ([], "required: command"),
         (["fit", "A.npy"], "required: B"),
@@ -131,10 +153,37 @@ def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str])
         (["inspect", path, "--precision", "bfloat16"], "for Strassen-Tile models"),
         (["compile", path, "--also", "float65:C"], "expected dtype:order"),
         (["bench", path, "--n", "0"], "1 or more"),
+        (["fit", "A.npy", "B.npy", "-o", "./A.npy"], "./A.npy is already read or written"),
+        (["fit", "both.npz:A", "B.npy", "-o", "both.npz"], "both.npz is already read"),
+        (["inspect", path, "--html", path], "is already read"),
+        ([*select, "-o", "one.svg", "--plot", "one.svg"], "one.svg is already read or written"),
+        ([*select, "--plot", "frontier.foo"], "--plot frontier.foo: expected a name that ends"),
     ):
         assert main(arguments) == 2, arguments
         assert words in capsys.readouterr().err
+    assert "required: B" in facts(capsys, "fit A.npy", status=2)["error"]
     assert not (files / "m.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit A.npy B.npy -o m.npz --codebooks 4",
+        "select A.npy B.npy --budget 1 -o m.npz --n 50",
+        "doctor",
+    ],
+)
+def test_an_interrupted_command_writes_nothing(
+    command: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    (files / "m.npz").write_text("good")
+    monkeypatch.setattr(best, "_ways", interrupted)
+    assert run(command) == 130
+    assert capsys.readouterr().err == "maddjit: interrupted\n"
+    assert (files / "m.npz").read_text() == "good"
 
 
 def test_fit(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +290,12 @@ def test_export(
 
 def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(files / "both.npz", A=ROWS[:300], B=RIGHT, turned=RIGHT.T, flags=np.ones(3, bool))
-    (files / "broken.npy").write_text("no array")
+    for name in ("broken.npy", "broken.npz"):
+        (files / name).write_text("no array")
+    (files / "cut.npy").write_bytes((files / "A.npy").read_bytes()[:99])
+    (files / "alone.npz").write_bytes((files / "A.npy").read_bytes())
+    np.save(files / "empty.npy", ROWS[:0])
+    np.save(files / "nan.npy", np.where(np.arange(300)[:, None] == 2, np.nan, ROWS[:300]))
     rest = ["-o", "m.npz", "--codebooks", "2"]
     assert main(["fit", "both.npz:A", "both.npz:turned", "--transpose", *rest]) == 0
     capsys.readouterr()
@@ -250,7 +304,12 @@ def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("A.npy", "both.npz:C", "B: both.npz holds no C; it has A, B, turned, flags"),
         ("A.npy", "both.npz:turned", "B must have 16 rows; with --transpose it would"),
         ("both.npz:flags", "B.npy", "A: both.npz:flags must hold real numbers, not bool"),
-        ("broken.npy", "B.npy", "A: broken.npy cannot be read as npy"),
+        ("broken.npy", "B.npy", "A: broken.npy is neither .npy nor .npz"),
+        ("broken.npz", "B.npy", "A: broken.npz is neither .npy nor .npz"),
+        ("cut.npy", "B.npy", "A: cut.npy cannot be read as npy"),
+        ("alone.npz", "B.npy", "A: alone.npz holds a single array: call it .npy"),
+        ("empty.npy", "B.npy", "A: empty.npy must have 2 non-empty axes, not shape (0, 16)"),
+        ("nan.npy", "B.npy", "A: nan.npy must be finite in float32, but holds nan at row 2"),
         ("absent.npy", "B.npy", "A: there is no file absent.npy"),
     ):
         assert main(["fit", A, B, *rest]) == 1
@@ -307,6 +366,19 @@ def test_warnings_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> N
     np.save(files / "noise.npy", np.random.default_rng(0).standard_normal((300, 16)))
     assert run("fit noise.npy B.npy -o m.npz --codebooks 1") == 0
     assert capsys.readouterr().err.startswith("maddjit: warning: this operator loses")
+
+
+def test_so_is_what_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cache.BYTES_VARIABLE, "a lot")
+    words = "MADDJIT_CACHE_BYTES=a lot is no number of bytes and is ignored"
+    assert facts(capsys, "cache info")["warnings"] == [words]
+
+
+def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("cache info") == 0
 
 
 def test_the_console_script_and_the_module(path: str) -> None:

@@ -21,6 +21,8 @@ from maddjit.models import MaddnessModel
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for
 
+ONE = np.zeros(12, np.float32)
+
 
 @pytest.fixture
 def model() -> MaddnessModel:
@@ -47,6 +49,26 @@ def test_other_byte_order(op: maddjit.CompiledOperator, model: MaddnessModel) ->
 def test_wrong_dtype(op: maddjit.CompiledOperator, dtype: str) -> None:
     with pytest.raises(TypeError, match=f"float32, .*int16, not {dtype}"):
         op(np.zeros((3, 12), dtype))
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        (lambda op: op(np.zeros((3, 12), int)), TypeError, r"int64: A.astype\(np.float32\)"),
+        (lambda op: op([[1.0, 2.0], [3.0]]), ValueError, "A must be an array, but its rows differ"),
+        (lambda op: op.topk(ONE, 2.5), TypeError, "k must be a whole number, not 2.5"),
+        (lambda op: op.sums(ONE, out=ONE), TypeError, "out must be an array of .* or int32, not"),
+        (lambda op: maddjit.compile(op.model, epilogue=3), TypeError, "must be an Epilogue.*not 3"),
+        (lambda op: maddjit.compile(op.model, result="foo"), ValueError, "result must .*not 'foo'"),
+        (lambda op: maddjit.compile(op.model, k=2), ValueError, 'k is for result="topk"'),
+        (lambda op: maddjit.compile("m.npz"), TypeError, r"maddjit.load\(path\) first"),
+    ],
+)
+def test_errors_name_what_was_wrong(
+    op: maddjit.CompiledOperator, asked: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        asked(op)
 
 
 @pytest.mark.parametrize("shape", [(3, 11), (3, 13), (11,), (), (2, 3, 12), (12, 3)])

@@ -181,6 +181,8 @@ def test_the_table_and_what_is_left_out() -> None:
     selection = found(core_ranks=[0, 8])
     text = str(selection)
     assert f"* {selection.best.name}" in text
+    for each in set(selection.frontier) - {selection.best}:
+        assert (f"– {each.name} " in text) == (each.loss > selection.budget)
     assert "left out: core=8: the product has rank 8" in text
     speeds = [c.speed_up for c in selection.candidates]
     assert speeds == sorted(speeds, reverse=True)
@@ -233,6 +235,10 @@ def test_a_search_goes_on_where_it_was_cut_short(
         ({"bias": [1.0]}, "must have shape"),
         ({"n_prototypes": [3]}, "power of two"),
         ({"n_codebooks": [0]}, "n_codebooks must be at least 1"),
+        ({"n_codebooks": 0}, "n_codebooks must be at least 1"),
+        ({"n_timed": 0}, "n_timed must be 1 or more, not 0"),
+        ({"time_limit": -1}, "time_limit must be 0 seconds or more"),
+        ({"random_state": -1}, "random_state must be"),
         ({"core_ranks": [65]}, "core_ranks must be from 0 to 64"),
     ],
 )

@@ -206,6 +206,9 @@ def test_what_a_file_is_told(tmp_path: Path) -> None:
     assert storage.provenance_of(path) == {}
     assert same(storage.from_bytes(storage.to_bytes(model)), model)
     assert storage.to_bytes(model) == path.read_bytes()
+    path.write_text("no model")
+    with pytest.raises(maddjit.ModelFileError, match=r"it is neither .npz nor .npy"):
+        maddjit.load(path)
     with pytest.raises(maddjit.ModelFileError, match="this is not a sound model"):
         storage.from_bytes(b"")
 

@@ -290,6 +290,8 @@ def test_what_a_tile_model_cannot_be_asked_for() -> None:
         maddjit.compile(
             model, "x86-64-v3" if "x86-64-v3" in RUNNABLE else None, precision="bfloat16"
         )
+    with pytest.raises(TypeError, match=r"epilogue must be an Epilogue.*not 3"):
+        maddjit.compile(model, epilogue=3)
     other: Any = maddjit.MaddnessModel
     with pytest.raises(ValueError, match="for Strassen-Tile"):
         maddjit.compile(other, precision="bfloat16")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from maddjit.cli import exporting, learning, looking, machine, timing
 from maddjit.cli.answers import Answer, UsageError, jsonable
@@ -23,11 +25,30 @@ _EXPECTED = (OSError, ValueError, TypeError, NativeCodeError, MissingExtraError,
 """What wrong files, wrong options and this machine's limits raise: the message says it all."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are told like all others, and by --json as JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise UsageError(message)
+
+
+class _Logged(logging.Handler):
+    """Hands what is logged of a command's doings to a function."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON document on stdout")
     common.add_argument("--debug", action="store_true", help="show where an error came from")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="maddjit",
         description="Compile matrix products whose right-hand side is known.",
         epilog="Matrices: file.npy, file.npz:key, file.safetensors:name, file.onnx:constant.",
@@ -48,16 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 after an error, of which stderr and with --json also stdout tells;
         2 for wrong usage; 130 if it was interrupted.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        options = _parser().parse_args(arguments)
-    except SystemExit as done:  # argparse has said why
+        options = _parser().parse_args(given)
+    except SystemExit as done:  # --help or --version
         return int(done.code or FINE)
+    except UsageError as error:
+        return _failed(error, "--json" in given)
     warned: list[str] = []
 
     def warn(message: Warning | str, *_: object, **__: object) -> None:
         warned.append(str(message))
         print(f"maddjit: warning: {message}", file=sys.stderr)
 
+    logger, logged = logging.getLogger("maddjit"), _Logged(warn)
+    logger.addHandler(logged)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
@@ -67,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             extra = {"warnings": warned} if warned else {}
             shown = json.dumps(jsonable({**answer.facts, **extra}), indent=2, ensure_ascii=False)
-        print(shown)
-        sys.stdout.flush()
+        print(shown, flush=True)  # to nobody if stdout is closed
     except KeyboardInterrupt:
         print("maddjit: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -78,17 +103,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             traceback.print_exc()
-        return _failed(error, options)
+        return _failed(error, options.json)
+    finally:
+        logger.removeHandler(logged)
     return answer.status
 
 
-def _failed(error: Exception, options: argparse.Namespace) -> int:
+def _failed(error: Exception, as_json: bool) -> int:
     words = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         words = f"{error.filename}: {error.strerror}"
     if not isinstance(error, (*_EXPECTED, UsageError)):
         words = f"{type(error).__name__}: {words} (unexpected; --debug shows where)"
     print(f"maddjit: {words}", file=sys.stderr)
-    if options.json:
+    if as_json:
         print(json.dumps({"error": words}, ensure_ascii=False))
     return USAGE if isinstance(error, UsageError) else ERROR

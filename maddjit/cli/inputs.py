@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.checks import as_training_matrix
+
 _NAMED = re.compile(r"(?P<path>.+?\.(?P<kind>npz|safetensors|onnx))(?::(?P<name>.+))?")
 
 
@@ -47,7 +49,7 @@ class Matrix:
 
 
 def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matrix:
-    """Read an array of real numbers.
+    """Read a finite, non-empty array of real numbers.
 
     Parameters
     ----------
@@ -64,13 +66,12 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     ------
     InputError
         If the file is damaged, holds several arrays and none was named, holds none of that name,
-        or if it is of another shape than expected.
+        if it is of another shape than expected, or holds NaN or what float32 cannot.
     MissingExtraError
         If the package that reads such files is not installed.
     FileNotFoundError
     """
-    found = _NAMED.fullmatch(source)
-    path, kind, name = found.group("path", "kind", "name") if found else (source, "npy", None)
+    path, kind, name = _parts(source)
     if not Path(path).is_file():
         raise FileNotFoundError(f"{what}: there is no file {path}")
     try:
@@ -90,7 +91,16 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     if array.ndim != ndim:
         wanted = "a matrix" if ndim == 2 else "a vector"
         raise InputError(f"{what}: {source} must be {wanted}, but its shape is {array.shape}")
+    try:
+        as_training_matrix(f"{what}: {source}", array, ndim)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     return Matrix(source, array.T if transpose else array)
+
+
+def path_of(source: str) -> str:
+    """Return the file that holds it."""
+    return _parts(source)[0]
 
 
 def pair(rows: Matrix, right: Matrix) -> None:
@@ -110,20 +120,34 @@ def pair(rows: Matrix, right: Matrix) -> None:
         )
 
 
+def _parts(source: str) -> tuple[str, str, str | None]:
+    """Return path, kind and name."""
+    found = _NAMED.fullmatch(source)
+    return (found["path"], found["kind"], found["name"]) if found else (source, "npy", None)
+
+
 def _npy(path: str, _: str | None) -> NDArray[Any]:
-    array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
+    if _is_archive(path):
         raise InputError(f"{path} is an archive: call it .npz and name the array, file.npz:key")
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array
 
 
 def _npz(path: str, name: str | None) -> NDArray[Any]:
-    archive = np.load(path, allow_pickle=False)
-    if isinstance(archive, np.ndarray):
+    if not _is_archive(path):
         raise InputError(f"{path} holds a single array: call it .npy")
-    with archive:
+    with np.load(path, allow_pickle=False) as archive:
         array: NDArray[Any] = archive[_chosen(path, name, archive.files)]
     return array
+
+
+def _is_archive(path: str) -> bool:
+    """Tell .npz from .npy by how it begins, whatever its name."""
+    with Path(path).open("rb") as file:
+        start = file.read(6)
+    if not start.startswith((b"PK", b"\x93NUMPY")):
+        raise InputError(f"{path} is neither .npy nor .npz")
+    return start.startswith(b"PK")
 
 
 def _safetensors(path: str, name: str | None) -> NDArray[Any]:

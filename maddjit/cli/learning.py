@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError
 from maddjit.cli.inputs import Matrix, MissingExtraError, pair, read
+from maddjit.cli.outputs import check_output
+from maddjit.files import write_whole
 from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import fit
 from maddjit.learning.progress import Progress
@@ -98,7 +101,7 @@ def _fit(options: argparse.Namespace) -> Answer:
         raise UsageError(f"{', '.join(map(_flag, of_tiles))} make tiles, the others look-up tables")
     if (options.calibrate is None) != (options.rows is None):
         raise UsageError("--calibrate and --rows go together")
-    _check_output(options.output)
+    check_output(options.output, options.A, options.B, options.bias, options.rows)
     inputs = _inputs(options)
     rows, right = inputs["A"].array, inputs["B"].array
     shared: dict[str, Any] = {
@@ -113,6 +116,7 @@ def _fit(options: argparse.Namespace) -> Answer:
     if of_tiles:
         model = fit_strassen_tile(right, A_train=rows, **_named(of_tiles, _TILE), **shared)
     else:
+        shared["on_interrupt"] = "raise"  # nothing half-fitted takes the place of a file
         model = fit(rows, right, **_named(of_tables, _MADDNESS), **shared)
         if options.calibrate is not None:
             model = calibrate(
@@ -137,10 +141,12 @@ def _fit(options: argparse.Namespace) -> Answer:
 
 
 def _select(options: argparse.Namespace) -> Answer:
+    sources = [options.A, options.B, options.bias, options.validation]
     for path in (options.output, options.plot):
         if path is not None:
-            _check_output(path)
-    axes = None if options.plot is None else _axes()
+            check_output(path, *sources)
+            sources.append(path)
+    axes = None if options.plot is None else _axes(options.plot)
     inputs = _inputs(options)
     if options.validation is not None:
         inputs["validation"] = read(options.validation, "--validation")
@@ -167,6 +173,8 @@ def _select(options: argparse.Namespace) -> Answer:
         **{name: value for name, value in sizes.items() if value is not None},
         **arrays,
     )
+    if found.left_out.get("the rest") == "interrupted":
+        raise KeyboardInterrupt
     best, lines = found.best, [str(found)]
     made = best.operator
     model = made.model if isinstance(made, WinnerOperator) else best.model
@@ -181,7 +189,9 @@ def _select(options: argparse.Namespace) -> Answer:
     elif options.output is not None:
         lines.append(f"{options.output} is not written: {best.name} is no model, and the fastest")
     if axes is not None:
-        found.plot(axes).figure.savefig(options.plot)
+        drawn = BytesIO()
+        found.plot(axes).figure.savefig(drawn, format=Path(options.plot).suffix[1:])
+        write_whole(options.plot, drawn.getvalue())
         lines.append(f"{options.plot}: the frontier")
     facts = {
         "best": best.name,
@@ -225,14 +235,6 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _check_output(path: str) -> None:
-    """Refuse a file that cannot be written before the long work rather than after it."""
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: its folder is not there")
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file")
-
-
 def _progress(options: argparse.Namespace) -> Progress:
     if options.progress is not None:
         return bool(options.progress)
@@ -256,9 +258,13 @@ def _provenance(
     }
 
 
-def _axes() -> Any:
+def _axes(path: str) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("--plot", "Matplotlib", "plot") from error
-    return Figure(layout="constrained").add_subplot()
+    figure = Figure(layout="constrained")
+    known = figure.canvas.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in known:
+        raise UsageError(f"--plot {path}: expected a name that ends with .{', .'.join(known)}")
+    return figure.add_subplot()

@@ -10,11 +10,13 @@ from typing import Any, Literal
 from maddjit.building import emit
 from maddjit.cli import kernels, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
-from maddjit.cli.inputs import read
+from maddjit.cli.inputs import InputError, read
 from maddjit.cli.kernels import AnyOperator, Model
+from maddjit.cli.outputs import check_output
 from maddjit.compiler import cache
 from maddjit.compiler.listing import CONSTANTS, Listing, annotated
-from maddjit.compiler.target import named
+from maddjit.compiler.target import TargetError, named
+from maddjit.files import write_whole
 from maddjit.formats import INPUTS
 from maddjit.storage import load, provenance_of
 
@@ -94,6 +96,8 @@ def _kernel_of(words: str) -> tuple[str, Any]:
 def _inspect(options: argparse.Namespace) -> Answer:
     if options.rows is not None and options.html is None:
         raise UsageError("--rows is for --html")
+    if options.html is not None:
+        check_output(options.html, options.model, options.rows)
     model = load(options.model)
     stage: Stage | None = "assembly" if options.asm else options.ir
     facts: dict[str, Any] = {"model": kernels.facts_of(model)}
@@ -106,7 +110,11 @@ def _inspect(options: argparse.Namespace) -> Answer:
             return _listed(annotated(ir, level, apart=True), facts)
         text = _emitted(model, options, stage)
         return Answer(text, {**facts, stage: text})
-    op = kernels.operator(model, options)
+    try:
+        op = kernels.operator(model, options)
+    except TargetError as error:
+        hint = " On the command line that is --asm or --ir." if options.target else ""
+        raise TargetError(f"{error}{hint}") from error
     facts["provenance"] = provenance_of(options.model)
     facts["report"] = op.report
     if stage is None:
@@ -156,7 +164,13 @@ def _listed(listing: Listing, facts: dict[str, Any]) -> Answer:
 
 
 def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) -> Answer:
-    rows = None if options.rows is None else read(options.rows, "--rows").array
+    rows, n_features = None, op.model.n_features
+    if options.rows is not None:
+        rows = read(options.rows, "--rows").array
+        if rows.shape[1] != n_features:
+            raise InputError(
+                f"--rows: {options.rows} must have {n_features} columns, not shape {rows.shape}"
+            )
     listing = annotated(op.ir(), op.target)
     text, n_figures = page.page(
         op,
@@ -167,8 +181,9 @@ def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) 
         rows=rows,
         codebook=options.codebook,
     )
-    Path(options.html).write_text(text, encoding="utf-8")
-    told = f"{options.html}: {len(text.encode())} bytes, {n_figures} figures"
+    content = text.encode()
+    write_whole(options.html, content)
+    told = f"{options.html}: {len(content)} bytes, {n_figures} figures"
     if not n_figures:
         told += " (they need Matplotlib: pip install 'maddjit[plot]')"
     return Answer(told, {**facts, "html": options.html, "figures": n_figures})

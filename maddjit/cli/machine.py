@@ -127,7 +127,7 @@ def _sample() -> tuple[Any, Any, Any]:
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))
-    return fit(A, B, n_codebooks=8), A, B
+    return fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B
 
 
 def _tiles_right() -> bool:
@@ -157,7 +157,7 @@ def _chosen() -> tuple[str | None, str]:
     if better:
         lacking = ", ".join(missing_features(named(better[0]), machine))
         return levels[-1], f"{why}; {better[0]} lacks {lacking}"
-    return levels[-1], f"{why}; there is none above it"
+    return levels[-1], f"{why}, and the highest that maddjit knows for {machine.architecture}"
 
 
 def _normalised(flags: Any) -> set[str]:

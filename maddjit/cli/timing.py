@@ -59,7 +59,7 @@ def _bench(options: argparse.Namespace) -> Answer:
     missing: dict[str, str] = {}
     outputs: dict[str, Callable[[], NDArray[Any]]] = {OWN: lambda: op(A)}
     if right is None:
-        missing[NUMPY] = "B is not known: the model has no short list; give --B"
+        missing[NUMPY] = f"{options.model} does not hold B: give --B"
     else:
         exact = _numpy(*right, len(rows))
         found, missing = eight_bit(*right, rows)
@@ -140,7 +140,7 @@ def _rows(model: Model, options: argparse.Namespace) -> NDArray[np.float32]:
         rng = np.random.default_rng(0)
         return (20 * rng.standard_normal((options.n, model.n_features))).astype(np.float32)
     given = read(options.rows, "--rows").array
-    if given.shape[1] != model.n_features or not len(given):
+    if given.shape[1] != model.n_features:
         raise ValueError(f"--rows must have {model.n_features} columns, not shape {given.shape}")
     return np.resize(given, (options.n, model.n_features)).astype(np.float32)
 
@@ -241,7 +241,8 @@ def _answer(
         head.append("one thread")
     else:
         head.append("one thread; NumPy's as many as it likes: install threadpoolctl to limit them")
-    notes = [f"{name}: {why}" for name, why in missing.items()]
+    notes = ["× numpy: the median of each round's ratio"] if base is not None else []
+    notes += [f"{name}: {why}" for name, why in missing.items()]
     if options.rows is None:
         notes.append("rows are random: give --rows for errors on yours")
     if op.model.report:

@@ -51,7 +51,10 @@ class CacheInfo:
     def __str__(self) -> str:
         if self.folder is None:
             return "no cache"
-        used = f"{self.n_objects} objects, {self.n_bytes} of at most {self.most_bytes} bytes"
+        used = (
+            f"{self.n_objects} objects, {self.n_bytes / 2**20:.1f} of at most "
+            f"{self.most_bytes / 2**20:.1f} MiB"
+        )
         return f"{self.folder}: {self.problem or used}"
 
 
@@ -148,10 +151,21 @@ def _folder() -> Path | None:
 
 
 def _most_bytes() -> int:
+    told = os.environ.get(BYTES_VARIABLE)
+    return _as_bytes(told) if told else _MOST_BYTES
+
+
+@cache
+def _as_bytes(told: str) -> int:
+    """Return a number of bytes; of what is none say so once."""
     try:
-        return int(os.environ.get(BYTES_VARIABLE, _MOST_BYTES))
+        found = int(told)
     except ValueError:
+        found = -1
+    if found < 0:
+        logger.warning("%s=%s is no number of bytes and is ignored", BYTES_VARIABLE, told)
         return _MOST_BYTES
+    return found
 
 
 def _problem(folder: Path) -> str:

@@ -28,6 +28,8 @@ class Signature:
     ------
     ValueError
         If one of them is unknown.
+    TypeError
+        If `epilogue` is none.
     """
 
     dtype: str = "float32"
@@ -53,6 +55,10 @@ class Signature:
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        if not isinstance(self.epilogue, Epilogue):
+            raise TypeError(
+                f"epilogue must be an Epilogue, such as Epilogue(low=0), not {self.epilogue!r}"
+            )
 
     @property
     def output(self) -> Format:

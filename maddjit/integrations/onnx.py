@@ -100,10 +100,13 @@ def take(
     ------
     ValueError
         If there is no such node, its B is not a constant matrix, or A is transposed.
+    TypeError
+        If feeds are no mappings.
 
     Examples
     --------
-    ``A, B, bias = take("net.onnx", "/head/Gemm", batches)``, then
+    With ``feeds = [{"input": batch} for batch in batches]``, by the name of the model's input,
+    ``A, B, bias = take("net.onnx", "/head/Gemm", feeds)``, then
     ``op = maddjit.compile(maddjit.fit(A, B, bias=bias))`` and
     ``run = run_replaced("net.onnx", {"/head/Gemm": op})``.
     """
@@ -116,6 +119,8 @@ def take(
     del watched.graph.output[:]
     watched.graph.output.append(helper.make_empty_tensor_value_info(name))
     batches = [feeds] if isinstance(feeds, Mapping) else list(feeds)
+    for batch in batches:
+        _check_feed(batch)
     if not batches:
         raise ValueError("feeds must not be empty")
     if any(name == each.name for each in proto.graph.input):
@@ -154,8 +159,8 @@ def run_replaced(
     Raises
     ------
     ValueError
-        If there is no such node, its B is not a constant matrix, A is transposed, or the type of a
-        tensor between the parts is not known.
+        If there is no such node, its B is not a constant matrix, A is transposed, the type of a
+        tensor between the parts is not known, or a compiled operator is of another size.
     """
     proto = onnx.shape_inference.infer_shapes(_loaded(model))
     constants = _constants(proto.graph)
@@ -163,11 +168,13 @@ def run_replaced(
     for name, operator in operators.items():
         node = _find(proto.graph, name)
         B, _ = _right_hand_side(node, constants)
+        _check_size(name, operator, B.shape)
         replaced[node.output[0]] = (node.input[0], B.shape[1], operator)
     parts = stages(proto, replaced, session_options)
     names = [each.name for each in proto.graph.output]
 
     def run(feed: Feed) -> dict[str, NDArray[Any]]:
+        _check_feed(feed)
         known = dict(feed)
         for stage in parts:
             for output in stage.replaced:
@@ -186,7 +193,31 @@ def run_replaced(
 def _loaded(model: Source) -> Any:
     if isinstance(model, onnx.ModelProto):
         return model
-    return onnx.load(os.fspath(model))
+    path = os.fspath(model)
+    try:
+        return onnx.load(path)
+    except OSError:
+        raise
+    except Exception as error:  # of protobuf, and others by the suffix
+        raise ValueError(f"{path} is no ONNX model: {error}") from error
+
+
+def _check_feed(feed: object) -> None:
+    if not isinstance(feed, Mapping):
+        raise TypeError(
+            f"feeds must be mappings of input names to arrays, not {type(feed).__name__}"
+        )
+
+
+def _check_size(name: str, operator: object, shape: tuple[int, int]) -> None:
+    """Refuse a compiled operator that is not of this size; that of other callables is not known."""
+    model = getattr(operator, "model", None)
+    found = getattr(model, "n_features", None), getattr(model, "n_outputs", None)
+    if None not in found and found != shape:
+        raise ValueError(
+            f"the operator for {name!r} must take {shape[0]} columns and return {shape[1]}, "
+            f"not {found[0]} and {found[1]}"
+        )
 
 
 def _name(node: Any) -> str:

@@ -65,7 +65,11 @@ class CompiledEstimator(BaseEstimator):
 
     def _affine(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return B (D, M) and the bias (M,) of the estimator's outputs, checked on some rows."""
-        ask = getattr(self.estimator_, self._method)
+        frozen = isinstance(self.estimator_, FrozenEstimator)
+        inner = self.estimator_.estimator if frozen else self.estimator_
+        ask = getattr(self.estimator_, self._method, None)
+        if ask is None:
+            raise ValueError(f"{inner!r} has no {self._method}, and no product to compile")
         n_features = rows.shape[1]
 
         def outputs(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -86,7 +90,7 @@ class CompiledEstimator(BaseEstimator):
         found = few @ B + bias
         if np.abs(found - expected).max() > _TOLERANCE * np.abs(expected).max() + 1e-6:
             raise ValueError(
-                f"{self._method} of {self.estimator_!r} is not a product with one matrix and a "
+                f"{self._method} of {inner!r} is not a product with one matrix and a "
                 "bias, which is all that can be compiled"
             )
         return B, bias

@@ -6,14 +6,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
-from maddjit.checks import as_bias, as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix, as_whole, check_random_state
 from maddjit.learning.fit import AccuracyWarning
 from maddjit.models import MaddnessModel
 from maddjit.short_list import ShortList
@@ -109,7 +108,8 @@ def calibrate(
             f"not {rows.shape} and {right.shape}"
         )
     added = as_bias(bias, wanted[1])
-    k = index(k)
+    check_random_state(random_state)
+    k = as_whole("k", k)
     if not 1 <= k <= wanted[1]:
         raise ValueError(f"k must be from 1 to {wanted[1]}, not {k}")
     B32, bias32 = right.astype(np.float32), added.astype(np.float32)

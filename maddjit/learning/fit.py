@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
-from maddjit.checks import as_bias, as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix, check_random_state
 from maddjit.fit_report import BoundTerms, FitReport, Objective
 from maddjit.learning import best, paper, winner
 from maddjit.learning.held_out import describe, split
@@ -117,8 +117,9 @@ def fit(
     time_limit : float, optional
         Seconds after which "best" and "argmax" leave out what can be left out, and finish.
     on_interrupt : {"finish", "raise"}
-        Whether an interrupt (Ctrl-C) while "best" chooses or refits, or "argmax" tunes, does the
-        same, or ends it.
+        What Ctrl-C does. "finish": if it comes while "best" chooses or refits, or while "argmax"
+        tunes, what is left of that is left out, as if the time were over, and a model is returned;
+        at other times, and after "raise" at any, the fit ends with KeyboardInterrupt.
     progress : bool or callable
         True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
         returns False the time is over.
@@ -131,8 +132,9 @@ def fit(
     Raises
     ------
     ValueError
-        If an entry is NaN or infinite (the message names row and column), shapes do not fit,
-        n_codebooks exceeds D, or an option is not one of those above.
+        If an entry is NaN or infinite (the message names row and column), A @ B is beyond the
+        range of float32, shapes do not fit, n_codebooks exceeds D, or an option is not one of those
+        above.
     TypeError
         If an array does not hold real numbers, or a size is not a whole number.
 
@@ -165,6 +167,7 @@ def fit(
         on_interrupt,
         objective,
     )
+    check_random_state(random_state)
     rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
     n_features, n_outputs = right.shape
     if rows.shape[1] != n_features:
@@ -181,6 +184,9 @@ def fit(
     train, held, held_index = split(rows, validation, random_state)
     judged = train[:_MAX_JUDGED] if held is None else held
     product: NDArray[np.float64] = judged.astype(np.float64) @ right
+    largest = float(np.abs(product + added).max())
+    if largest > float(np.finfo(np.float32).max):
+        raise ValueError(f"A_train @ B + bias reaches {largest:.3g}, which float32 cannot hold")
     total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
     total += winner.N_STEPS if objective == "argmax" else 0
     with steps(progress, total, "maddjit.fit", time_limit) as advance:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import index
 from typing import Literal, get_args
 
 import numpy as np
 
+from maddjit.checks import as_whole
 from maddjit.fit_report import Objective
 from maddjit.models import MAX_RANK, Accumulate, tree_depth
 
@@ -93,7 +93,4 @@ class Options:
         value = getattr(self, name)
         if value is None or (name == "byte_group" and isinstance(value, str)):
             return
-        try:
-            object.__setattr__(self, name, index(value))
-        except TypeError:
-            raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+        object.__setattr__(self, name, as_whole(name, value))

@@ -24,7 +24,11 @@ def steps(
     ------
     ImportError
         If a bar is asked for and tqdm is not installed.
+    ValueError
+        If the time limit is negative or NaN.
     """
+    if time_limit is not None and not time_limit >= 0:
+        raise ValueError(f"time_limit must be 0 seconds or more, not {time_limit}")
     end = inf if time_limit is None else perf_counter() + time_limit
     with _shown(progress, total, what) as show:
         asked_to_stop = False

@@ -6,14 +6,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
-from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import schemes
-from maddjit.checks import as_bias, as_training_matrix
+from maddjit.checks import as_bias, as_training_matrix, as_whole, check_random_state
 from maddjit.learning.fit import USELESS, AccuracyWarning
 from maddjit.learning.held_out import split
 from maddjit.learning.progress import Progress, steps
@@ -150,8 +149,9 @@ def fit_strassen_tile(
     """
     right = as_training_matrix("B", B)
     added = as_bias(bias, right.shape[1])
-    rank, tile = None if rank is None else index(rank), index(tile)
-    max_iterations = index(max_iterations)
+    check_random_state(random_state)
+    rank, tile = None if rank is None else as_whole("rank", rank), as_whole("tile", tile)
+    max_iterations = as_whole("max_iterations", max_iterations)
     if max_iterations < 0:
         raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
     if not 1e-9 <= regularisation < np.inf:

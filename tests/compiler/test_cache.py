@@ -48,6 +48,9 @@ def test_what_was_compiled_is_not_compiled_again(
     assert same_bits(op(A), wanted)
     assert same_bits(op(A[0]), one)  # by the short way, whose addresses are this process's
     assert same_bits(maddjit.compile(tiles)(wide), product)
+    assert "taken from the cache in" in str(maddjit.compile(tiles).report)
+    assert "taken from the cache in" in str(op.report)
+    assert "compiled in" in str(second.report)
     assert "cache" in op.report.seconds["float32 C → outputs"]
     with pytest.raises(AssertionError, match="asked to compile"):
         maddjit.compile(model, dtype="float64")
@@ -181,6 +184,16 @@ def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv(cache.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.info().folder == tmp_path / "maddjit"
+
+
+@pytest.mark.parametrize("odd", ["many", "-1"])
+def test_odd_numbers_of_bytes_are_told_once(
+    odd: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(cache.BYTES_VARIABLE, odd)
+    for _ in range(2):
+        assert cache.info().most_bytes == 2**28
+    assert caplog.messages == [f"MADDJIT_CACHE_BYTES={odd} is no number of bytes and is ignored"]
 
 
 def test_the_least_recently_used_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

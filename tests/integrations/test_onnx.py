@@ -159,8 +159,19 @@ def test_sessions_have_the_options(tmp_path: Path) -> None:
     assert np.array_equal(run(feed(3))["y"], expected(feed(3))["y"])
 
 
-def test_errors() -> None:
+def test_errors(tmp_path: Path) -> None:
     made = model()
+    (tmp_path / "text.npz").write_text("text")
+    with pytest.raises(ValueError, match=r"text.npz is no ONNX model"):
+        initialisers(tmp_path / "text.npz")
+    for feeds in (feed(1)["x"], [feed(1)["x"]]):
+        with pytest.raises(TypeError, match=r"feeds must be mappings .*, not ndarray"):
+            take(made, "first", feeds)
+    with pytest.raises(TypeError, match="feeds must be mappings"):
+        run_replaced(made, {})([feed(1)])  # type: ignore[arg-type]
+    narrow = maddjit.compile(maddjit.fit_strassen_tile(W1[:, :9], tile=1))
+    with pytest.raises(ValueError, match="must take 16 columns and return 24, not 16 and 9"):
+        run_replaced(made, {"first": narrow})
     with pytest.raises(ValueError, match="'y2', is not a constant"):
         take(made, "unknown", feed(1))
     with pytest.raises(ValueError, match="is a Relu, not a MatMul"):

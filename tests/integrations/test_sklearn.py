@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import (
     LinearRegression,
@@ -151,8 +151,10 @@ def test_what_cannot_be_compiled_is_refused(digits: tuple[Any, Any]) -> None:
     for curved in (RandomForestRegressor(3), PoissonRegressor()):
         with pytest.raises(ValueError, match="not a product with one matrix"):
             speed_up(curved.fit(X, y), X)
-    with pytest.raises(ValueError, match="not a product"):
-        MaddnessClassifier(SVC(gamma=1.0)).fit(X, y)
+    with pytest.raises(ValueError, match=r"of SVC\(gamma=1.0\) is not a product"):
+        speed_up(SVC(gamma=1.0).fit(X, y), X)
+    with pytest.raises(ValueError, match=r"RandomForestClassifier.* has no decision_function"):
+        speed_up(RandomForestClassifier(3).fit(X, y), X)
     with pytest.raises(TypeError, match="no classifier, regressor or transformer"):
         speed_up(KernelDensity().fit(X), X)
     with pytest.raises(NotFittedError):

@@ -327,7 +327,7 @@ def test_no_other_answer_ends_anything(answer: object) -> None:
     assert_equal(fitted(watch), fitted())
 
 
-@pytest.mark.parametrize("time_limit", [0, -1.0, 1e-9])
+@pytest.mark.parametrize("time_limit", [0, 1e-9])
 def test_no_time_at_all_gives_the_paper_s_blocks(time_limit: float) -> None:
     model = fitted(time_limit=time_limit)
     for codebook, columns in enumerate(model.split_dims):

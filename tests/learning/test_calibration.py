@@ -112,7 +112,7 @@ def test_too_few_rows_for_so_much() -> None:
     with pytest.raises(maddjit.CoverageError, match="99 rows to vouch for it"):
         short.margin(0.99)
     for coverage in (0, 1, 2.0):
-        with pytest.raises(ValueError, match="between 0 and 1"):
+        with pytest.raises(ValueError, match="above 0 and below 1"):
             short.margin(coverage)
 
 

@@ -91,6 +91,8 @@ def test_a_non_finite_entry_of_the_other_arrays_is_named(value: float) -> None:
         (features()[:, :0], right_side()[:0], "A_train must have 2 non-empty"),
         (features(), right_side()[:, :0], "B must have 2 non-empty"),
         (3.0, right_side(), "A_train must have 2"),
+        ([[1.0, 2.0], [3.0]], right_side(), "A_train must be an array, but its rows differ"),
+        (1e30 * features(), 1e30 * right_side(), r"A_train @ B \+ bias reaches .*, which float32"),
     ],
 )
 def test_shapes_that_do_not_fit(A: ArrayLike, B: ArrayLike, message: str) -> None:
@@ -136,6 +138,9 @@ def test_impossible_validation(validation: float | NDArray[Any]) -> None:
         ({"method": "paper", "penalty": 0}, "penalty must be finite"),
         ({"method": "paper", "penalty": -1.0}, "penalty"),
         ({"method": "paper", "penalty": np.nan}, "penalty"),
+        ({"random_state": -1}, "random_state must be a whole number from 0, not -1"),
+        ({"time_limit": -1}, "time_limit must be 0 seconds or more, not -1"),
+        ({"time_limit": np.nan}, "time_limit"),
     ],
 )
 def test_options_that_do_not_exist(options: dict[str, Any], message: str) -> None:
@@ -227,6 +232,7 @@ def test_fewer_rows_than_prototypes(n_rows: int, n_prototypes: int) -> None:
     model = paper_fit(A, B, 4, n_prototypes, validation=0)
     assert report_of(model).n_rows == n_rows
     assert not report_of(model).held_out
+    assert "nmse" not in repr(model)
     assert np.isfinite(reference.apply(model, A)).all()
     codes = reference.encode(model, A)
     alone = all(len(np.unique(column)) == n_rows for column in codes.T)

@@ -1,0 +1,34 @@
+"""Files that commands write: refused before the long work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from maddjit.cli.answers import UsageError
+from maddjit.cli.inputs import path_of
+
+
+def check_output(path: str, *taken: str | None) -> None:
+    """Refuse a file that cannot be written, or should not, before the long work, not after it.
+
+    Parameters
+    ----------
+    path : str
+    *taken : str or None
+        What else the command reads or writes, as on the command line; None was not given.
+
+    Raises
+    ------
+    UsageError
+        If it is one of those.
+    FileNotFoundError, IsADirectoryError
+    """
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: its folder is not there")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+    for other in (path_of(source) for source in taken if source is not None):
+        same = os.path.realpath(other) == os.path.realpath(path)
+        if same or (Path(other).exists() and Path(path).exists() and Path(path).samefile(other)):
+            raise UsageError(f"{path} is already read or written by this command: name another")
