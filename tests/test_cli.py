@@ -13,6 +13,7 @@ import pytest
 
 import maddjit
 from maddjit.cli import main
+from maddjit.cli.inputs import InputError, read
 from maddjit.compiler import cache
 from maddjit.compiler.target import LEVELS
 from maddjit.learning import best
@@ -342,6 +343,13 @@ def test_onnx(files: Path) -> None:
         assert main(["fit", "A.npy", *B, "-o", "m.npz", "--tile", "1"]) == 0
         op = maddjit.compile(maddjit.load("m.npz"))
         np.testing.assert_allclose(op(ROWS), ROWS @ RIGHT, atol=1e-4)
+    graph.node[0].attribute.append(onnx.helper.make_attribute("alpha", 0.5))
+    onnx.save(onnx.helper.make_model(graph), files / "net.onnx")
+    np.testing.assert_array_equal(read("net.onnx:head", "B").array, 0.5 * RIGHT)
+    graph.input.append(info("W", 1, [7, 16]))
+    onnx.save(onnx.helper.make_model(graph), files / "net.onnx")
+    with pytest.raises(InputError, match="'W', is not a constant of the graph, or is an input"):
+        read("net.onnx:head", "B")
 
 
 @pytest.mark.parametrize("package", ["safetensors", "onnx"])

@@ -56,7 +56,8 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     source : str
         file.npy, file.npz:key, file.safetensors:name or file.onnx:constant; what follows the colon
         may be left out if there is one array alone. Of ONNX it is the name of a constant, or of a
-        node that multiplies by one; that of a Gemm with transB is turned round.
+        MatMul or Gemm that multiplies by one; that of a Gemm is turned round and scaled as its
+        transB and alpha say.
     what : str
         What errors call it.
     ndim : int
@@ -172,24 +173,21 @@ def _onnx(path: str, name: str | None) -> NDArray[Any]:
         import onnx
     except ImportError as error:
         raise MissingExtraError(path, "onnx", "onnx") from error
-    graph = onnx.load(path).graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
-    products = {node.name: node for node in graph.node if node.op_type in ("MatMul", "Gemm")}
-    turned = False
-    if name in products and name not in constants:
-        node = products[name]
-        if node.input[1] not in constants:
-            raise InputError(f"{path}: node {name} does not multiply by a constant")
-        turned = any(each.name == "transB" and each.i for each in node.attribute)
-        name = node.input[1]
-    matrices = [key for key, tensor in constants.items() if len(tensor.dims) == 2]
-    chosen = _chosen(path, name, constants if name else matrices)
-    folder = str(Path(path).parent)
-    array: NDArray[Any] = onnx.numpy_helper.to_array(constants[chosen], base_dir=folder)
-    return array.T if turned else array
+    from maddjit.integrations import onnx_products
+
+    proto = onnx.load(path)
+    known = onnx_products.constants(proto)
+    tensors = known | {tensor.name: tensor for tensor in proto.graph.initializer}
+    products = {onnx_products.name_of(node): node for node in proto.graph.node}
+    if name in products and name not in tensors:
+        try:
+            return onnx_products.matrix(products[name], known)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from error
+    matrices = [key for key, tensor in tensors.items() if len(tensor.dims) == 2]
+    chosen = _chosen(path, name, tensors if name else matrices)
+    array: NDArray[Any] = onnx.numpy_helper.to_array(tensors[chosen])
+    return array
 
 
 def _chosen(path: str, name: str | None, names: Iterable[str]) -> str:

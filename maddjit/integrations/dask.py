@@ -14,6 +14,7 @@ from maddjit.integrations.extras import missing
 from maddjit.models import MaddnessModel
 from maddjit.pipeline import compile
 from maddjit.tile_models import StrassenTileModel
+from maddjit.tile_operator import TileOperator
 
 try:
     import dask.array as da
@@ -47,7 +48,8 @@ def apply(operator: Any, rows: Any) -> Any:
     TypeError
         If `rows` is not a Dask array, or `operator` is no operator of maddjit.
     ValueError
-        If it has another number of columns, or they are in several chunks.
+        If it has another number of columns, they are in several chunks, or the operator adds a
+        residual: there is none to give it.
 
     Examples
     --------
@@ -69,6 +71,11 @@ def apply(operator: Any, rows: Any) -> Any:
     model = operator if is_model else getattr(operator, "model", None)
     if model is None or not (is_model or callable(operator)):
         raise TypeError(f"operator must be a model or an operator, not {type(operator).__name__}")
+    if isinstance(operator, TileOperator) and operator._default.residual:
+        raise ValueError(
+            "operator must not be compiled with residual=True: apply has rows alone to give it; "
+            "add to its results"
+        )
     n_features = model.n_features
     if rows.ndim != 2 or rows.shape[1] != n_features:
         raise ValueError(f"rows must have shape (N, {n_features}), not {rows.shape}")
@@ -80,7 +87,7 @@ def apply(operator: Any, rows: Any) -> Any:
     if is_model:
         empty = np.empty((0, model.n_outputs), np.float32)
     else:
-        empty = operator(np.zeros((1, n_features), np.float32))[:0]
+        empty = operator(np.empty((0, n_features), np.float32))  # monitors count no row of it
     task = _Task(pickle.dumps(operator))
     if empty.ndim == 1:
         return rows.map_blocks(task, dtype=empty.dtype, drop_axis=1, meta=empty)

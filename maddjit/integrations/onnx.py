@@ -19,13 +19,18 @@ try:
 except ImportError as error:
     raise missing("onnx and onnxruntime", "onnx") from error
 
-from maddjit.integrations.onnx_stages import session, stages
+from maddjit.integrations.onnx_products import (
+    KINDS,
+    constants,
+    defaults,
+    name_of,
+    right_hand_side,
+)
+from maddjit.integrations.onnx_stages import session, stages, with_types
 
 Feed = Mapping[str, NDArray[Any]]
 Source = str | os.PathLike[str] | Any
 """A path, or an `onnx.ModelProto`."""
-
-_KINDS = ("MatMul", "Gemm")
 
 
 @dataclass(frozen=True)
@@ -60,17 +65,18 @@ def initialisers(model: Source) -> list[KnownProduct]:
     -------
     list of KnownProduct
         Those of a constant matrix B, an initialiser or a Constant's; of the graph itself, not of
-        the branches of If and Loop.
+        the branches of If and Loop. From IR version 4 on an initialiser that is an input of the
+        graph, too, is no constant but a default.
     """
-    graph = _loaded(model).graph
-    constants = _constants(graph)
+    proto = _loaded(model)
+    known = constants(proto)
     found = []
-    for node in graph.node:
+    for node in proto.graph.node:
         try:
-            B, _ = _right_hand_side(node, constants)
+            B, _ = right_hand_side(node, known)
         except ValueError:
             continue
-        found.append(KnownProduct(_name(node), node.op_type, node.input[1], B.shape))
+        found.append(KnownProduct(name_of(node), node.op_type, node.input[1], B.shape))
     return found
 
 
@@ -99,7 +105,8 @@ def take(
     Raises
     ------
     ValueError
-        If there is no such node, its B is not a constant matrix, or A is transposed.
+        If there is no such node, its B is not a constant matrix, A is transposed, or the weights
+        of the model take more than 2 GB.
     TypeError
         If feeds are no mappings.
 
@@ -112,7 +119,7 @@ def take(
     """
     proto = _loaded(model)
     found = _find(proto.graph, node)
-    B, bias = _right_hand_side(found, _constants(proto.graph))
+    B, bias = right_hand_side(found, constants(proto))
     name = found.input[0]
     watched = onnx.ModelProto()
     watched.CopyFrom(proto)
@@ -123,7 +130,7 @@ def take(
         _check_feed(batch)
     if not batches:
         raise ValueError("feeds must not be empty")
-    if any(name == each.name for each in proto.graph.input):
+    if any(name == each.name for each in proto.graph.input) and name not in defaults(proto):
         parts = [np.asarray(batch[name]) for batch in batches]
     else:
         watching = session(watched)
@@ -160,22 +167,26 @@ def run_replaced(
     ------
     ValueError
         If there is no such node, its B is not a constant matrix, A is transposed, the type of a
-        tensor between the parts is not known, or a compiled operator is of another size.
+        tensor between the parts is not known, a compiled operator is of another size, or the
+        weights of the model take more than 2 GB.
     """
-    proto = onnx.shape_inference.infer_shapes(_loaded(model))
-    constants = _constants(proto.graph)
+    proto = with_types(_loaded(model))
+    fixed = constants(proto)
     replaced = {}
     for name, operator in operators.items():
         node = _find(proto.graph, name)
-        B, _ = _right_hand_side(node, constants)
+        B, _ = right_hand_side(node, fixed)
         _check_size(name, operator, B.shape)
         replaced[node.output[0]] = (node.input[0], B.shape[1], operator)
     parts = stages(proto, replaced, session_options)
     names = [each.name for each in proto.graph.output]
+    wanted = {*names, *(source for source, _, _ in replaced.values())}
+    stored = [each for each in proto.graph.initializer if each.name in wanted]
 
     def run(feed: Feed) -> dict[str, NDArray[Any]]:
         _check_feed(feed)
-        known = dict(feed)
+        known = {each.name: numpy_helper.to_array(each).copy() for each in stored}
+        known |= feed
         for stage in parts:
             for output in stage.replaced:
                 source, width, operator = replaced[output]
@@ -220,50 +231,9 @@ def _check_size(name: str, operator: object, shape: tuple[int, int]) -> None:
         )
 
 
-def _name(node: Any) -> str:
-    return str(node.name or node.output[0])
-
-
 def _find(graph: Any, name: str) -> Any:
     for node in graph.node:
         if name in (node.name, *node.output):
             return node
-    known = ", ".join(_name(node) for node in graph.node if node.op_type in _KINDS)
+    known = ", ".join(name_of(node) for node in graph.node if node.op_type in KINDS)
     raise ValueError(f"there is no node {name!r}; products are {known or 'not in this graph'}")
-
-
-def _constants(graph: Any) -> dict[str, Any]:
-    found = {each.name: each for each in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = node.attribute[0].t
-    return found
-
-
-def _right_hand_side(
-    node: Any, constants: Mapping[str, Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return B (D, M) and the bias of a node."""
-    name = _name(node)
-    if node.op_type not in _KINDS:
-        raise ValueError(f"{name!r} is a {node.op_type}, not a MatMul or Gemm")
-    if node.input[1] not in constants:
-        raise ValueError(f"the right-hand side of {name!r}, {node.input[1]!r}, is not a constant")
-    B = numpy_helper.to_array(constants[node.input[1]]).astype(np.float32)
-    if B.ndim != 2:
-        raise ValueError(f"the right-hand side of {name!r} must be a matrix, not {B.shape}")
-    if node.op_type == "MatMul":
-        return B, None
-    options = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    if options.get("transA", 0):
-        raise ValueError(f"the left-hand side of {name!r} is transposed (transA): its rows change")
-    B = np.float32(options.get("alpha", 1.0)) * (B.T if options.get("transB", 0) else B)
-    if len(node.input) < 3 or not node.input[2]:
-        return B, None
-    if node.input[2] not in constants:
-        raise ValueError(f"the bias of {name!r}, {node.input[2]!r}, is not a constant")
-    bias = numpy_helper.to_array(constants[node.input[2]]).astype(np.float32)
-    if bias.ndim > 1 and bias.shape[:-1] != (1,) * (bias.ndim - 1):
-        raise ValueError(f"the bias of {name!r} must be one row, not {bias.shape}")
-    bias = np.broadcast_to(bias.reshape(-1), (B.shape[1],))
-    return B, np.float32(options.get("beta", 1.0)) * bias

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,18 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from maddjit.integrations.onnx_products import defaults
+
+_LARGEST = 2**31 - 2**20
+"""Bytes of weights that fit into a message of protobuf, less room for the graph itself."""
+
 
 @dataclass
 class Stage:
-    """Nodes that run together, after the operators whose outputs they need."""
+    """Nodes that run together, after the operators whose outputs they need.
+
+    Its inputs are what others hand to it; those that have a default may be left out.
+    """
 
     replaced: list[str]
     inputs: list[str]
@@ -42,6 +51,7 @@ def stages(
         level |= dict.fromkeys(node.output, here)
         nodes.setdefault(here, []).append(node)
     wanted = {each.name for each in graph.output} | {source for source, _, _ in replaced.values()}
+    free = defaults(proto)
     types = {each.name: each for each in (*graph.input, *graph.value_info, *graph.output)}
     found = []
     for here in range(max([*nodes, *made], default=0) + 1):
@@ -60,7 +70,7 @@ def stages(
         weights = [each for each in graph.initializer if each.name in needed]
         sparse = [each for each in graph.sparse_initializer if each.values.name in needed]
         stored = {each.name for each in weights} | {each.values.name for each in sparse}
-        inputs = sorted(needed - inner - stored - {""})
+        inputs = sorted(needed - inner - (stored - free) - {""})
         outputs = sorted(inner & (wanted | (elsewhere - set(copied))))
         stage = Stage(made.get(here, []), inputs, outputs)
         if outputs:
@@ -108,8 +118,27 @@ def _inputs(node: Any) -> set[str]:
     return found
 
 
+def with_types(proto: Any) -> Any:
+    """Return a model with the types of the tensors between its nodes, where they are known."""
+    _check_size(proto)
+    return onnx.shape_inference.infer_shapes(proto)
+
+
 def session(proto: Any, options: Any = None) -> Any:
     """Return what runs a graph, by onnxruntime on the CPU."""
+    _check_size(proto)
     return onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+
+
+def _check_size(proto: Any) -> None:
+    n_bytes = sum(
+        math.prod(each.dims) * helper.tensor_dtype_to_np_dtype(each.data_type).itemsize
+        for each in proto.graph.initializer
+    )
+    if n_bytes > _LARGEST:
+        raise ValueError(
+            f"the weights of the model take {n_bytes / 2**30:.3g} GB, and only models of less than "
+            "2 GB can be changed and handed to onnxruntime"
+        )

@@ -60,6 +60,9 @@ class CompiledEstimator(BaseEstimator):
             rows = validate_data(self, X, dtype=_DTYPES, **checks)
         else:
             rows, y = validate_data(self, X, y, dtype=_DTYPES, **checks)
+        named = hasattr(self, "feature_names_in_") and hasattr(estimator, "feature_names_in_")
+        if named and isinstance(estimator, FrozenEstimator):  # it is asked without names
+            validate_data(estimator, X, reset=False, skip_check_array=True)
         self.estimator_ = clone(estimator).fit(rows, y)
         return rows
 

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from maddjit.integrations.sklearn_base import CompiledEstimator
 from maddjit.learning.calibration import calibrate
@@ -99,6 +100,7 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
         Parameters, errors and warnings are those of `MaddnessRegressor.fit`; further a
         `maddjit.CoverageError` if there are too few rows for the coverage.
         """
+        self.__dict__.pop("winners_", None)  # of another fit
         rows = self._fit_estimator(X, y)
         self.classes_ = self.estimator_.classes_
         B, bias = self._affine(rows)
@@ -131,9 +133,12 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
         ------
         TypeError, ValueError
             If X is sparse, not finite, or has another number of features.
+        sklearn.exceptions.NotFittedError
+            Also if `exact` was set after fitting.
         """
         rows = self._rows(X)
         if self.exact:
+            check_is_fitted(self, "winners_")
             best = self.winners_(rows)
         elif self._is_flat:
             best = (self.operator_(rows)[:, 0] > 0).astype(int)

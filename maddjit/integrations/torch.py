@@ -99,12 +99,15 @@ def replace_linear(
     ----------
     model : nn.Module
         On the CPU. Its layers of the very classes `nn.Linear` and `nn.Conv2d` are candidates, the
-        latter with kernels of 1 × 1, one group and no padding.
+        latter with kernels of 1 × 1, one group and no padding. Those of an
+        `nn.TransformerEncoderLayer` or an `nn.MultiheadAttention` stay, for these take the weights
+        and multiply by themselves.
     calibration_batches : iterable
         Of tensors; tuples and lists are taken for positional arguments, dictionaries for named
         ones. Rows like those that will come, without labels.
     pattern : str or sequence of str, optional
-        Names of layers as in `model.named_modules`, with wildcards (`fnmatch`); all by default.
+        Names of layers as in `model.named_modules`, with wildcards (`fnmatch`); all by default. A
+        layer that has several names goes by the first that matches.
     budget : float, optional
         Replace a layer only where `maddjit.select` finds look-ups that are the fastest way
         within this NMSE, and by these; other layers stay, and the report says why.
@@ -123,7 +126,8 @@ def replace_linear(
     Raises
     ------
     ValueError
-        If no layer has such a name, no rows reach one, or the model itself is the layer.
+        If no layer has such a name, no rows reach one, the model itself is the layer, or `pattern`
+        names one that must stay without a wildcard.
     TypeError
         If a layer is not on the CPU or not of floating point.
 
@@ -148,10 +152,16 @@ def replace_linear(
     sizes = [n_codebooks] if isinstance(n_codebooks, int) else list(n_codebooks)
     if budget is None and len(sizes) != 1:
         raise ValueError("several n_codebooks are for a budget to choose from")
-    layers = _candidates(model, pattern)
-    samples = sampled(model, layers, calibration_batches, max_rows, random_state)
+    kept = _read_by_parents(model)
+    layers = _candidates(model, pattern, kept)
+    free = {name: layer for name, layer in layers.items() if layer not in kept}
+    samples = sampled(model, free, calibration_batches, max_rows, random_state) if free else {}
     found = []
     for name, layer in layers.items():
+        if layer in kept:
+            shape = layer.in_features, layer.out_features
+            found.append(Replacement(name, shape, 0, float("nan"), kept[layer], False))
+            continue
         rows = samples[name]
         if not len(rows):
             raise ValueError(f"no rows reach {name} from the calibration batches")
@@ -246,17 +256,35 @@ def _is_candidate(layer: nn.Module) -> bool:
     return type(layer) is nn.Linear
 
 
-def _candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> dict[str, Any]:
-    """Return the layers to replace by name; one that has several names counts once."""
+def _read_by_parents(model: nn.Module) -> dict[Any, str]:
+    """Return the layers whose weights PyTorch takes instead of calling them, and why they stay."""
+    found: dict[Any, str] = {}
+    for parent in model.modules():
+        names: tuple[str, ...] = ()
+        if isinstance(parent, nn.TransformerEncoderLayer):
+            names = "linear1", "linear2"
+        elif isinstance(parent, nn.MultiheadAttention):
+            names = ("out_proj",)
+        why = f"{type(parent).__name__} takes its weight and multiplies by itself"
+        found |= {parent._modules[name]: why for name in names if name in parent._modules}
+    return found
+
+
+def _candidates(
+    model: nn.Module, pattern: str | Sequence[str] | None, kept: dict[Any, str]
+) -> dict[str, Any]:
+    """Return the layers to replace by the first name that matches; each counts once."""
     patterns = [pattern] if isinstance(pattern, str) else pattern
     found: dict[str, Any] = {}
-    for name, layer in model.named_modules():
-        if not _is_candidate(layer):
+    for name, layer in model.named_modules(remove_duplicate=False):
+        if not _is_candidate(layer) or any(layer is other for other in found.values()):
             continue
         if patterns is not None and not any(fnmatchcase(name, each) for each in patterns):
             continue
         if not name:
             raise ValueError("the model is a layer itself: put it into an nn.Sequential")
+        if layer in kept and name in (patterns or ()):
+            raise ValueError(f"{name} cannot be replaced: {kept[layer]}")
         if layer.weight.device.type != "cpu" or not layer.weight.is_floating_point():
             raise TypeError(f"{name} must be of floating point and on the CPU")
         found[name] = layer

@@ -64,11 +64,11 @@ class MaddnessLinear(nn.Module):
         assert isinstance(model, MaddnessModel)
         return model
 
-    def forward(self, x: Any) -> Any:
-        """Return (…, M), of the dtype of x (…, D)."""
+    def forward(self, input: Any) -> Any:  # named as that of nn.Linear
+        """Return (…, M), of the dtype of the input (…, D), which is of floating point."""
         if self.tables is None:
-            return torch_ops.product(x, self.weight, self.packed, self.key)
-        y, _ = torch_ops.look_up(x, self.tables, self.base, self.weight, self.packed, self.key)
+            return torch_ops.product(input, self.weight, self.packed, self.key)
+        y, _ = torch_ops.look_up(input, self.tables, self.base, self.weight, self.packed, self.key)
         return y
 
     def fine_tune(self) -> None:
@@ -111,12 +111,36 @@ class MaddnessLinear(nn.Module):
             MaddnessModel(old.split_dims, old.thresholds, entries, scale, offset, old.n_features)
         )
 
-    def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(
+        self, state: Any, prefix: str, metadata: Any, strict: bool, *lists: Any
+    ) -> None:
         packed = state.get(f"{prefix}packed")
-        if packed is not None:  # another model may take more bytes
-            self.packed = torch.empty_like(packed)
-        super()._load_from_state_dict(state, prefix, *rest)
+        if packed is not None:
+            wrong = self._why_not(packed, state, prefix)
+            if wrong:  # take nothing, for half of it would be another layer
+                lists[-1].append(f"{prefix.removesuffix('.') or 'the layer'}: {wrong}")
+                return
+            self.packed = torch.empty_like(packed)  # another model may take more bytes
+        super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
         self.key = torch_ops.key_of(self.packed)
+
+    def _why_not(self, packed: Any, state: Any, prefix: str) -> str:
+        """Return why a state cannot be loaded, or nothing."""
+        try:
+            model = from_bytes(packed.cpu().numpy().tobytes())
+        except ValueError as error:
+            return f"packed: {error}"
+        if not isinstance(model, MaddnessModel):
+            return f"packed holds a {type(model).__name__}, not a MaddnessModel"
+        shapes: dict[str, tuple[int, ...]] = {"weight": (model.n_outputs, model.n_features)}
+        if self.tables is not None:
+            shapes |= {"tables": model.tables.shape, "base": (model.n_outputs,)}
+        for name, shape in shapes.items():
+            own = tuple(getattr(self, name).shape)
+            stored = tuple(state[f"{prefix}{name}"].shape) if f"{prefix}{name}" in state else own
+            if not own == stored == shape:
+                return f"{name} must have shape {own}, is {stored}, and packed needs {shape}"
+        return ""
 
     def extra_repr(self) -> str:
         """Return the sizes, for the representation of a model."""
@@ -144,10 +168,10 @@ class MaddnessConv1x1(MaddnessLinear):
         super().__init__(fitted, weight)
         self.stride = stride
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """Return (N, M, H', W') of images (N, D, H, W), or the same without N."""
         down, right = self.stride
-        places = x[..., ::down, ::right].movedim(-3, -1)
+        places = input[..., ::down, ::right].movedim(-3, -1)
         return super().forward(places).movedim(-1, -3)
 
 

@@ -37,6 +37,8 @@ def operator(packed: Tensor, key: str) -> CompiledOperator:
 
 def _rows(x: Tensor) -> Any:
     """Return (N, D) for NumPy, in x's memory if that is possible."""
+    if not x.is_floating_point():
+        raise TypeError(f"rows must be of floating point, as the outputs are, not {x.dtype}")
     rows = x.detach().reshape(-1, x.shape[-1])
     return (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
 

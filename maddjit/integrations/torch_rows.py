@@ -25,8 +25,8 @@ def sampled(
     }
 
     def watch(name: str) -> Any:
-        def see(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-            x = inputs[0].detach()
+        def see(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            x = (inputs[0] if inputs else named["input"]).detach()
             x = _strided(layer, x).movedim(1, -1) if isinstance(layer, nn.Conv2d) else x
             rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
             drawn = np.concatenate([kept[name][0], rng.random(len(rows))])
@@ -37,7 +37,10 @@ def sampled(
         return see
 
     training = {layer: layer.training for layer in model.modules()}
-    hooks = [layer.register_forward_pre_hook(watch(name)) for name, layer in layers.items()]
+    hooks = [
+        layer.register_forward_pre_hook(watch(name), with_kwargs=True)
+        for name, layer in layers.items()
+    ]
     try:
         model.eval()
         with torch.no_grad():

@@ -48,6 +48,7 @@ def test_winners(parts: tuple[Any, Any, Any]) -> None:
     blocks = da.from_array(A, chunks=(1000, 32))
     best = maddjit.compile(maddjit.calibrate(model, A, B), result="argmax", coverage=0.99)
     lazy = apply(best, blocks)
+    assert best.monitor().n_rows == 0
     assert lazy.shape == (3000,)
     assert np.array_equal(lazy.compute(), best(A))
     top = maddjit.compile(maddjit.calibrate(model, A, B, k=2), result="topk", k=2, coverage=0.99)
@@ -63,7 +64,7 @@ def test_unknown_numbers_of_rows(parts: tuple[Any, Any, Any]) -> None:
 
 
 def test_errors(parts: tuple[Any, Any, Any]) -> None:
-    A, _, model = parts
+    A, B, model = parts
     with pytest.raises(ValueError, match=r"rows.rechunk\(\{1: -1\}\)"):
         apply(model, da.from_array(A, chunks=(700, 16)))
     with pytest.raises(ValueError, match=r"shape \(N, 32\)"):
@@ -72,6 +73,9 @@ def test_errors(parts: tuple[Any, Any, Any]) -> None:
         apply(model, A)
     with pytest.raises(TypeError, match="not builtin_function"):
         apply(len, da.from_array(A))
+    adding = maddjit.compile(maddjit.fit_strassen_tile(B, tile=2), residual=True)
+    with pytest.raises(ValueError, match="not be compiled with residual=True"):
+        apply(adding, da.from_array(A))
 
 
 @pytest.mark.slow

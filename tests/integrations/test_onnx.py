@@ -14,6 +14,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not inst
 from onnx import TensorProto, helper, numpy_helper
 
 import maddjit
+from maddjit.integrations import onnx_stages
 from maddjit.integrations.onnx import initialisers, run_replaced, take
 
 rng = np.random.default_rng(0)
@@ -157,6 +158,66 @@ def test_sessions_have_the_options(tmp_path: Path) -> None:
     run = run_replaced(model(), {"k": lambda A: A @ W3}, session_options=options)
     assert (tmp_path / "written.onnx").exists()
     assert np.array_equal(run(feed(3))["y"], expected(feed(3))["y"])
+
+
+def with_default(ir_version: int = 8) -> Any:
+    """Return x (s K W1) W3, and W2; s and W3 are inputs with defaults, and K is constant."""
+    info, tensor = helper.make_tensor_value_info, numpy_helper.from_array
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["K", "W1"], ["m"], name="first"),
+            helper.make_node("Mul", ["m", "s"], ["h"]),
+            helper.make_node("MatMul", ["h", "W3"], ["k"], name="second"),
+            helper.make_node("MatMul", ["x", "k"], ["y"]),
+        ],
+        "net",
+        [
+            info("x", TensorProto.FLOAT, ["n", 2]),
+            info("s", TensorProto.FLOAT, []),
+            info("W3", TensorProto.FLOAT, [24, 24]),
+        ],
+        [info("y", TensorProto.FLOAT, ["n", 24]), info("W2", TensorProto.FLOAT, [8, 24])],
+        [
+            tensor(array, name)
+            for name, array in (
+                ("K", W2[:2, :16]),
+                ("W1", W1),
+                ("W2", W2),
+                ("W3", W3),
+                ("s", np.float32(2)),
+            )
+        ],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 8)], ir_version=ir_version
+    )
+
+
+def test_defaults_are_overridden_and_constants_may_be_rows_or_outputs() -> None:
+    made, x = with_default(), small(np.random.default_rng(3), 5, 2)
+    assert [each.node for each in initialisers(made)] == ["first"]
+    assert [each.node for each in initialisers(with_default(3))] == ["first", "second"]
+    A, B, _ = take(made, "first", {"x": x})
+    assert np.array_equal(A, W2[:2, :16])
+    run = run_replaced(made, {"first": lambda A: A @ B})
+    for feed, scale, last in (
+        ({}, 2, W3),
+        ({"s": np.array(3, np.float32)}, 3, W3),
+        ({"W3": W3.T.copy()}, 2, W3.T),
+    ):
+        found = run({"x": x, **feed})
+        assert np.array_equal(found["y"], x @ (scale * (A @ B) @ last))
+        assert np.array_equal(found["W2"], W2)
+    with pytest.raises(ValueError, match="'W3', is not a constant of the graph, or is an input"):
+        run_replaced(made, {"second": lambda A: A})
+
+
+def test_models_that_are_too_large_for_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_stages, "_LARGEST", 1000)
+    with pytest.raises(ValueError, match="only models of less than 2 GB can be changed"):
+        take(model(), "last", feed(1))
+    with pytest.raises(ValueError, match="only models of less than 2 GB can be changed"):
+        run_replaced(model(), {"last": lambda A: A})
 
 
 def test_errors(tmp_path: Path) -> None:

@@ -104,6 +104,28 @@ def test_exact_classes(digits: tuple[Any, Any], n_classes: int) -> None:
         speed_up(fitted, X[:200], exact=True, coverage=0.9999)
 
 
+def test_exact_set_later_needs_another_fit(digits: tuple[Any, Any]) -> None:
+    X, y = digits
+    fast = speed_up(RidgeClassifier().fit(X, y), X, exact=True, coverage=0.99)
+    assert not hasattr(fast.set_params(exact=False).fit(X), "winners_")
+    with pytest.raises(NotFittedError):
+        fast.set_params(exact=True).predict(X)
+
+
+def test_columns_are_those_of_the_frozen_estimator(digits: tuple[Any, Any]) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, y = digits
+    frame = pandas.DataFrame(X, columns=[f"p{i}" for i in range(X.shape[1])])
+    for unfitted in (RidgeClassifier(), make_pipeline(StandardScaler(), Ridge())):
+        fitted = unfitted.fit(frame, y)
+        assert list(speed_up(fitted, frame).feature_names_in_) == list(frame.columns)
+        with pytest.raises(ValueError, match="feature names should match"):
+            speed_up(fitted, frame[frame.columns[::-1]])
+        with pytest.raises(ValueError, match="feature names should match"):
+            clone(speed_up(fitted, frame)).fit(frame[frame.columns[::-1]], y)
+        assert not hasattr(speed_up(fitted, X), "feature_names_in_")
+
+
 def test_regressors(digits: tuple[Any, Any]) -> None:
     X, y = digits
     targets = np.stack([y, y % 3], axis=1)

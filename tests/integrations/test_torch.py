@@ -223,6 +223,81 @@ def test_state_and_copies(layer: Any) -> None:
     assert "codebooks=8" in repr(layer)
 
 
+def test_a_state_that_does_not_fit_leaves_the_layer_as_it_is(layer: Any) -> None:
+    x, good = rows(5), layer.state_dict()
+    damaged = good["packed"].clone()
+    damaged[: len(damaged) // 2] = 0
+    for state, message in (
+        (good | {"packed": damaged}, "the layer: packed: this is not a sound model"),
+        (good | {"weight": torch.zeros(5, 32)}, r"weight must have shape \(6, 32\), is \(5, 32\)"),
+    ):
+        other = copy.deepcopy(layer)
+        expected = other(x)
+        with pytest.raises(RuntimeError, match=message):
+            other.load_state_dict(state)
+        assert torch.equal(other(x), expected)
+        assert all(torch.equal(part, good[name]) for name, part in other.state_dict().items())
+    fewer = maddjit.fit(rows(500).numpy(), layer.weight.T.numpy(), 4)
+    states = [MaddnessLinear(fewer, layer.weight), copy.deepcopy(layer)]
+    for each in states:
+        each.fine_tune()
+    with pytest.raises(RuntimeError, match="tables must have shape"):
+        states[1].load_state_dict(states[0].state_dict())
+    again = copy.deepcopy(layer)
+    again.fine_tune()
+    again.load_state_dict(states[1].state_dict())
+    assert torch.equal(again(x), states[1](x))
+
+
+def test_rows_of_integers_are_refused(layer: Any) -> None:
+    tuned = copy.deepcopy(layer)
+    tuned.fine_tune()
+    for each in (layer, tuned):
+        with pytest.raises(TypeError, match=r"must be of floating point.*torch\.int8"):
+            each(torch.ones(2, 32, dtype=torch.int8))
+
+
+class ByKeyword(nn.Module):
+    """Calls its layer with a named argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(32, 6)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(input=x)
+
+
+def test_a_layer_called_by_keyword() -> None:
+    torch.manual_seed(0)
+    model = ByKeyword()
+    assert replace_linear(model, [rows(600)]).replaced == ("head",)
+    assert torch.equal(model(rows(5)), model.head(rows(5)))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_layers_whose_weights_others_take_stay() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    model = nn.Sequential(nn.TransformerEncoder(layer, 2), nn.Linear(32, 6)).eval()
+    x = rows(600).reshape(60, 10, 32)
+    with torch.no_grad():
+        before = model[0](x)
+        report = replace_linear(model, [x], n_codebooks=8)
+        assert torch.equal(model[0](x), before)
+        mask = torch.zeros(60, 10, dtype=torch.bool)
+        assert model[0](x, src_key_padding_mask=mask).shape == before.shape
+    assert report.replaced == ("1",)
+    assert [each.name for each in report.layers][:2] == [
+        "0.layers.0.linear1",
+        "0.layers.0.linear2",
+    ]
+    assert "stays: TransformerEncoderLayer takes its weight" in str(report)
+    with pytest.raises(ValueError, match=r"0\.layers\.0\.linear1 cannot be replaced: Transformer"):
+        replace_linear(model, [x], pattern="0.layers.0.linear1")
+    assert replace_linear(model, [x], pattern="*linear1").replaced == ()
+
+
 def test_what_cannot_be_tuned(layer: Any) -> None:
     weight = layer.weight
     core = maddjit.fit(rows(500).numpy(), weight.T.numpy(), 4, core_rank=2)
@@ -242,3 +317,7 @@ def test_a_shared_layer_is_replaced_everywhere() -> None:
     assert report.replaced == ("0",)
     assert model[0] is model[2]
     assert isinstance(model[2], MaddnessLinear)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    assert replace_linear(model, [rows(600)], pattern="2").replaced == ("2",)
+    assert model[0] is model[2]
+    assert isinstance(model[0], MaddnessLinear)
