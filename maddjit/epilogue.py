@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ class Epilogue:
     ------
     ValueError
         If the dtype is unknown, low > high, or step or zero point do not fit.
+    TypeError
+        If the zero point is no integer.
     """
 
     dtype: str = "float32"
@@ -54,6 +57,9 @@ class Epilogue:
             units = np.float32(1) / np.float32(self.step)
         if not (0 < self.step < np.inf and np.isfinite(units)):
             raise ValueError(f"step must be positive and finite, not {self.step}")
+        if isinstance(self.zero_point, bool | np.bool_ | float | np.floating):
+            raise TypeError(f"zero_point must be a whole number, not {self.zero_point!r}")
+        object.__setattr__(self, "zero_point", index(self.zero_point))
         if self.is_integer:
             limits = np.iinfo(self.dtype)
             if not limits.min <= self.zero_point <= limits.max:

@@ -113,7 +113,7 @@ def export(
     TargetError
         If the target is unknown or lacks what was asked for.
     TypeError, ValueError
-        As for `compile`, or if `name` is no C name.
+        As for `compile`, or if `name` is no C name or one that CMake takes for itself.
     NativeCodeError
         If LLVM cannot emit the code.
     LinkError
@@ -177,6 +177,8 @@ def export_plan(
         raise native.NativeCodeError(f"the object needs {', '.join(calls)}")
     folder = Path(directory)
     folder.mkdir(mode=_TO_RUN, parents=True, exist_ok=True)
+    library = folder / f"lib{name}.so"
+    library.unlink(missing_ok=True)  # who has an earlier export's loaded keeps it
     texts = render_c(interface)
     code, header, example, cmake = (
         _write(folder / file, content)
@@ -187,15 +189,12 @@ def export_plan(
             ("CMakeLists.txt", texts["CMakeLists.txt"].encode()),
         )
     )
-    library = folder / f"lib{name}.so"
     with tempfile.TemporaryDirectory(dir=folder) as aside:
         linked = Path(aside, library.name)
         missing = link(code, linked, plan.target, host, compiler)
-        if missing:
-            library.unlink(missing_ok=True)  # of an earlier export: it would be another operator
-        else:
+        if not missing:
             linked.chmod(_TO_RUN)
-            linked.replace(library)  # processes that have the earlier one loaded keep it
+            linked.replace(library)
     found = None if missing else library
     return Exported(name, code, header, example, cmake, found, missing)
 

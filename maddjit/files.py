@@ -8,6 +8,8 @@ from pathlib import Path
 
 _ANYBODY = 0o666
 """Less what the process' umask takes away, as for any new file."""
+_OWN = 0o600
+"""Until a file is written whose permissions are given by another."""
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None = None) -> None:
@@ -32,14 +34,14 @@ def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None =
         if place.exists() and not place.is_file():
             place.write_bytes(content)
             return
+        if mode is None and place.exists():
+            mode = place.stat().st_mode & 0o7777
         part = place.with_name(f".{place.name[:100]}.{secrets.token_hex(8)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(part, flags, _ANYBODY if mode is None else mode)
+        descriptor = os.open(part, flags, _ANYBODY if mode is None else _OWN)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            if mode is None and place.exists():
-                mode = place.stat().st_mode & 0o7777
             if mode is not None:
                 part.chmod(mode)
             part.replace(place)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log, log2, sqrt
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.records import fields_of, made_again
+from maddjit.records import fields_of, frozen_array, made_again
 
 Objective = Literal["product", "argmax"]
 """What tables are fitted for: all outputs, or each row's largest one."""
@@ -33,6 +34,11 @@ class BoundTerms:
         ‖b‖ of each column of B.
     training_error : (M,) float64
         Mean of ``|ŷ − y|`` over the training rows.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape, a range or a dtype is not as above.
     """
 
     n_rows: int
@@ -42,6 +48,19 @@ class BoundTerms:
     largest_singular_value: float
     norms: NDArray[np.float64]
     training_error: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("n_rows", "n_features", "n_codebooks"):
+            object.__setattr__(self, name, _count(name, getattr(self, name)))
+        if not (self.penalty > 0 and self.largest_singular_value >= 0):
+            raise ValueError(
+                "penalty must be above 0 and largest_singular_value 0 or more, not "
+                f"{self.penalty} and {self.largest_singular_value}"
+            )
+        n_outputs = np.size(self.norms)
+        for name in ("norms", "training_error"):
+            array = frozen_array(name, getattr(self, name), np.float64, (n_outputs,))
+            object.__setattr__(self, name, array)
 
     def bound(self, delta: float) -> NDArray[np.float64]:
         """Return (M,): what the expected ``|ŷ − y|`` exceeds with probability δ at most.
@@ -98,6 +117,11 @@ class FitReport:
         After "argmax" the outputs are scores that rank: the errors say little then.
     learned_by : str
         Version, options and rows of the fit, in words.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape, a range or a dtype is not as above.
     """
 
     n_rows: int
@@ -115,10 +139,31 @@ class FitReport:
     learned_by: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("output_nmse", "bias", "absolute_error", "worst_rows", "worst_errors"):
-            array = np.array(getattr(self, name))
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+        object.__setattr__(self, "n_rows", _count("n_rows", self.n_rows))
+        # Whatever is not finite may come of outputs beyond the range of float32.
+        if self.nmse < 0 or self.lost_variance < 0 or not 0 <= self.agreement <= 1:
+            raise ValueError(
+                "nmse and lost_variance must not be below 0, and agreement must lie in 0 … 1, not "
+                f"{self.nmse}, {self.lost_variance} and {self.agreement}"
+            )
+        if self.objective not in ("product", "argmax"):
+            raise ValueError(f'objective must be "product" or "argmax", not {self.objective!r}')
+        n_outputs, n_worst = _count("outputs", np.size(self.output_nmse)), np.size(self.worst_rows)
+        for name, dtype, size in (
+            ("output_nmse", np.float64, n_outputs),
+            ("bias", np.float64, n_outputs),
+            ("absolute_error", np.float64, n_outputs),
+            ("worst_rows", np.int64, n_worst),
+            ("worst_errors", np.float64, n_worst),
+        ):
+            object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, (size,)))
+        terms = self.bound_terms
+        if terms is not None and not isinstance(terms, BoundTerms):
+            raise TypeError(f"bound_terms must be BoundTerms, not {type(terms).__name__}")
+        if terms is not None and len(terms.norms) != n_outputs:
+            raise ValueError(
+                f"bound_terms must be of {n_outputs} outputs, not of {len(terms.norms)}"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return made_again, (FitReport, fields_of(self))
@@ -139,3 +184,9 @@ class FitReport:
             f"worst output {self.output_nmse.max():.4g}; "
             f"largest bias {np.abs(self.bias).max():.3g}; worst rows (RMSE): {worst}"
         )
+
+
+def _count(name: str, value: Any) -> int:
+    if index(value) < 1:
+        raise ValueError(f"{name} must be 1 or more, not {value}")
+    return index(value)

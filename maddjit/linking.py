@@ -22,7 +22,13 @@ class LinkError(RuntimeError):
 
 
 def compiler_for(target: Target, host: Host) -> list[str]:
-    """Return the command of a compiler that links for a target; empty if none is found."""
+    """Return the command of a compiler that links for a target; empty if none is found.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable's quotes do not match.
+    """
     architecture = target.triple.partition("-")[0]
     if architecture != host.architecture:
         names = [f"{architecture}-linux-gnu-gcc"]
@@ -46,13 +52,18 @@ def link(
     """
     if compiler is None and not sys.platform.startswith("linux"):
         return f"libraries are not linked on {sys.platform} unless a compiler is named"
-    command = shlex.split(compiler) if compiler else compiler_for(target, host)
+    try:
+        command = shlex.split(compiler) if compiler else compiler_for(target, host)
+    except ValueError as error:
+        if compiler:
+            raise LinkError(f"{compiler} is no command: {error}") from error
+        return f"what {COMPILER_VARIABLE} holds is no command: {error}"
     if not command:
         return f"there is no C compiler that links for {target.triple}"
     name = f"-Wl,-soname,{library.name}"
     try:
         done = subprocess.run(
-            [*command, *_FLAGS, name, "-o", os.fspath(library), os.fspath(made_of)],
+            [*command, *_FLAGS, name, "-o", os.path.abspath(library), os.path.abspath(made_of)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

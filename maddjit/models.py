@@ -170,10 +170,20 @@ class MaddnessModel(Model):
             raise ValueError("thresholds must not be NaN")
         if not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all()):
             raise ValueError("scale and offset must be finite")
+        if self.report is not None:
+            self._check_report(self.report)
         if self.core is not None:
             self._check_core(self.core)
         if self.short_list is not None:
             self._check_short_list(self.short_list)
+
+    def _check_report(self, report: object) -> None:
+        if not isinstance(report, FitReport):
+            raise TypeError(f"report must be a FitReport, not {type(report).__name__}")
+        if len(report.output_nmse) != self.n_outputs:
+            raise ValueError(
+                f"the report must be of {self.n_outputs} outputs, not {len(report.output_nmse)}"
+            )
 
     def _check_core(self, core: object) -> None:
         if not isinstance(core, LowRankCore):

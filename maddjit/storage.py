@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit.files import write_whole
 from maddjit.fit_report import BoundTerms, FitReport
 from maddjit.models import LowRankCore, MaddnessModel
-from maddjit.records import fields_of
 from maddjit.schemes import BilinearScheme
 from maddjit.short_list import ShortList
 from maddjit.tile_models import StrassenTileModel, TileReport
@@ -34,6 +34,8 @@ _PARTS: dict[type[Any], dict[str, type[Any]]] = {
     StrassenTileModel: {"scheme": BilinearScheme, "report": TileReport},
 }
 """The records that are fields of another."""
+_SINGLE = b"\x93NUMPY"
+"""What a file with one array begins with."""
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
@@ -122,8 +124,8 @@ def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     ModelFileError, FileNotFoundError
         As `load`.
     """
-    told = about(path).get("provenance", {})
-    return dict(told)
+    told: dict[str, Any] = about(path).get("provenance", {})
+    return told
 
 
 def to_bytes(model: Model) -> bytes:
@@ -156,9 +158,10 @@ def _blamed(name: object) -> Iterator[None]:
 
 def _write(model: Model, file: IO[bytes], provenance: dict[str, Any]) -> None:
     arrays: dict[str, Any] = {}
+    name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
     told = {
-        "kind": type(model).__name__,
-        "fields": _taken_apart(model, "", arrays),
+        "kind": name,
+        "fields": _taken_apart(model, kind, "", arrays),
         "written_by": f"maddjit {__version__}, numpy {np.__version__}",
         "provenance": provenance,
     }
@@ -174,22 +177,25 @@ def _read(file: IO[bytes]) -> Model:
     return model
 
 
-def _taken_apart(record: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def _taken_apart(
+    record: Any, kind: type[Any], prefix: str, arrays: dict[str, Any]
+) -> dict[str, Any]:
     """Return what is no array as JSON takes it; arrays join `arrays`, by dotted names."""
-    parts = _PARTS.get(type(record), {})
+    parts = _PARTS.get(kind, {})
     tree: dict[str, Any] = {}
-    for name, value in fields_of(record).items():
+    for name in (field.name for field in fields(kind)):
+        value = getattr(record, name)
         if isinstance(value, np.ndarray):
             arrays[prefix + name] = value.astype(value.dtype.newbyteorder("<"), copy=False)
             tree[name] = {"shape": value.shape}
         elif name in parts and value is not None:
-            tree[name] = _taken_apart(value, f"{prefix}{name}.", arrays)
+            tree[name] = _taken_apart(value, parts[name], f"{prefix}{name}.", arrays)
         else:
             tree[name] = value
     return tree
 
 
-def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Mapping[str, Any]) -> Any:
+def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
     parts, values = _PARTS.get(kind, {}), {}
     own = {field.name: str(field.type) for field in fields(kind)}
     if not isinstance(tree, dict) or set(tree) != set(own):
@@ -202,7 +208,10 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Mapping[str,
                 else _put_together(parts[name], value, f"{prefix}{name}.", archive)
             )
         elif isinstance(value, dict):
-            values[name] = archive[prefix + name]
+            array = _array(archive, prefix + name)
+            if list(array.shape) != value.get("shape"):
+                raise ValueError(f"{prefix}{name} does not have the shape that the text says")
+            values[name] = array
         elif isinstance(value, list):
             values[name] = tuple(value)
         else:
@@ -212,25 +221,38 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Mapping[str,
     return kind(**values)
 
 
-def _opened(file: IO[bytes]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+def _opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     """Return the archive and its ``about``, if it is one of ours and no larger than it says."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if not file.read(6).startswith((b"PK", b"\x93NUMPY")):
+    first = file.read(len(_SINGLE))
+    if not first.startswith((b"PK", _SINGLE)):
         raise ValueError("it is neither .npz nor .npy")
-    file.seek(0)
-    archive = np.load(file, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
+    if first == _SINGLE:
         raise ValueError("it holds a single array")
-    members = archive.zip.infolist() if archive.zip else []
+    archive = zipfile.ZipFile(file)
+    members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
     if sum(member.file_size for member in members) > size:
         raise ValueError("its members are larger than itself")
-    written = str(archive["format"]) if "format" in archive else "no format"
-    if written != FORMAT:
-        raise ValueError(f"it holds {written!r}, not {FORMAT!r}")
-    told = json.loads(str(archive["about"]))
+    written = _array(archive, "format")
+    if written.shape or str(written) != FORMAT:
+        raise ValueError(f"it holds {str(written)[:100]!r}, not {FORMAT!r}")
+    told = json.loads(str(_array(archive, "about")))
     if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
+    if not isinstance(told.get("provenance", {}), dict):
+        raise TypeError("its provenance is no mapping")
     return archive, told
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Return a member, read to its end: only there is its checksum compared."""
+    with archive.open(f"{name}.npy") as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        rest = member.read(1)
+    # Elements that take no bytes could be any number, more than can ever be looked at.
+    if rest or array.dtype.itemsize == 0 or array.dtype.kind not in "biufU":
+        raise ValueError(f"{name} is no array of numbers or text, or not all of its member")
+    return array

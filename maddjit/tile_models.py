@@ -14,6 +14,9 @@ from maddjit.schemes import BilinearScheme
 
 Kind = Literal["exact", "rounded", "approximate"]
 
+MAX_TILE_ROWS = 1024
+"""Workspaces grow with them; no more than 64 are of use."""
+
 _ENCODED_BYTES = 512 * 1024
 """Encoded rows of A that a core's second-level cache holds beside the rest."""
 
@@ -99,7 +102,7 @@ class StrassenTileModel(Model):
         V: B as the scheme encodes it, or fitted.
     bias : (M,) float32
     tile_rows : int
-        R, a multiple of 8: the rows of one block.
+        R, a multiple of 8 up to 1024: the rows of one block.
     is_encoded : bool
         Whether `values` is `scheme.encode_b` of B, rounded to float32.
     report : TileReport, optional
@@ -134,8 +137,10 @@ class StrassenTileModel(Model):
             if size < 1:
                 raise ValueError(f"{name} must be above 0, not {size}")
             object.__setattr__(self, name, size)
-        if self.tile_rows % 8:
-            raise ValueError(f"tile_rows must be a multiple of 8, not {self.tile_rows}")
+        if self.tile_rows % 8 or self.tile_rows > MAX_TILE_ROWS:
+            raise ValueError(
+                f"tile_rows must be a multiple of 8 up to {MAX_TILE_ROWS}, not {self.tile_rows}"
+            )
         if not isinstance(self.is_encoded, bool):
             raise TypeError(f"is_encoded must be a bool, not {type(self.is_encoded).__name__}")
         if self.report is not None and not isinstance(self.report, TileReport):

@@ -428,10 +428,49 @@ def test_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         maddjit.native.load(tmp_path)
 
 
+@needs_cc
+def test_no_library_of_an_earlier_export_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for compiler in ("false", "'no end"):
+        maddjit.export(maddness(), tmp_path, name="head")
+        with pytest.raises(maddjit.LinkError, match=compiler):
+            maddjit.export(tiles(), tmp_path, name="head", compiler=compiler)
+        assert not list(tmp_path.glob("*.so"))
+    monkeypatch.setenv("CC", "'no end")
+    exported = maddjit.export(maddness(), tmp_path, name="head")
+    assert exported.library is None
+    assert exported.missing == "what CC holds is no command: No closing quotation"
+
+
+@needs_cc
+def test_folders_that_look_like_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("-x", "@x", "a b"):
+        exported = maddjit.export(maddness(), folder)
+        assert exported.library == Path(folder, "libproduct.so"), exported.missing
+        assert exported.library.exists()
+
+
+@needs_cc
+def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
+    """Their macros are the same: C must not take the second header for the first."""
+    for name in ("head", "Head"):
+        maddjit.export(maddness(), tmp_path, name=name)
+    source = tmp_path / "both.c"
+    source.write_text('#include "head.h"\n#include "Head.h"\n')
+    done = subprocess.run(
+        [str(CC), "-fsyntax-only", source], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "HEAD_OK" in done.stderr
+
+
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
     for options, words in (
         ({"name": "2 words"}, "name must be"),
         ({"name": ""}, "name must be"),
+        ({"name": "all"}, "CMake has a target of that name"),
         ({"order": "strided"}, 'order must be "C" or "F"'),
         ({"result": "sums"}, "result must be"),
         ({"k": 3}, "k is for"),

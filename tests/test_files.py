@@ -44,6 +44,27 @@ def test_permissions_and_links_are_kept(tmp_path: Path) -> None:
             write_whole(nowhere, b"")
 
 
+def test_nobody_else_reads_a_part_of_what_is_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    chmod = Path.chmod
+
+    def noted(path: Path, mode: int) -> None:
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+        chmod(path, mode)
+
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    assert stat.S_IMODE(path.stat().st_mode) & 0o400
+    path.chmod(0o600)
+    monkeypatch.setattr(Path, "chmod", noted)
+    write_whole(path, b"new")
+    write_whole(path, b"newer", 0o644)
+    assert modes == [0o600, 0o600]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 def test_a_model_is_not_lost_to_what_is_none(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     model = maddjit.fit_strassen_tile(rng.standard_normal((8, 6)), tile=2)

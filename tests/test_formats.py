@@ -131,3 +131,11 @@ def test_halfway_cases_round_to_even(level: str, dtype: str) -> None:
 def test_epilogues_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Epilogue(**options)
+
+
+@pytest.mark.parametrize("zero_point", [1.5, True, np.True_, np.float32(2), "1", None])
+def test_a_zero_point_is_a_whole_number(zero_point: Any) -> None:
+    with pytest.raises(TypeError, match=r"whole number|integer"):
+        Epilogue("int8", zero_point=zero_point)
+    exact = Epilogue("int8", zero_point=np.int16(2))  # type: ignore[arg-type]
+    assert repr(exact) == repr(Epilogue("int8", zero_point=2))

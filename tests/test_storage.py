@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,113 @@ def test_the_other_order_of_bytes_means_the_same(tmp_path: Path) -> None:
     assert same(maddjit.load(path), model)
 
 
+def with_header(path: Path, member: str, **header: Any) -> None:
+    """Write the file again, with a member that is nothing but a header."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"fortran_order": False} | header)
+    with zipfile.ZipFile(path) as before:
+        members = {name: before.read(name) for name in before.namelist()}
+    assert member in members
+    with zipfile.ZipFile(path, "w") as after:
+        for name, each in (members | {member: content.getvalue()}).items():
+            after.writestr(name, each)
+
+
+@pytest.mark.parametrize("descr", ["|V0", "|S0", "<U0"])
+def test_elements_of_no_bytes(descr: str, tmp_path: Path) -> None:
+    """They fit into any file, however many they are, and to look at each takes for ever."""
+    path = tmp_path / "model.npz"
+    model = fitted(method="paper")
+    for member in ("format", "about", "tables", "report.bias", "report.bound_terms.norms"):
+        model.save(path)
+        with_header(path, f"{member}.npy", descr=descr, shape=(10**9, 10**9))
+        with pytest.raises(maddjit.ModelFileError, match=f"{member} is no array"):
+            maddjit.load(path)
+
+
+def test_a_header_that_leaves_some_of_its_member(tmp_path: Path) -> None:
+    """Half of the bytes, or each as another number: the checksum is at the end of the member."""
+    path = tmp_path / "model.npz"
+    fitted().save(path)
+    whole = path.read_bytes()
+    place = whole.index(b"report.output_nmse.npy")
+    for old, new in ((b"'<f8'", b"'<f4'"), (b"'<f8'", b"'<u8'"), (b"(5,)", b"(1,)")):
+        found = whole.index(old, place)
+        path.write_bytes(whole[:found] + new + whole[found + len(new) :])
+        with pytest.raises(maddjit.ModelFileError, match=r"not all of its member|Bad CRC"):
+            maddjit.load(path)
+
+
+@pytest.mark.parametrize("name", ["output_nmse", "bias", "worst_errors", "bound_terms.norms"])
+@pytest.mark.parametrize("wrong", [["x"] * 5, np.zeros(5, "M8[s]"), np.zeros(5) + 1j, np.zeros(4)])
+def test_hostile_reports(name: str, wrong: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    fitted(method="paper").save(path)
+    edited(path, lambda about: of_shape(about, name, np.shape(wrong)))
+    rewritten(path, **{f"report.{name}": np.asarray(wrong)})
+    with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
+        maddjit.load(path)
+
+
+def of_shape(about: dict[str, Any], name: str, shape: tuple[int, ...]) -> None:
+    tree = about["fields"]["report"]
+    for part in name.split("."):
+        tree = tree[part]
+    tree["shape"] = shape
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_rows": -3}, {"nmse": -1.0}, {"agreement": 2.0}, {"objective": "<script>"}]
+)
+def test_hostile_figures(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    fitted().save(path)
+    edited(path, lambda about: about["fields"]["report"].update(changes))
+    with pytest.raises(maddjit.ModelFileError, match=f"{next(iter(changes))}.* must"):
+        maddjit.load(path)
+
+
+def test_a_report_of_another_model() -> None:
+    model = fitted()
+    assert model.report is not None
+    ones = np.ones(3)
+    narrow = replace(model.report, output_nmse=ones, bias=ones, absolute_error=ones)
+    with pytest.raises(ValueError, match="the report must be of 5 outputs, not 3"):
+        replace(model, report=narrow)
+    with pytest.raises(TypeError, match="report must be a FitReport, not TileReport"):
+        replace(fitted(), report=tiles().report)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0])
+def test_lists_of_no_length(wrong: float, tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    model = MODELS["short list"]()
+    model.save(path)
+    assert isinstance(model, maddjit.MaddnessModel)
+    assert model.short_list is not None
+    rewritten(path, **{"short_list.lengths": np.full_like(model.short_list.lengths, wrong)})
+    with pytest.raises(maddjit.ModelFileError, match=r"lengths must lie in 0 … 7"):
+        maddjit.load(path)
+
+
+def test_tiles_too_high_for_any_memory(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    tiles().save(path)
+    edited(path, lambda about: about["fields"].update(tile_rows=2**40))
+    with pytest.raises(maddjit.ModelFileError, match="tile_rows must be a multiple of 8 up to"):
+        maddjit.load(path)
+
+
+@dataclass(frozen=True, eq=False)
+class Named(maddjit.MaddnessModel):
+    name: str = ""
+
+
+def test_a_kind_of_one_s_own_is_kept_as_the_model_it_is() -> None:
+    model = random_model(0, **SIZES)
+    assert same(storage.from_bytes(storage.to_bytes(Named(**fields_of(model), name="x"))), model)
+
+
 def test_more_than_there_is(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     model = random_model(0, **SIZES)
@@ -185,14 +293,7 @@ def test_more_than_there_is(tmp_path: Path) -> None:
     with pytest.raises(maddjit.ModelFileError, match="compressed"):
         maddjit.load(path)
     model.save(path)
-    header = io.BytesIO()
-    huge = {"descr": "|u1", "fortran_order": False, "shape": (2**20, 2**20, 7)}
-    np.lib.format.write_array_header_1_0(header, huge)
-    with zipfile.ZipFile(path) as before:
-        members = {name: before.read(name) for name in before.namelist()}
-    with zipfile.ZipFile(path, "w") as after:
-        for name, content in (members | {"tables.npy": header.getvalue()}).items():
-            after.writestr(name, content)
+    with_header(path, "tables.npy", descr="|u1", shape=(2**20, 2**20, 7))
     with pytest.raises(maddjit.ModelFileError, match="not a sound model"):
         maddjit.load(path)
 
@@ -206,6 +307,9 @@ def test_what_a_file_is_told(tmp_path: Path) -> None:
     assert storage.provenance_of(path) == {}
     assert same(storage.from_bytes(storage.to_bytes(model)), model)
     assert storage.to_bytes(model) == path.read_bytes()
+    edited(path, lambda about: about.update(provenance=[1, 2]))
+    with pytest.raises(maddjit.ModelFileError, match="provenance is no mapping"):
+        storage.provenance_of(path)
     path.write_text("no model")
     with pytest.raises(maddjit.ModelFileError, match=r"it is neither .npz nor .npy"):
         maddjit.load(path)

@@ -37,7 +37,7 @@ def arrays(**changes: Any) -> dict[str, Any]:
         ({"scheme": "strassen"}, TypeError, "scheme must be a BilinearScheme, not str"),
         ({"n_features": 0}, ValueError, "n_features must be above 0"),
         ({"n_outputs": 3.5}, TypeError, "integer"),
-        ({"tile_rows": 12}, ValueError, "multiple of 8, not 12"),
+        ({"tile_rows": 12}, ValueError, "multiple of 8 up to 1024, not 12"),
         ({"tile_rows": 0}, ValueError, "tile_rows must be above 0"),
         ({"values": np.ones((7, 2, 2))}, ValueError, r"values must have shape \(7, 3, 2\)"),
         ({"values": np.full((7, 3, 2), np.inf)}, ValueError, "values must be finite"),

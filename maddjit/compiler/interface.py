@@ -28,6 +28,11 @@ _C_TYPES = {
     "int64": "int64_t",
 }
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_TAKEN = (
+    "all ALL_BUILD clean edit_cache help install INSTALL package PACKAGE package_source preinstall "
+    "rebuild_cache RUN_TESTS test ZERO_CHECK"
+)
+"""Targets of CMake's own."""
 _WINNER_BYTES = 8
 
 
@@ -64,10 +69,13 @@ class Interface:
         Raises
         ------
         ValueError
-            If `name` is no C name, or the kernel takes A in steps that a matrix in C has not.
+            If `name` is no C name or one of CMake's own targets, or the kernel takes A in steps
+            that a matrix in C has not.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"name must be letters, digits and _, a letter first, not {name!r}")
+        if name in _TAKEN.split():
+            raise ValueError(f"name must not be {name!r}: CMake has a target of that name")
         if plan.signature.order == "strided":
             raise ValueError('order must be "C" or "F": in C, rows or columns are contiguous')
         return cls(name, replace(plan, symbol=f"{name}_kernel"), what, llvm)

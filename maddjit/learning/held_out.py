@@ -11,6 +11,9 @@ from maddjit.checks import as_training_matrix
 from maddjit.fit_report import FitReport, Objective
 from maddjit.learning.ranking import agreement
 
+_NOISE = 2.0**-45
+"""What the float64 rounding of a product may be of its largest entry; less does not vary."""
+
 
 def split(
     rows: NDArray[Any], validation: float | ArrayLike, random_state: int
@@ -47,16 +50,19 @@ def describe(
     square = errors**2
     # What rounding the outputs to float32 may do: half a unit in the last place of three results.
     rounding = (3 * 2.0**-24 * np.abs(product + added).max(axis=0)) ** 2
+    noise = (_NOISE * np.abs(product).max(axis=0)) ** 2
     output_square, output_variance = square.mean(axis=0), product.var(axis=0)
     row_errors = np.sqrt(square.mean(axis=1))
     worst = np.argsort(-row_errors, kind="stable")[:10]
     return FitReport(
         n_rows=len(product),
         held_out=held_out,
-        nmse=float(_ratio(square.mean(), product.var(), rounding.mean())),
-        lost_variance=float(_ratio(output_square.sum(), output_variance.sum(), rounding.sum())),
+        nmse=float(_ratio(square.mean(), product.var(), noise.mean(), rounding.mean())),
+        lost_variance=float(
+            _ratio(output_square.sum(), output_variance.sum(), noise.sum(), rounding.sum())
+        ),
         agreement=agreement(outputs, product + added),
-        output_nmse=_ratio(output_square, output_variance, rounding),
+        output_nmse=_ratio(output_square, output_variance, noise, rounding),
         bias=errors.mean(axis=0),
         absolute_error=np.abs(errors).mean(axis=0),
         worst_rows=index[worst],
@@ -65,8 +71,8 @@ def describe(
     )
 
 
-def _ratio(error: Any, variance: Any, rounding: Any) -> NDArray[np.float64]:
+def _ratio(error: Any, variance: Any, noise: Any, rounding: Any) -> NDArray[np.float64]:
     """Return error / variance; where nothing varies 0 if only rounding is wrong, else infinity."""
-    varies = variance > rounding
+    varies = variance > noise
     constant = np.where(error <= rounding, 0.0, np.inf)
     return np.where(varies, error / np.where(varies, variance, 1.0), constant)

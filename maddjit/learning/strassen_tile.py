@@ -95,8 +95,8 @@ def fit_strassen_tile(
     scheme : BilinearScheme or {"plain", "strassen", "winograd", "laderman"}, optional
         In place of `rank` and `tile`. It need not be square.
     tile_rows : int, optional
-        R, rows of a tile that are computed together, a multiple of 8; by default 32, 16 or 8 by
-        what fits a core's cache.
+        R, rows of a tile that are computed together, a multiple of 8 up to 1024; by default 32, 16
+        or 8 by what fits a core's cache.
     regularisation : float
         λ ≥ 1e-9: the rows have white noise of λ times their mean variance added, and squares of
         all factors' entries cost λ / 100 of the objective's mean curvature in them.

@@ -347,7 +347,8 @@ def test_a_right_hand_side_of_zeros() -> None:
 
 
 def test_a_right_hand_side_below_the_range_of_float32() -> None:
-    model = maddjit.fit(features(), 1e-50 * right_side(), 4, bias=[0.0, 1.0, 2.0, 3.0])
+    with pytest.warns(AccuracyWarning):  # nothing of a product so small is in the outputs
+        model = maddjit.fit(features(), 1e-50 * right_side(), 4, bias=[0.0, 1.0, 2.0, 3.0])
     assert np.abs(reference.apply(model, features()) - [0, 1, 2, 3]).max() < 1e-37
 
 
@@ -570,6 +571,17 @@ def test_a_bias_does_not_hide_that_the_variance_is_lost() -> None:
     A, B = rng.standard_normal((1000, 64)), rng.standard_normal((64, 3))
     with pytest.warns(AccuracyWarning):
         maddjit.fit(A, B, 2, bias=[0.0, 1000.0, 0.0])
+
+
+def test_what_a_large_bias_rounds_away_is_an_error() -> None:
+    """Float32 numbers at 10⁹ are 64 apart; the products' standard deviations are 4 to 7."""
+    A, B = features(1000), right_side()
+    with pytest.warns(AccuracyWarning):
+        model = maddjit.fit(A, B, 8, bias=np.full(4, 1e9), validation=A)
+    errors = reference.apply(model, A) - 1e9 - A @ B
+    lost = (errors**2).mean(axis=0) / (A @ B).var(axis=0)
+    np.testing.assert_allclose(report_of(model).output_nmse, lost, rtol=1e-9)
+    assert report_of(model).lost_variance > 1
 
 
 def test_a_column_offset_does_not_hide_that_the_variance_is_lost() -> None:
