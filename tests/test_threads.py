@@ -178,7 +178,7 @@ def test_while_the_interpreter_ends(when: str) -> None:
     code = (
         "import atexit, sys, threading, time, numpy as np, maddjit\n"
         "op = maddjit.compile(maddjit.fit_strassen_tile(np.eye(8), tile=1), threads=2)\n"
-        "A = np.ones((50000, 8), np.float32)\n"
+        "A = np.ones((2 * op.plan.rows_per_thread, 8), np.float32)\n"
         "def last():\n"
         "    if threading.current_thread() is not threading.main_thread():\n"
         "        threading.main_thread().join()\n"
