@@ -55,14 +55,14 @@ class CacheInfo:
         return f"{self.folder}: {self.problem or used}"
 
 
-def read(key: str) -> bytes | None:
+def read(key: str | None) -> bytes | None:
     """Return the object of that name if it is there, whole, and only its owner could write it.
 
     It is code that will run: files and folders of other users, and such that others may write,
     are refused. Nothing is raised; what is wrong is logged.
     """
     folder = _folder()
-    if folder is None or _problem(folder):
+    if key is None or folder is None or _problem(folder):
         return None
     path = folder / f"{key}{_SUFFIX}"
     try:
@@ -87,13 +87,13 @@ def read(key: str) -> bytes | None:
     return code
 
 
-def write(key: str, code: bytes) -> None:
+def write(key: str | None, code: bytes) -> None:
     """Keep an object, whole or not at all; the least recently used make room.
 
     Where that is not possible (no home, read-only, full) nothing happens but a line in the log.
     """
     folder = _folder()
-    if folder is None or len(code) > _most_bytes():
+    if key is None or folder is None or len(code) > _most_bytes():
         return
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
