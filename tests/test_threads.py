@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -67,6 +68,28 @@ def test_a_forked_child_has_its_own_pool() -> None:
     child = os.fork()
     if child == 0:
         os._exit(0 if same_bits(op(A), expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_child_forked_while_a_thread_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(0, n_features=20, n_codebooks=16, n_prototypes=16, n_outputs=50)
+    op, A = maddjit.compile(model), rows_for(model, 20, "float32", 0)
+    begun, build = threading.Event(), op._kernels._build
+
+    def slow(signature: Any) -> Any:
+        begun.set()
+        time.sleep(0.3)
+        return build(signature)
+
+    monkeypatch.setattr(op._kernels, "_build", slow)
+    other = threading.Thread(target=op.sums, args=(A,))
+    other.start()
+    begun.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends a child that waits for ever
+        os._exit(0 if same_bits(op.encode(A), reference.encode(model, A)) else 1)
+    other.join()
     assert os.waitpid(child, 0)[1] == 0
 
 
