@@ -177,13 +177,44 @@ def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     file = tmp_path / "file"
     file.write_bytes(b"")
     wanted = maddjit.compile(model)(A)
-    for place in ("", str(file), str(file / "below"), "/proc/nothing"):
+    for place in ("", str(file), str(file / "below"), "/proc/nothing", "x" * 5000):
         monkeypatch.setenv(cache.FOLDER_VARIABLE, place)
         assert same_bits(maddjit.compile(model)(A), wanted)
         assert cache.info().n_objects == 0
     monkeypatch.delenv(cache.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.info().folder == tmp_path / "maddjit"
+    assert cache.info().problem == ""  # though it is not there yet
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.info().folder == tmp_path / ".cache" / "maddjit"
+
+
+def test_a_folder_that_cannot_be_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert "Permission denied" in str(cache.info())
+    assert cache.clear() == 0
+
+
+def test_what_ended_processes_left_is_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write(KEY, bytes(1500))
+    old, new, other = (folder / name for name in ("a.object-part", "b.object-part", "c"))
+    for path in (old, new, other):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    os.utime(other, (0, 0))
+    assert cache.clear() == 1
+    assert sorted(folder.iterdir()) == [new, other]
+    os.utime(new, (0, 0))
+    monkeypatch.setenv(cache.BYTES_VARIABLE, "2000")
+    cache.write("1" * 64, bytes(1500))
+    cache.write("2" * 64, bytes(1500))
+    assert sorted(path.suffix for path in folder.iterdir()) == ["", ".object"]
 
 
 def test_the_least_recently_used_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
