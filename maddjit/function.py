@@ -73,12 +73,12 @@ class Function:
         """
         n_rows = len(rows)
         row_step, column_step = rows.strides
-        A_address = rows.__array_interface__["data"][0]
-        Y_address = out.__array_interface__["data"][0]
         Y_row, Y_step = out.strides if self.out_order == "F" else (out.strides[0],) * 2
         streams = n_rows > self.streaming_rows and out.flags.c_contiguous
 
-        def work(first: int, last: int) -> None:
+        def work(first: int, last: int) -> None:  # holds the arrays as long as it may run
+            A_address = rows.__array_interface__["data"][0]
+            Y_address = out.__array_interface__["data"][0]
             memory = self._workspace()
             stage: NDArray[Any] = np.empty(self.stage_bytes if streams else 0, np.uint8)
             if self.packed is not None:

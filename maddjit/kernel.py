@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
@@ -57,11 +56,10 @@ class Kernels(Generic[P]):
 
     def __init__(self, build: Callable[[Signature], Kernel[P]]) -> None:
         self._build: Callable[[Signature], Kernel[P]] = build
-        self._lock = threading.Lock()
         self.compiled: dict[Signature, Kernel[P]] = {}
 
     def __getitem__(self, signature: Signature) -> Kernel[P]:
-        with self._lock:
+        with native.compiling:
             if signature not in self.compiled:
                 self.compiled[signature] = self._build(signature)
             return self.compiled[signature]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Condition, Lock
 
 import numpy as np
 
@@ -61,30 +63,76 @@ def spans(n_rows: int, threads: int, least: int, unit: int = 64) -> list[tuple[i
     return list(itertools.pairwise(cuts))
 
 
+class _Parts:
+    """Parts of a work, each done once, by whichever thread takes it first."""
+
+    def __init__(self, work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
+        self._work = work
+        self._left = deque(parts)
+        self._running = 0
+        self._changed = Condition()
+        self.errors: list[BaseException] = []
+
+    def help(self) -> None:
+        """Do one part in a thread of the pool, if any is left, and keep its error."""
+        with self._changed:
+            if not self._left:
+                return
+            part = self._left.popleft()
+            self._running += 1
+        try:
+            self._work(*part)
+        except BaseException as error:
+            self.errors.append(error)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def do_rest(self) -> None:
+        """Do in the calling thread what no other has begun."""
+        while self._left:
+            try:
+                part = self._left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            self._work(*part)
+
+    def wait(self) -> None:
+        """Let no part begin, wait for those that run, and only then let an interrupt through.
+
+        They use our memory.
+        """
+        interrupted: KeyboardInterrupt | None = None
+        while True:
+            try:
+                with self._changed:
+                    self._left.clear()
+                    self._changed.wait_for(lambda: not self._running)
+                break
+            except KeyboardInterrupt as interrupt:
+                interrupted = interrupt
+        if interrupted is not None:
+            raise interrupted
+
+
 def run(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
-    """Do all parts at once, the first in the calling thread; raise what any of them raised."""
+    """Do all parts at once, the first in the calling thread; raise what any of them raised.
+
+    The calling thread also does what no thread of the pool has begun: no thread can be started at
+    the limit of a process, nor while the interpreter ends.
+    """
     if len(parts) == 1:
         work(*parts[0])
         return
-    pool = _shared_pool()
-    others = [pool.submit(work, *part) for part in parts[1:]]
+    shared = _Parts(work, parts[1:])
     try:
+        with suppress(RuntimeError):  # of a thread that cannot be started: the part may be queued
+            for _ in parts[1:]:
+                _shared_pool().submit(shared.help)
         work(*parts[0])
+        shared.do_rest()
     finally:
-        _wait(others)
-    for other in others:
-        error = other.exception()
-        if error is not None:
-            raise error
-
-
-def _wait(others: list[Future[None]]) -> None:
-    """Wait until all are done, and only then let an interrupt through: they use our memory."""
-    interrupted: KeyboardInterrupt | None = None
-    while not all(other.done() for other in others):
-        try:
-            wait(others)
-        except KeyboardInterrupt as interrupt:
-            interrupted = interrupt
-    if interrupted is not None:
-        raise interrupted
+        shared.wait()
+    if shared.errors:
+        raise shared.errors[0]

@@ -15,6 +15,7 @@ from maddjit.compiled import Compiled
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.target import Target
+from maddjit.formats import bfloat16_to_float32
 from maddjit.function import order_of
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
@@ -25,7 +26,7 @@ _LONGER, _SLACK = 1.5, 0.05
 _AUDITED = 2**24
 """Exact outputs that an audit holds at a time."""
 _KEPT = 2**18
-"""Numbers that a thread keeps memory for, because fresh pages cost time."""
+"""Numbers that memory is kept for between calls, because fresh pages cost time."""
 _LEAST_ROWS = 1000
 """Rows from which on `monitor` warns."""
 
@@ -82,8 +83,8 @@ class WinnerOperator(Compiled[Plan]):
         self._what = "argmax" if is_argmax else "topk"
         self._short = model.short_list
         super().__init__(model, target, default, build, again, threads, choices)
-        self._lock = threading.Lock()
-        self._kept = threading.local()
+        self._lock = threading.RLock()  # a signal's handler may call what it interrupts
+        self._kept: list[NDArray[np.int64]] = []
         self.reset()
 
     def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
@@ -109,6 +110,7 @@ class WinnerOperator(Compiled[Plan]):
         """
         found, single = self._run(A, False, threads)
         indices = found[:, 0].copy() if self._is_argmax else found[:, : self._short.k].copy()
+        self._keep(found)
         return indices[0] if single else indices
 
     def settle(self, A: ArrayLike, threads: int | None = None) -> Settled:
@@ -126,6 +128,7 @@ class WinnerOperator(Compiled[Plan]):
         found, single = self._run(A, True, threads)
         outputs = found[:, k + 1 :].copy().view(np.float32)[:, ::2].copy()
         settled = Settled(found[:, :k].copy(), outputs, found[:, k].copy())
+        self._keep(found)
         return Settled(*(part[0] for part in settled)) if single else settled
 
     def _run(
@@ -148,13 +151,22 @@ class WinnerOperator(Compiled[Plan]):
         return found, single
 
     def _memory(self, n_rows: int, width: int) -> NDArray[np.int64]:
-        """Return (n_rows, width), of the calling thread's kept memory if that is enough."""
-        if n_rows * width > _KEPT:
+        """Return (n_rows, width), of an earlier call's memory if there is enough."""
+        size = n_rows * width
+        if size > _KEPT:
             return np.empty((n_rows, width), np.int64)
-        kept: NDArray[np.int64] | None = getattr(self._kept, "memory", None)
-        if kept is None or len(kept) < n_rows * width:
-            kept = self._kept.memory = np.empty(n_rows * width, np.int64)
-        return kept[: n_rows * width].reshape(n_rows, width)
+        try:
+            memory = self._kept.pop()
+        except IndexError:
+            memory = np.empty(size, np.int64)
+        if len(memory) < size:
+            memory = np.empty(size, np.int64)
+        return memory[:size].reshape(n_rows, width)
+
+    def _keep(self, found: NDArray[np.int64]) -> None:
+        """Keep the memory of results that have been copied for the next call."""
+        if found.base is not None:
+            self._kept.append(found.base)
 
     def monitor(self) -> ListLengths:
         """Tell how long short lists have been, and warn if they are longer than at calibration.
@@ -206,10 +218,11 @@ class WinnerOperator(Compiled[Plan]):
         TypeError, ValueError
             If A has another dtype or shape, or no rows.
         """
-        named = np.atleast_2d(self.settle(A).indices)
-        if not len(named):
+        rows, form, _ = as_rows(A, self.model.n_features, self._default.dtype == "bfloat16")
+        if not len(rows):
             raise ValueError("an audit needs rows")
-        rows = np.atleast_2d(np.asarray(A)).astype(np.float32)
+        named = np.atleast_2d(self.settle(A).indices)
+        rows = bfloat16_to_float32(rows) if form.name == "bfloat16" else rows.astype(np.float32)
         step, n_right = max(1, _AUDITED // len(self._short.bias)), 0
         for start in range(0, len(rows), step):
             part = slice(start, start + step)

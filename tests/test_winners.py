@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import maddjit
 from maddjit import reference
+from maddjit.formats import float32_to_bfloat16
 from maddjit.models import MaddnessModel
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import models, random_model, rows_for, with_short_list
@@ -262,6 +263,41 @@ def test_audit_compares_with_the_whole_product() -> None:
         op = winners(with_short_list(model, k, 0))
         assert op.audit(A) < 0.5
     assert op.audit(A[0]) in (0, 1)
+
+
+def test_audit_reads_the_bits_of_bfloat16_as_the_operator_does() -> None:
+    model = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=50)
+    A = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
+    op = winners(with_short_list(model, 1, 10**6), dtype="bfloat16")
+    assert op.audit(float32_to_bfloat16(A)) == 1
+    with pytest.raises(TypeError, match="uint16"):
+        winners(with_short_list(model, 1, 10**6)).audit(float32_to_bfloat16(A))
+
+
+@pytest.mark.parametrize("way", ["__call__", "settle"])
+def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler of a signal may call what it interrupts."""
+    model = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=50)
+    A = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
+    op = winners(with_short_list(model, 3, 10**6))
+    expected = op(A)
+    function_of, inner = op._function, []
+
+    def interrupted(signature: Any) -> Any:
+        function = function_of(signature)
+
+        def run(*arguments: Any) -> None:
+            function(*arguments)
+            if not inner:
+                inner.append(None)
+                inner.append(op(A[::-1]))
+
+        return run
+
+    monkeypatch.setattr(op, "_function", interrupted)
+    found = op(A) if way == "__call__" else op.settle(A).indices
+    assert same_bits(found, expected)
+    assert same_bits(inner[1], expected[::-1])
 
 
 def test_errors_say_what_is_missing() -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ BYTES_VARIABLE = "MADDJIT_CACHE_BYTES"
 _MOST_BYTES = 256 * 1024 * 1024
 _MAGIC = b"maddjit object 1\n"
 _SUFFIX = ".object"
+_PART_SUFFIX = ".object-part"
+"""Of a file that is being written."""
+_PART_SECONDS = 3600
+"""Age from which on such a file is what a process left that was ended."""
+_ABSENT = "it is not there"
 _EVICTED_TO = 0.8
 """Share of the bound that is left when the least recently used go: not every write evicts."""
 
@@ -58,14 +64,14 @@ class CacheInfo:
         return f"{self.folder}: {self.problem or used}"
 
 
-def read(key: str) -> bytes | None:
+def read(key: str | None) -> bytes | None:
     """Return the object of that name if it is there, whole, and only its owner could write it.
 
     It is code that will run: files and folders of other users, and such that others may write,
     are refused. Nothing is raised; what is wrong is logged.
     """
     folder = _folder()
-    if folder is None or _problem(folder):
+    if key is None or folder is None or _problem(folder):
         return None
     path = folder / f"{key}{_SUFFIX}"
     try:
@@ -90,20 +96,20 @@ def read(key: str) -> bytes | None:
     return code
 
 
-def write(key: str, code: bytes) -> None:
+def write(key: str | None, code: bytes) -> None:
     """Keep an object, whole or not at all; the least recently used make room.
 
     Where that is not possible (no home, read-only, full) nothing happens but a line in the log.
     """
     folder = _folder()
-    if folder is None or len(code) > _most_bytes():
+    if key is None or folder is None or len(code) > _most_bytes():
         return
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _problem(folder):
             return
         digest = hashlib.sha256(key.encode() + code).digest()
-        descriptor, part = tempfile.mkstemp(dir=folder)
+        descriptor, part = tempfile.mkstemp(_PART_SUFFIX, dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(_MAGIC + digest + code)
@@ -119,7 +125,9 @@ def write(key: str, code: bytes) -> None:
 def info() -> CacheInfo:
     """Tell what is in the cache."""
     folder = _folder()
-    problem = _problem(folder) if folder and folder.exists() else ""
+    problem = _problem(folder) if folder else ""
+    if problem == _ABSENT:  # until the first object is written
+        problem = ""
     sizes = [size for _, size, _ in _objects(folder)] if folder and not problem else []
     return CacheInfo(folder, problem, len(sizes), sum(sizes), _most_bytes())
 
@@ -129,6 +137,7 @@ def clear() -> int:
     folder, n_removed = _folder(), 0
     if folder is None or _problem(folder):
         return 0
+    _remove_parts(folder)
     for path, _, _ in list(_objects(folder)):
         with suppress(FileNotFoundError):
             path.unlink()
@@ -145,7 +154,9 @@ def _folder() -> Path | None:
         return Path(base, "maddjit", "cache") if base else None
     home = os.environ.get("XDG_CACHE_HOME")
     try:
-        return Path(home, "maddjit") if home else Path.home() / ".cache" / "maddjit"
+        if home and Path(home).is_absolute():  # others are to be ignored, says the specification
+            return Path(home, "maddjit")
+        return Path.home() / ".cache" / "maddjit"
     except RuntimeError:
         return None
 
@@ -173,7 +184,7 @@ def _problem(folder: Path) -> str:
     try:
         found = doubt(folder.stat(), is_folder=True)
     except FileNotFoundError:
-        return "it is not there"
+        return _ABSENT
     except OSError as error:
         found = str(error)
     if found:
@@ -186,14 +197,22 @@ def _warn_once(folder: Path, problem: str) -> None:
     logger.warning("the cache %s is not used: %s", folder, problem)
 
 
-def _objects(folder: Path | None) -> Iterator[tuple[Path, int, float]]:
-    """Yield path, size and time of the last use of each object."""
+def _objects(folder: Path | None, suffix: str = _SUFFIX) -> Iterator[tuple[Path, int, float]]:
+    """Yield path, size and time of the last use of each object, or file of another suffix."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+            if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     yield Path(entry.path), status.st_size, status.st_mtime
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove what processes left that were ended while they wrote."""
+    for path, _, written in list(_objects(folder, _PART_SUFFIX)):
+        if time.time() - written > _PART_SECONDS:
+            with suppress(FileNotFoundError):
+                path.unlink()
 
 
 def _evict(folder: Path) -> None:
@@ -201,6 +220,7 @@ def _evict(folder: Path) -> None:
     total, most = sum(size for _, size, _ in found), _most_bytes()
     if total <= most:
         return
+    _remove_parts(folder)
     for path, size, _ in found[:-1]:  # the last is what was just written
         if total <= _EVICTED_TO * most:
             return

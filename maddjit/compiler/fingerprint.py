@@ -1,8 +1,9 @@
-"""What an object of the cache depends on, as its name: plan, target, templates, versions."""
+"""What an object of the cache depends on, as its name: plan, target, sources, versions."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -13,14 +14,26 @@ from maddjit.compiler.target import Target
 from maddjit.compiler.tile_plan import TilePlan
 from maddjit.version import __version__
 
+logger = logging.getLogger(__name__)
 
-def key_of(*parts: bytes) -> str:
-    """Return the name of what these parts alone determine, with the tools that make it."""
-    return _digest(_tools(), *parts).hex()
+_BESIDE = ("epilogue.py", "formats.py", "packed.py")
+"""Modules outside of the compiler whose records are part of plans."""
 
 
-def plan_key(plan: Plan | TilePlan) -> str:
-    """Return the name of a plan's object: of its numbers, the model's constants and the target."""
+def key_of(*parts: bytes) -> str | None:
+    """Return the name of what these parts alone determine, with the tools that make it.
+
+    None if the sources of these tools are not there: it is not known then what code they are.
+    """
+    tools = _tools()
+    return _digest(tools, *parts).hex() if tools else None
+
+
+def plan_key(plan: Plan | TilePlan) -> str | None:
+    """Return the name of a plan's object: of its numbers, the model's constants and the target.
+
+    None as of `key_of`.
+    """
     parts = [plan.template.encode()]
     for name in (field.name for field in fields(plan)):
         value = getattr(plan, name)
@@ -38,11 +51,30 @@ def target_bytes(target: Target) -> bytes:
     return f"{replace(target, requires=frozenset())!r} {sorted(target.requires)}".encode()
 
 
+def sources() -> list[Path]:
+    """Return the modules that decide what plans become; templates read their properties, too.
+
+    Raises
+    ------
+    FileNotFoundError
+        If they are not there as text.
+    """
+    folder = Path(__file__).resolve().parent
+    modules = sorted(folder.glob("*.py"))
+    if not modules:
+        raise FileNotFoundError(f"the modules of {folder} are not there as text")
+    return [*modules, *(folder.parent / name for name in _BESIDE)]
+
+
 @cache
-def _tools() -> bytes:
+def _tools() -> bytes | None:
     versions = f"{__version__} {native.LLVMLITE_VERSION} {native.LLVM_VERSION}"
-    sources = (Path(str(module.__file__)).read_bytes() for module in (native, render))
-    return _digest(versions.encode(), render.templates_digest(), *sources)
+    try:
+        texts = [path.read_bytes() for path in sources()] + [render.jinja_modules()]
+    except OSError as error:
+        logger.warning("the cache is not used: %s", error)
+        return None
+    return _digest(versions.encode(), render.templates_digest(), *texts)
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from maddjit.compiler import cache, fingerprint, native
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.signature import Choices, Signature
 from maddjit.compiler.target import named
+from maddjit.compiler.tile_planner import make_tile_plan
 from tests.conftest import same_bits
-from tests.random_models import random_model, rows_for
+from tests.random_models import random_model, rows_for, with_short_list
 
 
 @pytest.fixture
@@ -177,13 +180,44 @@ def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     file = tmp_path / "file"
     file.write_bytes(b"")
     wanted = maddjit.compile(model)(A)
-    for place in ("", str(file), str(file / "below"), "/proc/nothing"):
+    for place in ("", str(file), str(file / "below"), "/proc/nothing", "x" * 5000):
         monkeypatch.setenv(cache.FOLDER_VARIABLE, place)
         assert same_bits(maddjit.compile(model)(A), wanted)
         assert cache.info().n_objects == 0
     monkeypatch.delenv(cache.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.info().folder == tmp_path / "maddjit"
+    assert cache.info().problem == ""  # though it is not there yet
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.info().folder == tmp_path / ".cache" / "maddjit"
+
+
+def test_a_folder_that_cannot_be_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert "Permission denied" in str(cache.info())
+    assert cache.clear() == 0
+
+
+def test_what_ended_processes_left_is_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write(KEY, bytes(1500))
+    old, new, other = (folder / name for name in ("a.object-part", "b.object-part", "c"))
+    for path in (old, new, other):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    os.utime(other, (0, 0))
+    assert cache.clear() == 1
+    assert sorted(folder.iterdir()) == [new, other]
+    os.utime(new, (0, 0))
+    monkeypatch.setenv(cache.BYTES_VARIABLE, "2000")
+    cache.write("1" * 64, bytes(1500))
+    cache.write("2" * 64, bytes(1500))
+    assert sorted(path.suffix for path in folder.iterdir()) == ["", ".object"]
 
 
 @pytest.mark.parametrize("odd", ["many", "-1"])
@@ -226,6 +260,57 @@ def test_names_tell_apart_what_differs() -> None:
     assert len(keys) == len(plans)
     assert fingerprint.plan_key(make_plan(model, level, Signature())) in keys
     assert fingerprint.key_of(b"ab", b"c") != fingerprint.key_of(b"a", b"bc")
+
+
+def records_of(value: Any, seen: set[type]) -> None:
+    """Add the kinds of records that a plan holds, or that their properties return."""
+    if isinstance(value, tuple):
+        for part in value:
+            records_of(part, seen)
+    elif dataclasses.is_dataclass(value) and type(value) not in seen:
+        seen.add(type(value))
+        names = [
+            name for name in dir(value) if isinstance(getattr(type(value), name, None), property)
+        ]
+        for name in (*names, *(field.name for field in dataclasses.fields(value))):
+            with suppress(ArithmeticError):  # of a property that such a record has no use for
+                records_of(getattr(value, name), seen)
+
+
+def test_names_depend_on_the_sources_of_what_templates_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of properties, too, which are no numbers of a plan."""
+    plain = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    model = with_short_list(plain, 2, 5)
+    level, wanted = named("x86-64-v3"), Signature(result="winners", k=2, margin=5)
+    tiles = maddjit.fit_strassen_tile(np.eye(40, 30), tile=2)
+    plans = (make_plan(model, level, wanted), make_tile_plan(tiles, level, Signature()))
+    seen: set[type] = set()
+    records_of(plans, seen)
+    digested = fingerprint.sources()
+    assert len(seen) > 10
+    assert {Path(str(sys.modules[kind.__module__].__file__)) for kind in seen} <= set(digested)
+
+    before = fingerprint.plan_key(plans[0])
+    edited = tmp_path / "settling.py"
+    edited.write_bytes(b"# edited")
+    changed = [edited if path.name == edited.name else path for path in digested]
+    monkeypatch.setattr(fingerprint, "sources", lambda: changed)
+    fingerprint._tools.cache_clear()
+    assert fingerprint.plan_key(plans[0]) != before
+    edited.unlink()
+    fingerprint._tools.cache_clear()
+    assert fingerprint.plan_key(plans[0]) is None
+    monkeypatch.undo()
+    fingerprint._tools.cache_clear()
+    assert fingerprint.plan_key(plans[0]) == before
+
+
+def test_nothing_is_kept_without_a_name(folder: Path) -> None:
+    cache.write(None, b"code")
+    assert cache.read(None) is None
+    assert not folder.exists()
 
 
 def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
