@@ -92,8 +92,8 @@ class ShortList:
         counts = np.concatenate(([0], self.covered, [self.n_rows]))
         if (np.diff(counts) < 0).any() or self.covered[-1] != self.n_rows:
             raise ValueError(f"covered must ascend from 0 or more to n_rows = {self.n_rows}")
-        if not ((self.lengths >= 0) & (self.lengths <= n_outputs)).all():
-            raise ValueError(f"lengths must lie in 0 … {n_outputs}, the number of outputs")
+        if not (np.isfinite(self.lengths).all() and self.lengths.min() >= 0):
+            raise ValueError("lengths must be finite and 0 or more")
         worst = int(self.tables.max(axis=1).astype(np.int64).sum(axis=0).max())
         if worst > MAX_SCORE:
             raise ValueError(f"scores can reach {worst}, more than {MAX_SCORE}")

@@ -263,7 +263,7 @@ def test_lists_of_no_length(wrong: float, tmp_path: Path) -> None:
     assert isinstance(model, maddjit.MaddnessModel)
     assert model.short_list is not None
     rewritten(path, **{"short_list.lengths": np.full_like(model.short_list.lengths, wrong)})
-    with pytest.raises(maddjit.ModelFileError, match=r"lengths must lie in 0 … 7"):
+    with pytest.raises(maddjit.ModelFileError, match="lengths must be finite"):
         maddjit.load(path)
 
 
