@@ -182,7 +182,7 @@ def test_sums_do_not_go_where_they_do_not_fit() -> None:
     model = random_model(2, n_features=8, n_codebooks=4, n_prototypes=16, n_outputs=7)
     op = maddjit.compile(model)
     A = rows_for(model, 5, "float32", 0)
-    with pytest.raises(TypeError, match="uint16, int32, not uint8"):
+    with pytest.raises(TypeError, match="uint16 or int32, not uint8"):
         op.sums(A, out=np.empty((5, 7), np.uint8))
     with pytest.raises(TypeError, match="not list"):
         op.sums(A, out=[0])  # type: ignore[arg-type]
