@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from maddjit.compiler import native
 from maddjit.compiler.plan import Plan
@@ -56,13 +59,31 @@ class Kernels(Generic[P]):
 
     def __init__(self, build: Callable[[Signature], Kernel[P]]) -> None:
         self._build: Callable[[Signature], Kernel[P]] = build
+        self._lock = threading.RLock()
         self.compiled: dict[Signature, Kernel[P]] = {}
+        _all.add(self)
 
     def __getitem__(self, signature: Signature) -> Kernel[P]:
-        with native.compiling:
+        with self._lock:
             if signature not in self.compiled:
                 self.compiled[signature] = self._build(signature)
             return self.compiled[signature]
+
+    def forget_other_threads(self) -> None:
+        """Leave to the parent what its threads compile: a forked child has none of them."""
+        self._lock = threading.RLock()
+
+
+_all: weakref.WeakSet[Kernels[Any]] = weakref.WeakSet()
+
+
+def _forget_other_threads() -> None:
+    for kernels in _all:
+        kernels.forget_other_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 @dataclass(frozen=True)

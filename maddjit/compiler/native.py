@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import llvmlite
@@ -24,16 +23,14 @@ Stage = Literal["optimized", "assembly"]
 LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
 LLVMLITE_VERSION: str = llvmlite.__version__
 
-compiling = threading.RLock()
-"""Held by the thread that compiles: LLVM works for one at a time in any case.
-
-No process is forked meanwhile, for its child would wait for ever for what that thread holds.
-"""
-if hasattr(os, "register_at_fork"):
+_calling: Any = getattr(llvm.ffi.lib, "_lock", None)
+"""llvmlite's lock around each call of LLVM, which has no public name."""
+if _calling is not None and hasattr(os, "register_at_fork"):
+    # No other thread is inside LLVM while a process is forked: the child would wait for ever.
     os.register_at_fork(
-        before=compiling.acquire,
-        after_in_parent=compiling.release,
-        after_in_child=compiling.release,
+        before=_calling.__enter__,
+        after_in_parent=partial(_calling.__exit__, None, None, None),
+        after_in_child=partial(_calling.__exit__, None, None, None),
     )
 
 
@@ -123,7 +120,7 @@ def _optimize(module: Any, machine: Any) -> None:
 
 @contextmanager
 def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
-    with compiling, _parsed(ir, target) as module:
+    with _parsed(ir, target) as module:
         machine = _machine(target)
         module.data_layout = str(machine.target_data)
         _optimize(module, machine)
@@ -206,11 +203,6 @@ def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFun
     NativeCodeError
         If the object does not define them.
     """
-    with compiling:
-        return _load(code, symbol, target, table)
-
-
-def _load(code: bytes, symbol: str, target: Target, table: str) -> LoadedFunction:
     _initialize()
     empty = llvm.parse_assembly(f'target triple = "{target.triple}"', llvm.create_context())
     # One reservation for code and constants: 32-bit distances between them cannot overflow.
