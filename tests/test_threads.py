@@ -93,6 +93,29 @@ def test_a_child_forked_while_a_thread_compiles(monkeypatch: pytest.MonkeyPatch)
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_children_forked_while_a_thread_is_inside_llvm() -> None:
+    model = random_model(0, n_features=20, n_codebooks=16, n_prototypes=16, n_outputs=50)
+    stop = threading.Event()
+
+    def compile_again() -> None:
+        while not stop.is_set():
+            maddjit.compile(model)
+
+    other = threading.Thread(target=compile_again)
+    other.start()
+    try:
+        for _ in range(8):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                maddjit.compile(model)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        other.join()
+
+
 def test_errors_come_back() -> None:
     def work(first: int, last: int) -> None:
         if first:
