@@ -3,7 +3,10 @@
     python benchmarks/make_schemes.py [--seeds 0 1 …] [rank …]
 
 Each rank is tried once for each seed, from 48 downwards, and kept if it is better than what is
-there. A round over all ranks takes some minutes; what is shipped took seeds 0 to 3.
+there: if its error in bfloat16 is smaller. A round over all ranks takes some minutes; what is
+shipped took seeds 0 to 3, before there were cyclic schemes. Rank 48 is the best of a longer search
+of the same kind, from hundreds of random starts of `cyclic.found`, at the penalty 3e-4: an error of
+.0356. Seed 4 here finds .0705.
 """
 
 from __future__ import annotations
@@ -15,13 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from maddjit import schemes
-from maddjit.learning import bilinear
+from maddjit.learning import bilinear, cyclic
 from maddjit.learning.bilinear import Factors
+from maddjit.learning.cyclic import Cyclic
 
 FILE = Path(schemes.__file__).with_name("factors") / "tile4.npz"
 RANKS = range(48, 15, -1)
-MAX_AMPLIFICATION = 32.0
-"""Better schemes exist whose rounding errors in bfloat16 would be worse than what they gain."""
+CYCLIC = {48: Cyclic(n=4, n_fixed=3, n_triples=15)}
+N_CYCLIC = 40
+"""Random starts for schemes of that kind; two of them end near the product."""
+ROUNDING = 0.0024
+"""The error of a product in bfloat16, which grows with the amplification."""
 PARTS = ("encode_a", "encode_b", "decode")
 
 
@@ -33,6 +40,8 @@ def starts(rank: int, above: Factors | None, rng: np.random.Generator) -> Factor
         for spread in (0.03, 0.1, 0.3, 0.5)
     ]
     several.append(Factors(*(0.4 * rng.standard_normal((20, rank, 4, 4)) for _ in range(3))))
+    if rank in CYCLIC:
+        several.append(cyclic.found(CYCLIC[rank], N_CYCLIC, rng))
     if above is not None:
         several.append(bilinear.without_each(above))
     return bilinear.together(several)
@@ -42,8 +51,16 @@ def best_of(factors: Factors, count: int) -> Factors:
     return bilinear.selected(factors, np.argsort(bilinear.errors(factors))[:count])
 
 
+def squared_error(factors: Factors) -> np.ndarray:
+    """Return (S,) errors of white data in bfloat16.
+
+    Better schemes in float32 exist whose rounding errors would be worse than what they gain.
+    """
+    return bilinear.errors(factors) + (ROUNDING * bilinear.amplification(factors)) ** 2
+
+
 def search(rank: int, above: Factors | None, seed: int) -> Factors:
-    """Return the best scheme found whose amplification is small enough (S = 1)."""
+    """Return the best scheme found (S = 1)."""
     rng = np.random.default_rng((rank, seed))
     found = bilinear.alternate(starts(rank, above, rng), np.geomspace(0.004, 0.001, 300))
     found = bilinear.alternate(best_of(found, 24), np.full(300, 0.001))
@@ -51,13 +68,30 @@ def search(rank: int, above: Factors | None, seed: int) -> Factors:
     best, least = bilinear.selected(found, np.array([0])), np.inf
     for penalty in np.geomspace(1e-3, 1e-6, 40):
         found = bilinear.alternate(found, np.full(150, penalty))
-        errors = bilinear.errors(found)
-        errors = np.where(bilinear.amplification(found) <= MAX_AMPLIFICATION, errors, np.inf)
-        if errors.min() < least:
-            least, best = errors.min(), bilinear.selected(found, np.argmin(errors, keepdims=True))
-        elif not np.isfinite(errors).any():
+        squares = squared_error(found)
+        if squares.min() < least:
+            least = squares.min()
+            best = bilinear.selected(found, np.argmin(squares, keepdims=True))
+        elif squares.min() > 1.1 * least:
             break
     return best
+
+
+def shipped(kept: dict[str, np.ndarray], rank: int) -> Factors | None:
+    """Return what is there of a rank (S = 1)."""
+    if f"decode_{rank}" not in kept:
+        return None
+    arrays = [kept[f"{part}_{rank}"] for part in PARTS]
+    return bilinear.as_factors(schemes.BilinearScheme("shipped", (4, 4, 4), *arrays))
+
+
+def told(factors: Factors) -> str:
+    """Say how good a scheme is."""
+    return (
+        f"‖T − T̂‖ / ‖T‖ = {bilinear.errors(factors)[0] ** 0.5:.4f} "
+        f"(in bfloat16 {squared_error(factors)[0] ** 0.5:.4f}), "
+        f"amplification {bilinear.amplification(factors)[0]:.1f}"
+    )
 
 
 def main() -> None:
@@ -67,22 +101,13 @@ def main() -> None:
     options = parser.parse_args()
     kept = dict(np.load(FILE)) if FILE.exists() else {}
     for seed, rank in product(options.seeds, options.ranks or RANKS):
-        above = None
-        if f"decode_{rank + 1}" in kept:
-            arrays = [kept[f"{part}_{rank + 1}"] for part in PARTS]
-            above = bilinear.as_factors(schemes.BilinearScheme("above", (4, 4, 4), *arrays))
-        found = search(rank, above, seed)
-        scheme = bilinear.as_scheme(found, 0, f"generic-{rank}")
-        before = schemes.generic(rank).error if f"decode_{rank}" in kept else np.inf
-        print(
-            f"{rank}: ‖T − T̂‖ / ‖T‖ = {scheme.error**0.5:.4f} (before {before**0.5:.4f}), "
-            f"amplification {bilinear.amplification(found)[0]:.1f}",
-            flush=True,
-        )
-        if scheme.error < before:
+        found = search(rank, shipped(kept, rank + 1), seed)
+        before = shipped(kept, rank)
+        print(f"{rank}: {told(found)}, before {told(before) if before else 'nothing'}", flush=True)
+        if before is None or squared_error(found) < squared_error(before):
+            scheme = bilinear.as_scheme(found, 0, f"generic-{rank}")
             kept |= {f"{part}_{rank}": getattr(scheme, part) for part in PARTS}
             np.savez(FILE, **kept)  # type: ignore[arg-type]
-            schemes.generic.cache_clear()
 
 
 if __name__ == "__main__":

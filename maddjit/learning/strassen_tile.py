@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from maddjit.checks import as_bias, as_training_matrix, as_whole, check_random_s
 from maddjit.learning.fit import USELESS, AccuracyWarning
 from maddjit.learning.held_out import split
 from maddjit.learning.progress import Progress, steps
+from maddjit.learning.tile_choice import TRIED, best, scaled
 from maddjit.learning.tile_report import describe
 from maddjit.learning.tile_starts import starts
-from maddjit.learning.tile_steps import Moments, Operator, Step, fitted
+from maddjit.learning.tile_steps import Moments, Operator
 from maddjit.schemes import BilinearScheme
 from maddjit.tile_models import StrassenTileModel, default_tile_rows
 from maddjit.tile_reference import encode_right, multiply
@@ -34,14 +34,6 @@ _EXACT_RANKS = {1: 1, 2: 7, 3: 23, 4: 49}
 
 _RIDGE = 0.01
 """Ridges relative to the white noise that is added to the rows."""
-_TRIED, _TRIED_UNKNOWNS = 2, 4096
-"""Rounds after which starts are compared, and r · Dk above which it is none: a round takes long."""
-_ENOUGH = 1e-3
-"""Relative decrease of the objective at which rounds end."""
-_SPARSE = 1.1
-"""A start that is left as it is, with fewer non-zeros, may have so many times the squared error."""
-_NEGLIGIBLE = 1e-7
-"""Entries of a factor so much smaller than their component's largest are zero."""
 
 
 def fit_strassen_tile(
@@ -87,9 +79,11 @@ def fit_strassen_tile(
     A_train : (N, D) array_like, optional
         Rows like those that will be multiplied. An approximate scheme's encoder of A, its decoder
         and the encoded B are fitted to them by alternating least squares, from the scheme for
-        white data and from products of sums of A's columns; the start with the smallest error
-        after two rounds, for large B at once, is taken on. Without rows B is encoded by the scheme
-        for white data. They are best in random order: those of a tile are taken as independent.
+        white data and from products of sums of A's columns; for t = 4 and D ≥ 256 also of sums of
+        16 blocks, as 2 × 16 × 2 tiles, which have as many multiplications. The start with the
+        smallest error in bfloat16 after two rounds, for large B at once, is taken on. Without rows
+        B is encoded by the scheme for white data. They are best in random order: those of a tile
+        are taken as independent.
     bias : (M,) array_like, optional
         Added to the product.
     scheme : BilinearScheme or {"plain", "strassen", "winograd", "laderman"}, optional
@@ -161,7 +155,7 @@ def fit_strassen_tile(
         raise ValueError(
             f"A_train has {rows.shape[1]} columns but B has {len(right)} rows; they must agree"
         )
-    candidates = _candidates(scheme, rank, tile, rows is not None, random_state)
+    candidates = _candidates(scheme, rank, tile, right.shape, rows is not None, random_state)
     unfitted = _encoded(candidates[0], right, added, tile_rows)
     if rows is None:
         return unfitted
@@ -172,12 +166,12 @@ def fit_strassen_tile(
     model = unfitted
     objective: tuple[float, ...] = ()
     if not unfitted.scheme.is_exact:
-        n_steps = len(candidates) * (min(_TRIED, max_iterations) + 1) + max_iterations
+        n_steps = len(candidates) * (min(TRIED, max_iterations) + 1) + max_iterations
         with steps(progress, n_steps, "maddjit.fit_strassen_tile") as advance:
-            best, found, objective = _best(
+            start, found, objective = best(
                 candidates, exact, moments, regularisation * _RIDGE, max_iterations, advance
             )
-        model = _as_model(found, best, right, added, moments, tile_rows, len(objective) > 1)
+        model = _as_model(found, start, right, added, moments, tile_rows, len(objective) > 1)
     judged = train if held is None else held
     report = describe(model, unfitted, judged, right, added, moments, held is not None, objective)
     if report.error >= USELESS:
@@ -200,6 +194,7 @@ def _candidates(
     scheme: BilinearScheme | str | None,
     rank: int | None,
     tile: int,
+    sizes: tuple[int, ...],
     has_rows: bool,
     random_state: int,
 ) -> list[BilinearScheme]:
@@ -220,7 +215,7 @@ def _candidates(
         rank = _EXACT_RANKS[tile]
     if not has_rows:
         return [schemes.generic(rank, tile)]
-    found = starts(rank, tile, random_state)
+    found = starts(rank, tile, sizes, random_state)
     return found[:1] if found[0].is_exact else found
 
 
@@ -232,55 +227,6 @@ def _encoded(
     values = encode_right(scheme, B).astype(np.float32)
     bias = added.astype(np.float32)
     return StrassenTileModel(scheme, n_features, n_outputs, values, bias, R, is_encoded=True)
-
-
-def _best(
-    candidates: list[BilinearScheme],
-    B: NDArray[np.float64],
-    moments: Moments,
-    ridge: float,
-    max_iterations: int,
-    advance: Callable[[], bool],
-) -> tuple[BilinearScheme, Operator, tuple[float, ...]]:
-    """Return the best start, what it was fitted to, and the objective's way there."""
-    unknowns = candidates[0].rank * moments.mean.shape[1]
-    tried = min(_TRIED if unknowns <= _TRIED_UNKNOWNS else 0, max_iterations)
-    ways: list[tuple[BilinearScheme, Iterator[Step], list[Step]]] = []
-    going_on = True
-    for scheme in candidates:
-        further = fitted(scheme, encode_right(scheme, B), moments, ridge)
-        way = []
-        for step in islice(further, tried + 1):
-            way.append(step)
-            going_on = advance() and going_on
-            if not going_on:
-                break
-        ways.append((scheme, further, way))
-        if not going_on:
-            break
-    scheme, further, way = min(ways, key=lambda found: found[2][-1].error)
-    while going_on and len(way) <= max_iterations and not _settled(way):
-        way.append(next(further))
-        going_on = advance()
-    least, n_terms = way[-1].error, _n_terms(way[-1].operator)
-    for other, _, steps_of in ways:
-        first = steps_of[0]
-        if first.error <= _SPARSE * least and _n_terms(first.operator) < n_terms:
-            scheme, way, n_terms = other, [first], _n_terms(first.operator)
-    return scheme, way[-1].operator, tuple(step.objective for step in way)
-
-
-def _n_terms(operator: Operator) -> int:
-    """Return the non-zeros of the encoder and the decoder."""
-    parts = _scaled(operator.E.reshape(len(operator.E), -1))[0], operator.Dec
-    return sum(int(np.count_nonzero(part)) for part in parts)
-
-
-def _settled(way: list[Step]) -> bool:
-    return any(
-        before.objective - after.objective < _ENOUGH * before.objective
-        for before, after in pairwise(way[-2:])
-    )
 
 
 def _as_model(
@@ -297,8 +243,8 @@ def _as_model(
     E, Dec, V = found.E.reshape(r, -1), found.Dec.reshape(-1, r), found.V
     scheme = start
     if is_new:
-        E, by_E = _scaled(E)
-        columns, by_Dec = _scaled(Dec.T)
+        E, by_E = scaled(E)
+        columns, by_Dec = scaled(Dec.T)
         V = V * (by_E * by_Dec)[:, np.newaxis]
         scheme = BilinearScheme(
             f"{start.name}-fitted",
@@ -315,11 +261,3 @@ def _as_model(
     mean = moments.mean.ravel()[: len(B)]
     answer = multiply(blank, np.tile(mean, (n * blank.tile_rows, 1))).mean(axis=0)
     return replace(blank, bias=(added + mean @ B - answer).astype(np.float32))
-
-
-def _scaled(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return rows whose largest entry is 1, (r, ·), and what they were multiplied by, (r, 1)."""
-    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, np.newaxis], axis=1)
-    largest = np.where(largest == 0, 1.0, largest)
-    scaled = rows / largest
-    return np.where(np.abs(scaled) < _NEGLIGIBLE, 0.0, scaled), largest

@@ -16,6 +16,9 @@ _MOST_UNKNOWNS = 6144
 
 _ROUNDING = 1e-15
 
+_BFLOAT16 = 0.0024
+"""What rounding both factors of products to bfloat16 adds to white ones: its root mean square."""
+
 Array = NDArray[np.float64]
 
 
@@ -67,23 +70,36 @@ class Moments:
     @classmethod
     def of(cls, rows: NDArray[Any], B: NDArray[Any], shape: Any, jitter: float) -> Moments:
         """Take them from training rows; `jitter` of their mean variance is added as white noise."""
-        _, d, m = shape
-        n_features, n_outputs = B.shape
-        Dk, Mk = -(-n_features // d), -(-n_outputs // m)
         mean = rows.mean(axis=0, dtype=np.float64)
         centred = rows - mean
-        second = np.zeros((d * Dk, d * Dk))
-        second[:n_features, :n_features] = centred.T @ centred / len(rows)
+        second = (centred.T @ centred / len(rows)).astype(np.float64)
         variances = np.einsum("ii->i", second)
-        variances[:n_features] += jitter * (variances.sum() or 1.0) / n_features
-        product = np.zeros((d * Dk, m * Mk))
-        product[:, :n_outputs] = second[:, :n_features] @ B
-        power = float((B * product[:n_features, :n_outputs]).sum())
-        padded = np.concatenate([mean, np.zeros(d * Dk - n_features)])
+        variances += jitter * (variances.sum() or 1.0) / len(variances)
+        product = second @ B
+        return cls._cut(mean, second, product, float((B * product).sum()), shape)
+
+    def cut(self, shape: Any, n_features: int, n_outputs: int) -> Moments:
+        """Return the same for tiles of another shape."""
+        D, M = self.mean.size, self.product[0, 0].size
+        return self._cut(
+            self.mean.reshape(D)[:n_features],
+            self.second.reshape(D, D)[:n_features, :n_features],
+            self.product.reshape(D, M)[:n_features, :n_outputs],
+            self.power,
+            shape,
+        )
+
+    @classmethod
+    def _cut(cls, mean: Array, second: Array, product: Array, power: float, shape: Any) -> Moments:
+        """Cut whole matrices into blocks, with zeros behind the last."""
+        _, d, m = shape
+        n_features, n_outputs = product.shape
+        Dk, Mk = -(-n_features // d), -(-n_outputs // m)
+        more = (0, d * Dk - n_features)
         return cls(
-            padded.reshape(d, Dk),
-            second.reshape(d, Dk, d, Dk),
-            product.reshape(d, Dk, m, Mk),
+            np.pad(mean, more).reshape(d, Dk),
+            np.pad(second, more).reshape(d, Dk, d, Dk),
+            np.pad(product, (more, (0, m * Mk - n_outputs))).reshape(d, Dk, m, Mk),
             power,
         )
 
@@ -172,6 +188,22 @@ def _step(now: Operator, sums: _Sums, moments: Moments, ridges: _Ridges) -> Step
     whole = (n * moments.power) or 1.0
     error = float(1 + (quadratic - 2 * linear) / whole)
     return Step(now, error, error + float(penalty) / whole)
+
+
+def rounding(now: Operator, moments: Moments) -> float:
+    """Return the error that rounding to bfloat16 adds, relative to the outputs' variance.
+
+    z and V are rounded independently, so with Σ over ρ, K::
+
+        .0024² Σ ‖Dec_ρ‖² E z_ρK² ‖V_ρK‖²
+
+    """
+    n, d = now.E.shape[1:]
+    total = np.einsum("rik,kK->rK", now.E, moments.mean)
+    within = np.einsum("rik,ril->rkl", now.E, now.E).reshape(-1, d * d)
+    squares = within @ np.einsum("kKlK->klK", moments.second).reshape(d * d, -1) + total**2
+    terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
+    return float(_BFLOAT16**2 * terms.sum() / (n * moments.power or 1.0))
 
 
 def _grams(Dec: Array) -> tuple[Array, Array]:

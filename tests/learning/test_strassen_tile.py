@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import islice, pairwise
 from typing import Any
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import fit_strassen_tile, schemes
-from maddjit.learning import bilinear, strassen_tile, tile_steps
+from maddjit.formats import bfloat16_to_float32, float32_to_bfloat16
+from maddjit.learning import bilinear, cyclic, tile_choice, tile_steps
 from maddjit.learning.tile_starts import starts, summed
 from maddjit.learning.tile_steps import Moments, fitted
+from maddjit.schemes import BilinearScheme
 from maddjit.tile_reference import encode_right, multiply
 from tests.conftest import same_bits
 
@@ -43,7 +46,7 @@ def test_objective_never_rises(
     monkeypatch.setattr(tile_steps, "_MOST_UNKNOWNS", unknowns)
     A, B = hidden_layer()
     A, B = A[:, :D], B[:D, :M]
-    for scheme in starts(rank, 4, 0):
+    for scheme in starts(rank, 4, B.shape, 0):
         moments = Moments.of(A, B, scheme.shape, 1e-3)
         way = list(islice(fitted(scheme, encode_right(scheme, B), moments, 1e-5), 8))
         for before, after in pairwise(way):
@@ -179,7 +182,7 @@ def test_other_tiles(tile: int, rank: int) -> None:
 @pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")
 def test_given_schemes_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     A, B = hidden_layer()
-    monkeypatch.setattr(strassen_tile, "_SPARSE", 0.0)
+    monkeypatch.setattr(tile_choice, "_SPARSE", 0.0)
     scheme = bilinear.as_scheme(
         bilinear.largest(
             bilinear.as_factors(schemes.kronecker(schemes.plain(1, 2, 1), schemes.strassen())), 13
@@ -253,10 +256,78 @@ def test_the_same_again_and_progress() -> None:
     assert len(stopped.report.objective) == 1
 
 
+@pytest.mark.parametrize("rank", [16, 24, 31, 48, 55, 60])
+def test_starts_have_the_rank(rank: int) -> None:
+    found = starts(rank, 4, (256, 64), 0)
+    assert {scheme.rank for scheme in found} == {rank}
+    assert {scheme.shape for scheme in found} == {(4, 4, 4), (2, 16, 2)}
+    assert {scheme.shape for scheme in starts(rank, 4, (255, 64), 0)} == {(4, 4, 4)}
+
+
+def test_winograd_twice_less_one() -> None:
+    less = next(scheme for scheme in starts(48, 4, (64, 64), 0) if "less" in scheme.name)
+    assert less.error == pytest.approx(1 / 64)
+
+
+def test_moments_of_other_tiles() -> None:
+    A, B = hidden_layer()
+    moments = Moments.of(A[:, :30], B[:30, :29], (4, 4, 4), 1e-3)
+    for shape in ((2, 16, 2), (4, 4, 4)):
+        wanted = Moments.of(A[:, :30], B[:30, :29], shape, 1e-3)
+        for name in ("mean", "second", "product", "power"):
+            cut = getattr(moments.cut(shape, 30, 29), name)
+            np.testing.assert_array_equal(cut, getattr(wanted, name))
+
+
+@pytest.mark.parametrize("scheme", [schemes.strassen(), schemes.generic(30)], ids=str)
+def test_rounding_to_bfloat16_is_foreseen(scheme: BilinearScheme) -> None:
+    A, B = hidden_layer()
+    moments = Moments.of(A, B, scheme.shape, 0.0)
+    operator = next(fitted(scheme, encode_right(scheme, B), moments, 1e-6)).operator
+    V = operator.V.astype(np.float32)
+    model = maddjit.StrassenTileModel(scheme, 64, 48, V, np.zeros(48), 8, False)
+    rounded = replace(model, values=bfloat16_to_float32(float32_to_bfloat16(V)))
+    encode = scheme.encode_a.astype(np.float64)
+    blocks = A[: scheme.shape[0] * 200].reshape(200, scheme.shape[0], scheme.shape[1], -1)
+    z = np.einsum("rx,txK->trK", encode, blocks.reshape(200, encode.shape[1], -1))
+    z_rounded = bfloat16_to_float32(float32_to_bfloat16(z.astype(np.float32)))
+    decode = scheme.decode.astype(np.float64)
+    difference = np.einsum("xr,trK,rKJ->txJ", decode, z_rounded, rounded.values, optimize=True)
+    difference -= np.einsum("xr,trK,rKJ->txJ", decode, z, V, optimize=True)
+    found = (difference**2).sum() / (200 * scheme.shape[0] * moments.power)
+    assert found == pytest.approx(tile_steps.rounding(operator, moments), rel=0.3)
+
+
+def test_products_that_cancel_are_not_chosen() -> None:
+    """A start whose error is small, but not in bfloat16, loses against one that rounds less."""
+    rng = np.random.default_rng(0)
+    left = rng.standard_normal((500, 8))
+    A = np.concatenate([left, left + 0.05 * rng.standard_normal(left.shape)], axis=1)
+    B = rng.standard_normal((16, 8))
+    ones = np.ones((1, 1))
+    mild = BilinearScheme("mild", (1, 2, 1), np.ones((1, 2)), np.ones((1, 2)), ones)
+    encode = np.array([[1.0, 1e-3], [1.0, 0.0]])
+    wild = BilinearScheme("wild", (1, 2, 1), encode, encode, np.ones((1, 2)))
+    moments = Moments.of(A, B, mild.shape, 0.0)
+    errors = {}
+    for scheme in (mild, wild):
+        chosen, operator, _ = tile_choice.best([scheme], B, moments, 1e-12, 0, lambda: True)
+        step = next(fitted(chosen, encode_right(chosen, B), moments, 1e-12))
+        errors[scheme.name] = step.error, tile_steps.rounding(operator, moments)
+    assert errors["wild"][0] < 0.1 * errors["mild"][0]
+    assert errors["wild"][1] > 1 > errors["mild"][1]
+    best = tile_choice.best([wild, mild], B, moments, 1e-12, 0, lambda: True)[0]
+    assert best.name == "mild"
+
+
 def test_sums_of_blocks_are_exact_where_there_are_all() -> None:
     mixing = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
-    assert summed(64, mixing, by_strassen=False).error < 1e-10
+    assert summed(64, mixing).error < 1e-10
     assert summed(60, mixing, by_strassen=True).error < 1e-10
+    assert summed(56, mixing, by_strassen=True).error < 1e-10
+    wide = np.linalg.qr(np.random.default_rng(0).standard_normal((16, 16)))[0]
+    assert summed(56, wide, side=2, by_strassen=True).error < 1e-10
+    assert summed(57, wide, side=2, by_strassen=True).rank == 57
 
 
 def test_alternating_squares_of_the_tensor() -> None:
@@ -269,6 +340,31 @@ def test_alternating_squares_of_the_tensor() -> None:
     scheme = bilinear.as_scheme(found, int(errors.argmin()), "found")
     assert scheme.error == pytest.approx(errors.min(), rel=1e-2, abs=1e-9)
     assert bilinear.amplification(bilinear.as_factors(schemes.plain(2, 2, 2))) == 1
+
+
+def test_cyclic_schemes() -> None:
+    """What is minimised is the tensor's error, the gradient its slope, and Strassen's is found."""
+    kind = cyclic.Cyclic(3, 2, 2)
+    rng = np.random.default_rng(0)
+    X, change = rng.standard_normal((2, 8, 9))
+    factors = kind.factors(X)
+    assert kind._value(X, 0.0) == pytest.approx(9 * bilinear.errors(factors)[0])
+    system, gradient = kind._system(X)
+    after, before = (kind._value(X + sign * 1e-5 * change, 0.0) for sign in (1, -1))
+    assert (after - before) / 4e-5 == pytest.approx(gradient @ change.ravel(), rel=1e-4)
+    np.testing.assert_allclose(system, system.T)
+    # The tensor is of third degree: the residual's slope, squared, by differences of the scheme.
+    turns = [
+        np.einsum("rik,rlm,rjp->iklmjp", *parts)
+        for parts in (
+            [part[0] for part in kind.factors(X + sign * 1e-5 * change)] for sign in (1, -1)
+        )
+    ]
+    slope = (turns[0] - turns[1]) / 2e-5
+    assert (slope**2).sum() / 3 == pytest.approx(change.ravel() @ system @ change.ravel(), rel=1e-4)
+    found = cyclic.found(cyclic.Cyclic(2, 1, 2), 6, rng)
+    assert found.a.shape == (1, 7, 2, 2)
+    assert bilinear.errors(found)[0] < 1e-4
 
 
 def test_other_bases_are_as_exact() -> None:
