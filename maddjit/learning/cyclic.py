@@ -105,7 +105,7 @@ class Cyclic:
 def found(kind: Cyclic, n_starts: int, rng: np.random.Generator) -> Factors:
     """Return the best scheme from random starts (S = 1), at a small penalty.
 
-    Few starts come near: of those for rank 48 of 4 × 4 × 4 tiles, three fixed, one in twenty.
+    Few starts come near: of some for rank 48 of 4 × 4 × 4 tiles, three fixed, two of 39.
     """
     best, least = np.zeros((kind.rank, kind.n**2)), np.inf
     for _ in range(n_starts):

@@ -81,9 +81,9 @@ def fit_strassen_tile(
         and the encoded B are fitted to them by alternating least squares, from the scheme for
         white data and from products of sums of A's columns; for t = 4 and D ≥ 256 also of sums of
         16 blocks, as 2 × 16 × 2 tiles, which have as many multiplications. The start with the
-        smallest error in bfloat16 after two rounds, for large B at once, is taken on. Without rows
-        B is encoded by the scheme for white data. They are best in random order: those of a tile
-        are taken as independent.
+        smallest error after two rounds, for large B at once, is taken on, by the mean of float32
+        and bfloat16. Without rows B is encoded by the scheme for white data. They are best in
+        random order: those of a tile are taken as independent.
     bias : (M,) array_like, optional
         Added to the product.
     scheme : BilinearScheme or {"plain", "strassen", "winograd", "laderman"}, optional

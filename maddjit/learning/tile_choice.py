@@ -33,9 +33,9 @@ class _Way:
     steps: list[Step] = field(default_factory=list)
 
     def error(self, which: int) -> float:
-        """Return the error of one step, with what computing in bfloat16 adds."""
+        """Return the error of one step, the mean of those in float32 and in bfloat16."""
         step = self.steps[which]
-        return step.error + rounding(step.operator, self.moments)
+        return step.error + rounding(step.operator, self.moments) / 2
 
 
 def best(
@@ -48,8 +48,9 @@ def best(
 ) -> tuple[BilinearScheme, Operator, tuple[float, ...]]:
     """Return the best start, what it was fitted to, and the objective's way there.
 
-    Starts are compared by their errors in bfloat16: where products cancel each other, one of little
-    error in float32 may lose more to rounding than it gains.
+    Starts are compared by the mean of their squared errors in float32 and in bfloat16, as either
+    may be compiled: where products cancel each other, one of little error in float32 may lose more
+    to rounding than it gains.
     """
     unknowns = candidates[0].rank * moments.mean.shape[1]
     tried = min(TRIED if unknowns <= _TRIED_UNKNOWNS else 0, max_iterations)
