@@ -22,14 +22,13 @@ from maddjit import schemes
 from maddjit.learning import bilinear, cyclic
 from maddjit.learning.bilinear import Factors
 from maddjit.learning.cyclic import Cyclic
+from maddjit.learning.tile_steps import BFLOAT16
 
 FILE = Path(schemes.__file__).with_name("factors") / "tile4.npz"
 RANKS = range(48, 15, -1)
 CYCLIC = {48: Cyclic(n=4, n_fixed=3, n_triples=15)}
 N_CYCLIC = 40
 """Random starts for schemes of that kind, of which one or two get past 1/64 of the tensor."""
-ROUNDING = 0.0024
-"""The error of a product in bfloat16, which grows with the amplification."""
 PARTS = ("encode_a", "encode_b", "decode")
 
 
@@ -57,7 +56,7 @@ def squared_error(factors: Factors) -> np.ndarray:
 
     Better schemes in float32 exist whose rounding errors would be worse than what they gain.
     """
-    return bilinear.errors(factors) + (ROUNDING * bilinear.amplification(factors)) ** 2
+    return bilinear.errors(factors) + (BFLOAT16 * bilinear.amplification(factors)) ** 2
 
 
 def search(rank: int, above: Factors | None, seed: int) -> Factors:

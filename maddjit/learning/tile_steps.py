@@ -16,7 +16,7 @@ _MOST_UNKNOWNS = 6144
 
 _ROUNDING = 1e-15
 
-_BFLOAT16 = 0.0024
+BFLOAT16 = 0.0024
 """What rounding both factors of products to bfloat16 adds to white ones: its root mean square."""
 
 Array = NDArray[np.float64]
@@ -203,7 +203,7 @@ def rounding(now: Operator, moments: Moments) -> float:
     within = np.einsum("rik,ril->rkl", now.E, now.E).reshape(-1, d * d)
     squares = within @ np.einsum("kKlK->klK", moments.second).reshape(d * d, -1) + total**2
     terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
-    return float(_BFLOAT16**2 * terms.sum() / (n * moments.power or 1.0))
+    return float(BFLOAT16**2 * terms.sum() / (n * moments.power or 1.0))
 
 
 def _grams(Dec: Array) -> tuple[Array, Array]:
