@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from maddjit.integrations.agreement import ReplacementError, check_same
-from maddjit.integrations.onnx_graph import Graph
+from maddjit.integrations.onnx_given import apply
+from maddjit.integrations.onnx_graph import DOMAINS, Graph, constant, is_constant
 from maddjit.integrations.onnx_products import Product
 from maddjit.integrations.onnx_sessions import plain
-from maddjit.integrations.onnx_stages import Replacements, run_stages, stages
+from maddjit.integrations.onnx_stages import Replaced, Replacements, run_stages, stages
 
 _ROWS = 256
 """As many rows of each product are compared: a wrong matrix is wrong in every row."""
 
-_ALIGNMENT = 64
-"""Bytes to which onnxruntime aligns its own tensors."""
+_ERRORS = 64
+"""As many outputs are needed to tell a wrong bias from an operator's errors."""
 
 _DOUBLES = 13
 """A set of ONNX's operators that has MatMul and Gemm of float64."""
@@ -36,11 +37,11 @@ def check_product(
     onnxruntime runs the node in float64 on what reaches it, B and C as the graph computes them:
     attributes, scales and zero points have then been applied by ONNX's definition, not by us.
 
-    The bound: B and bias are the graph's numbers rounded to float32, in at most two steps (the
-    conversion, and the product with alpha or beta, which are float32). With u = 2⁻²⁴ each entry is
-    off by a factor in [1 − 2u − u², 1 + 2u + u²], or by less than 2⁻¹⁴⁸ if denormal, so an output
-    is off by at most 2.01 u · (|A| |B| + |bias|) + 2⁻¹⁴⁸ · (Σ|A| + 1). float64 adds
-    (D + 3) · 2⁻⁵³ of the same sum on either side, less than .01 u up to D = 2²¹.
+    The bound: B and bias are the graph's numbers, times alpha or beta, rounded once to float32.
+    With u = 2⁻²⁴ each entry is off by u of itself at most, or by 2⁻¹⁵⁰ if it is denormal, so an
+    output is off by u · (|A| |B| + |bias|) + 2⁻¹⁵⁰ · (Σ|A| + 1) at most. Sums in float64 add
+    (D + 3) · 2⁻⁵³ of the same on either side, together less than .01 u up to D = 2²¹. Twice that
+    is allowed for the rounding of the bound itself.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def check_product(
         found, size = rows @ B, np.abs(rows) @ np.abs(B)
         if bias is not None:
             found, size = found + bias, size + np.abs(bias)
-        bound = 2.03 * 2.0**-24 * size + 2.0**-148 * (np.abs(rows).sum(1, keepdims=True) + 1)
+        bound = 1.02 * 2.0**-24 * size + 2.0**-149 * (np.abs(rows).sum(1, keepdims=True) + 1)
     check_same(
         f"the product {name!r}",
         _in_float64(node, [rows, *inputs]),
@@ -87,6 +88,43 @@ def _in_float64(node: Any, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float64
     return answer
 
 
+def check_bias(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> None:
+    """Refuse an operator without a Gemm's bias, or with the one that an Add after it adds.
+
+    Its errors e are the operator's outputs less exact ones, N · M of them; s is the bias, negative
+    if it is left out, once for each row. It is refused if |e − s|² < |e|²/4: then e and s have a
+    correlation above √3/2, of which errors that are independent of s have about 1/√(N · M); it is
+    7 times that for the 64 that are asked for. Errors that are larger than the bias hide it.
+    """
+    product = replaced.product
+    rows = A.reshape(-1, len(product.B))[:_ROWS]
+    shifts = _shifts(replaced.node, graph, product)
+    if not shifts or len(rows) * product.B.shape[1] < _ERRORS:
+        return
+    with np.errstate(all="ignore"):
+        exact = rows.astype(np.float64) @ product.B + (0 if product.bias is None else product.bias)
+        errors = apply(replaced, rows).astype(np.float64) - exact
+        for what, shift in shifts.items():
+            if np.square(errors - shift).sum() < np.square(errors).sum() / 4:
+                raise ReplacementError(f"the operator for {replaced.name!r} {what}")
+
+
+def _shifts(node: Any, graph: Graph, product: Product) -> dict[str, NDArray[np.float32]]:
+    """Return rows by which an operator is off if its bias is wrong, by what is wrong then."""
+    found = {}
+    if product.bias is not None:
+        what = "leaves out the bias of the Gemm: fit with bias=, as `take` returned it"
+        found[what] = -product.bias
+    for after in graph.nodes:
+        if after.op_type == "Add" and after.domain in DOMAINS and node.output[0] in after.input:
+            others = [name for name in after.input if name != node.output[0]]
+            row = constant(graph, others[0]) if others and is_constant(graph, others[0]) else None
+            if row is not None and row.size in (1, product.B.shape[1]):
+                what = f"adds what {after.name or after.output[0]!r} adds again: fit without bias="
+                found[what] = row.astype(np.float32).reshape(-1)
+    return found
+
+
 def checker(
     graph: Graph, replaced: Replacements, stored: Mapping[str, Any], options: Any
 ) -> Callable[[Mapping[str, Any]], bool]:
@@ -99,17 +137,16 @@ def checker(
 
     The function raises ReplacementError if anything differs, and returns whether there were rows.
     """
-    proto = graph.proto
-    outputs = [each.name for each in proto.graph.output]
-    watched = onnx.ModelProto()
-    watched.CopyFrom(proto)
+    outputs = [each.name for each in graph.proto.graph.output]
+    parts = stages(graph.proto, replaced, options, plain)
+    cut = {name for part in parts for name in part.inputs} | {*replaced}
+    watched = _rounded(graph, cut | {each.source for each in replaced.values()})
     seen = {}
     for name in dict.fromkeys(x for each in replaced.values() for x in _tensors(each.node)):
         seen[name] = f"{name}, watched"
         watched.graph.node.append(helper.make_node("Identity", [name], [seen[name]]))
         watched.graph.output.append(helper.make_empty_tensor_value_info(seen[name]))
     original = plain(watched, options)
-    parts = stages(proto, replaced, options, plain)
 
     def ask(feed: Mapping[str, Any]) -> dict[str, Any]:
         answers = original.run([*outputs, *seen.values()], dict(feed))
@@ -124,11 +161,12 @@ def checker(
             check_same(f"what reaches {each.name!r}", before[each.source], A, remedy=_REMEDY)
             others = [before[x] for x in each.node.input[1:] if x]
             check_product(each.name, each.node, each.product, A, others)
-            y: NDArray[Any] = _aligned(before[output])
+            check_bias(each, graph, A)
+            y: NDArray[Any] = before[output]
             return y
 
         try:
-            after = run_stages(parts, {**stored, **feed}, replaced, answer, _aligned)
+            after = run_stages(parts, {**stored, **feed}, replaced, answer)
             for name in outputs:
                 _check_output(f"the output {name!r}", before[name], after[name])
         except ReplacementError as error:
@@ -147,6 +185,25 @@ def checker(
     return check
 
 
+def _rounded(graph: Graph, names: set[str]) -> Any:
+    """Return a copy of the model in which these tensors really have the type that they should have.
+
+    What onnxruntime computes in float32 for want of kernels for float16, it hands on in float32 if
+    it can. Across a cut it cannot, nor across an Identity.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph.proto)
+    del copy.graph.node[:]
+    for node in graph.nodes:
+        own = copy.graph.node.add()
+        own.CopyFrom(node)
+        for place, name in enumerate(node.output):
+            if name in names:
+                own.output[place] = f"{name}, unrounded"
+                copy.graph.node.append(helper.make_node("Identity", [own.output[place]], [name]))
+    return copy
+
+
 def _tensors(node: Any) -> list[str]:
     """Return the names of a product's A, B, C and result."""
     return [*(name for name in node.input if name), node.output[0]]
@@ -159,17 +216,3 @@ def _check_output(what: str, before: Any, after: Any) -> None:
             _check_output(f"{what}, [{place}]", one, other)
     else:
         check_same(what, before, after, remedy=_REMEDY)
-
-
-def _aligned(value: Any) -> Any:
-    """Return an array where onnxruntime would have put it.
-
-    Some of its sums are vectorised from the first aligned element on, and round accordingly.
-    """
-    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
-        return value
-    memory = np.empty(value.nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    copy = memory[start : start + value.nbytes].view(value.dtype).reshape(value.shape)
-    copy[...] = value
-    return copy

@@ -197,11 +197,7 @@ def constant(graph: Graph, name: str) -> NDArray[Any]:
     for place in before(graph, [name]) if name not in graph.stored else ():
         needed |= reads(graph.nodes[place])
     for each in needed & set(graph.stored):
-        if onnx.external_data_helper.uses_external_data(graph.stored[each]):
-            raise ValueError(
-                f"the values of {each!r} are in a file beside the model that was not loaded: "
-                "give the path of the model, or load it by onnx.load(path)"
-            )
+        check_loaded(graph.stored[each])
     if name in graph.stored:
         found: NDArray[Any] = numpy_helper.to_array(graph.stored[name])
         return found
@@ -220,3 +216,17 @@ def constant(graph: Graph, name: str) -> NDArray[Any]:
             f"cannot do: {error}"
         ) from error
     return np.asarray(answer)
+
+
+def check_loaded(tensor: Any) -> None:
+    """Refuse a tensor whose values are in a file beside the model that was not read.
+
+    Raises
+    ------
+    ValueError
+    """
+    if onnx.external_data_helper.uses_external_data(tensor):
+        raise ValueError(
+            f"the values of {tensor.name!r} are in a file beside the model that was not loaded: "
+            "give the path of the model, or load it by onnx.load(path)"
+        )

@@ -114,20 +114,27 @@ def product_of(node: Any, graph: Graph) -> Product:
     given = _constant(node, 1, "right-hand side", graph)
     if given.ndim != 2:
         raise ValueError(f"the right-hand side of {name!r} must be a matrix, not {given.shape}")
-    B = given.astype(np.float32)
     if node.op_type == "MatMul":
-        return Product(B, None, given.dtype)
+        return Product(_scaled(given, 1.0), None, given.dtype)
     options = {each.name: helper.get_attribute_value(each) for each in node.attribute}
     if options.get("transA", 0):
         raise ValueError(f"the left-hand side of {name!r} is transposed (transA): its rows change")
-    B = np.float32(options.get("alpha", 1.0)) * (B.T if options.get("transB", 0) else B)
+    B = _scaled(given.T if options.get("transB", 0) else given, options.get("alpha", 1.0))
     if len(node.input) < 3 or not node.input[2]:
         return Product(B, None, given.dtype)
-    bias = _constant(node, 2, "bias", graph).astype(np.float32)
+    bias = _constant(node, 2, "bias", graph)
     if bias.ndim > 1 and bias.shape[:-1] != (1,) * (bias.ndim - 1):
         raise ValueError(f"the bias of {name!r} must be one row, not {bias.shape}")
     row = np.broadcast_to(bias.reshape(-1), (B.shape[1],))
-    return Product(B, np.float32(options.get("beta", 1.0)) * row, given.dtype)
+    return Product(B, _scaled(row, options.get("beta", 1.0)), given.dtype)
+
+
+def _scaled(array: NDArray[Any], scale: float) -> NDArray[np.float32]:
+    """Return an array times a number, rounded to float32 once."""
+    if array.dtype != np.float64:
+        array = array.astype(np.float32)
+    scaled: NDArray[np.float32] = (array.dtype.type(scale) * array).astype(np.float32)
+    return scaled
 
 
 def _answering(graph: Graph) -> Counter[str]:

@@ -8,13 +8,15 @@ from typing import Any
 import onnxruntime
 from onnx import helper
 
+from maddjit.integrations.onnx_graph import check_loaded
+
 _LARGEST = 2**31 - 2**20
 """Bytes of weights that fit into a message of protobuf, less room for the graph itself."""
 
 
 def session(proto: Any, options: Any = None) -> Any:
     """Return what runs a model, by onnxruntime on the CPU."""
-    check_size(proto)
+    check_weights(proto)
     return onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -46,17 +48,17 @@ def failures() -> tuple[type[Exception], ...]:
     )
 
 
-def check_size(proto: Any) -> None:
-    """Refuse models that are too large to be changed and handed over.
+def check_weights(proto: Any) -> None:
+    """Refuse models that are too large to be changed and handed over, or lack their weights.
 
     Raises
     ------
     ValueError
     """
-    n_bytes = sum(
-        math.prod(each.dims) * helper.tensor_dtype_to_np_dtype(each.data_type).itemsize
-        for each in proto.graph.initializer
-    )
+    n_bytes = 0
+    for each in proto.graph.initializer:
+        check_loaded(each)
+        n_bytes += math.prod(each.dims) * helper.tensor_dtype_to_np_dtype(each.data_type).itemsize
     if n_bytes > _LARGEST:
         raise ValueError(
             f"the weights of the model take {n_bytes / 2**30:.3g} GB, and only models of less than "

@@ -12,7 +12,7 @@ from onnx import helper
 
 from maddjit.integrations.onnx_graph import before, indexed, is_constant, model_of, reads
 from maddjit.integrations.onnx_products import Product
-from maddjit.integrations.onnx_sessions import check_size, session
+from maddjit.integrations.onnx_sessions import check_weights, session
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,6 @@ def run_stages(
     known: dict[str, Any],
     replaced: Replacements,
     answer: Callable[[str, NDArray[Any]], NDArray[Any]],
-    prepare: Callable[[Any], Any] | None = None,
 ) -> dict[str, Any]:
     """Return every tensor that stages and operators hand on, and what was known before.
 
@@ -118,8 +117,6 @@ def run_stages(
     replaced : dict of str to Replaced
     answer : callable
         Takes the name of a product's output and its A, and returns the product.
-    prepare : callable, optional
-        What sessions return goes through it.
     """
     known = dict(known)
     for stage in parts:
@@ -127,8 +124,7 @@ def run_stages(
             known[output] = answer(output, known[replaced[output].source])
         if stage.session is not None:
             own = {name: known[name] for name in stage.inputs if name in known}
-            answers = stage.session.run(stage.outputs, own)
-            known |= zip(stage.outputs, map(prepare, answers) if prepare else answers, strict=True)
+            known |= zip(stage.outputs, stage.session.run(stage.outputs, own), strict=True)
     return known
 
 
@@ -158,5 +154,5 @@ def _info(name: str, types: Mapping[str, int]) -> Any:
 
 def with_types(proto: Any) -> Any:
     """Return a model with the types of the tensors between its nodes, where they are known."""
-    check_size(proto)
+    check_weights(proto)
     return onnx.shape_inference.infer_shapes(proto)
