@@ -21,7 +21,7 @@ except ImportError as error:
     raise missing("onnx and onnxruntime", "onnx") from error
 
 from maddjit.integrations.onnx_check import check_product, checker
-from maddjit.integrations.onnx_given import apply, check_feed, check_operator
+from maddjit.integrations.onnx_given import apply, as_rows, check_feed, check_operator
 from maddjit.integrations.onnx_graph import Graph, constant, indexed, is_constant, part
 from maddjit.integrations.onnx_products import find, names_of_products, product_of
 from maddjit.integrations.onnx_sessions import session
@@ -133,9 +133,9 @@ def take(
     for batch in batches:
         check_feed(batch, graph, {each.name for each in watched.graph.input})
     parts = _rows(graph, found.input[0], watched, batches)
+    A = np.concatenate([as_rows(node, each, len(product.B)) for each in parts])
     others = [constant(graph, name) for name in found.input[1:] if name]
-    check_product(node, found, product, parts[0], others)
-    A = np.concatenate([each.reshape(-1, len(product.B)) for each in parts])
+    check_product(node, found, product, A, others)
     return A, product.B, product.bias
 
 
@@ -162,9 +162,9 @@ def run_replaced(
     session_options : onnxruntime.SessionOptions, optional
         Of all parts: their threads, say. Operators have the threads that they were compiled with.
     sample : mapping of str to array, optional
-        A feed to compare on, at once. Without it that is done in the first call that has rows,
-        on its feed, which takes a few times as long as the original model does; until then
-        a second copy of the model is in memory.
+        A feed to compare on, at once; a few rows will do. Without it that is done in the first call
+        that has rows, on its feed, which then takes a few times as long as the original model
+        does; until then two more copies of the model are in memory.
     check : bool
         False leaves the comparison out: for models with random nodes, which cannot be compared.
 

@@ -118,12 +118,7 @@ def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
         If it returns anything but an array of floating-point numbers.
     """
     D, M = replaced.product.B.shape
-    if not x.ndim or x.shape[-1] != D:
-        raise ValueError(
-            f"the rows that reach {replaced.name!r} must have {D} columns, but their shape is "
-            f"{x.shape}"
-        )
-    rows = x.reshape(-1, D)
+    rows = as_rows(replaced.name, x, D)
     y = replaced.operator(rows)
     start = f"the operator for {replaced.name!r} must return an array of shape ({len(rows)}, {M})"
     if not isinstance(y, np.ndarray):
@@ -133,6 +128,22 @@ def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
     if y.dtype.kind in "biu":
         raise TypeError(f"{start} of floating-point numbers, not {y.dtype}")
     return y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
+
+
+def as_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
+    """Return what reaches a product with its leading axes as one.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of columns.
+    """
+    if not x.ndim or x.shape[-1] != n_columns:
+        raise ValueError(
+            f"the rows that reach {name!r} must have {n_columns} columns, but their shape is "
+            f"{x.shape}"
+        )
+    return x.reshape(-1, n_columns)
 
 
 def _described(info: Any) -> str:

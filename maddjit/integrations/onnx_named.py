@@ -37,20 +37,18 @@ def named(proto: Any, name: str | None, choose: Callable[[Iterable[str]], str]) 
         _check_direct(graph, chosen)
         return np.asarray(numpy_helper.to_array(tensors[chosen]))
     answering = [node for node in graph.nodes if name in (node.name, *node.output)]
-    product = product_of(find(graph, name), graph).B if any(map(is_product, answering)) else None
     makers = [node for node in answering if name in node.output and not is_product(node)]
     found: NDArray[Any] | None = None
     if name in tensors:
         found = numpy_helper.to_array(tensors[name])
     elif makers and is_constant(graph, name):
         found = constant(graph, name)
-    if product is None:
-        if found is not None:
-            return found
-        if answering:
-            return product_of(find(graph, name), graph).B  # it says why there is none
-        choose([*tensors, *names_of_products(graph).values()])
-    elif found is None or np.array_equal(found, product):
+    if found is None and not answering:
+        choose([*tensors, *names_of_products(graph).values()])  # it says that there is none
+    if found is not None and not any(map(is_product, answering)):
+        return found
+    product = product_of(find(graph, name), graph).B
+    if found is None or np.array_equal(found, product):
         return product
     raise ValueError(
         f"{name!r} is the name of a constant and of a product by another matrix: call the product "

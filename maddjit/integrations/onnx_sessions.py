@@ -25,18 +25,24 @@ def session(proto: Any, options: Any = None) -> Any:
 def plain(proto: Any, options: Any = None) -> Any:
     """Return what runs a model node by node, as it is written: nothing is fused or reordered."""
     own = onnxruntime.SessionOptions() if options is None else options
-    kept = own.graph_optimization_level, own.optimized_model_filepath, own.log_severity_level
-    own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    own.optimized_model_filepath = ""
-    own.log_severity_level = 3  # it would warn of weights that nothing reads
+    changed = {
+        "graph_optimization_level": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+        "optimized_model_filepath": "",
+        "enable_profiling": False,
+        "log_severity_level": 3,  # it would warn of weights that nothing reads
+    }
+    kept = {name: getattr(own, name) for name in changed}
     try:
+        for name, value in changed.items():
+            setattr(own, name, value)
         return session(proto, own)
     finally:
-        own.graph_optimization_level, own.optimized_model_filepath, own.log_severity_level = kept
+        for name, value in kept.items():
+            setattr(own, name, value)
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return what onnxruntime raises if it cannot load or run a model."""
+    """Return what onnxruntime raises if it cannot load or run a model, or return what it makes."""
     state = onnxruntime.capi.onnxruntime_pybind11_state
     return (
         state.Fail,
@@ -45,6 +51,7 @@ def failures() -> tuple[type[Exception], ...]:
         state.InvalidProtobuf,
         state.NotImplemented,
         state.RuntimeException,
+        RuntimeError,  # of types that NumPy lacks
     )
 
 

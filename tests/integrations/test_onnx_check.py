@@ -175,6 +175,14 @@ def test_feeds_that_are_missing_or_of_another_kind() -> None:
             ask({"x": X.tolist()})
 
 
+def test_rows_of_another_width() -> None:
+    made = model_of([node("MatMul", ["x", "W"], ["y"], "mm")], {"W": W})
+    run = run_replaced(made, {"mm": lambda A: A @ W}, check=False)
+    for ask in (run, lambda feed: take(made, "mm", feed)):
+        with pytest.raises(ValueError, match=r"reach 'mm' must have 12 columns, .* \(40, 6\)"):
+            ask({"x": X[:, :6]})
+
+
 def test_operators_that_cannot_stand_in_a_graph(tmp_path: Path) -> None:
     made = net()
     model = maddjit.fit(X, W, n_codebooks=2, validation=X)

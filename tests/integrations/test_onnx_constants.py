@@ -27,6 +27,12 @@ def tensor(array: Any) -> Any:
     return numpy_helper.from_array(np.asarray(array))
 
 
+def branch(name: str, array: Any) -> Any:
+    own = node("Constant", [], [name], value=tensor(array))
+    info = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    return helper.make_graph([own], name, [], [info])
+
+
 CHAINS: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
     "dequantised by column": (
         [node("DequantizeLinear", ["Q", "s", "z"], ["B"], axis=1)],
@@ -70,6 +76,14 @@ CHAINS: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
             node("Reshape", ["F", "shape"], ["B"]),
         ],
         {"shape": np.array([6, 4])},
+        W,
+    ),
+    "one of two branches": (
+        [
+            node("Constant", [], ["on"], value=tensor(np.array(True))),
+            node("If", ["on"], ["B"], then_branch=branch("t", W), else_branch=branch("e", -W)),
+        ],
+        {},
         W,
     ),
     "one of two halves": (
@@ -191,13 +205,18 @@ def test_other_products_are_refused_by_name(
         assert "'n'" in str(raised.value)
 
 
-def test_an_expression_that_onnxruntime_cannot_compute() -> None:
-    nodes = [
-        node("Unpack", ["W"], ["B"], domain="com.example"),
-        node("MatMul", ["x", "B"], ["y"], "mm"),
-    ]
-    with pytest.raises(ValueError, match="'B' is computed from constants by Unpack, which onnxr"):
-        take(model_of(nodes, {"W": W}), "mm", {"x": X})
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (node("Unpack", ["W"], ["B"], domain="com.example"), "by Unpack, which onnxruntime cannot"),
+        (node("Cast", ["W"], ["B"], to=TensorProto.BFLOAT16), "by Cast, which onnxruntime cannot"),
+    ],
+)
+def test_an_expression_that_onnxruntime_cannot_compute(first: Any, reason: str) -> None:
+    made = model_of([first, node("MatMul", ["x", "B"], ["y"], "mm")], {"W": W})
+    assert initialisers(made) == []
+    with pytest.raises(ValueError, match=f"'B' is computed from constants {reason}"):
+        take(made, "mm", {"x": X})
 
 
 def test_weights_in_files_of_their_own(tmp_path: Path) -> None:
