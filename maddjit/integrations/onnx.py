@@ -21,7 +21,7 @@ except ImportError as error:
     raise missing("onnx and onnxruntime", "onnx") from error
 
 from maddjit.integrations.onnx_check import check_product, checker
-from maddjit.integrations.onnx_given import apply, as_rows, check_feed, check_operator
+from maddjit.integrations.onnx_given import apply, as_rows, check_feed, check_operator, inputs_of
 from maddjit.integrations.onnx_graph import Graph, constant, indexed, is_constant, part
 from maddjit.integrations.onnx_products import find, names_of_products, product_of
 from maddjit.integrations.onnx_sessions import session
@@ -130,8 +130,9 @@ def take(
     if not batches:
         raise ValueError("feeds must not be empty")
     watched = part(graph, [found.input[0]])
+    inputs = inputs_of(graph, {each.name for each in watched.graph.input})
     for batch in batches:
-        check_feed(batch, graph, {each.name for each in watched.graph.input})
+        check_feed(batch, inputs)
     parts = _rows(graph, found.input[0], watched, batches)
     A = np.concatenate([as_rows(node, each, len(product.B)) for each in parts])
     others = [constant(graph, name) for name in found.input[1:] if name]
@@ -207,13 +208,14 @@ def run_replaced(
         if each.name in wanted
     }
     first = _Once(checker(graph, replaced, stored, session_options) if check and replaced else None)
+    inputs = inputs_of(graph)
     if sample is not None:
-        check_feed(sample, graph)
+        check_feed(sample, inputs)
         if not first(sample):
             raise ValueError("sample must have rows that reach every replaced node")
 
     def run(feed: Feed) -> dict[str, NDArray[Any]]:
-        check_feed(feed, graph)
+        check_feed(feed, inputs)
         first(feed)
         known = run_stages(
             parts, {**stored, **feed}, replaced, lambda output, A: apply(replaced[output], A)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,38 @@ _PLAIN = frozenset(range(TensorProto.FLOAT, TensorProto.UINT64 + 1)) - {TensorPr
 """Types of ONNX that NumPy has itself."""
 
 
-def check_feed(feed: object, graph: Graph, needed: Collection[str] | None = None) -> None:
-    """Refuse what does not name the model's inputs, or has an array of another dtype.
+@dataclass(frozen=True)
+class Inputs:
+    """What a feed must and may have.
 
-    Parameters
+    Attributes
     ----------
-    feed : mapping of str to array
-    graph : Graph
-    needed : collection of str, optional
-        The inputs that must be there; by default all that have no default.
+    required : frozenset of str
+        The inputs that must be there.
+    dtypes : dict of str to numpy.dtype or None
+        All inputs; None for those that are not plain tensors.
+    """
+
+    required: frozenset[str]
+    dtypes: dict[str, np.dtype[Any] | None]
+
+
+def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> Inputs:
+    """Return what feeds of a model have, if all inputs or those in `needed` must be there."""
+    infos = [each for each in graph.proto.graph.input if each.name not in graph.stored]
+    required = {each.name for each in infos} - graph.free
+    kinds = {each.name: each.type.tensor_type.elem_type for each in infos}
+    return Inputs(
+        frozenset(required if needed is None else required & set(needed)),
+        {
+            name: np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind in _PLAIN else None
+            for name, kind in kinds.items()
+        },
+    )
+
+
+def check_feed(feed: object, inputs: Inputs) -> None:
+    """Refuse what does not name the model's inputs, or has an array of another dtype.
 
     Raises
     ------
@@ -40,22 +64,21 @@ def check_feed(feed: object, graph: Graph, needed: Collection[str] | None = None
         raise TypeError(
             f"feeds must be mappings of input names to arrays, not {type(feed).__name__}"
         )
-    inputs = {each.name: each for each in graph.proto.graph.input if each.name not in graph.stored}
-    wanted = inputs if needed is None else needed
-    missing = [name for name in inputs if name in wanted and name not in {*graph.free, *feed}]
-    unknown = [name for name in feed if name not in inputs]
-    if missing or unknown:
-        wrong = [f"{', '.join(map(repr, missing))} is missing"] if missing else []
-        wrong += [f"{', '.join(map(repr, unknown))} is no input"] if unknown else []
+    dtypes = inputs.dtypes
+    if not inputs.required <= feed.keys() <= dtypes.keys():
+        missing = [repr(name) for name in dtypes if name in inputs.required - feed.keys()]
+        unknown = [repr(name) for name in feed if name not in dtypes]
+        wrong = [f"{', '.join(missing)} is missing"] if missing else []
+        wrong += [f"{', '.join(unknown)} is no input"] if unknown else []
+        known = [f"{name!r}" + (f" ({dtype})" if dtype else "") for name, dtype in dtypes.items()]
         raise ValueError(
-            f"a feed must have an array for each of the model's inputs, by its name: "
-            f"{' and '.join(wrong)}; they are {', '.join(map(_described, inputs.values()))}"
+            "a feed must have an array for each of the model's inputs, by its name: "
+            f"{' and '.join(wrong)}; they are {', '.join(known)}"
         )
     for name, value in feed.items():
-        kind = inputs[name].type.tensor_type.elem_type
-        if kind not in _PLAIN:
+        dtype = dtypes[name]
+        if dtype is None:
             continue
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
         if not isinstance(value, np.ndarray):
             raise TypeError(
                 f"the feed {name!r} must be an array of {dtype}, not {type(value).__name__}: "
@@ -144,8 +167,3 @@ def as_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
             f"{x.shape}"
         )
     return x.reshape(-1, n_columns)
-
-
-def _described(info: Any) -> str:
-    kind = info.type.tensor_type.elem_type
-    return f"{info.name!r}" + (f" ({TensorProto.DataType.Name(kind).lower()})" if kind else "")

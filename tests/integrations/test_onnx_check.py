@@ -163,7 +163,7 @@ def test_feeds_that_are_missing_or_of_another_kind() -> None:
     made = net()
     run = run_replaced(made, {"last": exact(made, "last", {"x": X})})
     for ask in (run, lambda feed: take(made, "last", feed)):
-        with pytest.raises(ValueError, match=r"its name: 'x' is missing; they are 'x' \(float\)"):
+        with pytest.raises(ValueError, match=r"its name: 'x' is missing; they are 'x' \(float32\)"):
             ask({})
         with pytest.raises(ValueError, match="'x' is missing and 'z' is no input"):
             ask({"z": X})
