@@ -159,8 +159,8 @@ def _constant(node: Any, place: int, what: str, graph: Graph) -> NDArray[Any]:
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise ValueError(
             f"the {what} of {called!r}, {name!r}, is of {array.dtype}, and operators stand for "
-            "products of real numbers: only a MatMul or Gemm of floating-point matrices can be "
-            "replaced"
+            "products of real numbers: leave it to onnxruntime, or replace it in a model that "
+            "multiplies floating-point matrices"
         )
     return array
 
