@@ -27,7 +27,11 @@ def last_layer(path: Path, feeds: Sequence[Feed]) -> tuple[Floats, Floats, Float
     product = initialisers(model)[-1].node
     A, B, _ = take(model, product, feeds)
     nodes = model.graph.node
-    (output,) = next(node.output for node in nodes if product in (node.name, *node.output))
+    (output,) = next(
+        node.output
+        for node in nodes
+        if node.op_type == "MatMul" and product in (node.name, *node.output)
+    )
     added = next(node for node in nodes if node.op_type == "Add" and output in node.input)
     (name,) = set(added.input) - {output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}

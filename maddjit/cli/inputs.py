@@ -56,8 +56,8 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     source : str
         file.npy, file.npz:key, file.safetensors:name or file.onnx:constant; what follows the colon
         may be left out if there is one array alone. Of ONNX it is the name of a constant, or of a
-        MatMul or Gemm that multiplies by one; that of a Gemm is turned round and scaled as its
-        transB and alpha say.
+        MatMul or Gemm that multiplies by one, or of its output; that of a Gemm is turned round and
+        scaled as its transB and alpha say. A name with two meanings is refused.
     what : str
         What errors call it.
     ndim : int
@@ -171,23 +171,16 @@ def _safetensors(path: str, name: str | None) -> NDArray[Any]:
 def _onnx(path: str, name: str | None) -> NDArray[Any]:
     try:
         import onnx
-    except ImportError as error:
-        raise MissingExtraError(path, "onnx", "onnx") from error
-    from maddjit.integrations import onnx_products
 
-    proto = onnx.load(path)
-    known = onnx_products.constants(proto)
-    tensors = known | {tensor.name: tensor for tensor in proto.graph.initializer}
-    products = {onnx_products.name_of(node): node for node in proto.graph.node}
-    if name in products and name not in tensors:
-        try:
-            return onnx_products.matrix(products[name], known)
-        except ValueError as error:
-            raise InputError(f"{path}: {error}") from error
-    matrices = [key for key, tensor in tensors.items() if len(tensor.dims) == 2]
-    chosen = _chosen(path, name, tensors if name else matrices)
-    array: NDArray[Any] = onnx.numpy_helper.to_array(tensors[chosen])
-    return array
+        from maddjit.integrations.onnx_named import named
+
+        return named(onnx.load(path), name, lambda names: _chosen(path, name, names))
+    except ImportError as error:
+        raise MissingExtraError(path, "onnx and onnxruntime", "onnx") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _chosen(path: str, name: str | None, names: Iterable[str]) -> str:

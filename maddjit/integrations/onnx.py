@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,18 +16,16 @@ from maddjit.integrations.extras import missing
 try:
     import onnx
     import onnxruntime  # noqa: F401
-    from onnx import helper, numpy_helper
+    from onnx import numpy_helper
 except ImportError as error:
     raise missing("onnx and onnxruntime", "onnx") from error
 
-from maddjit.integrations.onnx_products import (
-    KINDS,
-    constants,
-    defaults,
-    name_of,
-    right_hand_side,
-)
-from maddjit.integrations.onnx_stages import session, stages, with_types
+from maddjit.integrations.onnx_check import check_product, checker
+from maddjit.integrations.onnx_given import apply, as_rows, check_feed, check_operator, inputs_of
+from maddjit.integrations.onnx_graph import Graph, constant, indexed, is_constant, part
+from maddjit.integrations.onnx_products import find, names_of_products, product_of
+from maddjit.integrations.onnx_sessions import session
+from maddjit.integrations.onnx_stages import Replaced, run_stages, stages, with_types
 
 Feed = Mapping[str, NDArray[Any]]
 Source = str | os.PathLike[str] | Any
@@ -35,12 +34,12 @@ Source = str | os.PathLike[str] | Any
 
 @dataclass(frozen=True)
 class KnownProduct:
-    """A MatMul or Gemm whose right-hand side is in the file.
+    """A MatMul or Gemm whose right-hand side does not depend on feeds.
 
     Attributes
     ----------
     node : str
-        Its name, or that of its output if it has none.
+        Its name; or that of its output, if it has none or shares it with another product.
     kind : {"MatMul", "Gemm"}
     weight : str
         The name of B.
@@ -64,19 +63,21 @@ def initialisers(model: Source) -> list[KnownProduct]:
     Returns
     -------
     list of KnownProduct
-        Those of a constant matrix B, an initialiser or a Constant's; of the graph itself, not of
-        the branches of If and Loop. From IR version 4 on an initialiser that is an input of the
-        graph, too, is no constant but a default.
+        Those of a constant matrix B of floating-point numbers: an initialiser, a Constant's, or
+        what nodes such as DequantizeLinear, Transpose or Cast make of them. Those of the graph
+        itself, not of the branches of If and Loop. From IR version 4 on an initialiser that is an
+        input of the graph, too, is no constant but a default. Products of integers and the
+        operators of other domains are not listed; `take` says why a node is not.
     """
-    proto = _loaded(model)
-    known = constants(proto)
+    graph = indexed(_loaded(model))
     found = []
-    for node in proto.graph.node:
+    for place, name in names_of_products(graph).items():
+        node = graph.nodes[place]
         try:
-            B, _ = right_hand_side(node, known)
+            shape = product_of(node, graph).B.shape
         except ValueError:
             continue
-        found.append(KnownProduct(name_of(node), node.op_type, node.input[1], B.shape))
+        found.append(KnownProduct(name, node.op_type, node.input[1], (shape[0], shape[1])))
     return found
 
 
@@ -89,9 +90,11 @@ def take(
     ----------
     model : path or onnx.ModelProto
     node : str
-        Name of a MatMul or Gemm, or of its output.
+        Name of a MatMul or Gemm, or of its output, as `initialisers` lists them. Names of nodes
+        come before names of outputs; what could mean two products is refused.
     feeds : mapping, or sequence of mappings, of str to array
-        Inputs of the model by name, like those that will come.
+        Inputs of the model by name, like those that will come. Inputs that the node does not
+        depend on may be left out.
 
     Returns
     -------
@@ -105,10 +108,13 @@ def take(
     Raises
     ------
     ValueError
-        If there is no such node, its B is not a constant matrix, A is transposed, or the weights
-        of the model take more than 2 GB.
+        If there is no such node, or several; if its B is not a constant matrix of floating-point
+        numbers, A is transposed, a feed lacks an input or has another name, or the weights that
+        the node depends on take more than 2 GB.
     TypeError
-        If feeds are no mappings.
+        If feeds are no mappings, or an array has another dtype than the input.
+    ReplacementError
+        If ``A @ B + bias`` is not what the node gives for the first rows of A.
 
     Examples
     --------
@@ -117,25 +123,21 @@ def take(
     ``op = maddjit.compile(maddjit.fit(A, B, bias=bias))`` and
     ``run = run_replaced("net.onnx", {"/head/Gemm": op})``.
     """
-    proto = _loaded(model)
-    found = _find(proto.graph, node)
-    B, bias = right_hand_side(found, constants(proto))
-    name = found.input[0]
-    watched = onnx.ModelProto()
-    watched.CopyFrom(proto)
-    del watched.graph.output[:]
-    watched.graph.output.append(helper.make_empty_tensor_value_info(name))
+    graph = indexed(_loaded(model))
+    found = find(graph, node)
+    product = product_of(found, graph)
     batches = [feeds] if isinstance(feeds, Mapping) else list(feeds)
-    for batch in batches:
-        _check_feed(batch)
     if not batches:
         raise ValueError("feeds must not be empty")
-    if any(name == each.name for each in proto.graph.input) and name not in defaults(proto):
-        parts = [np.asarray(batch[name]) for batch in batches]
-    else:
-        watching = session(watched)
-        parts = [watching.run([name], dict(batch))[0] for batch in batches]
-    return np.concatenate([part.reshape(-1, len(B)) for part in parts]), B, bias
+    watched = part(graph, [found.input[0]])
+    inputs = inputs_of(graph, {each.name for each in watched.graph.input})
+    for batch in batches:
+        check_feed(batch, inputs)
+    parts = _rows(graph, found.input[0], watched, batches)
+    A = np.concatenate([as_rows(node, each, len(product.B)) for each in parts])
+    others = [constant(graph, name) for name in found.input[1:] if name]
+    check_product(node, found, product, A, others)
+    return A, product.B, product.bias
 
 
 def run_replaced(
@@ -143,20 +145,29 @@ def run_replaced(
     operators: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]],
     *,
     session_options: Any = None,
+    sample: Feed | None = None,
+    check: bool = True,
 ) -> Callable[[Feed], dict[str, NDArray[Any]]]:
     """Return a function that runs a model with operators in the place of some of its nodes.
 
     The graph is cut at these nodes into as many sessions as they follow each other, and one more;
-    every other node runs once.
+    every other node runs once. Before operators answer, the cut graph is compared with the
+    original once, with the exact product in the place of each operator.
 
     Parameters
     ----------
     model : path or onnx.ModelProto
     operators : mapping of str to callable
-        By the names of MatMul and Gemm nodes, or of their outputs: (N, D) → (N, M), with a Gemm's
-        bias, as `take` returned it.
+        By the names of MatMul and Gemm nodes, or of their outputs, as for `take`:
+        (N, D) → (N, M), with a Gemm's bias, as `take` returned it.
     session_options : onnxruntime.SessionOptions, optional
         Of all parts: their threads, say. Operators have the threads that they were compiled with.
+    sample : mapping of str to array, optional
+        A feed to compare on, at once; a few rows will do. Without it that is done in the first call
+        that has rows, on its feed, which then takes a few times as long as the original model
+        does; until then two more copies of the model are in memory.
+    check : bool
+        False leaves the comparison out: for models with random nodes, which cannot be compared.
 
     Returns
     -------
@@ -166,39 +177,85 @@ def run_replaced(
     Raises
     ------
     ValueError
-        If there is no such node, its B is not a constant matrix, A is transposed, the type of a
-        tensor between the parts is not known, a compiled operator is of another size, or the
-        weights of the model take more than 2 GB.
+        If there is no such node, or several; if its B is not a constant matrix of floating-point
+        numbers, A is transposed, the type of a tensor between the parts is not known, a compiled
+        operator is of another size, `sample` has no rows, or the weights of the model take more
+        than 2 GB. The function itself raises it if a feed lacks an input or has another name, and
+        if an operator returns another shape.
+    TypeError
+        If an operator is a model or returns winners, or, in a call, other than floating-point
+        numbers; if feeds are no mappings, or an array has another dtype than the input.
+    ReplacementError
+        If the cut graph with exact products does not answer as the original does.
     """
     proto = with_types(_loaded(model))
-    fixed = constants(proto)
-    replaced = {}
+    graph = indexed(proto)
+    replaced: dict[str, Replaced] = {}
     for name, operator in operators.items():
-        node = _find(proto.graph, name)
-        B, _ = right_hand_side(node, fixed)
-        _check_size(name, operator, B.shape)
-        replaced[node.output[0]] = (node.input[0], B.shape[1], operator)
+        node = find(graph, name)
+        output = node.output[0]
+        if output in replaced:
+            raise ValueError(f"{replaced[output].name!r} and {name!r} are names of the same node")
+        product = product_of(node, graph)
+        check_operator(name, operator, product.B.shape)
+        replaced[output] = Replaced(name, node, product, operator)
     parts = stages(proto, replaced, session_options)
     names = [each.name for each in proto.graph.output]
-    wanted = {*names, *(source for source, _, _ in replaced.values())}
-    stored = [each for each in proto.graph.initializer if each.name in wanted]
+    wanted = {*names, *(each.source for each in replaced.values())}
+    stored = {
+        each.name: numpy_helper.to_array(each).copy()
+        for each in proto.graph.initializer
+        if each.name in wanted
+    }
+    first = _Once(checker(graph, replaced, stored, session_options) if check and replaced else None)
+    inputs = inputs_of(graph)
+    if sample is not None:
+        check_feed(sample, inputs)
+        if not first(sample):
+            raise ValueError("sample must have rows that reach every replaced node")
 
     def run(feed: Feed) -> dict[str, NDArray[Any]]:
-        _check_feed(feed)
-        known = {each.name: numpy_helper.to_array(each).copy() for each in stored}
-        known |= feed
-        for stage in parts:
-            for output in stage.replaced:
-                source, width, operator = replaced[output]
-                x = known[source]
-                y = operator(x.reshape(-1, x.shape[-1]))
-                known[output] = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], width)
-            if stage.session is not None:
-                own = {name: known[name] for name in stage.inputs if name in known}
-                known |= zip(stage.outputs, stage.session.run(stage.outputs, own), strict=True)
+        check_feed(feed, inputs)
+        first(feed)
+        known = run_stages(
+            parts, {**stored, **feed}, replaced, lambda output, A: apply(replaced[output], A)
+        )
         return {name: known[name] for name in names}
 
     return run
+
+
+class _Once:
+    """A check that is made until it was made on rows, by one thread while others wait."""
+
+    def __init__(self, check: Callable[[Feed], bool] | None) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+
+    def __call__(self, feed: Feed) -> bool:
+        """Return whether it has been made on rows, or need not be."""
+        if self._check is not None:
+            with self._lock:
+                if self._check is not None and self._check(feed):
+                    self._check = None  # and its sessions go
+        return self._check is None
+
+
+def _rows(graph: Graph, name: str, made_by: Any, batches: Sequence[Feed]) -> list[NDArray[Any]]:
+    """Return a tensor's value for each feed."""
+    if is_constant(graph, name):
+        return [constant(graph, name)] * len(batches)
+    if name in graph.makers:
+        watching = session(made_by)
+        given = {each.name for each in made_by.graph.input}
+        return [
+            watching.run([name], {key: x for key, x in batch.items() if key in given})[0]
+            for batch in batches
+        ]
+    default = {each.name: each for each in graph.proto.graph.initializer}
+    return [
+        batch[name] if name in batch else numpy_helper.to_array(default[name]) for batch in batches
+    ]
 
 
 def _loaded(model: Source) -> Any:
@@ -211,29 +268,3 @@ def _loaded(model: Source) -> Any:
         raise
     except Exception as error:  # of protobuf, and others by the suffix
         raise ValueError(f"{path} is no ONNX model: {error}") from error
-
-
-def _check_feed(feed: object) -> None:
-    if not isinstance(feed, Mapping):
-        raise TypeError(
-            f"feeds must be mappings of input names to arrays, not {type(feed).__name__}"
-        )
-
-
-def _check_size(name: str, operator: object, shape: tuple[int, int]) -> None:
-    """Refuse a compiled operator that is not of this size; that of other callables is not known."""
-    model = getattr(operator, "model", None)
-    found = getattr(model, "n_features", None), getattr(model, "n_outputs", None)
-    if None not in found and found != shape:
-        raise ValueError(
-            f"the operator for {name!r} must take {shape[0]} columns and return {shape[1]}, "
-            f"not {found[0]} and {found[1]}"
-        )
-
-
-def _find(graph: Any, name: str) -> Any:
-    for node in graph.node:
-        if name in (node.name, *node.output):
-            return node
-    known = ", ".join(name_of(node) for node in graph.node if node.op_type in KINDS)
-    raise ValueError(f"there is no node {name!r}; products are {known or 'not in this graph'}")

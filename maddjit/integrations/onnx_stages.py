@@ -1,20 +1,37 @@
-"""An ONNX graph cut at operators into stages, each a session of onnxruntime."""
+"""ONNX: a graph cut at operators into stages, each a session of onnxruntime, and how they run."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import onnx
-import onnxruntime
+from numpy.typing import NDArray
 from onnx import helper
 
-from maddjit.integrations.onnx_products import defaults
+from maddjit.integrations.onnx_graph import before, indexed, is_constant, model_of, reads
+from maddjit.integrations.onnx_products import Product
+from maddjit.integrations.onnx_sessions import check_weights, session
 
-_LARGEST = 2**31 - 2**20
-"""Bytes of weights that fit into a message of protobuf, less room for the graph itself."""
+
+@dataclass(frozen=True)
+class Replaced:
+    """A node in whose place an operator stands, and the name that it was called by."""
+
+    name: str
+    node: Any
+    product: Product
+    operator: Callable[[NDArray[Any]], NDArray[Any]]
+
+    @property
+    def source(self) -> str:
+        """The name of A."""
+        return str(self.node.input[0])
+
+
+Replacements = Mapping[str, Replaced]
+"""By the names of their outputs."""
 
 
 @dataclass
@@ -31,114 +48,111 @@ class Stage:
 
 
 def stages(
-    proto: Any, replaced: Mapping[str, tuple[str, int, Any]], options: Any = None
+    proto: Any,
+    replaced: Replacements,
+    options: Any = None,
+    make: Callable[[Any, Any], Any] = session,
 ) -> list[Stage]:
-    """Cut a graph: a tensor's level is how many operators lie on the longest way to it."""
-    graph = proto.graph
+    """Cut a graph: a tensor's level is how many operators lie on the longest way to it.
+
+    What is the same for all feeds is in every stage that needs it, and what nothing needs is in
+    none. `make` makes a session of a model and options.
+    """
+    graph = indexed(proto, replaced)
+    wanted = {each.name for each in proto.graph.output} | {x.source for x in replaced.values()}
     level: dict[str, int] = {}
-    nodes: dict[int, list[Any]] = {}
+    placed: dict[int, list[int]] = {}
     made: dict[int, list[str]] = {}
-    copied = {node.output[0]: node for node in graph.node if node.op_type == "Constant"}
-    for node in graph.node:  # in an order in which they can run
+    needed_nodes = {*before(graph, wanted, replaced), *(graph.makers[name] for name in replaced)}
+    for place in sorted(needed_nodes - graph.fixed):  # in an order in which they can run
+        node = graph.nodes[place]
         output = node.output[0]
-        if output in copied:
-            continue
         if output in replaced:
-            level[output] = level.get(replaced[output][0], 0) + 1
+            level[output] = level.get(replaced[output].source, 0) + 1
             made.setdefault(level[output], []).append(output)
             continue
-        here = max((level.get(name, 0) for name in _inputs(node)), default=0)
+        here = max((level.get(name, 0) for name in reads(node)), default=0)
         level |= dict.fromkeys(node.output, here)
-        nodes.setdefault(here, []).append(node)
-    wanted = {each.name for each in graph.output} | {source for source, _, _ in replaced.values()}
-    free = defaults(proto)
-    types = {each.name: each for each in (*graph.input, *graph.value_info, *graph.output)}
+        placed.setdefault(here, []).append(place)
+    read = {
+        here: {name for place in own for name in reads(graph.nodes[place])}
+        for here, own in placed.items()
+    }
+    types = _types(proto, replaced)
     found = []
-    for here in range(max([*nodes, *made], default=0) + 1):
-        own = nodes.get(here, [])
-        needed = {name for node in own for name in _inputs(node)}
-        asked = needed | (wanted if here == 0 else set())
-        own = [node for name, node in copied.items() if name in asked] + own
-        inner = {name for node in own for name in node.output if name}
-        elsewhere = {
+    for here in range(max([*placed, *made], default=0) + 1):
+        needed = read.get(here, set()) | (wanted if here == 0 else set())
+        copied = before(graph, [x for x in needed if graph.makers.get(x) in graph.fixed])
+        nodes = [graph.nodes[place] for place in sorted({*placed.get(here, []), *copied})]
+        inner = {name for node in nodes for name in node.output if name}
+        needed = {name for node in nodes for name in reads(node)}
+        asked = wanted.union(*(names for other, names in read.items() if other != here))
+        outputs = sorted(
             name
-            for other, theirs in nodes.items()
-            if other != here
-            for node in theirs
-            for name in _inputs(node)
-        }
-        weights = [each for each in graph.initializer if each.name in needed]
-        sparse = [each for each in graph.sparse_initializer if each.values.name in needed]
-        stored = {each.name for each in weights} | {each.values.name for each in sparse}
-        inputs = sorted(needed - inner - (stored - free) - {""})
-        outputs = sorted(inner & (wanted | (elsewhere - set(copied))))
+            for name in inner & asked
+            if graph.makers[name] not in graph.fixed or (name in wanted and here == 0)
+        )
+        inputs = sorted(x for x in needed - inner - {""} if not is_constant(graph, x))
         stage = Stage(made.get(here, []), inputs, outputs)
         if outputs:
-            part = helper.make_graph(
-                own,
-                f"{graph.name or 'graph'}_{here}",
-                [_info(name, types, replaced) for name in inputs],
-                [helper.make_empty_tensor_value_info(name) for name in outputs],
-                weights,
-                sparse_initializer=sparse,
-            )
-            stage.session = session(
-                helper.make_model(
-                    part,
-                    opset_imports=proto.opset_import,
-                    functions=proto.functions,
-                    ir_version=proto.ir_version,
-                ),
-                options,
-            )
+            given = [_info(name, types) for name in inputs]
+            stage.session = make(model_of(proto, nodes, given, outputs, needed), options)
         found.append(stage)
     return found
 
 
-def _info(name: str, types: Mapping[str, Any], replaced: Mapping[str, Any]) -> Any:
-    """Return the type of a tensor that one part hands to another, without its shape."""
-    kind = types[name].type.tensor_type.elem_type if name in types else 0
-    if not kind and name in replaced:
-        kind = onnx.TensorProto.FLOAT
-    if not kind:
-        raise ValueError(f"the type of {name!r} is not known, so the graph cannot be cut there")
-    return helper.make_tensor_value_info(name, kind, None)
+def run_stages(
+    parts: Sequence[Stage],
+    known: dict[str, Any],
+    replaced: Replacements,
+    answer: Callable[[str, NDArray[Any]], NDArray[Any]],
+) -> dict[str, Any]:
+    """Return every tensor that stages and operators hand on, and what was known before.
+
+    Parameters
+    ----------
+    parts : sequence of Stage
+    known : dict of str to array
+        Feeds, and what is stored and asked for.
+    replaced : dict of str to Replaced
+    answer : callable
+        Takes the name of a product's output and its A, and returns the product.
+    """
+    known = dict(known)
+    for stage in parts:
+        for output in stage.replaced:
+            known[output] = answer(output, known[replaced[output].source])
+        if stage.session is not None:
+            own = {name: known[name] for name in stage.inputs if name in known}
+            known |= zip(stage.outputs, stage.session.run(stage.outputs, own), strict=True)
+    return known
 
 
-def _inputs(node: Any) -> set[str]:
-    """Return what a node reads, its branches included."""
-    found = set(node.input)
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            inner = {each.name for each in (*graph.input, *graph.initializer)}
-            for below in graph.node:
-                found |= _inputs(below) - inner
-                inner |= set(below.output)
-            found |= {each.name for each in graph.output} - inner
+def _types(proto: Any, replaced: Replacements) -> dict[str, int]:
+    """Return the element types of tensors, where they are known; 0 if they are no tensors."""
+    graph = proto.graph
+    found = {
+        each.name: each.type.tensor_type.elem_type
+        for each in (*graph.input, *graph.value_info, *graph.output)
+    }
+    for output, each in replaced.items():  # a product has the type of its matrix, and so has A
+        kind = helper.np_dtype_to_tensor_dtype(each.product.dtype)
+        for name in (output, each.source):
+            found[name] = found.get(name) or kind
     return found
+
+
+def _info(name: str, types: Mapping[str, int]) -> Any:
+    """Return the type of a tensor that one part hands to another, without its shape."""
+    if not types.get(name):
+        raise ValueError(
+            f"the type of {name!r} is not known, so the graph cannot be cut there: replace other "
+            "nodes, or add its type to the model's value_info"
+        )
+    return helper.make_tensor_value_info(name, types[name], None)
 
 
 def with_types(proto: Any) -> Any:
     """Return a model with the types of the tensors between its nodes, where they are known."""
-    _check_size(proto)
+    check_weights(proto)
     return onnx.shape_inference.infer_shapes(proto)
-
-
-def session(proto: Any, options: Any = None) -> Any:
-    """Return what runs a graph, by onnxruntime on the CPU."""
-    _check_size(proto)
-    return onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def _check_size(proto: Any) -> None:
-    n_bytes = sum(
-        math.prod(each.dims) * helper.tensor_dtype_to_np_dtype(each.data_type).itemsize
-        for each in proto.graph.initializer
-    )
-    if n_bytes > _LARGEST:
-        raise ValueError(
-            f"the weights of the model take {n_bytes / 2**30:.3g} GB, and only models of less than "
-            "2 GB can be changed and handed to onnxruntime"
-        )
