@@ -83,8 +83,8 @@ class _Runs:
     def answers(self, others: dict[Any, nn.Module] | None = None) -> dict[str, Any]:
         """Return what the output consists of, with other modules in the places of layers."""
         self.start.restore()
-        copy = dict(self.batch) if isinstance(self.batch, Mapping) else self.batch
-        batch = tree_map_only(torch.Tensor, torch.clone, copy)
+        plain = dict(self.batch) if isinstance(self.batch, Mapping) else self.batch
+        batch = tree_map_only(torch.Tensor, torch.clone, plain)
         with _Placed(self.model, others or {}):
             return parts(call(self.model, batch))
 

@@ -96,11 +96,13 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
         exactly = name in (patterns or ())
         found.append(Candidate(name, layer, shape, why_not, exactly, _notes(model, layer)))
     if not found:
-        named = [f"{name} is a {type(m).__name__}" for name, m in model.named_modules()]
-        asked = [each for each in named if each.split(" is a ")[0] in (patterns or ())]
+        asked = [
+            f"; {name} is a {type(module).__module__}.{type(module).__qualname__}"
+            for name, module in model.named_modules()
+            if name in (patterns or ())
+        ]
         raise ValueError(
-            f"no nn.Linear or 1 × 1 nn.Conv2d has a name like {pattern or '*'!r}"
-            + (f"; {', '.join(asked)}" if asked else "")
+            f"no nn.Linear or 1 × 1 nn.Conv2d has a name like {pattern or '*'!r}{''.join(asked)}"
         )
     return found
 
@@ -175,7 +177,8 @@ def _why_not(layer: Any) -> str:
             return f"its {name} is sparse; make it dense first"
         if tensor.device.type == "cpu" and not bool(torch.isfinite(tensor).all()):
             return f"its {name} is not finite"
-    if any(getattr(layer, name) for name in _STATE_HOOKS):
+    hooks = [hook for name in _STATE_HOOKS for hook in getattr(layer, name).values()]
+    if any(not str(hook.__module__).startswith("torch.nn.utils.") for hook in hooks):
         return "it has hooks of its state, which a replacement stores under other names"
     if layer._backward_hooks and layer._is_full_backward_hook is False:
         return "it has a register_backward_hook; use register_full_backward_hook"

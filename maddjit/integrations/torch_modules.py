@@ -95,11 +95,14 @@ class MaddnessLinear(nn.Module):
         return model
 
     def forward(self, input: Any) -> Any:  # named as that of nn.Linear
-        """Return (…, M), of the dtype of the input (…, D), which is of floating point."""
+        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one."""
         weight = self.weight.flatten(1)
         if self.tables is None:
-            return torch_ops.product(input, weight, self.packed, self.key)
-        y, _ = torch_ops.look_up(input, self.tables, self.base, weight, self.packed, self.key)
+            y = torch_ops.product(input, weight, self.packed, self.key)
+        else:
+            y, _ = torch_ops.look_up(input, self.tables, self.base, weight, self.packed, self.key)
+        if torch.is_autocast_enabled("cpu") and y.dtype != torch.float64:
+            return y.to(torch.get_autocast_dtype("cpu"))  # as products are there
         return y
 
     def fine_tune(self) -> None:
@@ -252,7 +255,8 @@ class MaddnessConv1x1(MaddnessLinear):
         down, right = self.stride
         places = input[..., ::down, ::right].movedim(-3, -1)
         y = super().forward(places).movedim(-1, -3)
-        return y.contiguous() if input.is_contiguous() else y
+        last = input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last)
+        return y if last and not input.is_contiguous() else y.contiguous()
 
     def _sizes(self) -> str:
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size=(1, 1), stride={self.stride}"

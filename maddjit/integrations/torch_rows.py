@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -100,9 +101,22 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def call(model: nn.Module, batch: Any) -> Any:
-    """Return the model's output of a batch: of a tensor, positional or named arguments."""
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    if isinstance(batch, tuple | list):
-        return model(*batch)
-    return model(batch)
+    """Return the model's output of a batch: of a tensor, positional or named arguments.
+
+    Raises
+    ------
+    TypeError
+        If the model's forward does not take so many arguments, or not these names.
+    """
+    named = dict(batch) if isinstance(batch, Mapping) else {}
+    listed = batch if isinstance(batch, tuple | list) else (batch,)
+    listed = () if isinstance(batch, Mapping) else listed
+    if not model._forward_pre_hooks:  # which may change the arguments
+        try:
+            signature(model.forward).bind(*listed, **named)
+        except TypeError as error:
+            raise TypeError(
+                f"the model does not take a batch as its arguments: {error}. Tuples and lists are "
+                "positional arguments, mappings named ones; labels must be left out"
+            ) from None
+    return model(*listed, **named)
