@@ -48,7 +48,7 @@ def run_checked(model: nn.Module, batch: Any, watches: dict[str, Watch]) -> None
             )
         called = {name: len(watch.calls) for name, watch in watches.items()}
         stand_ins = {
-            name: _exact(watch)
+            name: _exact(watch.layer)
             for name, watch in watches.items()
             if called[name] and watch.weight is not None and not watch.why_not
         }
@@ -127,12 +127,13 @@ class _State:
                 buffer.copy_(value)
 
 
-def _exact(watch: Watch) -> nn.Module:
-    layer = watch.layer
+def _exact(layer: Any) -> nn.Module:
+    """Return a stand-in on the layer's own memory, for products may depend on its alignment."""
+    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     made = (
-        ExactConv1x1(watch.weight, watch.bias, layer.stride)
+        ExactConv1x1(weight, bias, layer.stride)
         if isinstance(layer, nn.Conv2d)
-        else ExactLinear(watch.weight, watch.bias)
+        else ExactLinear(weight, bias)
     )
     take_over(layer, made)
     return made

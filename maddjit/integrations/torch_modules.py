@@ -96,7 +96,8 @@ class MaddnessLinear(nn.Module):
 
     def forward(self, input: Any) -> Any:  # named as that of nn.Linear
         """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one."""
-        weight = self.weight.flatten(1)
+        weight = self.weight
+        weight = weight if weight.dim() == 2 else weight.flatten(1)
         if self.tables is None:
             y = torch_ops.product(input, weight, self.packed, self.key)
         else:
