@@ -43,7 +43,7 @@ extra-%:
 # The same with PyTorch, and the tests that need it. Its CUDA build takes 6 GB here.
 torch: extra-torch
 	build/extras/torch/bin/pip install --quiet "$$(ls dist/*.whl)[torch,test]"
-	build/extras/torch/bin/python -m pytest -m '' tests/integrations/test_torch.py maddjit/integrations \
+	build/extras/torch/bin/python -m pytest -m '' tests/integrations/test_torch*.py maddjit/integrations \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]"
 
 # Measure everything (some minutes on a quiet machine) and write docs/performance.md.

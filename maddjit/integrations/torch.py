@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from maddjit.integrations.extras import missing
 from maddjit.learning.fit import fit
@@ -18,64 +19,25 @@ try:
 except ImportError as error:
     raise missing("PyTorch 2.5 or newer", "torch") from error
 
+from maddjit.integrations.agreement import ReplacementError
+from maddjit.integrations.torch_check import run_checked
+from maddjit.integrations.torch_layers import Candidate, Places, candidates, take_over
 from maddjit.integrations.torch_modules import MaddnessConv1x1, MaddnessLinear
-from maddjit.integrations.torch_rows import sampled
+from maddjit.integrations.torch_report import Replacement, Report
+from maddjit.integrations.torch_rows import Watch, call, evaluating, watching
 
 __all__ = [
     "MaddnessConv1x1",
     "MaddnessLinear",
     "Replacement",
+    "ReplacementError",
     "Report",
     "fine_tune",
     "replace_linear",
     "requantise",
 ]
 
-
-@dataclass(frozen=True)
-class Replacement:
-    """What became of one layer.
-
-    Attributes
-    ----------
-    name : str
-    shape : (int, int)
-        Inputs and outputs.
-    n_rows : int
-        Rows it was fitted to.
-    nmse : float
-        Held-out error of its product, NaN if it stayed.
-    why : str
-        What it is now, or why it stayed.
-    replaced : bool
-    """
-
-    name: str
-    shape: tuple[int, int]
-    n_rows: int
-    nmse: float
-    why: str
-    replaced: bool
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `replace_linear` did, layer by layer."""
-
-    layers: tuple[Replacement, ...]
-
-    @property
-    def replaced(self) -> tuple[str, ...]:
-        """Names of the layers that were replaced."""
-        return tuple(layer.name for layer in self.layers if layer.replaced)
-
-    def __str__(self) -> str:
-        width = max(len(layer.name) for layer in self.layers)
-        return "\n".join(
-            f"{layer.name:{width}}  {layer.shape[0]} → {layer.shape[1]}  "
-            + (f"NMSE {layer.nmse:.4g}, {layer.why}" if layer.replaced else f"stays: {layer.why}")
-            for layer in self.layers
-        )
+_CHECKED = 2  # so many batches are compared with exact products in the layers' places
 
 
 def replace_linear(
@@ -88,23 +50,34 @@ def replace_linear(
     n_prototypes: int = 16,
     max_rows: int = 20000,
     random_state: int = 0,
+    check: bool = True,
 ) -> Report:
     """Replace linear layers and 1 × 1 convolutions by compiled operators, in place.
 
-    The model is run on the batches as it is, in evaluation mode; each layer is fitted to a random
-    sample of the rows that reach it then. Errors of layers in a row add up: measure the model's own
-    metric after, and see `fine_tune`.
+    The model is run on the batches as it is, in evaluation mode. Each layer is fitted to a random
+    sample of the rows that reach it, after its forward pre-hooks. Layers are put into the model
+    when all are fitted; an error before that leaves the model as it was. Errors of layers in a row
+    add up: measure the model's own metric after, and see `fine_tune`.
+
+    Before anything is fitted, the first two batches are run twice more: as they are, and with
+    layers in place that are all that a replacement is but for an exact product. The outputs must
+    have equal bits.
+
+    A replacement has the hooks, mode and own attributes of its layer, and its weight and bias for
+    whoever reads them. Parametrisations are made lasting. A layer stays, and the report says why,
+    if its class defines a forward or more by itself, hooks compute its weight or concern its state,
+    its weight changes from call to call, no rows reach it, or the model calls it by another way
+    than as a submodule. Those of an `nn.TransformerEncoderLayer` and an `nn.MultiheadAttention`
+    stay because these take the weights and multiply by themselves.
 
     Parameters
     ----------
     model : nn.Module
-        On the CPU. Its layers of the very classes `nn.Linear` and `nn.Conv2d` are candidates, the
-        latter with kernels of 1 × 1, one group and no padding. Those of an
-        `nn.TransformerEncoderLayer` or an `nn.MultiheadAttention` stay, for these take the weights
-        and multiply by themselves.
+        On the CPU, and not compiled yet. Its layers of `nn.Linear` and `nn.Conv2d` are candidates,
+        the latter with kernels of 1 × 1, one group and no padding.
     calibration_batches : iterable
-        Of tensors; tuples and lists are taken for positional arguments, dictionaries for named
-        ones. Rows like those that will come, without labels.
+        Of tensors; tuples and lists are taken for positional arguments, mappings for named ones.
+        Rows like those that will come, without labels.
     pattern : str or sequence of str, optional
         Names of layers as in `model.named_modules`, with wildcards (`fnmatch`); all by default. A
         layer that has several names goes by the first that matches.
@@ -117,17 +90,24 @@ def replace_linear(
     max_rows : int
         A layer's rows at most; they take memory.
     random_state : int
+    check : bool
+        False replaces without comparing outputs: for models that answer differently each time.
 
     Returns
     -------
     Report
-        ``print(report)`` says for each layer how wrong it is.
+        ``print(report)`` says for each layer how wrong it is and what was moved across with it, or
+        why it stays.
 
     Raises
     ------
+    ReplacementError
+        If the model gives other outputs with exact products in its layers' places. It is a
+        ValueError and names the output, the largest difference and the layers.
     ValueError
-        If no layer has such a name, no rows reach one, the model itself is the layer, or `pattern`
-        names one that must stay without a wildcard.
+        If no layer has such a name, no rows reach any, the model itself is the layer, it is
+        compiled, a layer is not initialised, `pattern` names one that must stay without a wildcard,
+        or two runs of the model on the same batch differ.
     TypeError
         If a layer is not on the CPU or not of floating point.
 
@@ -152,54 +132,34 @@ def replace_linear(
     sizes = [n_codebooks] if isinstance(n_codebooks, int) else list(n_codebooks)
     if budget is None and len(sizes) != 1:
         raise ValueError("several n_codebooks are for a budget to choose from")
-    kept = _read_by_parents(model)
-    layers = _candidates(model, pattern, kept)
-    free = {name: layer for name, layer in layers.items() if layer not in kept}
-    samples = sampled(model, free, calibration_batches, max_rows, random_state) if free else {}
-    found = []
-    for name, layer in layers.items():
-        if layer in kept:
-            shape = layer.in_features, layer.out_features
-            found.append(Replacement(name, shape, 0, float("nan"), kept[layer], False))
-            continue
-        rows = samples[name]
-        if not len(rows):
-            raise ValueError(f"no rows reach {name} from the calibration batches")
-        weight = layer.weight.detach().to(torch.float32).reshape(layer.weight.shape[:2]).numpy()
-        bias = None if layer.bias is None else layer.bias.detach().to(torch.float32).numpy()
-        shape = weight.shape[1], weight.shape[0]
-        if budget is None:
-            fitted = fit(
-                rows,
-                weight.T,
-                min(sizes[0], shape[0]),
-                n_prototypes,
-                bias=bias,
-                random_state=random_state,
-            )
-            why = f"{fitted.n_codebooks} codebooks"
-        else:
-            selection = select(
-                rows,
-                weight.T,
-                budget,
-                bias=bias,
-                n_codebooks=sizes,
-                n_prototypes=[n_prototypes],
-                core_ranks=[0],
-                tile_ranks=[],
-                random_state=random_state,
-            )
-            best = selection.best
-            if not isinstance(best.model, MaddnessModel):
-                why = f"{best.name} is the fastest within {budget:g}"
-                found.append(Replacement(name, shape, len(rows), float("nan"), why, False))
+    layers = candidates(model, pattern)
+    for each in layers:
+        _refuse_if_asked_for(each, each.why_not)
+    watches = _watched(model, layers, calibration_batches, max_rows, random_state, check)
+    learn = partial(
+        _learned,
+        budget=budget,
+        sizes=sizes,
+        n_prototypes=n_prototypes,
+        random_state=random_state,
+    )
+    found, made = [], {}
+    for each in layers:
+        watch = watches.get(each.name)
+        why_not = watch.why_not if watch else each.why_not
+        n_rows = len(watch.rows) if watch else 0
+        if watch and not why_not:
+            fitted, why = learn(watch)
+            if fitted is not None:
+                assert fitted.report is not None
+                made[each.layer] = _made(watch, fitted)
+                notes = "; ".join((why, *each.notes))
+                nmse = fitted.report.nmse
+                found.append(Replacement(each.name, each.shape, n_rows, nmse, notes, True))
                 continue
-            fitted = best.model
-            why = f"{best.name}, {best.speed_up:.1f} × as fast"
-        assert fitted.report is not None
-        found.append(Replacement(name, shape, len(rows), fitted.report.nmse, why, True))
-        _put(model, layer, _made(layer, fitted))
+            why_not = why
+        found.append(Replacement(each.name, each.shape, n_rows, float("nan"), why_not, False))
+    Places(model, list(made)).put(made)  # all at once: whatever was raised before left them alone
     return Report(tuple(found))
 
 
@@ -249,60 +209,76 @@ def _replaced(model: nn.Module) -> list[MaddnessLinear]:
     return layers
 
 
-def _is_candidate(layer: nn.Module) -> bool:
-    if type(layer) is nn.Conv2d:
-        padded = layer.padding not in ((0, 0), "valid", "same")
-        return layer.kernel_size == (1, 1) and layer.groups == 1 and not padded
-    return type(layer) is nn.Linear
+def _refuse_if_asked_for(candidate: Candidate, why_not: str) -> None:
+    if why_not and candidate.exactly:
+        raise ValueError(f"{candidate.name} cannot be replaced: {why_not}")
 
 
-def _read_by_parents(model: nn.Module) -> dict[Any, str]:
-    """Return the layers whose weights PyTorch takes instead of calling them, and why they stay."""
-    found: dict[Any, str] = {}
-    for parent in model.modules():
-        names: tuple[str, ...] = ()
-        if isinstance(parent, nn.TransformerEncoderLayer):
-            names = "linear1", "linear2"
-        elif isinstance(parent, nn.MultiheadAttention):
-            names = ("out_proj",)
-        why = f"{type(parent).__name__} takes its weight and multiplies by itself"
-        found |= {parent._modules[name]: why for name in names if name in parent._modules}
-    return found
+def _watched(
+    model: nn.Module,
+    layers: list[Candidate],
+    batches: Iterable[Any],
+    max_rows: int,
+    random_state: int,
+    check: bool,
+) -> dict[str, Watch]:
+    """Return what reaches the layers that can be replaced, after the first batches are checked."""
+    rng = np.random.default_rng(random_state)
+    watches = {
+        each.name: Watch(each.layer, each.shape[0], max_rows, rng)
+        for each in layers
+        if not each.why_not
+    }
+    if not watches:
+        return {}
+    with evaluating(model), watching(watches.values()):
+        for number, batch in enumerate(batches):
+            if check and number < _CHECKED:
+                run_checked(model, batch, watches)
+            else:
+                call(model, batch)
+    if not any(len(watch.rows) for watch in watches.values()):
+        raise ValueError(f"no rows reach {', '.join(watches)} from the calibration batches")
+    for each in layers:
+        watch = watches.get(each.name)
+        if watch and not len(watch.rows):
+            watch.why_not = "no rows reach it from the calibration batches"
+        _refuse_if_asked_for(each, watch.why_not if watch else "")
+    return watches
 
 
-def _candidates(
-    model: nn.Module, pattern: str | Sequence[str] | None, kept: dict[Any, str]
-) -> dict[str, Any]:
-    """Return the layers to replace by the first name that matches; each counts once."""
-    patterns = [pattern] if isinstance(pattern, str) else pattern
-    found: dict[str, Any] = {}
-    for name, layer in model.named_modules(remove_duplicate=False):
-        if not _is_candidate(layer) or any(layer is other for other in found.values()):
-            continue
-        if patterns is not None and not any(fnmatchcase(name, each) for each in patterns):
-            continue
-        if not name:
-            raise ValueError("the model is a layer itself: put it into an nn.Sequential")
-        if layer in kept and name in (patterns or ()):
-            raise ValueError(f"{name} cannot be replaced: {kept[layer]}")
-        if layer.weight.device.type != "cpu" or not layer.weight.is_floating_point():
-            raise TypeError(f"{name} must be of floating point and on the CPU")
-        found[name] = layer
-    if not found:
-        raise ValueError(f"no nn.Linear or 1 × 1 nn.Conv2d has a name like {pattern or '*'!r}")
-    return found
+def _learned(
+    watch: Watch, budget: float | None, sizes: list[int], n_prototypes: int, random_state: int
+) -> tuple[MaddnessModel | None, str]:
+    """Return a model and what it is, or None and what is better."""
+    weight = watch.weight.to(torch.float32).flatten(1).numpy()
+    bias = None if watch.bias is None else watch.bias.to(torch.float32).numpy()
+    if budget is None:
+        size = min(sizes[0], weight.shape[1])
+        fitted = fit(watch.rows, weight.T, size, n_prototypes, bias=bias, random_state=random_state)
+        return fitted, f"{fitted.n_codebooks} codebooks"
+    best = select(
+        watch.rows,
+        weight.T,
+        budget,
+        bias=bias,
+        n_codebooks=sizes,
+        n_prototypes=[n_prototypes],
+        core_ranks=[0],
+        tile_ranks=[],
+        random_state=random_state,
+    ).best
+    if not isinstance(best.model, MaddnessModel):
+        return None, f"{best.name} is the fastest within {budget:g}"
+    return best.model, f"{best.name}, {best.speed_up:.1f} × as fast"
 
 
-def _made(layer: Any, fitted: MaddnessModel) -> MaddnessLinear:
-    if isinstance(layer, nn.Conv2d):
-        return MaddnessConv1x1(fitted, layer.weight.detach().flatten(1), layer.stride)
-    return MaddnessLinear(fitted, layer.weight.detach())
-
-
-def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put a layer into the place, or the places, of another."""
-    new.train(old.training)
-    for parent in model.modules():
-        for name, child in list(parent._modules.items()):  # named_children leaves out repetitions
-            if child is old:
-                setattr(parent, name, new)
+def _made(watch: Watch, fitted: MaddnessModel) -> MaddnessLinear:
+    layer, weight, bias = watch.layer, watch.weight, watch.bias
+    made = (
+        MaddnessConv1x1(fitted, weight, layer.stride, bias)
+        if isinstance(layer, nn.Conv2d)
+        else MaddnessLinear(fitted, weight, bias)
+    )
+    take_over(layer, made)
+    return made

@@ -17,45 +17,75 @@ from maddjit.storage import from_bytes, to_bytes
 class MaddnessLinear(nn.Module):
     """A linear layer that is looked up.
 
-    Its state is the model's bytes and the weight that it stands for, by which gradients pass to
-    its inputs; both travel with `state_dict`, `torch.save` and `torch.export`. The bias is in the
-    model.
+    Its state is the model's bytes, and the weight and bias of the layer that it stands for; they
+    travel with `state_dict`, `torch.save` and `torch.export`.
 
     Parameters
     ----------
     fitted : MaddnessModel
+        The bias is in it, too.
     weight : (M, D) tensor
+    bias : (M,) tensor, optional
+        What readers of the attribute get.
 
     Attributes
     ----------
+    in_features, out_features : int
+    weight, bias : nn.Parameter or None
+        Those of the layer, as they were when it was replaced, for whoever reads them. They are
+        frozen, and not what is looked up; by the weight, gradients pass to the inputs. A bias of
+        NaN is not known: the state was saved by a version that did not keep it.
     tables, base : nn.Parameter or None
         (C, K, M) and (M,), between `fine_tune` and `requantise`.
 
     Raises
     ------
     ValueError
-        If the weight has another shape.
+        If weight or bias have other shapes.
     """
 
+    _version = 2  # since 2 with a bias, and a convolution's weight of four dimensions
+    weight: Any
+    bias: Any
     tables: Any
     base: Any
 
-    def __init__(self, fitted: MaddnessModel, weight: Any) -> None:
+    def __init__(self, fitted: MaddnessModel, weight: Any, bias: Any = None) -> None:
         super().__init__()
         shape = fitted.n_outputs, fitted.n_features
-        if tuple(weight.shape) != shape:
-            raise ValueError(f"weight must have shape {shape}, not {tuple(weight.shape)}")
-        self.register_buffer("weight", weight.detach().clone())
-        self.register_buffer("packed", torch.empty(0, dtype=torch.uint8))
+        for name, part, wanted in ("weight", weight, shape), ("bias", bias, shape[:1]):
+            if part is not None and tuple(part.shape) != wanted:
+                raise ValueError(f"{name} must have shape {wanted}, not {tuple(part.shape)}")
+        self._hold(weight.detach().clone(), None if bias is None else bias.detach().clone())
+        self._set(fitted)
+
+    def _hold(self, weight: Any, bias: Any) -> None:
+        """Keep the layer's weight and bias, for readers, and places for the rest."""
+        self.weight = _frozen(self._shaped(weight))
+        self.register_parameter("bias", None if bias is None else _frozen(bias))
         self.register_parameter("tables", None)
         self.register_parameter("base", None)
-        self._set(fitted)
+        self.register_buffer("packed", torch.empty(0, dtype=torch.uint8))
+
+    def _shaped(self, weight: Any) -> Any:
+        """Return a weight (M, D) in the shape that readers expect."""
+        return weight
 
     def _set(self, fitted: MaddnessModel) -> None:
         data = np.frombuffer(to_bytes(fitted), np.uint8)
         self.packed = torch.from_numpy(data.copy())
         self.key = torch_ops.key_of(self.packed)
         torch_ops.operator(self.packed, self.key)  # compiled now, and not at the first call
+
+    @property
+    def in_features(self) -> int:
+        """D."""
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        """M."""
+        return int(self.weight.shape[0])
 
     @property
     def fitted(self) -> MaddnessModel:
@@ -65,10 +95,15 @@ class MaddnessLinear(nn.Module):
         return model
 
     def forward(self, input: Any) -> Any:  # named as that of nn.Linear
-        """Return (…, M), of the dtype of the input (…, D), which is of floating point."""
+        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one."""
+        weight = self.weight
+        weight = weight if weight.dim() == 2 else weight.flatten(1)
         if self.tables is None:
-            return torch_ops.product(input, self.weight, self.packed, self.key)
-        y, _ = torch_ops.look_up(input, self.tables, self.base, self.weight, self.packed, self.key)
+            y = torch_ops.product(input, weight, self.packed, self.key)
+        else:
+            y, _ = torch_ops.look_up(input, self.tables, self.base, weight, self.packed, self.key)
+        if torch.is_autocast_enabled("cpu") and y.dtype != torch.float64:
+            return y.to(torch.get_autocast_dtype("cpu"))  # as products are there
         return y
 
     def fine_tune(self) -> None:
@@ -114,6 +149,7 @@ class MaddnessLinear(nn.Module):
     def _load_from_state_dict(
         self, state: Any, prefix: str, metadata: Any, strict: bool, *lists: Any
     ) -> None:
+        self._bring_up_to_date(state, prefix, metadata.get("version") or 1)
         packed = state.get(f"{prefix}packed")
         if packed is not None:
             wrong = self._why_not(packed, state, prefix)
@@ -124,6 +160,21 @@ class MaddnessLinear(nn.Module):
         super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
         self.key = torch_ops.key_of(self.packed)
 
+    def _bring_up_to_date(self, state: Any, prefix: str, version: int) -> None:
+        """Make a state of today of one that an earlier version saved."""
+        weight = state.get(f"{prefix}weight")
+        if weight is not None and weight.dim() == 2:
+            state[f"{prefix}weight"] = self._shaped(weight)
+        if version < 2 and self.bias is not None and f"{prefix}bias" not in state:
+            state[f"{prefix}bias"] = torch.full_like(self.bias, torch.nan)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if "bias" not in self._parameters:  # pickled by an earlier version
+            weight = self._buffers.pop("weight")
+            self._parameters["weight"] = _frozen(self._shaped(weight))
+            self._parameters["bias"] = _frozen(torch.full_like(weight[:, 0], torch.nan))
+
     def _why_not(self, packed: Any, state: Any, prefix: str) -> str:
         """Return why a state cannot be loaded, or nothing."""
         try:
@@ -132,7 +183,8 @@ class MaddnessLinear(nn.Module):
             return f"packed: {error}"
         if not isinstance(model, MaddnessModel):
             return f"packed holds a {type(model).__name__}, not a MaddnessModel"
-        shapes: dict[str, tuple[int, ...]] = {"weight": (model.n_outputs, model.n_features)}
+        ones = tuple(self.weight.shape[2:])
+        shapes: dict[str, tuple[int, ...]] = {"weight": (model.n_outputs, model.n_features, *ones)}
         if self.tables is not None:
             shapes |= {"tables": model.tables.shape, "base": (model.n_outputs,)}
         for name, shape in shapes.items():
@@ -143,36 +195,108 @@ class MaddnessLinear(nn.Module):
         return ""
 
     def extra_repr(self) -> str:
-        """Return the sizes, for the representation of a model."""
+        """Return the sizes, for the representation of a model, in the order of nn.Linear's."""
+        return f"{self._sizes()}, {self._codebooks()}"
+
+    def _sizes(self) -> str:
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"
+
+    def _codebooks(self) -> str:
         model = self.fitted
-        return (
-            f"{model.n_features}, {model.n_outputs}, codebooks={model.n_codebooks}, "
-            f"prototypes={model.n_prototypes}"
-        )
+        return f"codebooks={model.n_codebooks}, prototypes={model.n_prototypes}"
 
 
 class MaddnessConv1x1(MaddnessLinear):
     """A 1 × 1 convolution that is looked up: each place of an image is a row.
 
-    Fastest from images in `torch.channels_last`; the results are. The rest is that of
-    `MaddnessLinear`.
+    Fastest from images in `torch.channels_last`; results are laid out as images are. The rest is
+    that of `MaddnessLinear`.
 
     Parameters
     ----------
     fitted : MaddnessModel
-    weight : (M, D) tensor
+    weight : (M, D) or (M, D, 1, 1) tensor
     stride : (int, int)
+    bias : (M,) tensor, optional
+
+    Attributes
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode
+        Those of nn.Conv2d.
     """
 
-    def __init__(self, fitted: MaddnessModel, weight: Any, stride: tuple[int, int]) -> None:
-        super().__init__(fitted, weight)
+    kernel_size = dilation = (1, 1)
+    padding = output_padding = (0, 0)
+    groups = 1
+    padding_mode = "zeros"
+    transposed = False
+
+    def __init__(
+        self, fitted: MaddnessModel, weight: Any, stride: tuple[int, int], bias: Any = None
+    ) -> None:
+        super().__init__(fitted, weight.flatten(1), bias)
         self.stride = stride
+
+    def _shaped(self, weight: Any) -> Any:
+        return weight.reshape(*weight.shape[:2], 1, 1)
+
+    @property
+    def in_channels(self) -> int:
+        """D."""
+        return self.in_features
+
+    @property
+    def out_channels(self) -> int:
+        """M."""
+        return self.out_features
 
     def forward(self, input: Any) -> Any:
         """Return (N, M, H', W') of images (N, D, H, W), or the same without N."""
         down, right = self.stride
         places = input[..., ::down, ::right].movedim(-3, -1)
-        return super().forward(places).movedim(-1, -3)
+        y = super().forward(places).movedim(-1, -3)
+        last = input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last)
+        return y if last and not input.is_contiguous() else y.contiguous()
+
+    def _sizes(self) -> str:
+        sizes = f"{self.in_channels}, {self.out_channels}, kernel_size=(1, 1), stride={self.stride}"
+        return sizes if self.bias is not None else f"{sizes}, bias=False"
+
+
+class ExactLinear(MaddnessLinear):
+    """What a replaced layer is but for its product, which is exact: to compare with the layer."""
+
+    def __init__(self, weight: Any, bias: Any) -> None:
+        nn.Module.__init__(self)
+        self._hold(weight, bias)
+
+    def forward(self, input: Any) -> Any:
+        """Return what the layer does."""
+        return nn.functional.linear(input, self.weight, self.bias)
+
+    def _codebooks(self) -> str:
+        return "exact"
+
+
+class ExactConv1x1(MaddnessConv1x1):
+    """A replaced convolution with an exact product."""
+
+    def __init__(self, weight: Any, bias: Any, stride: tuple[int, int]) -> None:
+        nn.Module.__init__(self)
+        self._hold(weight, bias)
+        self.stride = stride
+
+    def forward(self, input: Any) -> Any:
+        """Return what the convolution does."""
+        return nn.functional.conv2d(input, self.weight, self.bias, self.stride)
+
+    def _codebooks(self) -> str:
+        return "exact"
+
+
+def _frozen(tensor: Any) -> nn.Parameter:
+    return nn.Parameter(tensor, requires_grad=False)
 
 
 def _byte_group(model: MaddnessModel) -> int:

@@ -1,8 +1,10 @@
-"""The rows that reach layers of a PyTorch model, sampled at random."""
+"""What reaches the layers of a PyTorch model: rows sampled at random, calls, and weights in use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,54 +13,110 @@ from numpy.typing import NDArray
 from torch import nn
 
 
-def sampled(
-    model: nn.Module, layers: dict[str, Any], batches: Iterable[Any], max_rows: int, seed: int
-) -> dict[str, NDArray[np.float32]]:
-    """Run the model and return a sample of the rows that reach each layer.
+class Watch:
+    """What reaches one layer, seen by a forward pre-hook behind all of its own.
 
-    Every row draws a number, and those with the least are kept, so all are as likely.
+    Attributes
+    ----------
+    rows : (N, D) float32
+        A sample: every row draws a number, and those with the least are kept, so all are as likely.
+    weight, bias : tensor or None
+        By which the first call multiplied, and what it added.
+    why_not : str
+        Why the layer cannot be replaced, or nothing.
+    calls : list of nn.Module
+        By what stood in the layer's place each call was answered.
+    sampling : bool
+        False to count calls alone.
     """
-    rng = np.random.default_rng(seed)
-    kept = {
-        name: (np.empty(0), np.empty((0, layer.weight.shape[1]), np.float32))
-        for name, layer in layers.items()
-    }
 
-    def watch(name: str) -> Any:
-        def see(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-            x = (inputs[0] if inputs else named["input"]).detach()
-            x = _strided(layer, x).movedim(1, -1) if isinstance(layer, nn.Conv2d) else x
-            rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
-            drawn = np.concatenate([kept[name][0], rng.random(len(rows))])
-            all_rows = np.concatenate([kept[name][1], rows])
-            least = np.argsort(drawn, kind="stable")[:max_rows]
-            kept[name] = drawn[least], all_rows[least]
+    def __init__(self, layer: Any, n_features: int, max_rows: int, rng: np.random.Generator):
+        self.layer, self.max_rows, self.rng = layer, max_rows, rng
+        self.drawn: NDArray[np.float64] = np.empty(0)
+        self.rows: NDArray[np.float32] = np.empty((0, n_features), np.float32)
+        self.weight: Any = None
+        self.bias: Any = None
+        self.why_not = ""
+        self.calls: list[nn.Module] = []
+        self.sampling = True
 
-        return see
+    def __call__(self, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Look at one call."""
+        self.calls.append(layer)
+        if not self.sampling:
+            return
+        x = (inputs[0] if inputs else named["input"]).detach()
+        x = _strided(layer, x).movedim(1, -1) if isinstance(layer, nn.Conv2d) else x
+        rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
+        drawn = np.concatenate([self.drawn, self.rng.random(len(rows))])
+        least = np.argsort(drawn, kind="stable")[: self.max_rows]
+        self.drawn, self.rows = drawn[least], np.concatenate([self.rows, rows])[least]
+        self._look_at_weights()
 
-    training = {layer: layer.training for layer in model.modules()}
-    hooks = [
-        layer.register_forward_pre_hook(watch(name), with_kwargs=True)
-        for name, layer in layers.items()
-    ]
-    try:
-        model.eval()
-        with torch.no_grad():
-            for batch in batches:
-                if isinstance(batch, dict):
-                    model(**batch)
-                elif isinstance(batch, tuple | list):
-                    model(*batch)
-                else:
-                    model(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for layer, was in training.items():
-            layer.training = was
-    return {name: rows for name, (_, rows) in kept.items()}
+    def _look_at_weights(self) -> None:
+        weight, bias = self.layer.weight, self.layer.bias
+        if self.weight is None:
+            self.weight = weight.detach().clone()
+            self.bias = None if bias is None else bias.detach().clone()
+        elif not _same(weight, self.weight) or not _same(bias, self.bias):
+            self.why_not = "its weight or bias changes from call to call"
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(torch.equal(one, other))
 
 
 def _strided(layer: Any, x: Any) -> Any:
     down, right = layer.stride
     return x[..., ::down, ::right]
+
+
+@contextmanager
+def watching(watches: Iterable[Watch]) -> Iterator[None]:
+    """Let watches see the calls of their layers."""
+    hooks = [watch.layer.register_forward_pre_hook(watch, with_kwargs=True) for watch in watches]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode without gradients, and every module back to its mode."""
+    training = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, was in training.items():
+            if module.training != was:
+                module.train(was)  # which classes may have made do more than set a flag
+        for module, was in training.items():
+            module.training = was
+
+
+def call(model: nn.Module, batch: Any) -> Any:
+    """Return the model's output of a batch: of a tensor, positional or named arguments.
+
+    Raises
+    ------
+    TypeError
+        If the model's forward does not take so many arguments, or not these names.
+    """
+    named = dict(batch) if isinstance(batch, Mapping) else {}
+    listed = batch if isinstance(batch, tuple | list) else (batch,)
+    listed = () if isinstance(batch, Mapping) else listed
+    if not model._forward_pre_hooks:  # which may change the arguments
+        try:
+            signature(model.forward).bind(*listed, **named)
+        except TypeError as error:
+            raise TypeError(
+                f"the model does not take a batch as its arguments: {error}. Tuples and lists are "
+                "positional arguments, mappings named ones; labels must be left out"
+            ) from None
+    return model(*listed, **named)
