@@ -102,7 +102,8 @@ def compile(
         Of "topk"; the same as the model was calibrated for.
     coverage : float
         Of "argmax" and "topk": the probability with which the exact winners are on the short list
-        and hence named, for rows like those of calibration. More is slower.
+        and hence named, for rows like those of calibration. More is slower. The code is the same
+        for all coverages, and `WinnerOperator.with_coverage` chooses another one at no cost.
     dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16"}
     order : {"C", "F", "strided"}
         The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
@@ -248,28 +249,24 @@ def _winners(
     """Return the operator that names exact winners."""
     short = calibrated(model, result, k)
     choices = options["choices"] or RULES
-    again: Any = {"target": target, "result": result, "k": k, "coverage": coverage, **options}
+    again: Any = {"target": target, "result": result, "k": k, **options}
     return WinnerOperator(
         model,
         resolved,
-        Signature(
-            options["dtype"],
-            options["order"],
-            "winners",
-            k=short.k,
-            margin=short.margin(coverage),
-        ),
+        Signature(options["dtype"], options["order"], "winners", k=short.k),
         coverage,
         result == "argmax",
         partial(build, choices=choices),
-        again=partial(_made_again, model, again),
+        again=partial(_made_again, model, again, coverage=coverage),
         threads=options["threads"],
         choices=choices,
     )
 
 
-def _made_again(model: MaddnessModel, options: dict[str, Any]) -> WinnerOperator:
-    found: WinnerOperator = compile(model, **options)
+def _made_again(
+    model: MaddnessModel, options: dict[str, Any], *, coverage: float
+) -> WinnerOperator:
+    found: WinnerOperator = compile(model, coverage=coverage, **options)
     return found
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows
 from maddjit.compiled import Compiled
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.target import Target
+from maddjit.exporting import Exported, What, export_plan
 from maddjit.formats import bfloat16_to_float32
-from maddjit.function import order_of
+from maddjit.function import Function, order_of
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.reference import Settled
@@ -72,20 +76,74 @@ class WinnerOperator(Compiled[Plan]):
         coverage: float,
         is_argmax: bool,
         build: Callable[[MaddnessModel, Target, Signature], Kernel[Plan]],
-        again: Callable[[], WinnerOperator],
+        again: Callable[..., WinnerOperator],
         threads: int = 1,
         choices: Choices = RULES,
     ) -> None:
         assert model.short_list is not None
+        model.short_list.margin(coverage)  # refuses one before anything is compiled
         self.model = model
-        self.coverage = coverage
         self._is_argmax = is_argmax
-        self._what = "argmax" if is_argmax else "topk"
         self._short = model.short_list
         super().__init__(model, target, default, build, again, threads, choices)
+        self._begin(coverage)
+
+    def _begin(self, coverage: float) -> None:
+        """Make what an operator does not share with those of other coverages."""
+        self.coverage = coverage
+        self._lists = Lists.of(self._short, coverage, self.plan.row_block)
+        self._functions = {}
         self._lock = threading.RLock()  # a signal's handler may call what it interrupts
         self._kept: list[NDArray[np.int64]] = []
         self.reset()
+
+    def with_coverage(self, coverage: float) -> WinnerOperator:
+        """Return an operator of another coverage, which shares model, tables and code with this.
+
+        Coverage is an argument of kernels: nothing is compiled or copied, and kernels that either
+        operator compiles later serve both. Each counts its own rows for `monitor`.
+
+        Parameters
+        ----------
+        coverage : float
+            As for `maddjit.compile`.
+
+        Returns
+        -------
+        WinnerOperator
+            The same results as ``maddjit.compile(…, coverage=coverage)``.
+
+        Raises
+        ------
+        CoverageError
+            If the rows of calibration cannot vouch for it.
+
+        Examples
+        --------
+        >>> import numpy as np, maddjit
+        >>> rng = np.random.default_rng(0)
+        >>> A = rng.standard_normal((3000, 6)) @ rng.standard_normal((6, 32))
+        >>> B = rng.standard_normal((32, 20))
+        >>> model = maddjit.calibrate(maddjit.fit(A[:1000], B), A[1000:], B)
+        >>> op = maddjit.compile(model, result="argmax", coverage=0.99)
+        >>> safer = op.with_coverage(0.999)
+        >>> bool(op.settle(A).lengths.mean() < safer.settle(A).lengths.mean())
+        True
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._again = partial(self._again, coverage=coverage)
+        other._begin(coverage)
+        return other
+
+    def _called(self, kernel: Kernel[Plan]) -> Function:
+        return Function.of(kernel, self._lists)
+
+    def _exported(
+        self, plan: Plan, directory: str | os.PathLike[str], name: str, compiler: str | None
+    ) -> Exported:
+        what: What = "argmax" if self._is_argmax else "topk"
+        return export_plan(plan, directory, name, what, compiler, self._lists)
 
     def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
         """Name each row's largest output, or its k largest.
@@ -239,11 +297,14 @@ class WinnerOperator(Compiled[Plan]):
 
     @property
     def report(self) -> OperatorReport:
-        """What has been compiled so far, how, and what lists to expect."""
+        """What has been compiled so far, how, and what lists to expect.
+
+        Kernels are those of all operators that `with_coverage` made of one another.
+        """
         mean, tail, longest = self._short.expected_lengths(self.coverage)
         found = describe(self.kernel(), self._kernels.compiled, self._choices, {})
         words = (
-            f"coverage {self.coverage:g}: margin {self._default.margin} in scores of "
+            f"coverage {self.coverage:g}: margin {self._lists.margin} in scores of "
             f"{self.plan.sum_bits} bits; {mean:.3g} outputs are listed on average, "
             f"{tail:.0f} or fewer in 99 % of rows, {longest:.0f} at most, "
             f"on {self._short.n_rows} rows of calibration"
