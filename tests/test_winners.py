@@ -281,10 +281,10 @@ def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None
     A = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
     op = winners(with_short_list(model, 3, 10**6))
     expected = op(A)
-    function_of, inner = op._function, []
+    function_of, inner = op._function_of, []
 
-    def interrupted(signature: Any) -> Any:
-        function = function_of(signature)
+    def interrupted(*key: Any) -> Any:
+        function = function_of(*key)
 
         def run(*arguments: Any) -> None:
             function(*arguments)
@@ -294,7 +294,7 @@ def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None
 
         return run
 
-    monkeypatch.setattr(op, "_function", interrupted)
+    monkeypatch.setattr(op, "_function_of", interrupted)
     found = op(A) if way == "__call__" else op.settle(A).indices
     assert same_bits(found, expected)
     assert same_bits(inner[1], expected[::-1])
