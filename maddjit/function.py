@@ -54,6 +54,7 @@ class Function:
     def of(cls, kernel: Kernel[Any], lists: Lists | None = None) -> Function:
         """Take from a kernel what calls need, and of winners what their lists are to be."""
         plan = kernel.plan
+        assert (lists is not None) == (plan.signature.result == "winners")
         return cls(
             kernel,
             (_WINNERS_KERNEL if lists else _KERNEL)(kernel.function.address),

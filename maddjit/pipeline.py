@@ -249,7 +249,7 @@ def _winners(
     """Return the operator that names exact winners."""
     short = calibrated(model, result, k)
     choices = options["choices"] or RULES
-    again: Any = {"target": target, "result": result, "k": k, **options}
+    again: Any = {"target": target, "result": result, "k": k, "coverage": coverage, **options}
     return WinnerOperator(
         model,
         resolved,
@@ -257,16 +257,14 @@ def _winners(
         coverage,
         result == "argmax",
         partial(build, choices=choices),
-        again=partial(_made_again, model, again, coverage=coverage),
+        again=partial(_made_again, model, again),
         threads=options["threads"],
         choices=choices,
     )
 
 
-def _made_again(
-    model: MaddnessModel, options: dict[str, Any], *, coverage: float
-) -> WinnerOperator:
-    found: WinnerOperator = compile(model, coverage=coverage, **options)
+def _made_again(model: MaddnessModel, options: dict[str, Any], **changed: Any) -> WinnerOperator:
+    found: WinnerOperator = compile(model, **options | changed)
     return found
 
 

@@ -22,7 +22,7 @@ from maddjit.formats import float32_to_bfloat16
 from maddjit.models import MaddnessModel
 from maddjit.watching import audited, rounding
 from tests.conftest import RUNNABLE, same_bits
-from tests.random_models import models, random_model, rows_for, with_short_list
+from tests.random_models import models, random_model, rows_for, with_margins, with_short_list
 from tests.test_memory import between_guards
 
 COVERAGE = 0.5
@@ -71,23 +71,6 @@ def test_any_model(
         shape = (n_rows, model.n_features)
         A = np.random.default_rng(0).integers(-100, 100, shape).astype(dtype)
     check(model, np.asarray(A, order=order), level)
-
-
-COVERAGES = (0.2, 0.5, 0.7, 0.9)
-
-
-def with_margins(model: MaddnessModel, k: int, **options: Any) -> MaddnessModel:
-    """Return a model with a margin for each of `COVERAGES`, from none to that of all outputs."""
-    model = with_short_list(model, k, 0, **options)
-    assert model.short_list
-    longest = np.array([2.0, 9.0, 300.0, 500.0])  # the last lists are longer than they have room
-    short = replace(
-        model.short_list,
-        margins=np.array([0, 9, 60, 10**6]),
-        covered=np.array([2, 5, 7, 9]),
-        lengths=np.repeat(longest[:, np.newaxis], 3, axis=1),
-    )
-    return replace(model, short_list=short)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 31, 65, 1100])
