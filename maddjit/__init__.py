@@ -28,7 +28,8 @@ from maddjit.storage import ModelFileError, load, save
 from maddjit.tile_models import StrassenTileModel, TileReport
 from maddjit.tile_operator import TileOperator, TileOperatorReport
 from maddjit.version import __version__
-from maddjit.winners import DriftWarning, WinnerOperator
+from maddjit.watching import DriftWarning
+from maddjit.winners import WinnerOperator
 
 __all__ = [
     "AccuracyWarning",

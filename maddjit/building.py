@@ -12,6 +12,7 @@ from typing import Literal
 
 from maddjit.compiler import cache, native
 from maddjit.compiler.fingerprint import plan_key
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.planner import make_plan
 from maddjit.compiler.render import render
@@ -97,7 +98,6 @@ def plan_of(
     fitted: object,
     target: Target,
     signature: Signature,
-    coverage: float,
     choices: Choices = RULES,
     result: str = "topk",
     k: int | None = None,
@@ -116,9 +116,23 @@ def plan_of(
         return make_tile_plan(fitted, target, signature, choices)
     model = MaddnessModel.of(fitted)
     if signature.result == "winners":
-        short = calibrated(model, result, k)
-        signature = replace(signature, k=short.k, margin=short.margin(coverage))
+        signature = replace(signature, k=calibrated(model, result, k).k)
     return make_plan(model, target, signature, choices)
+
+
+def lists_of(fitted: object, plan: Plan | TilePlan, coverage: float) -> Lists | None:
+    """Return what calls of a plan's kernel are to say of short lists, if it has any.
+
+    Raises
+    ------
+    CoverageError
+        If the rows of calibration cannot vouch for the coverage.
+    """
+    if isinstance(plan, TilePlan) or plan.settling is None:
+        return None
+    model = MaddnessModel.of(fitted)
+    assert model.short_list is not None
+    return Lists.of(model.short_list, coverage, plan.row_block)
 
 
 def emit(
@@ -146,7 +160,7 @@ def emit(
         Which kernel; `result` is "outputs", "sums", "codes", "argmax", or "winners" for the exact
         ones that the model is calibrated for; `out_order` is "C" or "F".
     coverage : float
-        Of "winners", as for `compile`.
+        Of "winners", as for `compile`. The code is the same for all that calibration vouches for.
     precision : {"float32", "bfloat16"}
         Of a Strassen-Tile model.
 
@@ -162,7 +176,8 @@ def emit(
     signature = Signature(
         dtype, order, result, epilogue or Epilogue(), out_order, precision=precision
     )
-    plan = plan_of(fitted, named(target), signature, coverage)
+    plan = plan_of(fitted, named(target), signature)
+    lists_of(fitted, plan, coverage)  # refuses a coverage that the model cannot vouch for
     ir = render(plan)
     if stage == "template":
         return ir

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal
 
 from maddjit.compiler.signature import RULES, Choices, Order, Signature
 from maddjit.compiler.target import Target
-from maddjit.exporting import Exported, What, export_plan
+from maddjit.exporting import Exported, export_plan
 from maddjit.function import Function
 from maddjit.kernel import Kernel, Kernels, P
 from maddjit.threads import check_threads
@@ -22,15 +22,13 @@ class Compiled(Generic[P]):
     It can be pickled: the model travels and is compiled again where it lands. P is its plans' type.
     """
 
-    _what: What = "outputs"
-
     def __init__(
         self,
         model: Any,
         target: Target,
         default: Signature,
         build: Callable[[Any, Target, Signature], Kernel[P]],
-        again: Callable[[], Any],
+        again: Callable[..., Any],
         threads: int = 1,
         choices: Choices = RULES,
     ) -> None:
@@ -46,8 +44,11 @@ class Compiled(Generic[P]):
     def _function(self, signature: Signature) -> Function:
         found = self._functions.get(signature)
         if found is None:
-            found = self._functions[signature] = Function.of(self._kernels[signature])
+            found = self._functions[signature] = self._called(self._kernels[signature])
         return found
+
+    def _called(self, kernel: Kernel[P]) -> Function:
+        return Function.of(kernel)
 
     def kernel(self, dtype: str | None = None, order: Order | None = None) -> Kernel[P]:
         """Return the kernel for a dtype and order, compiling it if need be."""
@@ -98,7 +99,12 @@ class Compiled(Generic[P]):
         ValueError, LinkError, OSError
             As `maddjit.export`.
         """
-        return export_plan(self.kernel(dtype, order).plan, directory, name, self._what, compiler)
+        return self._exported(self.kernel(dtype, order).plan, directory, name, compiler)
+
+    def _exported(
+        self, plan: P, directory: str | os.PathLike[str], name: str, compiler: str | None
+    ) -> Exported:
+        return export_plan(plan, directory, name, compiler=compiler)
 
     @property
     def plan(self) -> P:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from maddjit.building import plan_of
+from maddjit.building import lists_of, plan_of
 from maddjit.compiler import native
 from maddjit.compiler.elf import undefined
 from maddjit.compiler.interface import Interface
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.render import render_c, render_interface
 from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precision, Signature
@@ -156,8 +157,9 @@ def export(
         residual=residual,
     )
     model = fitted if isinstance(fitted, StrassenTileModel) else MaddnessModel.of(fitted)
-    plan = plan_of(model, level, signature, coverage, choices or RULES, result, k)
-    return export_plan(plan, directory, name, result, compiler)
+    plan = plan_of(model, level, signature, choices or RULES, result, k)
+    lists = lists_of(model, plan, coverage)
+    return export_plan(plan, directory, name, result, compiler, lists)
 
 
 def export_plan(
@@ -166,9 +168,13 @@ def export_plan(
     name: str,
     what: What = "outputs",
     compiler: str | None = None,
+    lists: Lists | None = None,
 ) -> Exported:
-    """Write the operator of a plan; parameters and errors are those of `export`."""
-    interface = Interface.of(name, plan, what, native.LLVM_VERSION)
+    """Write the operator of a plan; parameters and errors are those of `export`.
+
+    For winners `lists` says how their kernel is called: C has no say in it.
+    """
+    interface = Interface.of(name, plan, what, native.LLVM_VERSION, lists)
     ir, symbol, host = render_interface(interface), interface.plan.symbol, native.host()
     apart = bool(missing_features(plan.target, host))
     emitted = (native.to_object_apart if apart else native.to_object)(ir, plan.target, symbol)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.signature import Order, OutOrder
 from maddjit.kernel import Kernel
 from maddjit.threads import check_threads, run, spans
 
-_KERNEL = ctypes.CFUNCTYPE(
-    None,
+_ARGUMENTS = (
     ctypes.c_void_p,
     ctypes.c_int64,
     ctypes.c_int64,
@@ -24,10 +24,13 @@ _KERNEL = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
     ctypes.c_void_p,
 )
+_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
 
 The stage is that of results on their way past the caches, or B as winners and tiles read it.
 """
+_WINNERS_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS, ctypes.c_int64, ctypes.c_int64)
+"""The same with the margin of short lists, and how many outputs each has room for."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +46,26 @@ class Function:
     out_order: OutOrder
     row_unit: int
     packed: NDArray[Any] | None
+    more: tuple[int, ...] = ()
+    """What winners' kernels are told beside arrays: the margin, and the room on lists."""
     _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
-    def of(cls, kernel: Kernel[Any]) -> Function:
-        """Take from a kernel what calls need."""
+    def of(cls, kernel: Kernel[Any], lists: Lists | None = None) -> Function:
+        """Take from a kernel what calls need, and of winners what their lists are to be."""
         plan = kernel.plan
+        assert (lists is not None) == (plan.signature.result == "winners")
         return cls(
             kernel,
-            _KERNEL(kernel.function.address),
+            (_WINNERS_KERNEL if lists else _KERNEL)(kernel.function.address),
             plan.signature.output.dtype,
-            plan.workspace_bytes,
+            plan.workspace_bytes + (lists.n_bytes if lists else 0),
             plan.stage_bytes,
             plan.streaming_rows,
             plan.signature.out_order,
             plan.row_unit,
             plan.packed,
+            (lists.margin, lists.room) if lists else (),
         )
 
     def __call__(
@@ -93,6 +100,7 @@ class Function:
                 Y_step,
                 workspace,
                 staged if stage.size else 0,
+                *self.more,
             )
             self._spare.append(memory)
 

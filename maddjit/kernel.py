@@ -170,7 +170,7 @@ def _name(signature: Signature) -> str:
     if result in ("argmax", "winners") and signature.k > 1:
         result = f"top {signature.k}"
     if signature.result == "winners":
-        result = f"exact {result} within {signature.margin}{' with outputs' * signature.scored}"
+        result = f"exact {result}{' with outputs' * signature.scored}"
     if result == "sums":
         result = f"{signature.sums} sums"
     columns = " by columns" if signature.out_order == "F" else ""

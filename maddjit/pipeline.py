@@ -102,7 +102,8 @@ def compile(
         Of "topk"; the same as the model was calibrated for.
     coverage : float
         Of "argmax" and "topk": the probability with which the exact winners are on the short list
-        and hence named, for rows like those of calibration. More is slower.
+        and hence named, for rows like those of calibration. More is slower. The code is the same
+        for all coverages, and `WinnerOperator.with_coverage` chooses another one at no cost.
     dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16"}
     order : {"C", "F", "strided"}
         The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
@@ -252,13 +253,7 @@ def _winners(
     return WinnerOperator(
         model,
         resolved,
-        Signature(
-            options["dtype"],
-            options["order"],
-            "winners",
-            k=short.k,
-            margin=short.margin(coverage),
-        ),
+        Signature(options["dtype"], options["order"], "winners", k=short.k),
         coverage,
         result == "argmax",
         partial(build, choices=choices),
@@ -268,8 +263,8 @@ def _winners(
     )
 
 
-def _made_again(model: MaddnessModel, options: dict[str, Any]) -> WinnerOperator:
-    found: WinnerOperator = compile(model, **options)
+def _made_again(model: MaddnessModel, options: dict[str, Any], **changed: Any) -> WinnerOperator:
+    found: WinnerOperator = compile(model, **options | changed)
     return found
 
 

@@ -160,7 +160,12 @@ def select(
     order = np.random.default_rng(random_state).permutation(len(judged))
     choose, confirm = (
         Loss(
-            metric, judged[half], exact(judged[half]), added, None if known is None else known[half]
+            metric,
+            judged[half],
+            exact(judged[half]),
+            added,
+            None if known is None else known[half],
+            right,
         )
         for half in map(np.sort, np.array_split(order, 2))
     )

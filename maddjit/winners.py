@@ -2,58 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows
 from maddjit.compiled import Compiled
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
-from maddjit.compiler.signature import RULES, Choices, Signature
+from maddjit.compiler.signature import RULES, Choices, Order, Signature
 from maddjit.compiler.target import Target
+from maddjit.exporting import Exported, What, export_plan
 from maddjit.formats import bfloat16_to_float32
-from maddjit.function import order_of
+from maddjit.function import Function, order_of
 from maddjit.kernel import Kernel, OperatorReport, describe
 from maddjit.models import MaddnessModel
 from maddjit.reference import Settled
+from maddjit.watching import Audit, DriftWarning, ListLengths, audited
 
 _LONGER, _SLACK = 1.5, 0.05
 """Times the mean length beyond k of calibration, and share of k more, until `monitor` warns."""
-_AUDITED = 2**24
-"""Exact outputs that an audit holds at a time."""
 _KEPT = 2**18
 """Numbers that memory is kept for between calls, because fresh pages cost time."""
 _LEAST_ROWS = 1000
 """Rows from which on `monitor` warns."""
-
-
-class DriftWarning(UserWarning):
-    """Short lists are longer in service than they were at calibration: the rows have changed."""
-
-
-@dataclass(frozen=True)
-class ListLengths:
-    """How long short lists are in service, beside what calibration saw.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows since the operator was made, or `reset`.
-    mean : float
-        Of their lists' lengths; NaN if there were none.
-    expected, expected_tail, expected_longest : float
-        Mean, 99th percentile and maximum at calibration.
-    """
-
-    n_rows: int
-    mean: float
-    expected: float
-    expected_tail: float
-    expected_longest: float
 
 
 class WinnerOperator(Compiled[Plan]):
@@ -72,20 +50,75 @@ class WinnerOperator(Compiled[Plan]):
         coverage: float,
         is_argmax: bool,
         build: Callable[[MaddnessModel, Target, Signature], Kernel[Plan]],
-        again: Callable[[], WinnerOperator],
+        again: Callable[..., WinnerOperator],
         threads: int = 1,
         choices: Choices = RULES,
     ) -> None:
         assert model.short_list is not None
+        model.short_list.margin(coverage)  # refuses one before anything is compiled
         self.model = model
-        self.coverage = coverage
         self._is_argmax = is_argmax
-        self._what = "argmax" if is_argmax else "topk"
         self._short = model.short_list
         super().__init__(model, target, default, build, again, threads, choices)
+        self._begin(coverage)
+
+    def _begin(self, coverage: float) -> None:
+        """Make what an operator does not share with those of other coverages."""
+        self.coverage = coverage
+        self._lists = Lists.of(self._short, coverage, self.plan.row_block)
+        self._functions = {}
+        self._asked: dict[tuple[str, Order, bool], Function] = {}
         self._lock = threading.RLock()  # a signal's handler may call what it interrupts
         self._kept: list[NDArray[np.int64]] = []
         self.reset()
+
+    def with_coverage(self, coverage: float) -> WinnerOperator:
+        """Return an operator of another coverage, which shares model, tables and code with this.
+
+        Coverage is an argument of kernels: nothing is compiled or copied, and kernels that either
+        operator compiles later serve both. Each counts its own rows for `monitor`.
+
+        Parameters
+        ----------
+        coverage : float
+            As for `maddjit.compile`.
+
+        Returns
+        -------
+        WinnerOperator
+            The same results as ``maddjit.compile(…, coverage=coverage)``.
+
+        Raises
+        ------
+        CoverageError
+            If the rows of calibration cannot vouch for it.
+
+        Examples
+        --------
+        >>> import numpy as np, maddjit
+        >>> rng = np.random.default_rng(0)
+        >>> A = rng.standard_normal((3000, 6)) @ rng.standard_normal((6, 32))
+        >>> B = rng.standard_normal((32, 20))
+        >>> model = maddjit.calibrate(maddjit.fit(A[:1000], B), A[1000:], B)
+        >>> op = maddjit.compile(model, result="argmax", coverage=0.99)
+        >>> safer = op.with_coverage(0.999)
+        >>> bool(op.settle(A).lengths.mean() < safer.settle(A).lengths.mean())
+        True
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._again = partial(self._again, coverage=coverage)
+        other._begin(coverage)
+        return other
+
+    def _called(self, kernel: Kernel[Plan]) -> Function:
+        return Function.of(kernel, self._lists)
+
+    def _exported(
+        self, plan: Plan, directory: str | os.PathLike[str], name: str, compiler: str | None
+    ) -> Exported:
+        what: What = "argmax" if self._is_argmax else "topk"
+        return export_plan(plan, directory, name, what, compiler, self._lists)
 
     def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
         """Name each row's largest output, or its k largest.
@@ -139,9 +172,8 @@ class WinnerOperator(Compiled[Plan]):
         rows, form, single = as_rows(A, self.model.n_features, bits)
         if not rows.flags.aligned:
             rows = rows.copy()
-        signature = replace(self._default, dtype=form.name, order=order_of(rows), scored=scored)
         found = self._memory(len(rows), 2 * self._short.k + 1)
-        self._function(signature)(
+        self._function_of(form.name, order_of(rows), scored)(
             rows, found, self._threads if threads is None else threads, self._least_rows
         )
         n_listed = int(found[:, self._short.k].sum())
@@ -149,6 +181,14 @@ class WinnerOperator(Compiled[Plan]):
             self._n_rows += len(found)
             self._n_listed += n_listed
         return found, single
+
+    def _function_of(self, dtype: str, order: Order, scored: bool) -> Function:
+        key = (dtype, order, scored)
+        found = self._asked.get(key)
+        if found is None:
+            signature = replace(self._default, dtype=dtype, order=order, scored=scored)
+            found = self._asked[key] = self._function(signature)
+        return found
 
     def _memory(self, n_rows: int, width: int) -> NDArray[np.int64]:
         """Return (n_rows, width), of an earlier call's memory if there is enough."""
@@ -197,10 +237,13 @@ class WinnerOperator(Compiled[Plan]):
         return found
 
     def audit(self, A: ArrayLike) -> float:
-        """Return the share of rows whose winners are those of the whole exact product.
+        """Return the share of rows that name the winners of the whole exact product.
 
         Rows may be approximated worse than those of calibration without having longer lists, which
         is all that `monitor` sees. An audit of a few hundred rows now and then sees that, too.
+
+        Outputs are compared, not indices, and differences that the rounding of float32 products can
+        explain do not count: equal items are equally good, whichever is named.
 
         Parameters
         ----------
@@ -210,27 +253,38 @@ class WinnerOperator(Compiled[Plan]):
         Returns
         -------
         float
-            To be compared with `coverage`, give or take the sampling error √(c (1 − c) / N); it may
-            also be less for rows whose best outputs are equal but for rounding.
+            To be compared with `coverage`, give or take the sampling error √(c (1 − c) / N).
 
         Raises
         ------
         TypeError, ValueError
             If A has another dtype or shape, or no rows.
+
+        See Also
+        --------
+        audit_report : Which rows miss a winner, and by how much.
+        """
+        return self.audit_report(A).share
+
+    def audit_report(self, A: ArrayLike) -> Audit:
+        """Compare rows with the whole exact product; tell which miss a winner, and by how much.
+
+        Parameters and errors are those of `audit`.
+
+        Returns
+        -------
+        Audit
+            Its `share` is what `audit` returns.
         """
         rows, form, _ = as_rows(A, self.model.n_features, self._default.dtype == "bfloat16")
         if not len(rows):
             raise ValueError("an audit needs rows")
-        named = np.atleast_2d(self.settle(A).indices)
-        rows = bfloat16_to_float32(rows) if form.name == "bfloat16" else rows.astype(np.float32)
-        step, n_right = max(1, _AUDITED // len(self._short.bias)), 0
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            exact = rows[part] @ self._short.B + self._short.bias
-            least = np.partition(exact, -self._short.k, axis=1)[:, -self._short.k]
-            own = np.take_along_axis(exact, named[part], axis=1).min(axis=1)
-            n_right += int((own >= least).sum())
-        return n_right / len(rows)
+        found, _ = self._run(A, False, None)
+        named = found[:, : self._short.k].copy()
+        self._keep(found)
+        with np.errstate(over="ignore"):
+            numbers = bfloat16_to_float32(rows) if form.name == "bfloat16" else rows.astype("f4")
+        return audited(numbers, named, self._short)
 
     def reset(self) -> None:
         """Forget the lengths seen so far."""
@@ -239,11 +293,14 @@ class WinnerOperator(Compiled[Plan]):
 
     @property
     def report(self) -> OperatorReport:
-        """What has been compiled so far, how, and what lists to expect."""
+        """What has been compiled so far, how, and what lists to expect.
+
+        Kernels are those of all operators that `with_coverage` made of one another.
+        """
         mean, tail, longest = self._short.expected_lengths(self.coverage)
         found = describe(self.kernel(), self._kernels.compiled, self._choices, {})
         words = (
-            f"coverage {self.coverage:g}: margin {self._default.margin} in scores of "
+            f"coverage {self.coverage:g}: margin {self._lists.margin} in scores of "
             f"{self.plan.sum_bits} bits; {mean:.3g} outputs are listed on average, "
             f"{tail:.0f} or fewer in 99 % of rows, {longest:.0f} at most, "
             f"on {self._short.n_rows} rows of calibration"

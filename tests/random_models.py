@@ -108,3 +108,17 @@ def with_short_list(
         lengths=[[2.0, 3.0, 4.0]],
     )
     return replace(model, core=None, accumulate="exact", short_list=short)
+
+
+def with_margins(model: MaddnessModel, k: int, **options: Any) -> MaddnessModel:
+    """Return one with margins from none to that of all outputs, for coverages of .2, .5, .7, .9."""
+    model = with_short_list(model, k, 0, **options)
+    assert model.short_list
+    longest = np.array([2.0, 9.0, 300.0, 500.0])  # the last lists are longer than they have room
+    short = replace(
+        model.short_list,
+        margins=np.array([0, 9, 60, 10**6]),
+        covered=np.array([2, 5, 7, 9]),
+        lengths=np.repeat(longest[:, np.newaxis], 3, axis=1),
+    )
+    return replace(model, short_list=short)

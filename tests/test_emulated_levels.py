@@ -83,7 +83,7 @@ def test_winners(level: str, n_outputs: int, k: int) -> None:
         1, n_features=70, n_codebooks=10, n_prototypes=16, n_outputs=n_outputs, largest=3
     )
     model = with_short_list(model, k, 60)
-    signature = Signature(result="winners", k=k, margin=60)
+    signature = Signature(result="winners", k=k)
     op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
     A = np.random.default_rng(0).standard_normal((75, 70)).astype(np.float32)
     assert same_bits(op(A), reference.settle(model, A, 0.5).indices)

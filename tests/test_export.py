@@ -24,7 +24,7 @@ from maddjit.compiler import elf, native
 from maddjit.compiler.target import BFLOAT16, LEVELS
 from maddjit.formats import float32_to_bfloat16
 from tests.conftest import RUNNABLE, same_bits
-from tests.random_models import random_model, rows_for, with_short_list
+from tests.random_models import random_model, rows_for, with_margins, with_short_list
 
 HERE = Path(__file__).resolve().parent
 COMPILERS = ("cc", "gcc", "clang") if sys.platform.startswith("linux") else ()
@@ -130,6 +130,19 @@ def test_loaded_at_every_level(level: str, kind: Any, tmp_path: Path) -> None:
         assert same_bits(loaded(A), op(A))
     assert same_bits(np.asarray(loaded(A[3])), np.asarray(op(A[3])))
     assert repr(str(exported.library)) in repr(loaded)
+
+
+@needs_cc
+def test_coverage_is_a_constant_of_the_exported_function(tmp_path: Path) -> None:
+    model = with_margins(
+        random_model(2, n_features=40, n_codebooks=6, n_prototypes=16, n_outputs=400), 3
+    )
+    op, A = maddjit.compile(model, result="topk", k=3, coverage=0.5), some_rows(model, 40)
+    for coverage, margin in ((0.2, 0), (0.9, 10**6)):
+        exported = op.with_coverage(coverage).export(tmp_path / str(margin), name="head")
+        assert f"lists within {margin}." in exported.header.read_text()
+        found = maddjit.native.load(tmp_path / str(margin))(A)
+        assert same_bits(found, reference.settle(model, A, coverage).indices)
 
 
 @needs_cc

@@ -72,7 +72,7 @@ def test_floors() -> None:
         {"models", "short_list", "fit_report", "epilogue", "checks", "schemes", "tile_models"},
         {"tile_reference"},
         {"reference", "learning", "compiler", "storage"},
-        {"kernel", "function", "fastcall", "threads", "pool", "tuning", "linking"},
+        {"kernel", "function", "fastcall", "threads", "pool", "tuning", "linking", "watching"},
         {"operator", "winners", "compiled", "tile_operator", "building", "exporting", "native"},
         {"pipeline", "pictures"},
         {"imports", "losses", "products", "candidates", "tile_candidates", "frontier", "selection"},

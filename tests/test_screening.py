@@ -118,7 +118,7 @@ def test_emulated_levels(level: str, k: int) -> None:
     """Products are not fused there, which the bounds allow for."""
     model = odd_model(70, 30, k)
     assert model.short_list
-    signature = Signature(result="winners", k=k, margin=10**6)
+    signature = Signature(result="winners", k=k)
     op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
     assert_settled(op, model, odd_rows(model.short_list.B, 90, 3))
 
@@ -259,6 +259,5 @@ def test_lists_have_room_for_what_calibration_saw() -> None:
     for longest, listed in ((4.0, 256), (900.0, 900), (2000.0, 1500)):
         short = replace(model.short_list, lengths=np.array([[2.0, 3.0, longest]]))
         op = maddjit.compile(replace(model, short_list=short), result="topk", k=1, coverage=0.5)
-        assert op.plan.settling
-        assert op.plan.settling.listed == listed
+        assert op._lists.room == listed
         assert_settled(op, model, A)

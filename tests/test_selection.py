@@ -320,6 +320,24 @@ def test_the_plot_shows_frontier_budget_and_choice() -> None:
     pyplot.close(axes.figure)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_equal_items_are_equally_good_winners(k: int) -> None:
+    """Columns in pairs, of which NumPy may name either; others are misses."""
+    rng = np.random.default_rng(0)
+    B = np.repeat(rng.standard_normal((8, 10)), 2, axis=1).astype(np.float32)
+    B[:, 1::2] *= 1 + 2.0**-23  # a rounding apart
+    A, none = rng.standard_normal((50, 8)).astype(np.float32), np.zeros(20)
+    best = np.argsort(-(A @ B.astype(np.float64)), axis=1)
+    twins = best[:, :k] ^ 1
+    loss = Loss("topk", A, best[:, :k], none, right=B)
+    assert loss(lambda A: best[:, :k]) == loss(lambda A: twins) == 0
+    assert loss(lambda A: best[:, -k:]) == 1
+    assert Loss("topk", A, best[:, :1], none)(lambda A: twins[:, :1]) == 1  # by indices
+    outputs, swapped = A @ B, (A @ B).reshape(50, 10, 2)[..., ::-1].reshape(50, 20)
+    assert Loss("agreement", A, outputs, none, right=B)(lambda A: swapped) == 0
+    assert Loss("agreement", A, outputs, none, right=B)(lambda A: -outputs) == 1
+
+
 @pytest.mark.parametrize(("metric", "k"), [("argmax", 1), ("topk", 3)])
 def test_winners_are_exact_as_often_as_asked(
     monkeypatch: pytest.MonkeyPatch, metric: Any, k: int

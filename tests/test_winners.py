@@ -7,6 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import maddjit
-from maddjit import reference
+from maddjit import reference, short_list
+from maddjit.compiler import cache, native
 from maddjit.formats import float32_to_bfloat16
 from maddjit.models import MaddnessModel
+from maddjit.watching import audited, rounding
 from tests.conftest import RUNNABLE, same_bits
-from tests.random_models import models, random_model, rows_for, with_short_list
+from tests.random_models import models, random_model, rows_for, with_margins, with_short_list
 from tests.test_memory import between_guards
 
 COVERAGE = 0.5
@@ -73,14 +76,20 @@ def test_any_model(
 @pytest.mark.parametrize("n_outputs", [1, 31, 65, 1100])
 @pytest.mark.parametrize("largest", [12, 255])  # sums of 8 and 16 bits
 @pytest.mark.parametrize("k", [1, 10])
-def test_sizes(level: str, n_outputs: int, largest: int, k: int) -> None:
+def test_sizes_and_coverages(level: str, n_outputs: int, largest: int, k: int) -> None:
+    """One kernel is right for all margins, in whatever order its operators are called."""
     model = random_model(
         1, n_features=70, n_codebooks=18, n_prototypes=16, n_outputs=n_outputs, largest=3
     )
     A = np.random.default_rng(0).standard_normal((290, 70)).astype(np.float32)
-    model = with_short_list(model, min(k, n_outputs), 20, largest=largest)
-    expected = reference.settle(model, A, COVERAGE)
-    assert same_bits(winners(model, level)(A), expected.indices)
+    model = with_margins(model, min(k, n_outputs), largest=largest)
+    op = winners(model, level)
+    for coverage in (0.9, 0.2, 0.7, 0.5):
+        rows = A[:20] if coverage == 0.9 else A  # whose exact outputs are all computed
+        expected = reference.settle(model, rows, coverage)
+        assert same_bits(op.with_coverage(coverage)(rows), expected.indices)
+    assert same_bits(op(A), expected.indices)
+    assert len(op._kernels.compiled) == 1
 
 
 @pytest.mark.parametrize("n_outputs", [20, 200, 600])
@@ -262,7 +271,79 @@ def test_audit_compares_with_the_whole_product() -> None:
         assert winners(with_short_list(model, k, 10**6)).audit(A) == 1
         op = winners(with_short_list(model, k, 0))
         assert op.audit(A) < 0.5
+        assert len(op._kernels.compiled) == 1  # what names is asked, not what also tells outputs
     assert op.audit(A[0]) in (0, 1)
+    with pytest.raises(ValueError, match="needs rows"):
+        op.audit(A[:0])
+
+
+def with_columns(model: MaddnessModel, B: Any, bias: Any) -> MaddnessModel:
+    assert model.short_list
+    return replace(model, short_list=replace(model.short_list, B=B, bias=bias))
+
+
+@pytest.mark.parametrize("order", [1, -1])  # a product's rounding depends on it, as on the machine
+@pytest.mark.parametrize("k", [1, 3])
+def test_equal_and_nearly_equal_outputs_are_no_misses(k: int, order: int) -> None:
+    """The lowest index of equal items is right, whatever the whole product's rounding prefers."""
+    rng = np.random.default_rng(0)
+    model = random_model(1, n_features=90, n_codebooks=3, n_prototypes=4, n_outputs=60)
+    op = winners(with_short_list(model, k, 10**6))
+    A = rng.standard_normal((300, 90)).astype(np.float32)
+    equal = np.repeat(rng.standard_normal((90, 1)), 60, axis=1).astype(np.float32)
+    shifted = np.nextafter(equal, np.float32(9), where=rng.random(equal.shape) < 0.5, out=equal * 1)
+    for B in (equal, shifted):
+        model = with_columns(op.model, B, np.ones(60, np.float32))
+        named = reference.settle(model, A, COVERAGE).indices
+        turned = with_columns(op.model, B[::order].copy(), np.ones(60, np.float32)).short_list
+        assert turned
+        assert audited(A[:, ::order], named, turned).share == 1
+    assert winners(with_columns(op.model, equal, np.ones(60, np.float32))).audit(A) == 1
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_audits_tell_what_is_missed_and_by_how_much(k: int) -> None:
+    """Numbers that are exact in float32: row i's outputs are i times those of the first."""
+    model = with_short_list(
+        random_model(1, n_features=4, n_codebooks=3, n_prototypes=4, n_outputs=6), k, 0
+    )
+    B = np.zeros((4, 6), np.float32)
+    B[0] = (1, 8, 8, 2, 7, 4)
+    short = with_columns(model, B, np.zeros(6, np.float32)).short_list
+    assert short
+    A = np.zeros((7, 4), np.float32)
+    A[:, 0] = np.arange(1, 8)
+    named = np.array([[1, 2], [2, 1], [4, 1], [1, 2], [2, 1], [1, 2], [2, 5]])[:, :k]
+    found = audited(A, named, short)
+    missed = [2] if k == 1 else [2, 6]
+    assert found.rows.tolist() == missed
+    assert found.share == 1 - len(missed) / 7
+    assert found.n_close == 0
+    assert (found.named == named[missed]).all()
+    assert (np.sort(found.largest) == [1, 2][:k]).all() or k == 1
+    assert found.shortfalls.tolist() == [3.0, 28.0][: len(missed)]  # 3 · (8 − 7), 7 · (8 − 4)
+    assert ((found.roundings > 0) & (found.roundings < 1e-3)).all()
+    assert f"row {missed[-1]} falls short most, by {found.shortfalls[-1]:.3g}" in str(found)
+    assert "7 of 7 rows" in str(audited(A, named[[0] * 7], short))
+    A[0, 1], A[1, 2], A[3, 0] = np.nan, np.inf, 3e38
+    assert {0, 1, 3} <= set(audited(A, named, short).rows.tolist())
+    assert "0 of 1 rows" in str(audited(A[:1], named[:1], short))
+
+
+def test_rounding_bounds_what_other_orders_of_addition_make() -> None:
+    """The bound holds for sums one by one, backwards, by lanes, and for the exact one."""
+    rng = np.random.default_rng(0)
+    for n_features in (1, 2, 300):
+        a = (rng.standard_normal((500, n_features)) * 10.0 ** rng.integers(-42, 3)).astype("f4")
+        b = rng.standard_normal((n_features, 1)).astype(np.float32)
+        bound = rounding(np.abs(a) @ np.abs(b), n_features)[:, 0]
+        with np.errstate(under="ignore"):
+            terms = a * b[:, 0]
+            sums = [np.add.accumulate(terms[:, ::step], axis=1)[:, -1] for step in (1, -1)]
+            sums.append((a.astype(np.float64) @ b.astype(np.float64))[:, 0].astype(np.float32))
+            sums.append(reference._products(a, b, 64)[:, 0])
+        for one, other in product(sums, sums):
+            assert (np.abs(one.astype(np.float64) - other) <= bound).all()
 
 
 def test_audit_reads_the_bits_of_bfloat16_as_the_operator_does() -> None:
@@ -274,6 +355,55 @@ def test_audit_reads_the_bits_of_bfloat16_as_the_operator_does() -> None:
         winners(with_short_list(model, 1, 10**6)).audit(float32_to_bfloat16(A))
 
 
+def test_operators_of_other_coverages_share_all_but_their_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=50)
+    model = with_margins(plain, 1)
+    A = np.random.default_rng(0).standard_normal((20, 9)).astype(np.float32)
+    op = maddjit.compile(model, result="argmax", coverage=0.2)
+    op(A)
+    for name in ("to_object", "load"):
+        monkeypatch.setattr(native, name, lambda *_: pytest.fail("a kernel was made"))
+    monkeypatch.setattr(short_list, "packed", lambda *_: pytest.fail("B was packed"))
+    other = op.with_coverage(0.9)
+    assert other.kernel() is op.kernel()
+    assert other.plan.packed is op.plan.packed
+    assert (op.coverage, other.coverage) == (0.2, 0.9)
+    assert other.monitor().n_rows == 0
+    other(A)
+    other(A)
+    assert [each.monitor().n_rows for each in (op, other)] == [20, 40]
+    assert [each.monitor().expected for each in (op, other)] == [2, 500]
+    other.reset()
+    assert [each.monitor().n_rows for each in (op, other)] == [20, 0]
+    assert "coverage 0.9: margin 1000000" in str(other.report)
+    assert "coverage 0.2: margin 0" in str(op.report)
+    assert "coverage=0.9" in repr(other)
+    for impossible in (0.95, 1.0):
+        with pytest.raises(maddjit.CoverageError):
+            op.with_coverage(impossible)
+
+
+def test_other_coverages_travel_and_are_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One object of the cache serves all coverages, in this process and others."""
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path))
+    plain = random_model(1, n_features=9, n_codebooks=3, n_prototypes=4, n_outputs=50)
+    model = with_margins(plain, 2)
+    A = np.random.default_rng(0).standard_normal((20, 9)).astype(np.float32)
+    op = maddjit.compile(model, result="topk", k=2, coverage=0.2)
+    monkeypatch.setattr(native, "to_object", lambda *_: pytest.fail("LLVM was asked"))
+    for found in (
+        maddjit.compile(model, result="topk", k=2, coverage=0.9),
+        pickle.loads(pickle.dumps(op.with_coverage(0.9))),
+        pickle.loads(pickle.dumps(op)).with_coverage(0.9),
+    ):
+        assert found.coverage == 0.9
+        assert same_bits(found(A), reference.settle(model, A, 0.9).indices)
+
+
 @pytest.mark.parametrize("way", ["__call__", "settle"])
 def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The handler of a signal may call what it interrupts."""
@@ -281,10 +411,10 @@ def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None
     A = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
     op = winners(with_short_list(model, 3, 10**6))
     expected = op(A)
-    function_of, inner = op._function, []
+    function_of, inner = op._function_of, []
 
-    def interrupted(signature: Any) -> Any:
-        function = function_of(signature)
+    def interrupted(*key: Any) -> Any:
+        function = function_of(*key)
 
         def run(*arguments: Any) -> None:
             function(*arguments)
@@ -294,7 +424,7 @@ def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None
 
         return run
 
-    monkeypatch.setattr(op, "_function", interrupted)
+    monkeypatch.setattr(op, "_function_of", interrupted)
     found = op(A) if way == "__call__" else op.settle(A).indices
     assert same_bits(found, expected)
     assert same_bits(inner[1], expected[::-1])

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.target import Target
 from maddjit.compiler.tile_plan import TilePlan
@@ -49,12 +50,15 @@ class Interface:
     what : {"outputs", "argmax", "topk"}
     llvm : str
         Version of the tools that make the code.
+    lists : Lists or None
+        Of winners: what their kernel is told at each call, a constant of this function.
     """
 
     name: str
     plan: Plan | TilePlan
     what: Literal["outputs", "argmax", "topk"]
     llvm: str
+    lists: Lists | None = None
 
     @classmethod
     def of(
@@ -63,6 +67,7 @@ class Interface:
         plan: Plan | TilePlan,
         what: Literal["outputs", "argmax", "topk"],
         llvm: str,
+        lists: Lists | None = None,
     ) -> Interface:
         """Return the interface of a plan's kernel.
 
@@ -78,7 +83,7 @@ class Interface:
             raise ValueError(f"name must not be {name!r}: CMake has a target of that name")
         if plan.signature.order == "strided":
             raise ValueError('order must be "C" or "F": in C, rows or columns are contiguous')
-        return cls(name, replace(plan, symbol=f"{name}_kernel"), what, llvm)
+        return cls(name, replace(plan, symbol=f"{name}_kernel"), what, llvm, lists)
 
     @property
     def prefix(self) -> str:
@@ -172,8 +177,9 @@ class Interface:
 
     @property
     def found_offset(self) -> int:
-        """Where the kernel's winners are in the workspace."""
-        return -(-self.plan.workspace_bytes // LINE) * LINE
+        """Where the kernel's winners are in the workspace, behind its lists."""
+        lists_bytes = self.lists.n_bytes if self.lists else 0
+        return -(-(self.plan.workspace_bytes + lists_bytes) // LINE) * LINE
 
     @property
     def workspace_bytes(self) -> int:
@@ -219,7 +225,8 @@ class Interface:
         if plan.core:
             found += f", an exact core of rank {plan.core.rank}"
         if self.is_winners:
-            k, margin = plan.signature.k, plan.signature.margin
+            assert self.lists is not None
+            k, margin = plan.signature.k, self.lists.margin
             return f"exact top {k} of {plan.n_outputs} by {found}, lists within {margin}"
         return f"approximate: {found}, sums of {plan.sum_bits} bits"
 

@@ -42,6 +42,8 @@ class Plan:
     codebooks of one row; without, the rows of one codebook. More than `streaming_rows` results are
     larger than the last cache, and had better be written past it by way of a stage. `packed` holds
     what settles winners, B and a copy to screen with: as constants they would make the code large.
+    Behind the `workspace_bytes` of winners are their lists, whose size depends on the coverage that
+    a kernel is called for (`maddjit.compiler.lists`).
     """
 
     symbol: str

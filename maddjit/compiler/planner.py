@@ -141,15 +141,13 @@ def make_plan(
             sum_bits,
             (model.n_features, model.n_outputs),
             signature.k,
-            signature.margin,
             signature.scored,
             (signature.dtype, signature.order) == ("float32", "C"),
             row_block,
             -(-codes_bytes // LINE) * LINE,
-            short.longest(signature.margin),
             target,
         )
-        workspace_bytes = settling.workspace_bytes
+        workspace_bytes = settling.lists_offset
         constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}
         constants["bias"] = short.bias.astype("<f4").tobytes()
         packed = short.packed
@@ -262,7 +260,7 @@ def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
     elif result == "argmax" and signature.k > 1:
         result = f"top{signature.k}"
     elif result == "winners":
-        result = f"winners{signature.k}_{signature.margin}{'_scored' * signature.scored}"
+        result = f"winners{signature.k}{'_scored' * signature.scored}"
     if signature.out_order == "F":
         result += "_columns"
     kind = f"{signature.dtype}_{signature.order}_{result}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from maddjit.compiler.lists import MEMBER_BYTES, list_bytes
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.screening import Screening, plan_screening
 from maddjit.compiler.target import Target
@@ -16,12 +17,6 @@ from maddjit.short_list import ShortList
 
 VECTOR = 16
 """Columns of a row that are multiplied together."""
-_LISTED, _LISTS_BYTES = 256, 32 * 1024 * 1024
-"""Outputs that each row's list of a block has room for at least, and bytes of all lists at most.
-
-Where calibration has seen longer ones there is room for those; still longer ones are made again,
-which costs all look-ups of that row, from tables that no other row shares.
-"""
 _MAXIMA_LANES = 16
 """Numbers that are kept of a group of tiles: many enough to bound the k-th best score."""
 _TILE_BYTES, _ONE_TILE_BYTES = 128 * 1024, 512 * 1024
@@ -75,15 +70,15 @@ class Maxima:
 class Settling:
     """Sizes, places in the workspace, and literals of what settles a row.
 
-    All places are in bytes. `bits` are those of a score, the most significant first.
+    All places are in bytes. `bits` are those of a score, the most significant first. Lists are the
+    last in the workspace, because how long they get depends on the margin, which calls bring.
     """
 
     k: int
-    margin: int
     settles_all: bool
     """Whether an output that is alone on its list is computed too."""
     at_once: bool
-    """Whether one look at the scores is enough: they are few, and one winner is asked for."""
+    """Whether one look at the scores is enough: one winner is asked, and all lists have room."""
     direct: bool
     """Whether rows of A can be multiplied where they are."""
     screening: Screening | None
@@ -97,8 +92,6 @@ class Settling:
     lines_ahead: tuple[int, ...]
     """Where lines of a column of B are that is to be multiplied soon."""
     bits: tuple[int, ...]
-    listed: int
-    list_bytes: int
     n_outputs: int
     columns: int
     """Of a row, filled up to whole groups of `SETTLE_LANES`."""
@@ -112,8 +105,6 @@ class Settling:
     thresholds_offset: int
     counts_offset: int
     pending_offset: int
-    lists_offset: int
-    scores_offset: int
     long_list_offset: int
     long_scores_offset: int
     uppers_offset: int
@@ -121,7 +112,12 @@ class Settling:
     row_offset: int
     ranks_offset: int
     scratch_offset: int
-    workspace_bytes: int
+    lists_offset: int
+
+    @property
+    def member_bytes(self) -> int:
+        """Bytes of an output's number on a list, and of its score beside it."""
+        return MEMBER_BYTES
 
     @property
     def pieces(self) -> range:
@@ -190,12 +186,10 @@ def plan_settling(
     sum_bits: int,
     shape: tuple[int, int],
     k: int,
-    margin: int,
     scored: bool,
     direct: bool,
     row_block: int,
     offset: int,
-    longest: int,
     target: Target,
 ) -> Settling:
     """Place everything in the workspace, from `offset` on.
@@ -205,8 +199,6 @@ def plan_settling(
     shape : (D, M)
     direct : bool
         Whether A holds rows of float32 side by side.
-    longest : int
-        The longest list that is expected.
     """
     n_features, n_outputs = shape
     maxima, number = [], 0
@@ -233,7 +225,6 @@ def plan_settling(
         number += count
     slot = max(kind.lanes * sum_bits // 8 for kind in maxima)
     at_once = k == 1 and sum(tile.count for tile in tiles) == 1
-    listed = min(n_outputs, max(_LISTED, min(longest, _LISTS_BYTES // (8 * row_block))))
     packing = Packing.of(*shape)
     screening = plan_screening(packing, k, target)
     columns = packing.columns
@@ -245,10 +236,8 @@ def plan_settling(
         ("thresholds", 4 * row_block),
         ("counts", 8 * row_block),
         ("pending", 8 * (row_block + 1)),
-        ("lists", 4 * (listed + 1) * row_block),
-        ("scores", 4 * (listed + 1) * row_block if k > 1 else 0),
-        ("long_list", 4 * (n_outputs + 1)),
-        ("long_scores", 4 * (n_outputs + 1) if k > 1 else 0),
+        ("long_list", list_bytes(n_outputs)),
+        ("long_scores", list_bytes(n_outputs) if k > 1 else 0),
         ("uppers", 4 * (n_outputs + VECTOR)),
         ("lowers", 4 * (n_outputs + VECTOR)),
         ("row", 4 * columns),
@@ -259,7 +248,6 @@ def plan_settling(
         offset += -(-size // LINE) * LINE
     return Settling(
         k=k,
-        margin=margin,
         settles_all=scored or k > 1,
         at_once=at_once,
         direct=direct and columns == n_features,
@@ -278,8 +266,6 @@ def plan_settling(
         members_ahead=_MEMBERS_AHEAD,
         lines_ahead=tuple(range(0, 4 * columns, LINE))[: _FAR_LINES if is_far else _LINES_AHEAD],
         bits=tuple(1 << bit for bit in reversed(range(sum_bits))),
-        listed=listed,
-        list_bytes=4 * (listed + 1),
         n_outputs=n_outputs,
         columns=columns,
         whole=n_features // VECTOR * VECTOR,
@@ -287,7 +273,7 @@ def plan_settling(
         column_bytes=packing.column_bytes,
         n_groups=columns // SETTLE_LANES,
         group_bytes=4 * SETTLE_LANES,
-        workspace_bytes=offset,
+        lists_offset=offset,
         **places,
     )
 

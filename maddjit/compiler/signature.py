@@ -21,7 +21,8 @@ class Signature:
     `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
     "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
     `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the
-    exact ones among those whose scores are within `margin`; `scored` asks for their outputs too.
+    exact ones among those whose scores are within a margin that each call brings; `scored` asks for
+    their outputs too.
     `precision` is what Strassen-Tile multiplies in; with `residual` it adds what Y holds already.
 
     Raises
@@ -39,7 +40,6 @@ class Signature:
     out_order: OutOrder = "C"
     sums: str = "int32"
     k: int = 1
-    margin: int = 0
     scored: bool = False
     precision: Precision = "float32"
     residual: bool = False

@@ -283,7 +283,7 @@ def test_names_depend_on_the_sources_of_what_templates_read(
     """Of properties, too, which are no numbers of a plan."""
     plain = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
     model = with_short_list(plain, 2, 5)
-    level, wanted = named("x86-64-v3"), Signature(result="winners", k=2, margin=5)
+    level, wanted = named("x86-64-v3"), Signature(result="winners", k=2)
     tiles = maddjit.fit_strassen_tile(np.eye(40, 30), tile=2)
     plans = (make_plan(model, level, wanted), make_tile_plan(tiles, level, Signature()))
     seen: set[type] = set()

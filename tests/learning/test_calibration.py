@@ -181,8 +181,7 @@ def test_equal_outputs_are_covered_by_index() -> None:
     model = maddjit.fit(A[:500], B, 8, method="paper")
     model = replace(model, offset=model.offset - np.where(np.arange(12) % 2, 0, 0.5))
     op = maddjit.compile(maddjit.calibrate(model, A[500:2500], B), result="argmax", coverage=0.99)
-    exact = (A[2500:].astype(np.float32) @ B.astype(np.float32)).argmax(axis=1)
-    assert (exact % 2 == 0).all()
+    exact = 2 * (A[2500:] @ B[:, ::2]).argmax(axis=1)  # a product may round twins differently
     assert (op(A[2500:]) == exact).mean() > 0.98
 
 
