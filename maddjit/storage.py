@@ -23,8 +23,10 @@ from maddjit.short_list import ShortList
 from maddjit.tile_models import StrassenTileModel, TileReport
 from maddjit.version import __version__
 
-FORMAT = "maddjit-model-1"
+FORMAT = "maddjit-model-2"
 """Written into every file; another string is another format."""
+_FIRST_FORMAT = "maddjit-model-1"
+"""Of older files, which are read too: their models do not say which bias they hold."""
 
 Model = MaddnessModel | StrassenTileModel
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (MaddnessModel, StrassenTileModel)}
@@ -237,13 +239,15 @@ def _opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     if sum(member.file_size for member in members) > size:
         raise ValueError("its members are larger than itself")
     written = _array(archive, "format")
-    if written.shape or str(written) != FORMAT:
+    if written.shape or str(written) not in (FORMAT, _FIRST_FORMAT):
         raise ValueError(f"it holds {str(written)[:100]!r}, not {FORMAT!r}")
     told = json.loads(str(_array(archive, "about")))
     if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
     if not isinstance(told.get("provenance", {}), dict):
         raise TypeError("its provenance is no mapping")
+    if str(written) == _FIRST_FORMAT and told["kind"] == MaddnessModel.__name__:
+        told["fields"] = {**told["fields"], "bias": None}
     return archive, told
 
 

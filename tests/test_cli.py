@@ -143,6 +143,7 @@ def test_errors_name_what_was_wrong(
 
 def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit = ["fit", "A.npy", "B.npy", "-o", "m.npz"]
+    calibrated = [*fit, "--rows", "more.npy", "--calibrate", "1"]
     select = ["select", "A.npy", "B.npy", "--budget", "1"]
     np.savez(files / "both.npz", A=ROWS)
     for arguments, words in (
@@ -151,6 +152,9 @@ def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str])
         (["inspect", path, "--dtype", "complex64"], "invalid choice"),
         ([*fit, "--tile", "2", "--codebooks", "4"], "--tile make tiles"),
         ([*fit, "--calibrate", "1"], "--calibrate and --rows go together"),
+        ([*calibrated, "--core-rank", "2"], "leave out --core-rank"),
+        ([*calibrated, "--accumulate", "average"], "leave out --accumulate average"),
+        ([*calibrated[:-1], "8"], "--calibrate must be from 1 to the outputs, 7, not 8"),
         (["inspect", path, "--precision", "bfloat16"], "for Strassen-Tile models"),
         (["compile", path, "--also", "float65:C"], "expected dtype:order"),
         (["bench", path, "--n", "0"], "1 or more"),
@@ -202,8 +206,20 @@ def test_fit(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fit_calibrated_compile_and_bench(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = facts(capsys, "fit A.npy B.npy -o m.npz --codebooks 8 --calibrate 2 --rows more.npy")
+    bias = np.random.default_rng(1).standard_normal(7)
+    np.save(files / "bias.npy", bias)
+    np.save(files / "other.npy", bias + 1)
+    fit = "fit A.npy B.npy --bias bias.npy -o m.npz --codebooks 8 --calibrate 2 --rows more.npy"
+    found = facts(capsys, fit)
     assert found["model"]["winners"] == 2
+    assert found["model"]["bias"] == "some"
+    kept = maddjit.load("m.npz")
+    assert isinstance(kept, maddjit.MaddnessModel)
+    assert kept.short_list is not None
+    assert (kept.short_list.bias == bias.astype(np.float32)).all()
+    with_B = "bench m.npz --result outputs --B B.npy --n 50 --rounds 2 --rows more.npy"
+    assert facts(capsys, with_B)["ways"]["maddjit"]["error"] < 0.1
+    assert "leave it out" in facts(capsys, f"{with_B} --bias other.npy", status=1)["error"]
     found = facts(capsys, "compile m.npz --coverage .95 --also float64:F")
     assert list(found["kernels"].values()) == ["compiled", "compiled"]
     found = facts(capsys, "bench m.npz --coverage .95 --n 100 --rounds 2 --rows more.npy")

@@ -92,7 +92,7 @@ def fit(
         tables. It takes the r directions in which the outputs vary most, and r · (D + M) multiply-
         adds a row.
     bias : (M,) array_like, optional
-        Added to the product.
+        Added to the product. The model carries it, as `model.bias`.
     accumulate : {"exact", "average"}
         Exact integer sums, or the paper's tree of rounding averages with its bias correction.
     table_scale : {"per-output", "global", "power-of-two"}
@@ -292,6 +292,7 @@ def _quantised(
             n_features=judged.shape[1],
             accumulate=options.accumulate,
             core=core,
+            bias=added,
         )
 
     def loss(model: MaddnessModel) -> float:
