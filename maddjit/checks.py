@@ -152,17 +152,14 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
 
 
 def as_bias(bias: ArrayLike | None, n_outputs: int) -> NDArray[Any]:
-    """Return a finite bias (M,): zeros if there is none, a number that stands alone M times.
+    """Return a finite bias (M,), zeros if there is none.
 
     Raises
     ------
     TypeError, ValueError
         As `as_training_matrix`, or if its shape differs.
     """
-    given = as_array("bias", 0.0 if bias is None else bias)
-    if given.ndim == 0:
-        given = np.full(n_outputs, given)
-    added = as_training_matrix("bias", given, ndim=1)
+    added = np.zeros(n_outputs) if bias is None else as_training_matrix("bias", bias, ndim=1)
     if added.shape != (n_outputs,):
         raise ValueError(f"bias must have shape ({n_outputs},), not {added.shape}")
     return added

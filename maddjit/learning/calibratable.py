@@ -62,7 +62,8 @@ def with_bias(model: MaddnessModel, bias: ArrayLike | None, replace_bias: bool) 
                 "none"
             )
         return model
-    given = as_bias(bias, model.n_outputs).astype(np.float64)
+    each = np.full(model.n_outputs, bias) if np.ndim(bias) == 0 else bias
+    given = as_bias(each, model.n_outputs).astype(np.float64)
     if own is None:
         if replace_bias:
             raise ValueError(

@@ -64,7 +64,7 @@ def calibrate(
         and what start they have, and does not count.
     B : (D, M) array_like
         The exact right-hand side, which settles the winner.
-    bias : (M,) array_like, optional
+    bias : (M,) array_like or number, optional
         Added to the exact product. By default it is the bias that the model carries, `model.bias`.
         It must be given for a model of which the bias is not known, 0 if it has none.
     replace_bias : bool

@@ -19,7 +19,7 @@ from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, T
 from maddjit.learning.progress import Progress, steps
 from maddjit.learning.ranking import divergence
 from maddjit.learning.rounding import Rounding
-from maddjit.learning.tables import quantise
+from maddjit.learning.tables import quantise, some_codes
 from maddjit.models import Accumulate, LowRankCore, MaddnessModel
 from maddjit.version import __version__
 
@@ -199,7 +199,7 @@ def fit(
             learned, sharpness = winner.tune(
                 learned, train, right, added, options, random_state, advance
             )
-        model = _quantised(learned, added, options, judged, product + added, sharpness)
+        model = _quantised(learned, added, options, train, judged, product + added, sharpness)
         advance()
     outputs = reference.apply(model, judged)
     report = describe(outputs, product, added, held_index, held is not None, objective)
@@ -254,6 +254,7 @@ def _quantised(
     learned: Learned,
     added: NDArray[np.float64],
     options: Options,
+    train: NDArray[Any],
     judged: NDArray[Any],
     exact: NDArray[np.float64],
     sharpness: float | None,
@@ -273,6 +274,7 @@ def _quantised(
         and options.accumulate == "exact"
     ):
         rounding = Rounding.of(learned.gram, options.n_prototypes)
+    codes = some_codes(learned, train) if options.accumulate == "average" else None
 
     def with_group(group: int) -> MaddnessModel:
         entries, scale, offset = quantise(
@@ -282,6 +284,7 @@ def _quantised(
             accumulate=options.accumulate,
             byte_group=group,
             rounding=rounding,
+            codes=codes,
         )
         return MaddnessModel(
             split_dims=learned.split_dims,
