@@ -303,8 +303,8 @@ class MaddnessModel(Model):
 
     def __repr__(self) -> str:
         core = f", rank={self.core.rank}" if self.core else ""
-        held_out = self.report is not None and self.report.held_out
-        error = f", nmse={self.report.nmse:.4g}" if self.report and held_out else ""
+        known = self.report is not None and self.report.held_out and self.report.n_rows > 1
+        error = f", nmse={self.report.nmse:.4g}" if self.report and known else ""
         return (
             f"MaddnessModel(D={self.n_features}, M={self.n_outputs}, C={self.n_codebooks}, "
             f"K={self.n_prototypes}, accumulate={self.accumulate!r}{core}{error})"

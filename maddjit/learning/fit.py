@@ -111,7 +111,8 @@ def fit(
         For "paper": λ of the ridge regression, at least 1e-6.
     validation : float or (N', D) array_like
         Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
-        random; 0, or fewer than 20 rows, keeps none back.
+        random; 0, or fewer than 20 rows, keeps none back. A single row has no variance: its NMSE
+        is NaN.
     random_state : int
         Seed of that choice, and of what "best" and "argmax" draw: rows, synthetic rows, blocks.
     time_limit : float, optional
@@ -222,6 +223,8 @@ def fit(
 
 
 def _why_useless(report: FitReport) -> str:
+    if report.n_rows == 1:  # which tells nothing
+        return ""
     if report.objective == "argmax":
         named = report.agreement
         return f"names the exact winner on {named:.0%} of" if named < USELESS else ""

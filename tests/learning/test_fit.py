@@ -15,6 +15,7 @@ import maddjit
 from maddjit import AccuracyWarning, MaddnessModel, reference
 from maddjit.learning.held_out import split
 from maddjit.learning.options import Method, TableScale
+from maddjit.storage import from_bytes, to_bytes
 
 ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
 
@@ -701,3 +702,27 @@ def test_averages_of_nothing_are_nothing(method: Method, table_scale: TableScale
     spread = (A @ B[:, 4]).std()
     error = spread * np.sqrt(1 / 1350 + 1 / 150) + 4 * 2.0**-24
     assert abs(model.report.bias[4]) <= 6 * error
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_row_has_no_nmse() -> None:
+    """Nor is it a reason to warn, whatever is lost on it."""
+    A, B = features(), right_side()
+    for model in (
+        maddjit.fit(A, B, 4, validation=100 * A[:1]),
+        maddjit.fit(A, B, 4, validation=100 * A[:1], objective="argmax", time_limit=0),
+        maddjit.fit(A[:1], B, 4, validation=0),
+    ):
+        report = model.report
+        assert report is not None
+        assert report.n_rows == 1
+        for figure in (report.nmse, report.lost_variance, *report.output_nmse):
+            assert np.isnan(figure)
+        assert np.isfinite(report.bias).all()
+        assert "nan" not in repr(model)
+        if report.objective == "product":
+            assert str(report).startswith("no NMSE on 1 ")
+        assert str(from_bytes(to_bytes(model)).report) == str(report)
+    tiles = maddjit.fit_strassen_tile(B, 48, A_train=A[:1], max_iterations=0)
+    assert tiles.report is not None
+    assert np.isnan(tiles.report.error)
