@@ -70,16 +70,19 @@ def save(
     Raises
     ------
     TypeError
-        If it is no model.
+        If it is no model, or `path` is none.
     OSError
         If the file cannot be written; what was there stays.
     """
     if not isinstance(model, Model):
         hint = "; its .model is one" if isinstance(getattr(model, "model", None), Model) else ""
         raise TypeError(f"save takes a model, not {type(model).__name__}{hint}")
-    file = BytesIO()
-    _write(model, file, dict(provenance or {}))
-    write_whole(path, file.getvalue())
+    if hasattr(path, "write"):
+        raise TypeError(
+            f"save takes a path, not a {type(path).__name__}: for an open file there is "
+            "file.write(maddjit.storage.to_bytes(model))"
+        )
+    write_whole(path, to_bytes(model, provenance))
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -101,7 +104,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         its model.
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If `path` is none.
     """
+    if hasattr(path, "read"):
+        raise TypeError(
+            f"load takes a path, not a {type(path).__name__}: for an open file there is "
+            "maddjit.storage.from_bytes(file.read())"
+        )
     with Path(path).open("rb") as file, _blamed(path):
         return _read(file)
 
@@ -130,10 +140,10 @@ def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     return told
 
 
-def to_bytes(model: Model) -> bytes:
+def to_bytes(model: Model, provenance: Mapping[str, Any] | None = None) -> bytes:
     """Return what `save` writes: the same bytes for the same model."""
     file = BytesIO()
-    _write(model, file, {})
+    _write(model, file, dict(provenance or {}))
     return file.getvalue()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from maddjit.cli.inputs import InputError, read
 from maddjit.compiler import cache
 from maddjit.compiler.target import LEVELS
 from maddjit.learning import best
-from maddjit.storage import provenance_of
+from maddjit.storage import from_bytes, provenance_of
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model
 
@@ -415,3 +417,37 @@ def test_the_console_script_and_the_module(path: str) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["model"]["kind"] == "maddness"
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+def test_a_model_goes_through_a_pipe(files: Path) -> None:
+    """The pipe holds the model alone: words go to stderr."""
+    command = ["-m", "maddjit", "fit", "A.npy", "B.npy", "-o", "/dev/stdout", "--codebooks", "4"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, check=True)
+    model = from_bytes(done.stdout)
+    words = done.stderr.decode().splitlines()
+    assert words[0] == repr(model)
+    assert words[-1] == f"/dev/stdout: {len(done.stdout)} bytes"
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert run(f"fit A.npy B.npy -o /dev/fd/{writing} --codebooks 4") == 1  # nobody has the model
+    os.close(writing)
+
+
+def test_characters_that_stdout_lacks_are_escaped(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files / "é.npz").write_bytes(b"")
+    assert run("fit A.npy B.npy -o é.npz --codebooks 4") == 0
+    words = capsys.readouterr().out
+    assert "é.npz: " in words
+    for flag in ("", " --json"):
+        content = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding="ascii"))
+        assert run(f"fit A.npy B.npy -o é.npz --codebooks 4{flag}") == 0
+        sys.stdout.flush()
+        shown = content.getvalue().decode("ascii")
+        if flag:
+            assert json.loads(shown)["output"] == "é.npz"
+        else:
+            assert shown == words.replace("é", "\\xe9")

@@ -20,7 +20,7 @@ from maddjit.learning.progress import Progress
 from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.models import MaddnessModel
 from maddjit.selection import select
-from maddjit.storage import save
+from maddjit.storage import save, to_bytes
 from maddjit.tile_models import StrassenTileModel
 from maddjit.tile_operator import TileOperator
 from maddjit.version import __version__
@@ -136,15 +136,15 @@ def _fit(options: argparse.Namespace) -> Answer:
             )
     told = {**of_tables, **of_tiles, "calibrate": options.calibrate}
     provenance = _provenance("fit", told, options, inputs)
-    save(model, options.output, provenance)
-    size = Path(options.output).stat().st_size
+    content = to_bytes(model, provenance)
+    write_whole(options.output, content)
     facts = {
         "output": options.output,
-        "bytes": size,
+        "bytes": len(content),
         "model": kernels.facts_of(model),
         "provenance": provenance,
     }
-    return Answer(f"{kernels.described(model)}\n{options.output}: {size} bytes", facts)
+    return Answer(f"{kernels.described(model)}\n{options.output}: {len(content)} bytes", facts)
 
 
 def _select(options: argparse.Namespace) -> Answer:
