@@ -104,7 +104,8 @@ class FitReport:
     output_nmse : (M,) float64
         NMSE of each output column.
     bias : (M,) float64
-        mean(Ŷ − Y) of each output column.
+        mean(Ŷ − Y) of each output column. The rounding of averages adds nothing to it on the rows
+        that were fitted to, and little on others: `maddjit.learning.tables.quantise` says how much.
     absolute_error : (M,) float64
         ``mean(|Ŷ − Y|)`` of each output column.
     worst_rows : (≤ 10,) int64
@@ -186,7 +187,11 @@ class FitReport:
         )
         if self.n_rows == 1:
             told = f"no NMSE on 1 {where} row, which has no variance"
-        return f"{told}; largest bias {np.abs(self.bias).max():.3g}; worst rows (RMSE): {worst}"
+        most = int(np.abs(self.bias).argmax())
+        return (
+            f"{told}; largest bias {abs(self.bias[most]):.3g} (output {most}); "
+            f"worst rows (RMSE): {worst}"
+        )
 
 
 def _count(name: str, value: Any) -> int:

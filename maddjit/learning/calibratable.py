@@ -24,8 +24,8 @@ def with_scores(model: object) -> MaddnessModel:
     """
     if isinstance(model, StrassenTileModel):
         raise TypeError(
-            "calibrate takes a model of look-up tables, of maddjit.fit: a StrassenTileModel looks "
-            "up no scores, and its outputs name the winners as they are"
+            "calibrate takes a model of look-up tables: a StrassenTileModel looks up no scores "
+            "that could be settled; use maddjit.fit for exact winners"
         )
     found = MaddnessModel.of(model)
     if found.core is not None:
