@@ -117,7 +117,7 @@ def main(where: list[str], n_files: int, coverages: list[float], size: int, roun
     train, calibrate, test = divided(paths)
 
     model = maddjit.fit(A[train], B, size, bias=bias, objective="argmax")
-    model = maddjit.calibrate(model, A[calibrate], B, bias=bias)
+    model = maddjit.calibrate(model, A[calibrate], B)
     exact = (A[test] @ B + bias).argmax(axis=1)
     print(f"{len(train)} to learn from, {len(calibrate)} to calibrate with, {len(test)} to test on")
     print("coverage  exact type  mean list  times as fast as product and arg-max")

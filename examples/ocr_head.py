@@ -99,7 +99,7 @@ def main(options: argparse.Namespace) -> None:
     model = maddjit.fit(
         train, B, options.codebooks, bias=bias, objective=options.objective, progress=True
     )
-    model = maddjit.calibrate(model, calibrate, B, bias=bias)
+    model = maddjit.calibrate(model, calibrate, B)
     exact = (test @ B + bias).argmax(axis=1)
 
     def read(winners: NDArray[np.int64]) -> tuple[list[str], float]:

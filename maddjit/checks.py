@@ -18,17 +18,29 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If it has a mask.
+        If it has a mask, is sparse, or is a table whose columns are objects to NumPy.
     ValueError
         If it is nested lists of different lengths.
     """
     masked = sys.modules.get("numpy.ma")  # which takes 10 ms to load
     if masked and isinstance(value, masked.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: masks would be ignored")
+    sparse = sys.modules.get("scipy.sparse")  # nothing is sparse before it was loaded
+    if sparse and sparse.issparse(value):
+        raise TypeError(
+            f"{name} must be dense, not a sparse {type(value).__name__}: {name}.toarray() converts "
+            "it, a block of rows at a time if all would not fit in memory"
+        )
     try:
-        return np.asarray(value)
+        array: NDArray[Any] = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array, but its rows differ in length") from error
+    if array.dtype == object and hasattr(value, "to_numpy"):
+        raise TypeError(
+            f"{name} has nullable or mixed columns, which are objects to NumPy: "
+            f"{name}.to_numpy(np.float32, na_value=np.nan) converts numbers"
+        )
+    return array
 
 
 def as_whole(name: str, value: object) -> int:

@@ -15,7 +15,8 @@ _OWN = 0o600
 def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None = None) -> None:
     """Write a file beside `path`, then let it take its place: what was there stays until then.
 
-    A link stays one, and what is no regular file (a device, a pipe) is written to directly.
+    A link stays one, and what is no regular file (a device, a pipe, ``/dev/stdout`` that leads to
+    one) is written to directly.
 
     Parameters
     ----------
@@ -29,11 +30,12 @@ def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None =
     OSError
         With the name of `path`; nothing is left behind.
     """
-    place = Path(os.path.realpath(path))
     try:
-        if place.exists() and not place.is_file():
-            place.write_bytes(content)
+        # Asked of the path itself: what a link in /dev or /proc to a pipe says is no path.
+        if os.path.exists(path) and not os.path.isfile(path):
+            Path(path).write_bytes(content)
             return
+        place = Path(os.path.realpath(path))
         if mode is None and place.exists():
             mode = place.stat().st_mode & 0o7777
         part = place.with_name(f".{place.name[:100]}.{secrets.token_hex(8)}")

@@ -94,7 +94,8 @@ class FitReport:
         False if there were too few rows to keep any back, so that training rows were used.
     nmse : float
         mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric; 0 is exact, 1 is as good as
-        answering the mean.
+        answering the mean. A single row has no variance: this and the next are NaN then, as are
+        those of the outputs.
     lost_variance : float
         Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
         where the outputs' means differ much more than the rows do.
@@ -103,7 +104,8 @@ class FitReport:
     output_nmse : (M,) float64
         NMSE of each output column.
     bias : (M,) float64
-        mean(Ŷ − Y) of each output column.
+        mean(Ŷ − Y) of each output column. The rounding of averages adds nothing to it on the rows
+        that were fitted to, and little on others: `maddjit.learning.tables.quantise` says how much.
     absolute_error : (M,) float64
         ``mean(|Ŷ − Y|)`` of each output column.
     worst_rows : (≤ 10,) int64
@@ -179,10 +181,16 @@ class FitReport:
             f"{row} ({error:.3g})"
             for row, error in zip(self.worst_rows[:3], self.worst_errors[:3], strict=True)
         )
-        return (
+        told = (
             f"NMSE {self.nmse:.4g} on {self.n_rows} {where} rows; "
-            f"worst output {self.output_nmse.max():.4g}; "
-            f"largest bias {np.abs(self.bias).max():.3g}; worst rows (RMSE): {worst}"
+            f"worst output {self.output_nmse.max():.4g}"
+        )
+        if self.n_rows == 1:
+            told = f"no NMSE on 1 {where} row, which has no variance"
+        most = int(np.abs(self.bias).argmax())
+        return (
+            f"{told}; largest bias {abs(self.bias[most]):.3g} (output {most}); "
+            f"worst rows (RMSE): {worst}"
         )
 
 

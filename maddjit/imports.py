@@ -37,7 +37,8 @@ def from_arrays(
     n_features : int
         D.
     bias : (M,) array_like, optional
-        What every row adds.
+        What every row adds beside the tables. The model carries it as its bias, which is not known
+        if none is given: tables may hold one.
 
     Returns
     -------
@@ -63,8 +64,8 @@ def from_arrays(
     if not np.isfinite(real).all():
         raise ValueError("tables must be finite")
     tree_depth(real.shape[1])
-    base = as_bias(bias, real.shape[2]).astype(np.float64)
-    entries, scale, offset = quantise(real, base, scale="per-output", accumulate="exact")
+    added = as_bias(bias, real.shape[2]).astype(np.float64)
+    entries, scale, offset = quantise(real, added, scale="per-output", accumulate="exact")
     return MaddnessModel(
         split_dims=np.asarray(split_dims),
         thresholds=np.asarray(thresholds),
@@ -72,6 +73,7 @@ def from_arrays(
         scale=scale,
         offset=offset,
         n_features=n_features,
+        bias=None if bias is None else added,
     )
 
 
@@ -92,6 +94,7 @@ def from_halutmatmul(
     n_features : int
         D.
     bias : (M,) array_like, optional
+        As for `from_arrays`.
 
     Returns
     -------

@@ -127,6 +127,10 @@ class MaddnessModel(Model):
         A product of low rank that is added to y exactly: `maddjit.reference.apply` says how.
     short_list : ShortList, optional
         What names the exact winners: `maddjit.calibrate` measures it.
+    bias : (M,) float64, optional
+        The bias of ``A @ B + bias`` that the offset holds, for products that are to be exact. None
+        means that it is not known, as in models from elsewhere and in old files; zeros mean that
+        there is none.
 
     Raises
     ------
@@ -144,6 +148,7 @@ class MaddnessModel(Model):
     report: FitReport | None = None
     core: LowRankCore | None = None
     short_list: ShortList | None = None
+    bias: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.tables)
@@ -170,6 +175,11 @@ class MaddnessModel(Model):
             raise ValueError("thresholds must not be NaN")
         if not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all()):
             raise ValueError("scale and offset must be finite")
+        if self.bias is not None:
+            bias = frozen_array("bias", self.bias, np.float64, (n_outputs,))
+            if not (np.abs(bias) <= np.finfo(np.float32).max).all():
+                raise ValueError("bias must be finite in float32")
+            object.__setattr__(self, "bias", bias)
         if self.report is not None:
             self._check_report(self.report)
         if self.core is not None:
@@ -205,6 +215,8 @@ class MaddnessModel(Model):
                 f"the short list must have tables of shape {self.tables.shape} and B of "
                 f"{self.n_features} rows, not {short.tables.shape} and {len(short.B)}"
             )
+        if self.bias is not None and not np.array_equal(short.bias, np.float32(self.bias)):
+            raise ValueError("the short list must have the model's own bias, rounded to float32")
 
     @classmethod
     def of(cls, fitted: object) -> MaddnessModel:
@@ -223,6 +235,8 @@ class MaddnessModel(Model):
             why = f"it lacks {', '.join(missing)}"
             if isinstance(fitted, (str, os.PathLike)):
                 why = "maddjit.load(path) first"
+            elif isinstance(getattr(fitted, "model", None), cls):
+                why = "its .model is one"
             raise TypeError(f"{type(fitted).__name__} is not a fitted model: {why}")
         arrays = {name: getattr(fitted, name) for name in names}
         core = getattr(fitted, "core", None)
@@ -233,6 +247,7 @@ class MaddnessModel(Model):
             accumulate=getattr(fitted, "accumulate", "exact"),
             core=core,
             short_list=getattr(fitted, "short_list", None),
+            bias=getattr(fitted, "bias", None),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -288,8 +303,8 @@ class MaddnessModel(Model):
 
     def __repr__(self) -> str:
         core = f", rank={self.core.rank}" if self.core else ""
-        held_out = self.report is not None and self.report.held_out
-        error = f", nmse={self.report.nmse:.4g}" if self.report and held_out else ""
+        known = self.report is not None and self.report.held_out and self.report.n_rows > 1
+        error = f", nmse={self.report.nmse:.4g}" if self.report and known else ""
         return (
             f"MaddnessModel(D={self.n_features}, M={self.n_outputs}, C={self.n_codebooks}, "
             f"K={self.n_prototypes}, accumulate={self.accumulate!r}{core}{error})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import threading
@@ -40,7 +41,8 @@ _lock = threading.Lock()
 class NativeOperator:
     """An exported operator, as a callable; made by `maddjit.native.load`.
 
-    It may be called from many threads; each call runs in its own, without the GIL.
+    It may be called from many threads; each call runs in its own, without the GIL. It can be
+    pickled: the path of its library travels, and the same file must be there where it lands.
 
     Attributes
     ----------
@@ -145,6 +147,14 @@ class NativeOperator:
             raise RuntimeError(f"{self.path.name} refused the call with error {error}")
         self._spare.append(workspace)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if _loaded.get(self.path) != _identity(self.path):
+            raise ValueError(
+                f"{self.path} has changed since it was loaded, so the operator cannot be pickled"
+            )
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return _loaded_again, (os.fspath(self.path), self.description["name"], digest)
+
     def __repr__(self) -> str:
         told = self.description
         return (
@@ -219,6 +229,37 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     return NativeOperator(file, description, library)
 
 
+def _loaded_again(path: str, name: str, digest: str) -> NativeOperator:
+    """Load the library of a pickled operator, if it is the one that was pickled.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If another file is.
+    PermissionError, TargetError, OSError
+        As `load`.
+    """
+    try:
+        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"a pickled operator needs its library, and {path} is not there: copy it, or pickle "
+            "what maddjit.compile returns, which needs no file"
+        ) from None
+    if found != digest:
+        raise ValueError(
+            f"{path} is not the library of the operator that was pickled: copy that one there"
+        )
+    return load(path, name)
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    status = file.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _library_in(path: Path, name: str | None) -> Path:
     if not path.is_dir():
         return path
@@ -233,8 +274,7 @@ def _library_in(path: Path, name: str | None) -> Path:
 
 def _open(file: Path) -> ctypes.CDLL:
     """Load a file; the system would take one that was loaded from the same path for it."""
-    status = file.stat()
-    own = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    own = _identity(file)
     with _lock:
         if _loaded.get(file, own) != own:
             raise ValueError(

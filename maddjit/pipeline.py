@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.building import build, build_tiles, calibrated
+from maddjit.checks import as_array
 from maddjit.compiler import native
 from maddjit.compiler.signature import RULES, Choices, Order, Precision, Signature
 from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, Target, TargetError, resolve
@@ -198,7 +199,7 @@ def compile(
         return operator(choices or RULES)
     if choices is not None:
         raise ValueError("choices leave nothing to tune: give one of both")
-    rows = _rows_to_tune_with(model, signature) if tune is True else np.asarray(tune)
+    rows = _rows_to_tune_with(model, signature) if tune is True else as_array("tune", tune)
     tried = [operator(candidate) for candidate in CANDIDATES]
     out = tried[0](rows)
     best, seconds = fastest([partial(op, rows, out=out) for op in tried])

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from maddjit.checks import as_rows
 from maddjit.epilogue import Epilogue
 from maddjit.formats import Format, bfloat16_to_float32
-from maddjit.models import CORE_LANES, MaddnessModel, average_group
+from maddjit.models import CORE_LANES, Accumulate, MaddnessModel, average_group
 from maddjit.packed import SETTLE_LANES
 from maddjit.tile_models import StrassenTileModel
 from maddjit.tile_reference import multiply
@@ -86,13 +86,29 @@ def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
     -------
     (N, M) or (M,) int32
     """
-    codes = encode(model, A)
-    total = np.zeros((*codes.shape[:-1], model.n_outputs), dtype=np.int32)
-    group = average_group(model.n_codebooks) if model.accumulate == "average" else 1
-    for first in range(0, model.n_codebooks, group):
-        entries = [
-            model.tables[c, codes[..., c]].astype(np.int32) for c in range(first, first + group)
-        ]
+    return added_up(model.tables, encode(model, A), model.accumulate)
+
+
+def added_up(
+    tables: NDArray[np.uint8], codes: NDArray[np.uint8], accumulate: Accumulate
+) -> NDArray[np.int32]:
+    """Add the entries of rows whose codes are known, as `sums` does.
+
+    Parameters
+    ----------
+    tables : (C, K, M) uint8
+    codes : (N, C) or (C,) uint8
+    accumulate : {"exact", "average"}
+
+    Returns
+    -------
+    (N, M) or (M,) int32
+    """
+    n_codebooks, _, n_outputs = tables.shape
+    total = np.zeros((*codes.shape[:-1], n_outputs), dtype=np.int32)
+    group = average_group(n_codebooks) if accumulate == "average" else 1
+    for first in range(0, n_codebooks, group):
+        entries = [tables[c, codes[..., c]].astype(np.int32) for c in range(first, first + group)]
         while len(entries) > 1:
             entries = [(a + b + 1) >> 1 for a, b in zip(entries[0::2], entries[1::2], strict=True)]
         total += entries[0]

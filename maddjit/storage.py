@@ -23,8 +23,10 @@ from maddjit.short_list import ShortList
 from maddjit.tile_models import StrassenTileModel, TileReport
 from maddjit.version import __version__
 
-FORMAT = "maddjit-model-1"
+FORMAT = "maddjit-model-2"
 """Written into every file; another string is another format."""
+_FIRST_FORMAT = "maddjit-model-1"
+"""Of older files, which are read too: their models do not say which bias they hold."""
 
 Model = MaddnessModel | StrassenTileModel
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (MaddnessModel, StrassenTileModel)}
@@ -68,16 +70,19 @@ def save(
     Raises
     ------
     TypeError
-        If it is no model.
+        If it is no model, or `path` is none.
     OSError
         If the file cannot be written; what was there stays.
     """
     if not isinstance(model, Model):
         hint = "; its .model is one" if isinstance(getattr(model, "model", None), Model) else ""
         raise TypeError(f"save takes a model, not {type(model).__name__}{hint}")
-    file = BytesIO()
-    _write(model, file, dict(provenance or {}))
-    write_whole(path, file.getvalue())
+    if hasattr(path, "write"):
+        raise TypeError(
+            f"save takes a path, not a {type(path).__name__}: for an open file there is "
+            "file.write(maddjit.storage.to_bytes(model))"
+        )
+    write_whole(path, to_bytes(model, provenance))
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -99,7 +104,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         its model.
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If `path` is none.
     """
+    if hasattr(path, "read"):
+        raise TypeError(
+            f"load takes a path, not a {type(path).__name__}: for an open file there is "
+            "maddjit.storage.from_bytes(file.read())"
+        )
     with Path(path).open("rb") as file, _blamed(path):
         return _read(file)
 
@@ -128,10 +140,10 @@ def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     return told
 
 
-def to_bytes(model: Model) -> bytes:
+def to_bytes(model: Model, provenance: Mapping[str, Any] | None = None) -> bytes:
     """Return what `save` writes: the same bytes for the same model."""
     file = BytesIO()
-    _write(model, file, {})
+    _write(model, file, dict(provenance or {}))
     return file.getvalue()
 
 
@@ -237,13 +249,15 @@ def _opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     if sum(member.file_size for member in members) > size:
         raise ValueError("its members are larger than itself")
     written = _array(archive, "format")
-    if written.shape or str(written) != FORMAT:
+    if written.shape or str(written) not in (FORMAT, _FIRST_FORMAT):
         raise ValueError(f"it holds {str(written)[:100]!r}, not {FORMAT!r}")
     told = json.loads(str(_array(archive, "about")))
     if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
     if not isinstance(told.get("provenance", {}), dict):
         raise TypeError("its provenance is no mapping")
+    if str(written) == _FIRST_FORMAT and told["kind"] == MaddnessModel.__name__:
+        told["fields"] = {**told["fields"], "bias": None}
     return archive, told
 
 

@@ -34,7 +34,8 @@ def default_tile_rows(scheme: BilinearScheme, n_features: int) -> int:
 class TileReport:
     """How wrong a model is on rows that it was not fitted to, beside what costs as much.
 
-    Errors are Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean.
+    Errors are Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean, and NaN for a
+    single row, which has none.
 
     Attributes
     ----------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from maddjit.cli.inputs import InputError, read
 from maddjit.compiler import cache
 from maddjit.compiler.target import LEVELS
 from maddjit.learning import best
-from maddjit.storage import provenance_of
+from maddjit.storage import from_bytes, provenance_of
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model
 
@@ -143,6 +145,7 @@ def test_errors_name_what_was_wrong(
 
 def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit = ["fit", "A.npy", "B.npy", "-o", "m.npz"]
+    calibrated = [*fit, "--rows", "more.npy", "--calibrate", "1"]
     select = ["select", "A.npy", "B.npy", "--budget", "1"]
     np.savez(files / "both.npz", A=ROWS)
     for arguments, words in (
@@ -151,6 +154,9 @@ def test_wrong_usage(files: Path, path: str, capsys: pytest.CaptureFixture[str])
         (["inspect", path, "--dtype", "complex64"], "invalid choice"),
         ([*fit, "--tile", "2", "--codebooks", "4"], "--tile make tiles"),
         ([*fit, "--calibrate", "1"], "--calibrate and --rows go together"),
+        ([*calibrated, "--core-rank", "2"], "leave out --core-rank"),
+        ([*calibrated, "--accumulate", "average"], "leave out --accumulate average"),
+        ([*calibrated[:-1], "8"], "--calibrate must be from 1 to the outputs, 7, not 8"),
         (["inspect", path, "--precision", "bfloat16"], "for Strassen-Tile models"),
         (["compile", path, "--also", "float65:C"], "expected dtype:order"),
         (["bench", path, "--n", "0"], "1 or more"),
@@ -202,8 +208,20 @@ def test_fit(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fit_calibrated_compile_and_bench(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = facts(capsys, "fit A.npy B.npy -o m.npz --codebooks 8 --calibrate 2 --rows more.npy")
+    bias = np.random.default_rng(1).standard_normal(7)
+    np.save(files / "bias.npy", bias)
+    np.save(files / "other.npy", bias + 1)
+    fit = "fit A.npy B.npy --bias bias.npy -o m.npz --codebooks 8 --calibrate 2 --rows more.npy"
+    found = facts(capsys, fit)
     assert found["model"]["winners"] == 2
+    assert found["model"]["bias"] == "some"
+    kept = maddjit.load("m.npz")
+    assert isinstance(kept, maddjit.MaddnessModel)
+    assert kept.short_list is not None
+    assert (kept.short_list.bias == bias.astype(np.float32)).all()
+    with_B = "bench m.npz --result outputs --B B.npy --n 50 --rounds 2 --rows more.npy"
+    assert facts(capsys, with_B)["ways"]["maddjit"]["error"] < 0.1
+    assert "leave it out" in facts(capsys, f"{with_B} --bias other.npy", status=1)["error"]
     found = facts(capsys, "compile m.npz --coverage .95 --also float64:F")
     assert list(found["kernels"].values()) == ["compiled", "compiled"]
     found = facts(capsys, "bench m.npz --coverage .95 --n 100 --rounds 2 --rows more.npy")
@@ -401,3 +419,37 @@ def test_the_console_script_and_the_module(path: str) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["model"]["kind"] == "maddness"
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+def test_a_model_goes_through_a_pipe(files: Path) -> None:
+    """The pipe holds the model alone: words go to stderr."""
+    command = ["-m", "maddjit", "fit", "A.npy", "B.npy", "-o", "/dev/stdout", "--codebooks", "4"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, check=True)
+    model = from_bytes(done.stdout)
+    words = done.stderr.decode().splitlines()
+    assert words[0] == repr(model)
+    assert words[-1] == f"/dev/stdout: {len(done.stdout)} bytes"
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert run(f"fit A.npy B.npy -o /dev/fd/{writing} --codebooks 4") == 1  # nobody has the model
+    os.close(writing)
+
+
+def test_characters_that_stdout_lacks_are_escaped(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files / "é.npz").write_bytes(b"")
+    assert run("fit A.npy B.npy -o é.npz --codebooks 4") == 0
+    words = capsys.readouterr().out
+    assert "é.npz: " in words
+    for flag in ("", " --json"):
+        content = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding="ascii"))
+        assert run(f"fit A.npy B.npy -o é.npz --codebooks 4{flag}") == 0
+        sys.stdout.flush()
+        shown = content.getvalue().decode("ascii")
+        if flag:
+            assert json.loads(shown)["output"] == "é.npz"
+        else:
+            assert shown == words.replace("é", "\\xe9")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -416,6 +417,26 @@ def test_another_export_to_the_same_place(loaded: Any, tmp_path: Path) -> None:
     assert same_bits(loaded(A), earlier)
     with pytest.raises(ValueError, match="has changed since"):
         maddjit.native.load(tmp_path)
+
+
+def test_pickled_operators_find_their_library_again(loaded: Any, tmp_path: Path) -> None:
+    """By its path, and only if it is the same file."""
+    A = some_rows(maddness(), 9)
+    pickled = pickle.dumps(loaded)
+    assert same_bits(pickle.loads(pickled)(A), loaded(A))
+    library = loaded.path
+    content = library.read_bytes()
+    library.unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"needs its library, and .*libhead\.so is not there"
+    ):
+        pickle.loads(pickled)
+    library.write_bytes(content + b"more")
+    library.chmod(0o755)
+    with pytest.raises(ValueError, match="is not the library of the operator that was pickled"):
+        pickle.loads(pickled)
+    with pytest.raises(ValueError, match="has changed since it was loaded"):
+        pickle.dumps(loaded)
 
 
 def test_the_same_files_every_time(tmp_path: Path) -> None:

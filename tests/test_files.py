@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -63,6 +64,35 @@ def test_nobody_else_reads_a_part_of_what_is_private(
     write_whole(path, b"newer", 0o644)
     assert modes == [0o600, 0o600]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="descriptors have no paths")
+def test_pipes_are_written_to(tmp_path: Path) -> None:
+    """As ``/dev/stdout`` and ``>(…)`` lead to them: a link that names no path."""
+    reading, writing = os.pipe()
+    write_whole(f"/dev/fd/{writing}", b"all of it")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"all of it"
+    named = tmp_path / "pipe"
+    os.mkfifo(named)
+    descriptor = os.open(named, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(named, b"more")
+    assert os.read(descriptor, 9) == b"more"
+    os.close(descriptor)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_open_files_are_refused_with_advice(tmp_path: Path) -> None:
+    model = maddjit.fit_strassen_tile(np.eye(8, 6, dtype=np.float32), tile=2)
+    file = io.BytesIO()
+    with pytest.raises(TypeError, match=r"a path, not a BytesIO: .*storage\.to_bytes\(model\)"):
+        model.save(file)  # type: ignore[arg-type]
+    file.write(maddjit.storage.to_bytes(model))
+    file.seek(0)
+    with pytest.raises(TypeError, match=r"a path, not a BytesIO: .*storage\.from_bytes\(file\.re"):
+        maddjit.load(file)  # type: ignore[arg-type]
+    assert maddjit.storage.to_bytes(maddjit.storage.from_bytes(file.read())) == file.getvalue()
 
 
 def test_a_model_is_not_lost_to_what_is_none(tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ def test_plain_arrays_are_rounded_and_no_more() -> None:
     real = sum(tables[c][codes[:, c]] for c in range(3)) + bias
     assert (np.abs(reference.apply(model, A) - real) <= 1.5 * model.scale + 1e-5).all()
     assert np.array_equal(maddjit.compile(model)(A), reference.apply(model, A))
+    assert model.bias is not None
+    assert (model.bias == bias).all()
+    assert maddjit.from_arrays(split_dims, thresholds, tables, 9).bias is None
+    assert maddjit.from_halutmatmul(stored(), 9).bias is None
+    told = maddjit.from_halutmatmul(stored(), 9, bias=bias).bias
+    assert told is not None
+    assert (told == bias).all()
 
 
 def stored(seed: int = 0) -> list[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 import maddjit
 from maddjit.models import MaddnessModel
+from maddjit.records import fields_of
 from maddjit.storage import from_bytes, to_bytes
 from tests.conftest import same_bits
 from tests.random_models import random_model
@@ -43,6 +46,10 @@ def arrays(**changes: Any) -> dict[str, Any]:
         ({"scale": [1, 1, 1, 1, np.inf]}, ValueError, "finite"),
         ({"offset": ["a"] * 5}, TypeError, "offset must hold float32"),
         ({"accumulate": "roughly"}, ValueError, "'roughly'"),
+        ({"bias": np.zeros(4)}, ValueError, r"bias must have shape \(5,\)"),
+        ({"bias": ["0"] * 5}, TypeError, "bias must hold float64"),
+        ({"bias": [0, 0, 0, 0, 1e39]}, ValueError, "bias must be finite in float32"),
+        ({"bias": [0, 0, 0, 0, np.nan]}, ValueError, "bias must be finite in float32"),
     ],
 )
 def test_bad_arrays(changes: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -107,6 +114,27 @@ def test_copies_are_frozen_and_checked_too() -> None:
         for array in (again.split_dims, again.tables, again.report.bias):
             with pytest.raises(ValueError, match="read-only"):
                 array[...] = 0
+
+
+def test_the_bias_travels_with_the_model() -> None:
+    rng = np.random.default_rng(0)
+    A, B, bias = rng.standard_normal((300, 9)), rng.standard_normal((9, 5)), rng.random(5)
+    model = maddjit.fit(A, B, 4, bias=bias)
+    foreign = SimpleNamespace(**fields_of(model))
+    for again in (
+        MaddnessModel.of(foreign),
+        from_bytes(to_bytes(model)),
+        pickle.loads(pickle.dumps(model)),
+        pickle.loads(pickle.dumps(maddjit.compile(model))).model,
+    ):
+        assert same_bits(again.bias, bias)
+    del foreign.bias
+    assert MaddnessModel.of(foreign).bias is None
+    calibrated = maddjit.calibrate(model, A, B)
+    with pytest.raises(ValueError, match="short list must have the model's own bias"):
+        replace(calibrated, bias=bias + 1)
+    with pytest.raises(TypeError, match=r"not a fitted model: its \.model is one"):
+        MaddnessModel.of(maddjit.compile(model))
 
 
 def test_numbers_that_do_not_fit() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import maddjit
 from maddjit import reference
@@ -147,6 +148,27 @@ def test_other_kinds_of_array(op: maddjit.CompiledOperator, model: MaddnessModel
             call(np.ma.masked_array(A))
     with pytest.raises(TypeError, match="A_train must not be a masked array"):
         maddjit.fit(np.ma.masked_array(A), np.eye(A.shape[1]))
+
+
+def test_sparse_rows_and_nullable_columns_are_refused_with_advice(
+    op: maddjit.CompiledOperator, model: MaddnessModel
+) -> None:
+    A = rows_for(model, 5, "float32", 0)
+    sparse = csr_array(np.nan_to_num(A))
+    for call in (op, op.argmax, lambda rows: maddjit.compile(model, tune=rows)):
+        with pytest.raises(TypeError, match=r"must be dense, not a sparse csr_array: .*toarray"):
+            call(sparse)
+    with pytest.raises(TypeError, match=r"A_train must be dense.* A_train\.toarray\(\)"):
+        maddjit.fit(sparse, np.eye(A.shape[1]))
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(A)
+    assert same_bits(op(table), op(A))
+    with pytest.raises(TypeError, match=r"A has nullable or mixed columns.* A\.to_numpy\("):
+        op(table.astype("Float32"))
+    table = pandas.DataFrame(np.nan_to_num(A)).astype("Float32")
+    table.iloc[0, 0] = pandas.NA
+    converted = table.to_numpy(np.float32, na_value=np.nan)  # as the message advises
+    assert same_bits(op(converted), reference.apply(model, converted))
 
 
 def test_large_workspaces_are_not_on_the_stack() -> None:

@@ -117,6 +117,26 @@ def edited(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     rewritten(path, about=np.array(json.dumps(about)))
 
 
+def test_files_of_the_first_format_do_not_say_their_bias(tmp_path: Path) -> None:
+    path, rng = tmp_path / "model.npz", np.random.default_rng(0)
+    A, B, bias = rng.standard_normal((300, 12)), rng.standard_normal((12, 5)), rng.random(5)
+    model = maddjit.calibrate(maddjit.fit(A, B, 4, bias=bias), A, B)
+    model.save(path)
+    edited(path, lambda about: about["fields"].pop("bias"))
+    with pytest.raises(maddjit.ModelFileError, match="does not have the fields"):
+        maddjit.load(path)
+    rewritten(path, format=np.array("maddjit-model-1"), bias=None)
+    again = maddjit.load(path)
+    assert same(again, replace(model, bias=None))
+    assert isinstance(again, maddjit.MaddnessModel)
+    with pytest.raises(ValueError, match="does not say which bias"):
+        maddjit.calibrate(again, A, B)
+    assert same(maddjit.calibrate(again, A, B, bias=bias), model)
+    tiles().save(path)
+    rewritten(path, format=np.array("maddjit-model-1"))
+    assert same(maddjit.load(path), tiles())
+
+
 HOSTILE: dict[str, dict[str, Any]] = {
     "column beyond A": {"split_dims": np.full((4, 3), 9)},
     "negative column": {"split_dims": np.full((4, 3), -1)},

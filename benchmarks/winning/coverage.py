@@ -45,7 +45,7 @@ def _split(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
     first, second = (pool[np.sort(part)] for part in np.array_split(order, 2))
-    again = maddjit.calibrate(model, first, task.B, bias=task.bias, k=task.k, random_state=seed)
+    again = maddjit.calibrate(model, first, task.B, k=task.k, random_state=seed)
     truth = Truth.of(second, task.B, own.bias_of(task), task.k)
     found = {}
     for asked in ASKED:
@@ -102,7 +102,7 @@ def _changed(
     found = [_watched(task, op, "rows of calibration", parts.calibrate[:3000], asked)]
     if task.A_calibrate is not None and len(parts.rest) >= _LEAST_ROWS:
         other = parts.rest[: limits.calibration_rows]
-        again = maddjit.calibrate(model, other, task.B, bias=task.bias, k=task.k)
+        again = maddjit.calibrate(model, other, task.B, k=task.k)
         name = "test rows, calibrated with training rows"
         found.append(_watched(task, own.operator(again, task.k, asked), name, rows, asked))
     for noise in _CHANGES:

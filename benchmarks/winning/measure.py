@@ -97,7 +97,7 @@ def _calibrated(
     start = perf_counter()
     model = own.fitted(task, parts.fit, size, options)
     middle = perf_counter()
-    model = maddjit.calibrate(model, parts.calibrate, task.B, bias=task.bias, k=task.k)
+    model = maddjit.calibrate(model, parts.calibrate, task.B, k=task.k)
     seconds = {"fit_seconds": middle - start, "calibrate_seconds": perf_counter() - middle}
     assert model.report is not None
     told = {name: round(value, 1) for name, value in seconds.items()}

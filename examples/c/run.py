@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     classifier = LogisticRegression(max_iter=2000).fit(X[train], y[train])
     B = np.ascontiguousarray(classifier.coef_.T, dtype=np.float32)
     model = maddjit.fit(X[fit], B, n_codebooks=8, bias=classifier.intercept_)
-    model = maddjit.calibrate(model, X[calibrate], B, bias=classifier.intercept_)
+    model = maddjit.calibrate(model, X[calibrate], B)
     op = maddjit.compile(model, result="argmax", coverage=0.99)
 
     print(op.export(folder / "operator", name="digits"))

@@ -9,12 +9,14 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 from maddjit.cli import exporting, learning, looking, machine, timing
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.inputs import MissingExtraError
+from maddjit.cli.outputs import is_stdout
 from maddjit.compiler.native import NativeCodeError
 from maddjit.version import __version__
 
@@ -70,12 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         2 for wrong usage; 130 if it was interrupted.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, TextIOWrapper):  # characters that it lacks are escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(given)
     except SystemExit as done:  # --help or --version
         return int(done.code or FINE)
     except UsageError as error:
         return _failed(error, "--json" in given)
+    # A model that goes to stdout has it for itself.
+    taken = any(is_stdout(getattr(options, name, None)) for name in ("output", "plot", "html"))
+    stream = sys.stderr if taken else sys.stdout
     warned: list[str] = []
 
     def warn(message: Warning | str, *_: object, **__: object) -> None:
@@ -92,12 +99,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown = answer.text
         if options.json:
             extra = {"warnings": warned} if warned else {}
-            shown = json.dumps(jsonable({**answer.facts, **extra}), indent=2, ensure_ascii=False)
-        print(shown, flush=True)  # to nobody if stdout is closed
+            shown = _json({**answer.facts, **extra}, indent=2)
+        print(shown, file=stream, flush=True)  # to nobody if it is closed
     except KeyboardInterrupt:
         print("maddjit: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read has read enough
+    except BrokenPipeError as error:  # whoever read has read enough
+        if error.filename is not None:
+            return _failed(error, options.json)  # of a model, all would have been needed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except Exception as error:
@@ -109,6 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return answer.status
 
 
+def _json(facts: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return JSON, in which characters are escaped by its own rules if stdout may lack them."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+    return json.dumps(jsonable(facts), indent=indent, ensure_ascii=encoding != "utf8")
+
+
 def _failed(error: Exception, as_json: bool) -> int:
     words = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
@@ -117,5 +132,5 @@ def _failed(error: Exception, as_json: bool) -> int:
         words = f"{type(error).__name__}: {words} (unexpected; --debug shows where)"
     print(f"maddjit: {words}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": words}, ensure_ascii=False))
+        print(_json({"error": words}))
     return USAGE if isinstance(error, UsageError) else ERROR

@@ -98,6 +98,7 @@ def facts_of(model: Model) -> dict[str, Any]:
         "accumulate": model.accumulate,
         "core_rank": model.core.rank if model.core else 0,
         "winners": model.short_list.k if model.short_list else 0,
+        "bias": "unknown" if model.bias is None else "some" if model.bias.any() else "none",
         "report": model.report,
     }
 

@@ -20,7 +20,7 @@ from maddjit.learning.progress import Progress
 from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.models import MaddnessModel
 from maddjit.selection import select
-from maddjit.storage import save
+from maddjit.storage import save, to_bytes
 from maddjit.tile_models import StrassenTileModel
 from maddjit.tile_operator import TileOperator
 from maddjit.version import __version__
@@ -101,6 +101,9 @@ def _fit(options: argparse.Namespace) -> Answer:
         raise UsageError(f"{', '.join(map(_flag, of_tiles))} make tiles, the others look-up tables")
     if (options.calibrate is None) != (options.rows is None):
         raise UsageError("--calibrate and --rows go together")
+    if options.calibrate is not None and (options.core_rank or options.accumulate == "average"):
+        wrong = "--core-rank" if options.core_rank else "--accumulate average"
+        raise UsageError(f"--calibrate scores by exact sums of tables alone: leave out {wrong}")
     check_output(options.output, options.A, options.B, options.bias, options.rows)
     inputs = _inputs(options)
     rows, right = inputs["A"].array, inputs["B"].array
@@ -112,6 +115,11 @@ def _fit(options: argparse.Namespace) -> Answer:
     if options.rows is not None:
         inputs["rows"] = read(options.rows, "--rows")
         pair(inputs["rows"], inputs["B"])
+        if not 1 <= options.calibrate <= right.shape[1]:
+            raise UsageError(
+                f"--calibrate must be from 1 to the outputs, {right.shape[1]}, "
+                f"not {options.calibrate}"
+            )
     model: MaddnessModel | StrassenTileModel
     if of_tiles:
         model = fit_strassen_tile(right, A_train=rows, **_named(of_tiles, _TILE), **shared)
@@ -123,21 +131,20 @@ def _fit(options: argparse.Namespace) -> Answer:
                 model,
                 inputs["rows"].array,
                 right,
-                bias=shared["bias"],
                 k=options.calibrate,
                 random_state=options.random_state,
             )
     told = {**of_tables, **of_tiles, "calibrate": options.calibrate}
     provenance = _provenance("fit", told, options, inputs)
-    save(model, options.output, provenance)
-    size = Path(options.output).stat().st_size
+    content = to_bytes(model, provenance)
+    write_whole(options.output, content)
     facts = {
         "output": options.output,
-        "bytes": size,
+        "bytes": len(content),
         "model": kernels.facts_of(model),
         "provenance": provenance,
     }
-    return Answer(f"{kernels.described(model)}\n{options.output}: {size} bytes", facts)
+    return Answer(f"{kernels.described(model)}\n{options.output}: {len(content)} bytes", facts)
 
 
 def _select(options: argparse.Namespace) -> Answer:

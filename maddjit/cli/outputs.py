@@ -9,6 +9,17 @@ from maddjit.cli.answers import UsageError
 from maddjit.cli.inputs import path_of
 
 
+def is_stdout(path: str | None) -> bool:
+    """Tell whether a file that a command writes is its stdout, which then holds nothing else."""
+    if path is None:
+        return False
+    try:
+        found = os.stat(path)
+        return os.path.samestat(found, os.fstat(1)) and not os.path.samefile(path, os.devnull)
+    except OSError:
+        return False
+
+
 def check_output(path: str, *taken: str | None) -> None:
     """Refuse a file that cannot be written, or should not, before the long work, not after it.
 

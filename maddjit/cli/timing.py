@@ -18,6 +18,7 @@ from maddjit.cli.inputs import read
 from maddjit.cli.kernels import Model
 from maddjit.cli.peers import Product, eight_bit
 from maddjit.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
+from maddjit.models import MaddnessModel
 from maddjit.products import Winners
 from maddjit.storage import load
 
@@ -127,11 +128,15 @@ def _right(
         raise ValueError(
             f"--B must be of shape {(model.n_features, model.n_outputs)}, not {B.shape}"
         )
-    bias = np.zeros(model.n_outputs, np.float32)
-    if options.bias is not None:
-        bias = read(options.bias, "--bias", ndim=1).array.astype(np.float32)
+    known = model.bias if isinstance(model, MaddnessModel) or model.is_encoded else None
+    own = None if known is None else known.astype(np.float32)
+    if options.bias is None:
+        return B, np.zeros(model.n_outputs, np.float32) if own is None else own
+    bias = read(options.bias, "--bias", ndim=1).array.astype(np.float32)
     if bias.shape != (model.n_outputs,):
         raise ValueError(f"--bias must have {model.n_outputs} numbers, not {len(bias)}")
+    if own is not None and (bias != own).any():
+        raise ValueError("--bias is not the one that the model carries: leave it out")
     return B, bias
 
 

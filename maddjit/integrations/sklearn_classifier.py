@@ -101,6 +101,8 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
         `maddjit.CoverageError` if there are too few rows for the coverage.
         """
         self.__dict__.pop("winners_", None)  # of another fit
+        if self.exact and self.core_rank:
+            raise ValueError("exact=True settles sums of tables, without a core: set core_rank=0")
         rows = self._fit_estimator(X, y)
         self.classes_ = self.estimator_.classes_
         B, bias = self._affine(rows)

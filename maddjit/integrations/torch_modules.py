@@ -143,7 +143,15 @@ class MaddnessLinear(nn.Module):
         )
         self.tables = self.base = None
         self._set(
-            MaddnessModel(old.split_dims, old.thresholds, entries, scale, offset, old.n_features)
+            MaddnessModel(
+                old.split_dims,
+                old.thresholds,
+                entries,
+                scale,
+                offset,
+                old.n_features,
+                bias=old.bias,
+            )
         )
 
     def _load_from_state_dict(

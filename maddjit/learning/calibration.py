@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
-from maddjit.checks import as_bias, as_training_matrix, as_whole, check_random_state
+from maddjit.checks import as_training_matrix, as_whole, check_random_state
+from maddjit.learning.calibratable import with_bias, with_scores
 from maddjit.learning.fit import AccuracyWarning
 from maddjit.models import MaddnessModel
 from maddjit.short_list import ShortList
@@ -42,6 +43,7 @@ def calibrate(
     B: ArrayLike,
     *,
     bias: ArrayLike | None = None,
+    replace_bias: bool = False,
     k: int = 1,
     random_state: int = 0,
 ) -> MaddnessModel:
@@ -62,8 +64,12 @@ def calibrate(
         and what start they have, and does not count.
     B : (D, M) array_like
         The exact right-hand side, which settles the winner.
-    bias : (M,) array_like, optional
-        Added to the product; the same as for `fit`, or the wrong winners are named.
+    bias : (M,) array_like or number, optional
+        Added to the exact product. By default it is the bias that the model carries, `model.bias`.
+        It must be given for a model of which the bias is not known, 0 if it has none.
+    replace_bias : bool
+        Whether `bias` takes the place of another one that the model carries. Outputs then move by
+        the difference, and the report, which is of the other bias, is left out.
     k : int
         How many winners are to be named, from 1 to M.
     random_state : int
@@ -72,20 +78,21 @@ def calibrate(
     Returns
     -------
     MaddnessModel
-        The same model with `short_list`.
+        The same model with `short_list` and the bias.
 
     Warns
     -----
     AccuracyWarning
         If half of the outputs are listed at 99 % coverage: then the plain product is faster, or
-        the bias is not the one that was fitted.
+        the bias that was given is not that of the model.
 
     Raises
     ------
     ValueError
-        If the model has a core or averages, shapes do not fit, or numbers are not finite.
+        If the model has a core or averages, the bias is not known or not the model's own, shapes
+        do not fit, or numbers are not finite.
     TypeError
-        If an array does not hold real numbers.
+        If it is no model of look-up tables, or an array does not hold real numbers.
 
     Examples
     --------
@@ -98,8 +105,7 @@ def calibrate(
     >>> bool((op(A) == (A @ B).argmax(axis=1)).mean() > 0.98)
     True
     """
-    if model.core is not None or model.accumulate != "exact":
-        raise ValueError('scores are exact sums: fit with core_rank=0 and accumulate="exact"')
+    model = with_scores(model)
     rows, right = as_training_matrix("A", A), as_training_matrix("B", B)
     wanted = (model.n_features, model.n_outputs)
     if right.shape != wanted or rows.shape[1] != wanted[0]:
@@ -107,21 +113,24 @@ def calibrate(
             f"A and B must have shapes (N, {wanted[0]}) and {wanted}, "
             f"not {rows.shape} and {right.shape}"
         )
-    added = as_bias(bias, wanted[1])
+    was_known = model.bias is not None
+    model = with_bias(model, bias, replace_bias)
     check_random_state(random_state)
     k = as_whole("k", k)
     if not 1 <= k <= wanted[1]:
         raise ValueError(f"k must be from 1 to {wanted[1]}, not {k}")
-    B32, bias32 = right.astype(np.float32), added.astype(np.float32)
+    assert model.bias is not None
+    B32, bias32 = right.astype(np.float32), model.bias.astype(np.float32)
     order = np.random.default_rng(random_state).permutation(len(rows))
     n_choosing = min(_MAX_CHOOSING, int(_CHOOSING * len(rows)), 1 + _CHOSEN_OUTPUTS // wanted[1])
     tables = _cheapest(model, B32, bias32, k, rows[np.sort(order[:n_choosing])])
     rest = rows[np.sort(order[n_choosing:])]
     short = _listed(model, tables, B32, bias32, k, rest)
     if wanted[1] > _FEW_OUTPUTS and _typical_length(short) > wanted[1] / 2:
+        doubt = "" if was_known else ", or the bias is not the one that the model was fitted with"
         warnings.warn(
             f"short lists hold {_typical_length(short):.0f} of {wanted[1]} outputs on average: the "
-            "plain product is faster, or the bias is not the one that the model was fitted with",
+            f"plain product is faster{doubt}",
             AccuracyWarning,
             stacklevel=2,
         )

@@ -19,7 +19,7 @@ from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, T
 from maddjit.learning.progress import Progress, steps
 from maddjit.learning.ranking import divergence
 from maddjit.learning.rounding import Rounding
-from maddjit.learning.tables import quantise
+from maddjit.learning.tables import quantise, some_codes
 from maddjit.models import Accumulate, LowRankCore, MaddnessModel
 from maddjit.version import __version__
 
@@ -92,7 +92,7 @@ def fit(
         tables. It takes the r directions in which the outputs vary most, and r · (D + M) multiply-
         adds a row.
     bias : (M,) array_like, optional
-        Added to the product.
+        Added to the product. The model carries it, as `model.bias`.
     accumulate : {"exact", "average"}
         Exact integer sums, or the paper's tree of rounding averages with its bias correction.
     table_scale : {"per-output", "global", "power-of-two"}
@@ -111,7 +111,8 @@ def fit(
         For "paper": λ of the ridge regression, at least 1e-6.
     validation : float or (N', D) array_like
         Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
-        random; 0, or fewer than 20 rows, keeps none back.
+        random; 0, or fewer than 20 rows, keeps none back. A single row has no variance: its NMSE
+        is NaN.
     random_state : int
         Seed of that choice, and of what "best" and "argmax" draw: rows, synthetic rows, blocks.
     time_limit : float, optional
@@ -199,7 +200,7 @@ def fit(
             learned, sharpness = winner.tune(
                 learned, train, right, added, options, random_state, advance
             )
-        model = _quantised(learned, added, options, judged, product + added, sharpness)
+        model = _quantised(learned, added, options, train, judged, product + added, sharpness)
         advance()
     outputs = reference.apply(model, judged)
     report = describe(outputs, product, added, held_index, held is not None, objective)
@@ -222,6 +223,8 @@ def fit(
 
 
 def _why_useless(report: FitReport) -> str:
+    if report.n_rows == 1:  # which tells nothing
+        return ""
     if report.objective == "argmax":
         named = report.agreement
         return f"names the exact winner on {named:.0%} of" if named < USELESS else ""
@@ -254,6 +257,7 @@ def _quantised(
     learned: Learned,
     added: NDArray[np.float64],
     options: Options,
+    train: NDArray[Any],
     judged: NDArray[Any],
     exact: NDArray[np.float64],
     sharpness: float | None,
@@ -273,6 +277,7 @@ def _quantised(
         and options.accumulate == "exact"
     ):
         rounding = Rounding.of(learned.gram, options.n_prototypes)
+    codes = some_codes(learned, train) if options.accumulate == "average" else None
 
     def with_group(group: int) -> MaddnessModel:
         entries, scale, offset = quantise(
@@ -282,6 +287,7 @@ def _quantised(
             accumulate=options.accumulate,
             byte_group=group,
             rounding=rounding,
+            codes=codes,
         )
         return MaddnessModel(
             split_dims=learned.split_dims,
@@ -292,6 +298,7 @@ def _quantised(
             n_features=judged.shape[1],
             accumulate=options.accumulate,
             core=core,
+            bias=added,
         )
 
     def loss(model: MaddnessModel) -> float:

@@ -45,19 +45,25 @@ def describe(
     held_out: bool,
     objective: Objective,
 ) -> FitReport:
-    """Describe a model's outputs: errors against the product's variance; a bias adds none."""
+    """Describe a model's outputs: errors against the product's variance; a bias adds none.
+
+    Of a single row there is no variance, and all that is relative to it is NaN.
+    """
     errors = outputs - added - product
     square = errors**2
     # What rounding the outputs to float32 may do: half a unit in the last place of three results.
     rounding = (3 * 2.0**-24 * np.abs(product + added).max(axis=0)) ** 2
     noise = (_NOISE * np.abs(product).max(axis=0)) ** 2
     output_square, output_variance = square.mean(axis=0), product.var(axis=0)
+    variance = product.var()
     row_errors = np.sqrt(square.mean(axis=1))
     worst = np.argsort(-row_errors, kind="stable")[:10]
+    if len(product) == 1:
+        variance, output_variance = np.nan, np.full_like(output_variance, np.nan)
     return FitReport(
         n_rows=len(product),
         held_out=held_out,
-        nmse=float(_ratio(square.mean(), product.var(), noise.mean(), rounding.mean())),
+        nmse=float(_ratio(square.mean(), variance, noise.mean(), rounding.mean())),
         lost_variance=float(
             _ratio(output_square.sum(), output_variance.sum(), noise.sum(), rounding.sum())
         ),
@@ -73,6 +79,6 @@ def describe(
 
 def _ratio(error: Any, variance: Any, noise: Any, rounding: Any) -> NDArray[np.float64]:
     """Return error / variance; where nothing varies 0 if only rounding is wrong, else infinity."""
-    varies = variance > noise
+    varies = np.isnan(variance) | (variance > noise)
     constant = np.where(error <= rounding, 0.0, np.inf)
     return np.where(varies, error / np.where(varies, variance, 1.0), constant)

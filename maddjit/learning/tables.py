@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit import reference
+from maddjit.learning.learned import Learned
 from maddjit.learning.options import TableScale
 from maddjit.learning.rounding import Rounding
-from maddjit.models import Accumulate, average_group
+from maddjit.models import Accumulate, MaddnessModel, average_group
+
+_AT_A_TIME = 4_000_000
+"""Entries that are looked up together."""
+_LEAST_ROWS, _LOOKED_UP = 512, 100_000_000
+"""Training rows that averages are corrected by, at least, and entries that are looked up for it."""
 
 
 def quantise(
@@ -18,6 +27,7 @@ def quantise(
     accumulate: Accumulate,
     byte_group: int = 1,
     rounding: Rounding | None = None,
+    codes: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return 8-bit tables, scale and offset with ``scale · Σ entries + offset ≈ base + Σ tables``.
 
@@ -33,13 +43,19 @@ def quantise(
         Whether each output has a step of its own, all share one, or share one that is a power of
         two, as in the paper.
     accumulate : {"exact", "average"}
-        "average" makes up for the group size and for the expected rounding up of each average,
-        C/4 · log2 U in all (paper, section 4.4).
+        "average" makes up for the group size U, and for what entries and averages are rounded up
+        by in the mean over `codes`. Of tables that vary much that is about C/4 · log2 U steps, the
+        paper's correction (section 4.4); of others it may be anything from 0 to twice of it.
     byte_group : int
         How many neighbouring codebooks must add up to 255 at most: 1 spends all 8 bits on each
         entry, C lets the whole sum be a byte, which is faster.
     rounding : Rounding, optional
         How to round entries together, for "exact"; without it each is rounded to nearest.
+    codes : (N, C) uint8, optional
+        Codes of rows of training, which "average" needs. The sums of these rows then have no bias.
+        That of further rows like them is beyond s · R · √(½ ln(2/δ) · (1/N + 1/N')), in the mean
+        over N' of them, with a probability of δ at most (Hoeffding's inequality). s is the scale
+        and R = C/U · (1 + ½ log2 U) is what the rounding of a row can range over in units of it.
     """
     n_codebooks = len(tables)
     low = tables.min(axis=1)
@@ -69,8 +85,49 @@ def quantise(
         entries, left = rounding.apply(real, np.rint(span / step))
         offset += left * step
     if accumulate == "average":
-        group = average_group(n_codebooks)
-        offset = offset - step * n_codebooks / 4 * np.log2(group)
-        step = step * group
+        assert codes is not None
+        offset += step * _mean_loss(real, entries, codes)
+        step = step * average_group(n_codebooks)
     with np.errstate(over="ignore"):
         return entries, step.astype(np.float32), offset.astype(np.float32)
+
+
+def _mean_loss(
+    real: NDArray[np.float64], entries: NDArray[np.uint8], codes: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """Return the mean over rows of what averages of entries lose of the sums of real tables."""
+    n_codebooks, n_prototypes, n_outputs = real.shape
+    total = np.zeros(n_outputs)
+    for c, table in enumerate(real):
+        total += np.bincount(codes[:, c], minlength=n_prototypes) @ table
+    group = average_group(n_codebooks)
+    n_rows = max(1, _AT_A_TIME // (group * n_outputs))
+    for start in range(0, len(codes), n_rows):
+        part = reference.added_up(entries, codes[start : start + n_rows], "average")
+        total -= group * part.sum(axis=0, dtype=np.int64)
+    return total / len(codes)
+
+
+def some_codes(learned: Learned, rows: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the codes of training rows, of some if there are many, for `quantise`.
+
+    Parameters
+    ----------
+    learned : Learned
+    rows : (N, D) float32 or float64
+
+    Returns
+    -------
+    (n, C) uint8
+    """
+    n_codebooks, n_prototypes, n_outputs = learned.tables.shape
+    most = max(_LEAST_ROWS, _LOOKED_UP // (n_codebooks * n_outputs))
+    trees = MaddnessModel(
+        split_dims=learned.split_dims,
+        thresholds=learned.thresholds,
+        tables=np.zeros((n_codebooks, n_prototypes, 1), np.uint8),
+        scale=np.ones(1, np.float32),
+        offset=np.zeros(1, np.float32),
+        n_features=rows.shape[1],
+    )
+    return reference.encode(trees, rows[:: -(-len(rows) // most)])

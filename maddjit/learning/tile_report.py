@@ -34,6 +34,8 @@ def describe(
     power = ((product - product.mean(axis=0)) ** 2).sum()
 
     def lost(outputs: Array) -> float:
+        if len(rows) == 1:
+            return float("nan")
         error = float(((outputs - product) ** 2).sum())
         return error / float(power) if power > 0 else (0.0 if error == 0 else float("inf"))
 

@@ -183,3 +183,9 @@ def test_what_cannot_be_compiled_is_refused(digits: tuple[Any, Any]) -> None:
         speed_up(Ridge(), X)
     with pytest.raises(ValueError, match="requires y"):
         MaddnessRegressor().fit(X)
+
+
+def test_winners_have_no_core(digits: tuple[Any, Any]) -> None:
+    """That is said before anything is fitted."""
+    with pytest.raises(ValueError, match="set core_rank=0"):
+        MaddnessClassifier(exact=True, core_rank=2).fit(*digits)

@@ -208,6 +208,9 @@ def test_fine_tuning_learns_and_outlasts_rounding() -> None:
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert loss().item() < 0.3 * before
     assert loss().item() < 1.1 * tuned
+    layers = [each for each in model.modules() if isinstance(each, MaddnessLinear)]
+    assert layers
+    assert all(each.fitted.bias is not None for each in layers)
 
 
 def test_state_and_copies(layer: Any) -> None:

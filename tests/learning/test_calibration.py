@@ -13,6 +13,7 @@ from scipy.stats import betabinom
 import maddjit
 from maddjit import reference
 from maddjit.learning.calibration import score_tables
+from tests.conftest import same_bits
 from tests.random_models import random_model, with_core
 
 ROWS = tuple[NDArray[Any], NDArray[Any]]
@@ -104,7 +105,7 @@ def test_winners_are_covered_as_promised(
 def test_too_few_rows_for_so_much() -> None:
     model = random_model(0, n_features=9, n_codebooks=6, n_prototypes=16, n_outputs=30)
     rng = np.random.default_rng(0)
-    calibrated = maddjit.calibrate(model, rng.standard_normal((99, 9)), rng.random((9, 30)))
+    calibrated = maddjit.calibrate(model, rng.standard_normal((99, 9)), rng.random((9, 30)), bias=0)
     short = calibrated.short_list
     assert short is not None
     assert short.n_rows == 90  # the others chose
@@ -133,9 +134,9 @@ def test_very_many_margins_are_thinned_upwards(monkeypatch: pytest.MonkeyPatch) 
     model = random_model(0, n_features=9, n_codebooks=40, n_prototypes=16, n_outputs=30)
     rng = np.random.default_rng(0)
     A, B = rng.standard_normal((2000, 9)), rng.random((9, 30))
-    whole = maddjit.calibrate(model, A, B).short_list
+    whole = maddjit.calibrate(model, A, B, bias=0).short_list
     monkeypatch.setattr("maddjit.learning.calibration._MAX_MARGINS", 16)
-    thin = maddjit.calibrate(model, A, B).short_list
+    thin = maddjit.calibrate(model, A, B, bias=0).short_list
     assert whole is not None
     assert thin is not None
     assert len(thin.margins) <= 16 < len(whole.margins)
@@ -147,10 +148,17 @@ def test_very_many_margins_are_thinned_upwards(monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_cannot_be_calibrated() -> None:
     model = random_model(0, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=7)
+    model = replace(model, bias=np.zeros(7))
     A, B = np.ones((30, 9)), np.ones((9, 7))
-    for other in (with_core(model, 2), replace(model, accumulate="average")):
-        with pytest.raises(ValueError, match="exact sums"):
-            maddjit.calibrate(other, A, B)
+    with pytest.raises(ValueError, match=r"exact core of rank 2 .* core_rank=0"):
+        maddjit.calibrate(with_core(model, 2), A, B)
+    with pytest.raises(ValueError, match='averages: fit with accumulate="exact"'):
+        maddjit.calibrate(replace(model, accumulate="average"), A, B)
+    tiles = maddjit.fit_strassen_tile(B, tile=2)
+    with pytest.raises(TypeError, match="StrassenTileModel looks up no scores"):
+        maddjit.calibrate(tiles, A, B)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"its \.model is one"):
+        maddjit.calibrate(maddjit.compile(model), A, B)  # type: ignore[arg-type]
     for arguments in ((A[:, 1:], B), (A, B[:, 1:])):
         with pytest.raises(ValueError, match="must have shapes"):
             maddjit.calibrate(model, *arguments)
@@ -169,7 +177,7 @@ def test_very_many_codebooks() -> None:
     model = replace(model, scale=np.ones(6), offset=np.zeros(6))
     tables = score_tables(model, 16)
     assert tables.max(axis=1).astype(int).sum(axis=0).max() <= 65535
-    calibrated = maddjit.calibrate(model, np.ones((40, 400)), np.ones((400, 6)))
+    calibrated = maddjit.calibrate(model, np.ones((40, 400)), np.ones((400, 6)), bias=0)
     assert calibrated.short_list is not None
 
 
@@ -186,9 +194,69 @@ def test_equal_outputs_are_covered_by_index() -> None:
 
 
 def test_lists_of_most_outputs_warn() -> None:
-    """A forgotten bias is the usual reason."""
+    """A bias that is not the model's is the usual reason, where the model does not know it."""
     rng = np.random.default_rng(0)
     A, B, bias = rng.standard_normal((2000, 16)), rng.standard_normal((16, 20)), 20 * np.arange(20)
     model = maddjit.fit(A[:500], B, 8, bias=bias, method="paper")
     with pytest.warns(maddjit.AccuracyWarning, match="bias"):
-        maddjit.calibrate(model, A[500:], B)
+        maddjit.calibrate(replace(model, bias=None), A[500:], B, bias=0)
+
+
+def test_the_bias_is_the_models(
+    problem: tuple[maddjit.MaddnessModel, NDArray[Any], NDArray[Any], NDArray[Any]],
+) -> None:
+    """It is used unless it is given, and given differently only in so many words."""
+    model, A, B, bias = problem
+    A = A[:600]
+    assert model.bias is not None
+    assert (model.bias == bias).all()
+    own = maddjit.calibrate(model, A, B)
+    for same in (bias, bias.astype(np.float32)):
+        given = maddjit.calibrate(model, A, B, bias=same)
+        assert given.bias is not None
+        assert (given.bias == bias).all()
+        assert given.short_list is not None
+        assert own.short_list is not None
+        assert same_bits(given.short_list.tables, own.short_list.tables)
+        assert (own.short_list.bias == given.short_list.bias).all()
+        assert (own.short_list.covered == given.short_list.covered).all()
+    for other in (0, np.zeros(40), -bias):
+        with pytest.raises(ValueError, match=r"differs by up to .* replace_bias=True"):
+            maddjit.calibrate(model, A, B, bias=other)
+    with pytest.raises(ValueError, match="needs the bias"):
+        maddjit.calibrate(model, A, B, replace_bias=True)
+
+
+def test_another_bias_moves_the_outputs(
+    problem: tuple[maddjit.MaddnessModel, NDArray[Any], NDArray[Any], NDArray[Any]],
+) -> None:
+    model, A, B, bias = problem
+    other = bias[::-1] + 3
+    moved = maddjit.calibrate(model, A[:6000], B, bias=other, replace_bias=True)
+    assert moved.bias is not None
+    assert (moved.bias == other).all()
+    assert moved.report is None
+    # Two offsets and the difference, each rounded once, of numbers below 32.
+    assert np.abs(moved.offset - model.offset - (other - bias)).max() <= 2 * 32 * 2.0**-24
+    op = maddjit.compile(moved, result="argmax", coverage=0.99)
+    exact = A[6000:].astype(np.float32) @ B.astype(np.float32) + other.astype(np.float32)
+    assert (op(A[6000:]) == exact.argmax(axis=1)).mean() > 0.985
+
+
+def test_an_unknown_bias_must_be_given(
+    problem: tuple[maddjit.MaddnessModel, NDArray[Any], NDArray[Any], NDArray[Any]],
+) -> None:
+    known, A, B, bias = problem
+    model, A = replace(known, bias=None), A[:600]
+    with pytest.raises(ValueError, match=r"does not say which bias .* bias=0 if it has none"):
+        maddjit.calibrate(model, A, B)
+    with pytest.raises(ValueError, match="does not say which"):
+        maddjit.calibrate(model, A, B, bias=bias, replace_bias=True)
+    told = maddjit.calibrate(model, A, B, bias=bias)
+    assert told.bias is not None
+    assert (told.bias == bias).all()
+    assert (told.offset == model.offset).all()
+    none = maddjit.fit(A, B, 8, method="paper")
+    assert none.bias is not None
+    assert not none.bias.any()
+    assert maddjit.calibrate(none, A, B, bias=0).short_list is not None

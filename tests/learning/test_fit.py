@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 import maddjit
 from maddjit import AccuracyWarning, MaddnessModel, reference
 from maddjit.learning.held_out import split
+from maddjit.learning.options import Method, TableScale
+from maddjit.storage import from_bytes, to_bytes
 
 ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")
 
@@ -675,3 +677,52 @@ def test_bfloat16_rows_are_learned_from_as_the_numbers_that_they_are() -> None:
     calibrated = maddjit.calibrate(model, A, B)
     op = maddjit.compile(calibrated, result="argmax", coverage=0.99)
     np.testing.assert_array_equal(op(A), op(A.astype(np.float32)))
+
+
+@pytest.mark.parametrize("method", ["best", "paper"])
+@pytest.mark.parametrize("table_scale", ["per-output", "power-of-two"])
+def test_averages_of_nothing_are_nothing(method: Method, table_scale: TableScale) -> None:
+    """Outputs of no B are their bias, and tiny ones keep their mean, beside large ones.
+
+    Of a tiny output all tables may be rounded away; its mean on other rows than those of the fit
+    is then off by six standard errors or less, never or always with the fixed seed.
+    """
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((1500, 5)) @ rng.standard_normal((5, 32)) + 1
+    B = rng.standard_normal((32, 6))
+    B[:, 2:4], bias = 0, np.arange(6.0)
+    B[:, 4] *= 1e-4
+    model = maddjit.fit(
+        A, B, 8, accumulate="average", method=method, table_scale=table_scale, bias=bias
+    )
+    Y = maddjit.compile(model)(A)
+    assert (Y[:, 2:4] == bias[2:4]).all()
+    assert model.report is not None
+    assert (model.report.bias[2:4] == 0).all()
+    spread = (A @ B[:, 4]).std()
+    error = spread * np.sqrt(1 / 1350 + 1 / 150) + 4 * 2.0**-24
+    assert abs(model.report.bias[4]) <= 6 * error
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_row_has_no_nmse() -> None:
+    """Nor is it a reason to warn, whatever is lost on it."""
+    A, B = features(), right_side()
+    for model in (
+        maddjit.fit(A, B, 4, validation=100 * A[:1]),
+        maddjit.fit(A, B, 4, validation=100 * A[:1], objective="argmax", time_limit=0),
+        maddjit.fit(A[:1], B, 4, validation=0),
+    ):
+        report = model.report
+        assert report is not None
+        assert report.n_rows == 1
+        for figure in (report.nmse, report.lost_variance, *report.output_nmse):
+            assert np.isnan(figure)
+        assert np.isfinite(report.bias).all()
+        assert "nan" not in repr(model)
+        if report.objective == "product":
+            assert str(report).startswith("no NMSE on 1 ")
+        assert str(from_bytes(to_bytes(model)).report) == str(report)
+    tiles = maddjit.fit_strassen_tile(B, 48, A_train=A[:1], max_iterations=0)
+    assert tiles.report is not None
+    assert np.isnan(tiles.report.error)
