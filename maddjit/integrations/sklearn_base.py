@@ -14,8 +14,15 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from maddjit.integrations.agreement import ReplacementError
+from maddjit.integrations.sklearn_heads import advice_for, head_of, shown
 from maddjit.integrations.sklearn_probe import FAR, Product, product_of
-from maddjit.integrations.sklearn_rows import framed, in_blocks, is_numbers, to_learn_from
+from maddjit.integrations.sklearn_rows import (
+    check_width,
+    framed,
+    in_blocks,
+    is_numbers,
+    to_learn_from,
+)
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.learning.options import Method
 from maddjit.pipeline import compile
@@ -61,6 +68,7 @@ class CompiledEstimator(BaseEstimator):
             rows, y = _advised(self, X, y, **checks)
         else:
             rows = _advised(self, X)
+        check_width(rows)
         self.estimator_ = clone(estimator).fit(X if hasattr(X, "iloc") else rows, y)
         if rows.shape[0] < _FEW:
             warnings.warn(
@@ -77,10 +85,13 @@ class CompiledEstimator(BaseEstimator):
         if ask is None:
             raise ReplacementError(
                 f"{shown(self.estimator_)} has no {self._method}, and no product to compile"
+                f"{advice_for(head_of(self.estimator_))}"
             )
         like_x = framed(X)
         what = f"{self._method} of {shown(self.estimator_)}"
-        return product_of(lambda points: ask(like_x(points)), rows, what)
+        return product_of(
+            lambda points: ask(like_x(points)), rows, what, advice_for(head_of(self.estimator_))
+        )
 
     def _learn(self, rows: NDArray[Any], B: NDArray[Any], bias: NDArray[Any]) -> Any:
         n_codebooks = min(16, len(B)) if self.n_codebooks is None else self.n_codebooks
@@ -159,8 +170,3 @@ def _advised(estimator: Any, X: Any, *y: Any, **checks: Any) -> Any:
             f"{error}; rows must be numbers: what turns X into numbers belongs before this in a "
             "Pipeline, and speed_up takes such a fitted Pipeline"
         ) from error
-
-
-def shown(estimator: Any) -> str:
-    """Return an estimator's text, without the frozen one around it."""
-    return repr(estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator)

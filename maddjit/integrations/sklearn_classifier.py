@@ -15,8 +15,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from maddjit.integrations.agreement import ReplacementError, check_same
-from maddjit.integrations.sklearn_base import CompiledEstimator, shown
-from maddjit.integrations.sklearn_heads import ANSWERS, head_of, names_the_largest, of_scores
+from maddjit.integrations.sklearn_base import CompiledEstimator
+from maddjit.integrations.sklearn_heads import (
+    ANSWERS,
+    head_of,
+    names_the_largest,
+    of_scores,
+    shown,
+)
 from maddjit.integrations.sklearn_probe import Product, plain
 from maddjit.integrations.sklearn_rows import framed
 from maddjit.learning.calibration import calibrate

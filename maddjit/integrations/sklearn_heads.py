@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RidgeClassifier
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, NuSVC
@@ -30,6 +33,26 @@ _HAND_ON = {
     SelfTrainingClassifier: "estimator_",
 }
 """Estimators whose answers are those of another one to the same or selected columns."""
+
+
+_LONG = 100
+"""Characters of an estimator's text that errors show."""
+
+_ADVICE = {
+    (SVC, NuSVC, OneVsOneClassifier): "several classes vote in pairs here, and each for itself in "
+    "LinearSVC and in OneVsRestClassifier, which are products if their kernel is linear",
+    (MultiOutputClassifier, ClassifierChain): "OneVsRestClassifier takes several labels, too",
+    CalibratedClassifierCV: "speed up its classifier, and calibrate the result in a "
+    "FrozenEstimator",
+    VotingClassifier: "speed up each of its classifiers",
+}
+
+
+def shown(estimator: Any) -> str:
+    """Return an estimator's text, without a frozen one around it; its class if that is long."""
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    text = " ".join(repr(inner).split())
+    return text if len(text) <= _LONG else type(inner).__name__
 
 
 def keeps(estimator: Any, kind: type) -> bool:
@@ -56,10 +79,20 @@ def head_of(estimator: Any) -> Any:
 
 def names_the_largest(head: Any, is_flat: bool) -> bool:
     """Return whether `predict` is known to name the class of the largest score, or of a sign."""
-    known = [LinearClassifierMixin, RidgeClassifier, OneVsRestClassifier]
-    known += [SVC, NuSVC] if is_flat else []  # more classes vote in pairs
     own = getattr_static(type(head), "predict", None)
-    return any(isinstance(head, each) and own is getattr_static(each, "predict") for each in known)
+    for kind in (LinearClassifierMixin, RidgeClassifier):  # they ask their own decision function
+        if isinstance(head, kind) and own is getattr_static(kind, "predict"):
+            return True
+    voting = not is_flat and isinstance(head, (SVC, NuSVC))  # in pairs of classes
+    return any(keeps(head, kind) for kind in (OneVsRestClassifier, SVC, NuSVC)) and not voting
+
+
+def advice_for(head: Any) -> str:
+    """Return what to do about a kind of classifier that is refused, if something is known."""
+    for kind, advice in _ADVICE.items():
+        if isinstance(head, kind):
+            return f"; {advice}"
+    return ""
 
 
 def of_scores(head: Any, method: str, scores: NDArray[Any]) -> Any:
@@ -74,8 +107,8 @@ def of_scores(head: Any, method: str, scores: NDArray[Any]) -> Any:
         return getattr(_with_scores(head, scores), method)(scores)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ReplacementError(
-            f"{method} of {head!r} cannot be made of its decision function alone, which is all "
-            f"that is compiled: {error}"
+            f"{method} of {shown(head)} cannot be made of its decision function alone, which is "
+            f"all that is compiled{advice_for(head)}: {error}"
         ) from error
 
 

@@ -13,7 +13,7 @@ _BLOCK = 1 << 22
 _LEARNED = 1 << 27
 """Entries of sparse rows that are made dense to learn from: 1 GiB at most."""
 _ENOUGH = 1000
-"""Rows that must be among those, if there are so many."""
+"""Rows that must be among those, if so many are given."""
 
 
 def is_sparse(rows: Any) -> bool:
@@ -34,31 +34,31 @@ def is_numbers(X: Any) -> bool:
     return array.dtype.kind in "biufcOSU"
 
 
-def as_dense(rows: Any) -> NDArray[Any]:
-    """Return rows as an array."""
-    dense: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
-    return dense
-
-
-def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
-    """Return dense rows: all of them, or as many random ones of a sparse matrix as 1 GiB takes.
+def check_width(rows: Any) -> None:
+    """Refuse sparse rows that are too wide to be learned from.
 
     Raises
     ------
     ValueError
-        If fewer than 1000 would be taken.
+        If fewer than 1000 of more rows would be taken (`to_learn_from`).
     """
     n_rows, n_features = rows.shape
-    limit = _LEARNED // n_features
-    if is_sparse(rows) and n_rows > limit:
-        if limit < _ENOUGH:
-            raise ValueError(
-                f"sparse rows of {n_features} columns are too wide to be made dense, and their "
-                "exact product is cheap: put sklearn.decomposition.TruncatedSVD before the "
-                "estimator, or keep it as it is"
-            )
-        rows = rows[np.sort(np.random.default_rng(random_state).permutation(n_rows)[:limit])]
-    return as_dense(rows)
+    if is_sparse(rows) and min(n_rows, _ENOUGH) * n_features > _LEARNED:
+        raise ValueError(
+            f"sparse rows of {n_features} columns are too wide to be made dense, and their exact "
+            "product is cheap: put sklearn.decomposition.TruncatedSVD before the estimator, or "
+            "keep it as it is"
+        )
+
+
+def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
+    """Return dense rows: all of them, or as many random ones of a sparse matrix as 1 GiB takes."""
+    n_rows, n_features = rows.shape
+    most = _LEARNED // n_features
+    if is_sparse(rows) and n_rows > most:
+        rows = rows[np.sort(np.random.default_rng(random_state).permutation(n_rows)[:most])]
+    dense: NDArray[Any] = rows.toarray() if is_sparse(rows) else rows
+    return dense
 
 
 def in_blocks(function: Callable[[NDArray[Any]], NDArray[Any]], rows: Any) -> NDArray[Any]:
