@@ -90,7 +90,7 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
         Parameters
         ----------
         X : (N, D) array_like or sparse matrix
-            Sparse rows are made dense to learn from: all, or as many as 1 GiB takes.
+            Sparse rows are made dense to learn from: all, or as many as 512 MiB takes.
         y : (N,) or (N, M) array_like
             Not needed if the estimator is frozen.
 
@@ -99,7 +99,7 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
         maddjit.integrations.sklearn.ReplacementError
             A ValueError: the estimator's outputs are not linear in X.
         ValueError
-            As `maddjit.fit`; or X holds no numbers, or is sparse and wider than 134217 columns.
+            As `maddjit.fit`; or X holds no numbers, or is sparse and wider than 67108 columns.
 
         Warns
         -----

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 _BLOCK = 1 << 22
 """Entries of sparse rows that are made dense at a time: 32 MiB at most."""
-_LEARNED = 1 << 27
-"""Entries of sparse rows that are made dense to learn from: 1 GiB at most."""
+_LEARNED = 1 << 26
+"""Entries of sparse rows that are made dense to learn from: 512 MiB at most."""
 _ENOUGH = 1000
 """Rows that must be among those, if so many are given."""
 
@@ -52,7 +52,7 @@ def check_width(rows: Any) -> None:
 
 
 def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
-    """Return dense rows: all of them, or as many random ones of a sparse matrix as 1 GiB takes."""
+    """Return dense rows: all of them, or as many random ones of a sparse matrix as 512 MiB takes."""
     n_rows, n_features = rows.shape
     most = _LEARNED // n_features
     if is_sparse(rows) and n_rows > most:
