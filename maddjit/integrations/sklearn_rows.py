@@ -52,7 +52,7 @@ def check_width(rows: Any) -> None:
 
 
 def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
-    """Return dense rows: all of them, or as many random ones of a sparse matrix as 512 MiB takes."""
+    """Return dense rows: all, or as many random ones of a sparse matrix as 512 MiB takes."""
     n_rows, n_features = rows.shape
     most = _LEARNED // n_features
     if is_sparse(rows) and n_rows > most:
