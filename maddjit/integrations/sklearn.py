@@ -68,7 +68,7 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
         Subtracted from rows before the operator has them, if they lie so far from zero (Unix time,
         map coordinates) that float32 would lose their differences.
     offset_ : (M,) array or None
-        Added to what the operator gives, if predictions lie that far from zero.
+        Added to what the operator gives, in float64, if predictions lie that far from zero.
 
     Examples
     --------
@@ -112,6 +112,8 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return (N,) or (N, M) looked-up predictions, of X's dtype; tables hold 24 bits or less.
+
+        Predictions far from zero (`offset_`) are float64.
 
         Raises
         ------

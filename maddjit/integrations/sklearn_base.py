@@ -147,9 +147,7 @@ class CompiledEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> NDArray[Any]:
         rows = self._rows(X)
         y: NDArray[Any] = self._each(self.operator_, rows)
-        if self.offset_ is not None:
-            y = y + self.offset_
-        y = y.astype(rows.dtype, copy=False)
+        y = y.astype(rows.dtype, copy=False) if self.offset_ is None else y + self.offset_
         return y[:, -1] if self._is_flat else y
 
     def __sklearn_tags__(self) -> Any:

@@ -66,7 +66,7 @@ def keeps(estimator: Any, kind: type) -> bool:
 def without_wrappers(estimator: Any) -> Any:
     """Return the estimator inside frozen ones, searches and selections of columns of its own."""
     for kind, name in _HAND_ON.items():
-        if keeps(estimator, kind):
+        if keeps(estimator, kind) and hasattr(estimator, name):  # searches may keep no best one
             return without_wrappers(getattr(estimator, name))
     return estimator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -238,11 +239,11 @@ def test_all_of_the_library() -> None:
         if name == "FrozenEstimator":
             continue
         targets = [S[:, 0], S, np.abs(S[:, 0])] if issubclass(kind, RegressorMixin) else []
-        for estimator in _construct_instances(kind):
+        for estimator in islice(_construct_instances(kind), 2):
             for y in targets or [FOUR, TWO, LABELS]:
                 try:
                     fitted = estimator.fit(X, y)
-                except (AttributeError, IndexError, TypeError, ValueError):
+                except (AttributeError, IndexError, NotImplementedError, TypeError, ValueError):
                     continue  # of several outputs, signs, or other inputs than rows
                 why = why_refused(fitted)
                 if not why:
