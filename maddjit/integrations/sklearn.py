@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.integrations.extras import missing
@@ -19,14 +20,24 @@ try:
     from sklearn.decomposition import PCA
     from sklearn.frozen import FrozenEstimator
     from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import check_is_fitted
 except ImportError as error:
     raise missing("scikit-learn 1.6 or newer", "sklearn") from error
 
+from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.sklearn_base import CompiledEstimator
 from maddjit.integrations.sklearn_classifier import MaddnessClassifier
+from maddjit.integrations.sklearn_heads import keeps, without_wrappers
+from maddjit.integrations.sklearn_rows import is_numbers, is_sparse
 
-__all__ = ["MaddnessClassifier", "MaddnessRegressor", "MaddnessTransformer", "speed_up"]
+__all__ = [
+    "MaddnessClassifier",
+    "MaddnessRegressor",
+    "MaddnessTransformer",
+    "ReplacementError",
+    "speed_up",
+]
 
 
 class MaddnessRegressor(RegressorMixin, CompiledEstimator):
@@ -43,8 +54,8 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
         again, and then `fit` needs no y.
     n_codebooks : int, optional
         By default 16, or as many as there are features if that is less.
-    n_prototypes, core_rank, random_state
-        As for `maddjit.fit`.
+    n_prototypes, method, core_rank, time_limit, random_state
+        As for `maddjit.fit`. The time is that of learning trees and tables, in seconds.
     threads : int
         As for `maddjit.compile`.
 
@@ -53,6 +64,11 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
     estimator_ : the fitted estimator
     operator_ : CompiledOperator
         ``operator_.model.report`` is its error beside the estimator's own predictions.
+    centre_ : (D,) array or None
+        Subtracted from rows before the operator has them, if they lie so far from zero (Unix time,
+        map coordinates) that float32 would lose their differences.
+    offset_ : (M,) array or None
+        Added to what the operator gives, in float64, if predictions lie that far from zero.
 
     Examples
     --------
@@ -73,33 +89,36 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
 
         Parameters
         ----------
-        X : (N, D) array_like
+        X : (N, D) array_like or sparse matrix
+            Sparse rows are made dense to learn from: all, or as many as 512 MiB takes.
         y : (N,) or (N, M) array_like
             Not needed if the estimator is frozen.
 
         Raises
         ------
+        maddjit.integrations.sklearn.ReplacementError
+            A ValueError: the estimator's outputs are not linear in X.
         ValueError
-            If the estimator's outputs are not linear in X, or as `maddjit.fit`.
-        TypeError
-            If X is sparse.
+            As `maddjit.fit`; or X holds no numbers, or is sparse and wider than 67108 columns.
 
         Warns
         -----
         AccuracyWarning
-            As `maddjit.fit`: look-ups are too coarse for these rows.
+            As `maddjit.fit`: look-ups are too coarse for these rows. Or fewer than 20 rows were
+            given, from which none can be kept back to measure the error on.
         """
-        rows = self._fit_estimator(X, y, multi_output=True, y_numeric=True)
-        self._compile(self._learn(rows, *self._affine(rows)), rows)
+        self._fit_product(X, y, multi_output=True, y_numeric=True)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return (N,) or (N, M) looked-up predictions, of X's dtype; tables hold 24 bits or less.
 
+        Predictions far from zero (`offset_`) are float64.
+
         Raises
         ------
         TypeError, ValueError
-            If X is sparse, not finite, or has another number of features.
+            If X is not finite, or has another number of features.
         """
         return self._outputs(X)
 
@@ -118,12 +137,12 @@ class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Com
     estimator : transformer, optional
         Anything whose `transform` is linear in X: `PCA` (the default), `TruncatedSVD`, random
         projections. One in a `sklearn.frozen.FrozenEstimator` is not fitted again.
-    n_codebooks, n_prototypes, core_rank, threads, random_state
+    n_codebooks, n_prototypes, method, core_rank, time_limit, threads, random_state
         As for `MaddnessRegressor`.
 
     Attributes
     ----------
-    estimator_, operator_
+    estimator_, operator_, centre_, offset_
         As for `MaddnessRegressor`.
 
     Examples
@@ -145,8 +164,7 @@ class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Com
         Parameters, errors and warnings are those of `MaddnessRegressor.fit`; y goes to the
         estimator.
         """
-        rows = self._fit_estimator(X, y)
-        self._compile(self._learn(rows, *self._affine(rows)), rows)
+        self._fit_product(X, y)
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -155,7 +173,7 @@ class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Com
         Raises
         ------
         TypeError, ValueError
-            If X is sparse, not finite, or has another number of features.
+            If X is not finite, or has another number of features.
         """
         return self._outputs(X)
 
@@ -172,27 +190,35 @@ class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Com
 def speed_up(estimator: Any, X: Any, **options: Any) -> Any:
     """Return a fitted linear estimator's like, with a compiled operator for its product.
 
+    A pipeline that is linear as a whole becomes one operator. Of any other one (of texts, named
+    columns of several kinds, sparse rows, polynomials) the last step is replaced.
+
     Parameters
     ----------
-    estimator : classifier, regressor or transformer
-        Fitted; its `decision_function`, `predict` or `transform` must be linear in X.
-    X : (N, D) array_like
+    estimator : classifier, regressor, transformer or pipeline
+        Fitted; its `decision_function`, `predict` or `transform` must be linear in X, or in what
+        the last step of the pipeline is given.
+    X : (N, D) array_like or sparse matrix, or what the pipeline takes
         Rows like those that will come; the labels are not needed.
     **options
         Of `MaddnessClassifier` (``exact=True`` among them), `MaddnessRegressor` or
-        `MaddnessTransformer`.
+        `MaddnessTransformer`: `n_codebooks`, `method`, `time_limit` and others.
 
     Returns
     -------
-    MaddnessClassifier, MaddnessRegressor or MaddnessTransformer
-        Fitted; a clone of it remembers the estimator and is fitted by any ``fit(X)``.
+    MaddnessClassifier, MaddnessRegressor, MaddnessTransformer or sklearn.pipeline.Pipeline
+        Fitted; a clone of it remembers the estimator and is fitted by any ``fit(X)``. A pipeline
+        has the steps of the given one, frozen, and one of the three as its last step.
 
     Raises
     ------
     TypeError
-        If the estimator is none of the three, or X is sparse.
+        If the estimator is none of the three.
+    maddjit.integrations.sklearn.ReplacementError
+        A ValueError: its outputs are not linear in X, or its answers are made of more than them.
+        The message says which answer differs, where and by how much.
     ValueError
-        If its outputs are not linear in X.
+        If X holds no numbers and there is no pipeline that makes them, or is sparse and too wide.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 
@@ -207,16 +233,30 @@ def speed_up(estimator: Any, X: Any, **options: Any) -> Any:
     True
     """
     check_is_fitted(estimator)
-    made: Any
+    inner = without_wrappers(estimator)
+    steps = inner.steps if keeps(inner, Pipeline) else []
+    made = _kind_of(inner)
+    if len(steps) < 2:
+        return made(FrozenEstimator(estimator), **options).fit(X)
+    if is_numbers(X) and not is_sparse(X) and np.isfinite(np.asarray(X, np.float64)).all():
+        try:
+            return made(FrozenEstimator(estimator), **options).fit(X)
+        except ReplacementError:  # of the whole; the last step may be linear
+            pass
+    last = speed_up(steps[-1][1], inner[:-1].transform(X), **options)
+    frozen = [(name, FrozenEstimator(s) if hasattr(s, "fit") else s) for name, s in steps[:-1]]
+    return Pipeline([*frozen, (steps[-1][0], last)])
+
+
+def _kind_of(estimator: Any) -> Any:
+    """Return which of the three takes the place of an estimator."""
     if is_classifier(estimator):
-        made = MaddnessClassifier
-    elif is_regressor(estimator):
-        made = MaddnessRegressor
-    elif hasattr(estimator, "transform"):
-        made = MaddnessTransformer
-    else:
-        raise TypeError(
-            f"{type(estimator).__name__} is no classifier, regressor or transformer, and has no "
-            "product to speed up"
-        )
-    return made(FrozenEstimator(estimator), **options).fit(X)
+        return MaddnessClassifier
+    if is_regressor(estimator):
+        return MaddnessRegressor
+    if hasattr(estimator, "transform"):
+        return MaddnessTransformer
+    raise TypeError(
+        f"{type(estimator).__name__} is no classifier, regressor or transformer, and has no "
+        "product to speed up"
+    )
