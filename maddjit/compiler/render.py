@@ -13,6 +13,7 @@ import jinja2
 
 from maddjit.compiler.interface import Interface
 from maddjit.compiler.plan import Plan
+from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.tile_plan import TilePlan
 
 
@@ -88,14 +89,26 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render_call(call: object) -> str:
+def render_call(call: Any) -> str:
     """Return the LLVM IR module of a kernel's CPython function."""
-    return _environment().get_template("python/call.ll.j2").render(call=call)
+    text = _environment().get_template("python/call.ll.j2").render(call=call)
+    return f"{text}{_probe(call.triple)}"
 
 
 def render(plan: Plan | TilePlan) -> str:
     """Return the LLVM IR module of a plan."""
-    return _environment().get_template(plan.template).render(plan=plan)
+    text = _environment().get_template(plan.template).render(plan=plan)
+    return f"{text}{_probe(plan.target.triple)}"
+
+
+def _probe(triple: str) -> str:
+    """Return what code for Windows calls before it takes more than a page of stack."""
+    probe = stack_probe(triple)
+    if probe is None:
+        return ""
+    name, code = probe
+    text = _environment().get_template("windows/probe.ll.j2").render(name=name, code=code)
+    return f"\n{text}"
 
 
 def render_interface(interface: Interface) -> str:
