@@ -64,7 +64,8 @@ def link(
 ) -> str:
     """Link an object alone into a shared library; return why that was not possible, or nothing.
 
-    For Windows, `entry` names the function that is called when the library is loaded, and what programs link to stands beside it afterwards, as a ``.lib``.
+    For Windows, `entry` names the function that is called when the library is loaded, and what
+    programs link to stands beside it afterwards, as a ``.lib``.
 
     Raises
     ------
