@@ -71,6 +71,27 @@ SYSTEMS = {
 }
 """The systems that operators are exported for."""
 
+_NOT_RUN = "built for, not run"
+_VERIFIED = {
+    ("linux", "x86_64"): "the test suite runs on it",
+    ("linux", "aarch64"): "run under emulation",
+    ("macos", "x86_64"): f"{_NOT_RUN}: its objects are loaded and run on Linux",
+    ("macos", "aarch64"): f"{_NOT_RUN}: its objects are loaded and run on emulated Linux",
+    ("windows", "x86_64"): f"{_NOT_RUN}: its objects and libraries are loaded and run under Wine",
+}
+"""How the code for a platform is verified; docs/platforms.md says more."""
+
+
+def verified(triple: str) -> str:
+    """Return how the code for a triple's platform was verified, in a few words.
+
+    >>> verified("aarch64-unknown-linux-gnu"), verified("x86_64-unknown-freebsd14")
+    ('run under emulation', 'never tried')
+    """
+    known = system_of(triple) in SYSTEMS and architecture_of(triple) in _STACK_PROBES
+    found = _VERIFIED.get((system_of(triple), architecture_of(triple)))
+    return found or (_NOT_RUN if known else "never tried")
+
 
 def architecture_of(triple: str) -> str:
     """Return a triple's architecture: ``"x86_64"``, ``"aarch64"``, or what it says of another.

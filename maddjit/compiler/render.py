@@ -15,6 +15,7 @@ from maddjit.compiler.interface import Interface
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.tile_plan import TilePlan
+from maddjit.files import can_write
 
 
 def templates_folder() -> Path:
@@ -71,7 +72,7 @@ def _bytecode_cache() -> jinja2.BytecodeCache | None:
     Jinja checks each against its source; without this every process spends 0.2 s compiling them.
     """
     folder = Path(__file__).resolve().parent / "__pycache__"
-    if sys.dont_write_bytecode or not os.access(folder, os.W_OK):
+    if sys.dont_write_bytecode or not can_write(folder):
         return None
     return jinja2.FileSystemBytecodeCache(str(folder), "%s.jinja")
 
