@@ -4,11 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(realpath -m "${1:-build/aarch64}")
+python=${PYTHON:-.venv/bin/python}
 lack() {
   echo "$1: the package is not run on aarch64"
   exit 0
 }
-for tool in apt-get dpkg python3 qemu-aarch64-static; do
+for tool in apt-get dpkg qemu-aarch64-static; do
   command -v $tool >/dev/null || lack "there is no $tool"
 done
 apt="$folder/apt"
@@ -30,7 +31,6 @@ if [ ! -x "$folder/root/usr/bin/python3" ]; then
       python3 libstdc++6; } >/dev/null 2>&1 || lack "Debian's Python for arm64 is not to be had"
   for package in "$apt"/cache/archives/*.deb; do dpkg -x "$package" "$folder/root"; done
 fi
-# Links that are absolute would lead out of the folder.
 emulated() {
   PYTHONPATH="$PWD:$folder/site" PYTHONDONTWRITEBYTECODE=1 MADDJIT_CACHE_DIR="$folder/cache" \
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 \
@@ -38,12 +38,15 @@ emulated() {
 }
 version=$(emulated -c 'import sys; print(".".join(map(str, sys.version_info[:2])))')
 if [ ! -d "$folder/site" ]; then
+  mapfile -t needed < <("$python" -c '
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["project"]["dependencies"], sep="\n")')
   platforms=(--platform manylinux2014_aarch64)
   for minor in 27 28 31 34; do platforms+=(--platform "manylinux_2_${minor}_aarch64"); done
-  python3 -m venv "$folder/venv"  # for its pip: Debian's own may not be there
-  "$folder/venv/bin/pip" install --quiet --only-binary=:all: "${platforms[@]}" \
-    --python-version "$version" --target "$folder/site.part" \
-    numpy scipy llvmlite jinja2 py-cpuinfo 2>/dev/null || lack "wheels for aarch64 are not to be had"
+  "$python" -m pip install --quiet --only-binary=:all: "${platforms[@]}" \
+    --python-version "$version" --target "$folder/site.part" "${needed[@]}" 2>/dev/null ||
+    lack "wheels for aarch64 are not to be had"
   mv "$folder/site.part" "$folder/site"
 fi
 rm -rf "$folder/cache" "$folder/model.npz"

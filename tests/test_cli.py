@@ -95,6 +95,11 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         assert lines[name].startswith("right" if name in RUNNABLE else "lacks ")
     assert lines["chosen"].startswith(f"{RUNNABLE[-1]}: the best")
     assert lines["tiles"] == "right"
+    host = native.host()
+    assert lines["platform"].startswith(f"{host.system} on {host.architecture} ({host.triple}): ")
+    assert lines["jit"] == "compiled code is loaded: right"
+    assert lines["fastcall"].endswith("right" if CPYTHON else "calls go by ctypes")
+    assert lines["export"].startswith(("libraries are linked and loaded: right", "objects alone: "))
 
 
 def test_doctor_obeys_the_environment(
