@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from maddjit.cli.answers import Answer, table
-from maddjit.cli.platform import sample, states
+from maddjit.cli.platform import Sample, fitted_sample, states
 from maddjit.compiler import cache
 from maddjit.compiler.native import LLVM_VERSION, host
 from maddjit.compiler.target import (
@@ -71,10 +71,11 @@ def _doctor(_: argparse.Namespace) -> Answer:
     }
     brand = cpu.get("brand_raw", "unknown")
     installed = {name: _version(name) for name in (*_PACKAGES, *_OPTIONAL, *_OPTIONAL_TOO)}
-    levels = {name: _tried(name, seen) for name in LEVELS}
+    sample = fitted_sample()
+    levels = {name: _tried(name, seen, sample) for name in LEVELS}
     chosen, why = _chosen()
-    tiles = _tiles_right() if chosen else None
-    platform_states = states(chosen)
+    tiles = _tiles_right(sample) if chosen else None
+    platform_states = states(sample, chosen)
     found = [tiles, *(level["right"] for level in levels.values())]
     healthy = not any(
         right is False for right in found + [s.right for s in platform_states.values()]
@@ -112,7 +113,7 @@ def _doctor(_: argparse.Namespace) -> Answer:
     return Answer("\n".join([*lines, table(rows)]), facts, 0 if healthy else 1)
 
 
-def _tried(name: str, seen: dict[str, set[str]]) -> dict[str, Any]:
+def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, Any]:
     """Return what is missing for a level; if nothing is, whether its code is right."""
     level = named(name)
     missing = missing_features(level, host())
@@ -121,16 +122,16 @@ def _tried(name: str, seen: dict[str, set[str]]) -> dict[str, Any]:
     doubts = {
         by: sorted(level.requires - flags) for by, flags in seen.items() if level.requires - flags
     }
-    model, A, _ = sample()
-    right = bool(np.array_equal(compile(model, name)(A), apply(model, A)))
+    right = bool(
+        np.array_equal(compile(sample.model, name)(sample.A), apply(sample.model, sample.A))
+    )
     words = "right" if right else "WRONG: please report this"
     words += "".join(f"; {by} misses {', '.join(f)}" for by, f in doubts.items() if seen[by])
     return {"right": right, "missing": [], "words": words}
 
 
-def _tiles_right() -> bool:
-    _, A, B = sample()
-    model = fit_strassen_tile(B, tile=2)
+def _tiles_right(sample: Sample) -> bool:
+    A, model = sample.A, fit_strassen_tile(sample.B, tile=2)
     return bool((np.abs(compile(model)(A) - apply(model, A)) <= error_bound(model, A)).all())
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from functools import cache as once
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit import native as exported_operators
 from maddjit.compiler import cache
 from maddjit.compiler.native import host
 from maddjit.compiler.platforms import verified
 from maddjit.learning.fit import fit
+from maddjit.models import MaddnessModel
 from maddjit.operator import CompiledOperator
 from maddjit.pipeline import compile
 from maddjit.reference import apply
@@ -29,24 +30,31 @@ class State:
     words: str
 
 
-@once
-def sample() -> tuple[Any, Any, Any]:
-    """Return a small model, rows, and the right-hand side."""
+@dataclass(frozen=True)
+class Sample:
+    """What code is tried on: a small model, rows, and the right-hand side."""
+
+    model: MaddnessModel
+    A: NDArray[np.float32]
+    B: NDArray[np.float64]
+
+
+def fitted_sample() -> Sample:
+    """Return such a model and what belongs to it."""
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))
-    return fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B
+    return Sample(fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B)
 
 
-def states(level: str | None) -> dict[str, State]:
+def states(sample: Sample, level: str | None) -> dict[str, State]:
     """Return the state of the platform, of loading, calling, keeping and exporting code."""
     machine = host()
     kind = f"{machine.system} on {machine.architecture}"
     found = {"platform": State(None, f"{kind} ({machine.triple}): {verified(machine.triple)}")}
     if level is not None:
-        model, A, _ = sample()
-        op = compile(model, level)
-        wanted = apply(model, A)
+        A, wanted = sample.A, apply(sample.model, sample.A)
+        op = compile(sample.model, level)
         found["jit"] = _same(op(A), wanted, "compiled code is loaded")
         found["fastcall"] = _short_way(op, A, wanted)
     found["cache"] = State(None, f"{cache.info()}{_kept()}")
