@@ -93,23 +93,24 @@ def _environment() -> jinja2.Environment:
 def render_call(call: Any) -> str:
     """Return the LLVM IR module of a kernel's CPython function."""
     text = _environment().get_template("python/call.ll.j2").render(call=call)
-    return f"{text}{_probe(call.triple)}"
+    return _with_probe(text, call.triple)
 
 
 def render(plan: Plan | TilePlan) -> str:
     """Return the LLVM IR module of a plan."""
     text = _environment().get_template(plan.template).render(plan=plan)
-    return f"{text}{_probe(plan.target.triple)}"
+    return _with_probe(text, plan.target.triple)
 
 
-def _probe(triple: str) -> str:
-    """Return what code for Windows calls before it takes more than a page of stack."""
+def _with_probe(text: str, triple: str) -> str:
+    """Add to a module for Windows what it calls before it takes more than a page of stack."""
     probe = stack_probe(triple)
     if probe is None:
-        return ""
+        return text
     name, code = probe
-    text = _environment().get_template("windows/probe.ll.j2").render(name=name, code=code)
-    return f"\n{text}"
+    added = _environment().get_template("windows/probe.ll.j2").render(name=name, code=code)
+    begun = f'target triple = "{triple}"\n'
+    return text.replace(begun, f"{begun}{added}\n", 1)
 
 
 def render_interface(interface: Interface) -> str:
