@@ -22,15 +22,20 @@ class LinkError(RuntimeError):
     """The C compiler that was named does not make a library of the object."""
 
 
-def words_of(command: str) -> list[str]:
-    """Return the words of a command line; on Windows, a backslash is no more than a letter.
+def words_of(command: str, on_windows: bool = os.name == "nt") -> list[str]:
+    r"""Return the words of a command line; on Windows, a backslash is no more than a letter.
 
     Raises
     ------
     ValueError
         If its quotes do not match.
+
+    Examples
+    --------
+    >>> words_of(r'"C:\My Tools\python.exe" -m ziglang cc', on_windows=True)
+    ['C:\\My Tools\\python.exe', '-m', 'ziglang', 'cc']
     """
-    if os.name != "nt":
+    if not on_windows:
         return shlex.split(command)
     return [word.strip('"') for word in shlex.split(command, posix=False)]
 
