@@ -186,7 +186,8 @@ def export_plan(
     folder = Path(directory)
     folder.mkdir(mode=_TO_RUN, parents=True, exist_ok=True)
     library = folder / interface.library_name
-    library.unlink(missing_ok=True)  # who has an earlier export's loaded keeps it, but on Windows
+    for earlier in (library, library.with_suffix(".lib")):
+        earlier.unlink(missing_ok=True)  # who has it loaded keeps it; on Windows that is an error
     texts = render_c(interface)
     code, header, example, cmake = (
         _write(folder / file, content)
