@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from maddjit.building import lists_of, plan_of
 from maddjit.compiler import native
-from maddjit.compiler.elf import undefined
 from maddjit.compiler.interface import Interface
 from maddjit.compiler.lists import Lists
+from maddjit.compiler.objects import needed
 from maddjit.compiler.plan import Plan
+from maddjit.compiler.platforms import SYSTEMS
 from maddjit.compiler.render import render_c, render_interface
 from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precision, Signature
 from maddjit.compiler.target import ENVIRONMENT_VARIABLE, missing_features, named, resolve
@@ -26,8 +27,6 @@ from maddjit.tile_models import StrassenTileModel
 
 What = Literal["outputs", "argmax", "topk"]
 
-_LINKED = "_GLOBAL_OFFSET_TABLE_"
-"""What every linker defines."""
 _FOR_ALL, _TO_RUN = 0o644, 0o755
 """Whom files are for: whatever the umask, nobody else may write what is going to be loaded."""
 
@@ -44,6 +43,8 @@ class Exported:
     library : Path or None
         None if it could not be linked: `missing` says why.
     missing : str
+    import_library : Path or None
+        For Windows, what programs that use the library are linked to.
     """
 
     name: str
@@ -53,9 +54,12 @@ class Exported:
     cmake: Path
     library: Path | None
     missing: str = ""
+    import_library: Path | None = None
 
     def __str__(self) -> str:
         library = str(self.library) if self.library else f"none: {self.missing}"
+        if self.import_library:
+            library += f"\nimports  {self.import_library}"
         return (
             f"object   {self.object}\nlibrary  {library}\nheader   {self.header}\n"
             f"example  {self.example}\ncmake    {self.cmake}"
@@ -68,6 +72,7 @@ def export(
     *,
     name: str = "product",
     target: str | None = None,
+    system: str | None = None,
     result: What = "outputs",
     k: int | None = None,
     coverage: float = 0.999,
@@ -94,15 +99,17 @@ def export(
         What the names of files and functions begin with.
     target : str, optional
         As for `compile`, but this machine may lack it.
+    system : {"linux", "macos", "windows"}, optional
+        The operating system of the programs; by default this machine's.
     result, k, coverage, dtype, order, epilogue, precision, residual, choices
         As for `compile`; `order` is "C" or "F".
     out_order : {"C", "F"}
         Whether rows or columns of outputs are contiguous.
     compiler : str, optional
         The command that links the shared library, such as
-        ``"zig cc -target aarch64-linux-gnu"``. By default, on Linux, for the own architecture what
-        the environment variable CC names, else cc, gcc or clang; for another one the cross compiler
-        of GNU.
+        ``"zig cc -target aarch64-linux-gnu"``. By default, for this kind of machine what the
+        environment variable CC names, else cc, gcc or clang (on Windows gcc, which is MinGW's);
+        for another one the cross compiler of GNU or MinGW.
 
     Returns
     -------
@@ -112,7 +119,7 @@ def export(
     Raises
     ------
     TargetError
-        If the target is unknown or lacks what was asked for.
+        If the target or the system is unknown, or the target lacks what was asked for.
     TypeError, ValueError
         As for `compile`, or if `name` is no C name or one that CMake takes for itself.
     NativeCodeError
@@ -133,8 +140,9 @@ def export(
     ...     "#define HEAD_N_FEATURES 32" in exported.header.read_text()
     True
     """
-    chosen = target or os.environ.get(ENVIRONMENT_VARIABLE) or "host"
-    level = resolve("host", native.host()) if chosen == "host" else named(chosen)
+    chosen, host = target or os.environ.get(ENVIRONMENT_VARIABLE) or "host", native.host()
+    level = resolve("host", host) if chosen == "host" else named(chosen)
+    level = level.for_linkers(system or (host.system if host.system in SYSTEMS else None))
     if result not in ("outputs", "argmax", "topk"):
         raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
     is_outputs = result == "outputs"
@@ -174,22 +182,23 @@ def export_plan(
 
     For winners `lists` says how their kernel is called: C has no say in it.
     """
+    plan = replace(plan, target=plan.target.for_linkers())
     interface = Interface.of(name, plan, what, native.LLVM_VERSION, lists)
     ir, symbol, host = render_interface(interface), interface.plan.symbol, native.host()
     apart = bool(missing_features(plan.target, host))
     emitted = (native.to_object_apart if apart else native.to_object)(ir, plan.target, symbol)
-    calls = [found for found in undefined(emitted) if found != _LINKED]
-    if calls:
+    if calls := needed(emitted):
         raise native.NativeCodeError(f"the object needs {', '.join(calls)}")
     folder = Path(directory)
     folder.mkdir(mode=_TO_RUN, parents=True, exist_ok=True)
-    library = folder / f"lib{name}.so"
-    library.unlink(missing_ok=True)  # who has an earlier export's loaded keeps it
+    library = folder / interface.library_name
+    for earlier in (library, library.with_suffix(".lib")):
+        earlier.unlink(missing_ok=True)  # who has it loaded keeps it; on Windows that is an error
     texts = render_c(interface)
     code, header, example, cmake = (
         _write(folder / file, content)
         for file, content in (
-            (f"{name}.o", emitted),
+            (interface.object_name, emitted),
             (f"{name}.h", texts["header.h"].encode()),
             (f"{name}_example.c", texts["example.c"].encode()),
             ("CMakeLists.txt", texts["CMakeLists.txt"].encode()),
@@ -197,12 +206,14 @@ def export_plan(
     )
     with tempfile.TemporaryDirectory(dir=folder) as aside:
         linked = Path(aside, library.name)
-        missing = link(code, linked, plan.target, host, compiler)
+        missing = link(code, linked, plan.target, host, compiler, interface.entry)
         if not missing:
             linked.chmod(_TO_RUN)
             linked.replace(library)
+        beside = linked.with_suffix(".lib")
+        imported = beside.replace(folder / beside.name) if beside.exists() else None
     found = None if missing else library
-    return Exported(name, code, header, example, cmake, found, missing)
+    return Exported(name, code, header, example, cmake, found, missing, imported)
 
 
 def _write(path: Path, content: bytes) -> Path:

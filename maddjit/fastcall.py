@@ -30,6 +30,8 @@ _API = (
     "Py_DecRef",
     "Py_IncRef",
 )
+_OBJECTS = ("empty", "ndarray", "dtype", "n_outputs", "NotImplemented")
+"""What the function refers to beside CPython's functions."""
 _PYBUF_STRIDES_FORMAT = 0x1C
 _PYBUF_WRITABLE = 0x01
 _METH_FASTCALL = 0x80
@@ -79,24 +81,10 @@ def declines(*_: Any) -> Any:
     return NotImplemented
 
 
-def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
-    """Return a builtin ``call(A[, out])`` of a kernel for C-order arrays of its own dtype.
-
-    It returns the outputs, or NotImplemented for arrays that it was not made for, which is all
-    it ever does where the interpreter is not CPython or the workspace is too large for a stack.
-    """
-    usual = plan.signature.order == "C" and plan.workspace_bytes <= _MAX_STACK
-    if sys.implementation.name != "cpython" or not usual:
-        return declines
+def call_of(plan: Plan) -> Call:
+    """Return what the template of a kernel's function needs."""
     output = plan.signature.output
-    objects = {
-        "empty": np.empty,
-        "ndarray": np.ndarray,
-        "dtype": output.dtype,
-        "n_outputs": plan.n_outputs,
-        "NotImplemented": NotImplemented,
-    }
-    call = Call(
+    return Call(
         symbol=f"call_{plan.symbol}",
         triple=plan.target.triple,
         letter=ord(INPUTS[plan.signature.dtype].letter),
@@ -112,8 +100,27 @@ def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
         rows_without_gil=_ROWS_WITHOUT_GIL,
         most_rows=min(plan.streaming_rows, (POOLED_BYTES - 1) // plan.output_row_bytes),
         workspace_bytes=plan.workspace_bytes,
-        addresses=("kernel", *_API, *objects),
+        addresses=("kernel", *_API, *_OBJECTS),
     )
+
+
+def short_way(plan: Plan, kernel: native.LoadedFunction) -> Callable[..., Any]:
+    """Return a builtin ``call(A[, out])`` of a kernel for C-order arrays of its own dtype.
+
+    It returns the outputs, or NotImplemented for arrays that it was not made for, which is all
+    it ever does where the interpreter is not CPython or the workspace is too large for a stack.
+    """
+    usual = plan.signature.order == "C" and plan.workspace_bytes <= _MAX_STACK
+    if sys.implementation.name != "cpython" or not usual:
+        return declines
+    objects = dict(
+        zip(
+            _OBJECTS,
+            (np.empty, np.ndarray, plan.signature.output.dtype, plan.n_outputs, NotImplemented),
+            strict=True,
+        )
+    )
+    call = call_of(plan)
     key = key_of(repr(call).encode(), target_bytes(plan.target))
     code = cache.read(key)
     if code is None:

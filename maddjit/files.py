@@ -12,6 +12,19 @@ _OWN = 0o600
 """Until a file is written whose permissions are given by another."""
 
 
+def can_write(folder: Path) -> bool:
+    """Tell whether files can be made in a folder; on Windows nothing but trying tells."""
+    if os.name != "nt":
+        return os.access(folder, os.W_OK)
+    try:
+        tried = folder / f".{secrets.token_hex(8)}"
+        tried.touch(exist_ok=False)
+        tried.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None = None) -> None:
     """Write a file beside `path`, then let it take its place: what was there stays until then.
 

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from maddjit.compiler.target import Host, Target
@@ -14,11 +13,31 @@ from maddjit.compiler.target import Host, Target
 COMPILER_VARIABLE = "CC"
 """Names the compiler of programs for this machine."""
 
-_FLAGS = ("-shared", "-nostdlib", "-Wl,-z,noexecstack", "-Wl,-z,defs")
+_OWN_COMPILERS = {"linux": ("cc", "gcc", "clang"), "macos": ("cc", "clang"), "windows": ("gcc",)}
+"""Of Windows' compilers the one whose command line is that of the others: MinGW's."""
+_CROSS_COMPILERS = {"linux": "{}-linux-gnu-gcc", "windows": "{}-w64-mingw32-gcc"}
 
 
 class LinkError(RuntimeError):
     """The C compiler that was named does not make a library of the object."""
+
+
+def words_of(command: str, on_windows: bool = os.name == "nt") -> list[str]:
+    r"""Return the words of a command line; on Windows, a backslash is no more than a letter.
+
+    Raises
+    ------
+    ValueError
+        If its quotes do not match.
+
+    Examples
+    --------
+    >>> words_of(r'"C:\My Tools\python.exe" -m ziglang cc', on_windows=True)
+    ['C:\\My Tools\\python.exe', '-m', 'ziglang', 'cc']
+    """
+    if not on_windows:
+        return shlex.split(command)
+    return [word.strip('"') for word in shlex.split(command, posix=False)]
 
 
 def compiler_for(target: Target, host: Host) -> list[str]:
@@ -29,41 +48,47 @@ def compiler_for(target: Target, host: Host) -> list[str]:
     ValueError
         If the environment variable's quotes do not match.
     """
-    architecture = target.triple.partition("-")[0]
-    if architecture != host.architecture:
-        names = [f"{architecture}-linux-gnu-gcc"]
-    else:
-        own = shlex.split(os.environ.get(COMPILER_VARIABLE, ""))
+    if (target.architecture, target.system) == (host.architecture, host.system):
+        own = words_of(os.environ.get(COMPILER_VARIABLE, ""))
         if own:
             return own if shutil.which(own[0]) else []
-        names = ["cc", "gcc", "clang"]
+        names = _OWN_COMPILERS.get(host.system, _OWN_COMPILERS["linux"])
+    else:
+        cross = _CROSS_COMPILERS.get(target.system)
+        names = (cross.format(target.architecture),) if cross else ()
     return next(([name] for name in names if shutil.which(name)), [])
 
 
 def link(
-    made_of: Path, library: Path, target: Target, host: Host, compiler: str | None = None
+    made_of: Path,
+    library: Path,
+    target: Target,
+    host: Host,
+    compiler: str | None = None,
+    entry: str = "",
 ) -> str:
     """Link an object alone into a shared library; return why that was not possible, or nothing.
+
+    For Windows, `entry` names the function that is called when the library is loaded, and what
+    programs link to stands beside it afterwards, as a ``.lib``.
 
     Raises
     ------
     LinkError
         If the compiler was named and fails.
     """
-    if compiler is None and not sys.platform.startswith("linux"):
-        return f"libraries are not linked on {sys.platform} unless a compiler is named"
     try:
-        command = shlex.split(compiler) if compiler else compiler_for(target, host)
+        command = words_of(compiler) if compiler else compiler_for(target, host)
     except ValueError as error:
         if compiler:
             raise LinkError(f"{compiler} is no command: {error}") from error
         return f"what {COMPILER_VARIABLE} holds is no command: {error}"
     if not command:
         return f"there is no C compiler that links for {target.triple}"
-    name = f"-Wl,-soname,{library.name}"
+    flags = _flags(target.system, library, entry)
     try:
         done = subprocess.run(
-            [*command, *_FLAGS, name, "-o", os.path.abspath(library), os.path.abspath(made_of)],
+            [*command, *flags, "-o", os.path.abspath(library), os.path.abspath(made_of)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -76,3 +101,15 @@ def link(
     if problem and compiler:
         raise LinkError(f"{shlex.join(command)} does not link {made_of.name}: {problem}")
     return f"{shlex.join(command)} does not link it: {problem}" if problem else ""
+
+
+def _flags(system: str, library: Path, entry: str) -> tuple[str, ...]:
+    """Return what makes a library, of a name of its own, that needs no other one."""
+    if system == "macos":  # whose linker wants the system's library in each
+        return ("-shared", f"-Wl,-install_name,@rpath/{library.name}")
+    if system == "windows":
+        programs_link_to = os.path.abspath(library.with_suffix(".lib"))
+        implied = (f"-Wl,-e,{entry}", f"-Wl,--out-implib,{programs_link_to}")
+        return ("-shared", "-nostdlib", *implied)
+    name = f"-Wl,-soname,{library.name}"
+    return ("-shared", "-nostdlib", "-Wl,-z,noexecstack", "-Wl,-z,defs", name)

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.checks import as_rows, check_out
-from maddjit.compiler import elf, native
+from maddjit.compiler import native, objects
 from maddjit.compiler.interface import LAYOUT
 from maddjit.compiler.ownership import doubt
+from maddjit.compiler.platforms import files_of
 from maddjit.compiler.target import TargetError
 from maddjit.formats import INPUTS, OUTPUTS, RESULTS
 from maddjit.function import direct_order
 
-_HEAD_BYTES = 64
 _DESCRIBED = "_description"
 _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int,
@@ -214,11 +214,12 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
             raise PermissionError(f"{file} is not loaded: as for {place}, {problem}")
     host = native.host()
     with open(file, "rb") as opened:
-        architecture = elf.architecture(opened.read(_HEAD_BYTES))
+        architecture = objects.architecture(opened.read(objects.HEAD_BYTES))
     if architecture not in (None, host.architecture):
         raise TargetError(f"{file} is for {architecture}, this machine is {host.architecture}")
     library = _open(file)
-    name = name or file.name.partition(".")[0].removeprefix("lib")
+    prefix = files_of(host.triple).library_prefix
+    name = name or file.name.partition(".")[0].removeprefix(prefix)
     description = _description(library, file, name)
     missing = sorted(set(description["requires"]) - host.features)
     if missing:
@@ -263,11 +264,13 @@ def _identity(file: Path) -> tuple[int, ...]:
 def _library_in(path: Path, name: str | None) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(path.glob(f"lib{name or '*'}.so"))
+    files = files_of(native.host().triple)
+    pattern = files.library_name(name or "*")
+    found = sorted(path.glob(pattern))
     if not found:
-        raise FileNotFoundError(f"there is no lib{name or '*'}.so in {path}")
+        raise FileNotFoundError(f"there is no {pattern} in {path}")
     if len(found) > 1:
-        names = ", ".join(each.stem.removeprefix("lib") for each in found)
+        names = ", ".join(each.stem.removeprefix(files.library_prefix) for each in found)
         raise ValueError(f"{path} has several libraries, name one of them: {names}")
     return found[0]
 

@@ -16,7 +16,7 @@ import pytest
 import maddjit
 from maddjit.cli import main
 from maddjit.cli.inputs import InputError, read
-from maddjit.compiler import cache
+from maddjit.compiler import cache, native
 from maddjit.compiler.target import LEVELS
 from maddjit.learning import best
 from maddjit.storage import from_bytes, provenance_of
@@ -97,6 +97,11 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         assert lines[name].startswith("right" if name in RUNNABLE else "lacks ")
     assert lines["chosen"].startswith(f"{RUNNABLE[-1]}: the best")
     assert lines["tiles"] == "right"
+    host, is_cpython = native.host(), sys.implementation.name == "cpython"
+    assert lines["platform"].startswith(f"{host.system} on {host.architecture} ({host.triple}): ")
+    assert lines["jit"] == "compiled code is loaded: right"
+    assert lines["fastcall"].endswith("right" if is_cpython else "calls go by ctypes")
+    assert lines["export"].startswith(("libraries are linked and loaded: right", "objects alone: "))
 
 
 def test_doctor_obeys_the_environment(
@@ -302,6 +307,8 @@ def test_export(
     assert isinstance(asked.pop("model"), maddjit.StrassenTileModel)
     rest = {"dtype": "float32", "order": "C", "precision": "float32"}
     assert asked == {"directory": "out", "name": "head", "target": "aarch64", **rest}
+    facts(capsys, "export t.npz --dir out --system windows")
+    assert asked["system"] == "windows"
     monkeypatch.setattr(maddjit, "export", None)
     assert run("export t.npz --dir out") == 1
     assert "does not export" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import Any
 import maddjit
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer
+from maddjit.compiler.platforms import SYSTEMS
 from maddjit.storage import load
 
 
@@ -19,6 +20,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     kernels.add_flags(writing)
     writing.add_argument("--dir", required=True, metavar="FOLDER", help="where the files go")
     writing.add_argument("--name", default="product", help="what its functions begin with")
+    writing.add_argument(
+        "--system", choices=tuple(SYSTEMS), help="of the programs; default: this machine's"
+    )
     writing.set_defaults(run=_export)
 
 
@@ -28,5 +32,7 @@ def _export(options: argparse.Namespace) -> Answer:
         raise ValueError(f"maddjit {maddjit.__version__} does not export yet")
     model = load(options.model)
     asked = kernels.compile_options(model, options)
+    if options.system:
+        asked["system"] = options.system
     written = export(model, options.dir, name=options.name, target=options.target, **asked)
     return Answer(str(written), {"dir": options.dir, "name": options.name, "written": written})

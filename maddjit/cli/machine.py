@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from maddjit.cli.answers import Answer, table
+from maddjit.cli.platform import Sample, fitted_sample, states
 from maddjit.compiler import cache
 from maddjit.compiler.native import LLVM_VERSION, host
 from maddjit.compiler.target import (
@@ -24,7 +25,6 @@ from maddjit.compiler.target import (
     resolve,
     runnable,
 )
-from maddjit.learning.fit import fit
 from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.pipeline import compile
 from maddjit.reference import apply
@@ -71,10 +71,15 @@ def _doctor(_: argparse.Namespace) -> Answer:
     }
     brand = cpu.get("brand_raw", "unknown")
     installed = {name: _version(name) for name in (*_PACKAGES, *_OPTIONAL, *_OPTIONAL_TOO)}
-    levels = {name: _tried(name, seen) for name in LEVELS}
+    sample = fitted_sample()
+    levels = {name: _tried(name, seen, sample) for name in LEVELS}
     chosen, why = _chosen()
-    tiles = _tiles_right() if chosen else None
-    healthy = tiles is not False and not any(level["right"] is False for level in levels.values())
+    tiles = _tiles_right(sample) if chosen else None
+    platform_states = states(sample, chosen)
+    found = [tiles, *(level["right"] for level in levels.values())]
+    healthy = not any(
+        right is False for right in found + [s.right for s in platform_states.values()]
+    )
     wanted = sorted({f for level in LEVELS for f in named(level).requires} | {BFLOAT16})
     asked = {name: flags for name, flags in seen.items() if flags}
     features = {f: {name: f in flags for name, flags in asked.items()} for f in wanted}
@@ -85,7 +90,7 @@ def _doctor(_: argparse.Namespace) -> Answer:
         f"system           {platform.platform()}, Python {platform.python_version()}",
         f"versions         maddjit {__version__}, LLVM {LLVM_VERSION}, {', '.join(said)}",
         f"not-installed    {', '.join(missing) or 'nothing'}",
-        f"cache            {cache.info()}",
+        *(f"{name:<16} {state.words}" for name, state in platform_states.items()),
         *(f"{name:<16} {level['words']}" for name, level in levels.items()),
         f"chosen           {chosen or 'none'}: {why}",
     ]
@@ -102,12 +107,13 @@ def _doctor(_: argparse.Namespace) -> Answer:
         "why": why,
         "tiles_right": tiles,
         "features": features,
+        "platform": platform_states,
         "cache": cache.info(),
     }
     return Answer("\n".join([*lines, table(rows)]), facts, 0 if healthy else 1)
 
 
-def _tried(name: str, seen: dict[str, set[str]]) -> dict[str, Any]:
+def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, Any]:
     """Return what is missing for a level; if nothing is, whether its code is right."""
     level = named(name)
     missing = missing_features(level, host())
@@ -116,23 +122,16 @@ def _tried(name: str, seen: dict[str, set[str]]) -> dict[str, Any]:
     doubts = {
         by: sorted(level.requires - flags) for by, flags in seen.items() if level.requires - flags
     }
-    model, A, _ = _sample()
-    right = bool(np.array_equal(compile(model, name)(A), apply(model, A)))
+    right = bool(
+        np.array_equal(compile(sample.model, name)(sample.A), apply(sample.model, sample.A))
+    )
     words = "right" if right else "WRONG: please report this"
     words += "".join(f"; {by} misses {', '.join(f)}" for by, f in doubts.items() if seen[by])
     return {"right": right, "missing": [], "words": words}
 
 
-def _sample() -> tuple[Any, Any, Any]:
-    rng = np.random.default_rng(0)
-    A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
-    B = rng.standard_normal((32, 5))
-    return fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B
-
-
-def _tiles_right() -> bool:
-    _, A, B = _sample()
-    model = fit_strassen_tile(B, tile=2)
+def _tiles_right(sample: Sample) -> bool:
+    A, model = sample.A, fit_strassen_tile(sample.B, tile=2)
     return bool((np.abs(compile(model)(A) - apply(model, A)) <= error_bound(model, A)).all())
 
 

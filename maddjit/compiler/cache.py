@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -31,6 +32,9 @@ _PART_SUFFIX = ".object-part"
 _PART_SECONDS = 3600
 """Age from which on such a file is what a process left that was ended."""
 _ABSENT = "it is not there"
+_TO_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_GONE_OR_IN_USE = (FileNotFoundError, *([PermissionError] if os.name == "nt" else []))
+"""Windows removes no file that a process has open."""
 _EVICTED_TO = 0.8
 """Share of the bound that is left when the least recently used go: not every write evicts."""
 
@@ -75,7 +79,7 @@ def read(key: str | None) -> bytes | None:
         return None
     path = folder / f"{key}{_SUFFIX}"
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, _TO_READ)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -132,6 +136,18 @@ def info() -> CacheInfo:
     return CacheInfo(folder, problem, len(sizes), sum(sizes), _most_bytes())
 
 
+def works() -> bool:
+    """Tell whether what is written now can be read back; nothing of it is left."""
+    key, content = secrets.token_hex(32), secrets.token_bytes(100)
+    write(key, content)
+    found = read(key)
+    folder = _folder()
+    if folder is not None:
+        with suppress(OSError):
+            (folder / f"{key}{_SUFFIX}").unlink()
+    return found == content
+
+
 def clear() -> int:
     """Remove all objects; return how many there were."""
     folder, n_removed = _folder(), 0
@@ -139,7 +155,7 @@ def clear() -> int:
         return 0
     _remove_parts(folder)
     for path, _, _ in list(_objects(folder)):
-        with suppress(FileNotFoundError):
+        with suppress(*_GONE_OR_IN_USE):
             path.unlink()
             n_removed += 1
     return n_removed
@@ -156,6 +172,8 @@ def _folder() -> Path | None:
     try:
         if home and Path(home).is_absolute():  # others are to be ignored, says the specification
             return Path(home, "maddjit")
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "maddjit"
         return Path.home() / ".cache" / "maddjit"
     except RuntimeError:
         return None
@@ -211,7 +229,7 @@ def _remove_parts(folder: Path) -> None:
     """Remove what processes left that were ended while they wrote."""
     for path, _, written in list(_objects(folder, _PART_SUFFIX)):
         if time.time() - written > _PART_SECONDS:
-            with suppress(FileNotFoundError):
+            with suppress(*_GONE_OR_IN_USE):
                 path.unlink()
 
 
@@ -224,6 +242,6 @@ def _evict(folder: Path) -> None:
     for path, size, _ in found[:-1]:  # the last is what was just written
         if total <= _EVICTED_TO * most:
             return
-        with suppress(FileNotFoundError):
+        with suppress(*_GONE_OR_IN_USE):
             path.unlink()
         total -= size

@@ -9,6 +9,7 @@ from typing import Literal
 
 from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
+from maddjit.compiler.platforms import System, files_of
 from maddjit.compiler.target import Target
 from maddjit.compiler.tile_plan import TilePlan
 from maddjit.formats import INPUTS
@@ -94,6 +95,41 @@ class Interface:
     def target(self) -> Target:
         """The feature level."""
         return self.plan.target
+
+    @property
+    def files(self) -> System:
+        """What the target's system calls the files."""
+        return files_of(self.target.triple)
+
+    @property
+    def is_for_windows(self) -> bool:
+        """Whether objects say what their libraries export, and headers whether it is imported."""
+        return self.target.system == "windows"
+
+    @property
+    def exported(self) -> str:
+        """LLVM's word for what libraries export, where they do not export everything."""
+        return "dllexport " if self.is_for_windows else ""
+
+    @property
+    def entry(self) -> str:
+        """The function that a library for Windows begins with; empty for other systems."""
+        return f"{self.name}_loaded" if self.is_for_windows else ""
+
+    @property
+    def api(self) -> str:
+        """What declarations in C begin with."""
+        return f"{self.prefix}_API " if self.is_for_windows else ""
+
+    @property
+    def object_name(self) -> str:
+        """What the object's file is called."""
+        return f"{self.name}{self.files.object_suffix}"
+
+    @property
+    def library_name(self) -> str:
+        """What the shared library's file is called."""
+        return self.files.library_name(self.name)
 
     @property
     def n_features(self) -> int:
@@ -196,7 +232,7 @@ class Interface:
             "name": self.name,
             "words": self.words,
             "level": target.name,
-            "architecture": target.triple.partition("-")[0],
+            "architecture": target.architecture,
             "requires": sorted(target.requires),
             "what": self.what,
             "dtype": signature.dtype,
@@ -267,7 +303,7 @@ class Interface:
     @property
     def indent(self) -> str:
         """What brings a second line of arguments below the first."""
-        return " " * len(f"int {self.name}_run(")
+        return " " * len(f"{self.api}int {self.name}_run(")
 
     @property
     def version(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from maddjit.compiler import native
+from maddjit.compiler.platforms import SYSTEMS
 from maddjit.compiler.stages import with_stages
 from maddjit.compiler.target import Target
 
@@ -139,6 +140,9 @@ def described(counts: Mapping[str, int]) -> str:
 def annotated(ir: str, target: Target, apart: bool = False) -> Listing:
     """Compile a module as rendered to assembly whose instructions know their stages.
 
+    It is written as for Linux whatever the system: others have other words for the same
+    instructions. What their calling conventions ask of a function is not shown.
+
     Parameters
     ----------
     ir : str
@@ -151,6 +155,9 @@ def annotated(ir: str, target: Target, apart: bool = False) -> Listing:
     NativeCodeError
         If LLVM rejects `ir`.
     """
+    shown = target.for_linkers("linux") if target.system in SYSTEMS else target
+    ir = ir.replace(f'target triple = "{target.triple}"', f'target triple = "{shown.triple}"')
+    target = shown
     marked, names = with_stages(ir)
     exported = names[-1]
     emit = native.to_text_apart if apart else native.to_text
@@ -170,7 +177,7 @@ def annotated(ir: str, target: Target, apart: bool = False) -> Listing:
         if found := _INSTRUCTION.fullmatch(line):
             own.update(classes(found["name"], found["operands"]))
     ordered = {stage: dict(own.most_common()) for stage, own in counts.items()}
-    comment = "//" if target.triple.startswith("aarch64") else "#"
+    comment = "//" if target.architecture == "aarch64" else "#"
     return Listing(sections, ordered, _largest(tagged), comment)
 
 

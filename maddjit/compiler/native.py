@@ -16,6 +16,7 @@ from typing import Any, Literal
 import llvmlite
 import llvmlite.binding as llvm
 
+from maddjit.compiler import objects
 from maddjit.compiler.target import Host, Target
 
 Stage = Literal["optimized", "assembly"]
@@ -214,8 +215,11 @@ def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFun
     Raises
     ------
     NativeCodeError
-        If the object does not define them.
+        If the object does not define them, or needs what others define, for which LLVM would
+        abort the process.
     """
+    if needed := objects.needed(code):
+        raise NativeCodeError(f"the compiled object needs {', '.join(needed)}")
     _initialize()
     empty = llvm.parse_assembly(f'target triple = "{target.triple}"', llvm.create_context())
     # One reservation for code and constants: 32-bit distances between them cannot overflow.

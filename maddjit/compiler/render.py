@@ -13,7 +13,9 @@ import jinja2
 
 from maddjit.compiler.interface import Interface
 from maddjit.compiler.plan import Plan
+from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.tile_plan import TilePlan
+from maddjit.files import can_write
 
 
 def templates_folder() -> Path:
@@ -70,7 +72,7 @@ def _bytecode_cache() -> jinja2.BytecodeCache | None:
     Jinja checks each against its source; without this every process spends 0.2 s compiling them.
     """
     folder = Path(__file__).resolve().parent / "__pycache__"
-    if sys.dont_write_bytecode or not os.access(folder, os.W_OK):
+    if sys.dont_write_bytecode or not can_write(folder):
         return None
     return jinja2.FileSystemBytecodeCache(str(folder), "%s.jinja")
 
@@ -88,14 +90,27 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render_call(call: object) -> str:
+def render_call(call: Any) -> str:
     """Return the LLVM IR module of a kernel's CPython function."""
-    return _environment().get_template("python/call.ll.j2").render(call=call)
+    text = _environment().get_template("python/call.ll.j2").render(call=call)
+    return _with_probe(text, call.triple)
 
 
 def render(plan: Plan | TilePlan) -> str:
     """Return the LLVM IR module of a plan."""
-    return _environment().get_template(plan.template).render(plan=plan)
+    text = _environment().get_template(plan.template).render(plan=plan)
+    return _with_probe(text, plan.target.triple)
+
+
+def _with_probe(text: str, triple: str) -> str:
+    """Add to a module for Windows what it calls before it takes more than a page of stack."""
+    probe = stack_probe(triple)
+    if probe is None:
+        return text
+    name, code = probe
+    added = _environment().get_template("windows/probe.ll.j2").render(name=name, code=code)
+    begun = f'target triple = "{triple}"\n'
+    return text.replace(begun, f"{begun}{added}\n", 1)
 
 
 def render_interface(interface: Interface) -> str:

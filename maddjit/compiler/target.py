@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
+
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
 """Chooses the level when `maddjit.compile` is called without ``target=``."""
 
@@ -27,8 +29,13 @@ class Host:
 
     @property
     def architecture(self) -> str:
-        """The first part of the triple, such as ``x86_64``."""
-        return self.triple.partition("-")[0]
+        """Such as ``x86_64``; ``arm64`` is ``aarch64``."""
+        return architecture_of(self.triple)
+
+    @property
+    def system(self) -> str:
+        """The operating system, such as ``linux``."""
+        return system_of(self.triple)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,29 @@ class Target:
     vector_bytes: int
     intrinsics: tuple[str, ...]
     cache_bytes: int = 32 * 1024 * 1024
+
+    @property
+    def architecture(self) -> str:
+        """Such as ``x86_64``; ``arm64`` is ``aarch64``."""
+        return architecture_of(self.triple)
+
+    @property
+    def system(self) -> str:
+        """The operating system, such as ``linux``."""
+        return system_of(self.triple)
+
+    def for_linkers(self, system: str | None = None) -> Target:
+        """Return this level for objects that the linkers of its own or another system take.
+
+        Raises
+        ------
+        TargetError
+            If there is no such system, or it is not known on that architecture.
+        """
+        try:
+            return replace(self, triple=linked_triple(self.triple, system))
+        except ValueError as error:
+            raise TargetError(str(error)) from error
 
     def with_bfloat16(self) -> Target:
         """Return this level with products of bfloat16 pairs, which levels do not promise.
@@ -186,9 +216,8 @@ def named(name: str) -> Target:
 
 def missing_features(target: Target, host: Host) -> list[str]:
     """Return what `host` lacks to run code for `target`; empty if it can."""
-    architecture = target.triple.partition("-")[0]
-    if architecture != host.architecture:
-        return [architecture]
+    if target.architecture != host.architecture:
+        return [target.architecture]
     return sorted(target.requires - host.features)
 
 
@@ -200,7 +229,7 @@ def runnable(host: Host) -> list[Target]:
 def resolve(name: str | None, host: Host) -> Target:
     """Return the level called `name`, or the best one that `host` can run.
 
-    The code is scheduled for the host's own CPU, and built for its triple.
+    The code is scheduled for the host's own CPU, and built for its operating system.
 
     Raises
     ------
@@ -221,4 +250,5 @@ def resolve(name: str | None, host: Host) -> Target:
                 f"lacks; it can run {', '.join(level.name for level in runnable(host))}. "
                 "maddjit.emit() shows the code for any target without running it."
             )
-    return replace(chosen, triple=host.triple, tune=host.cpu, cache_bytes=host.cache_bytes)
+    triple = loaded_triple(host.triple)
+    return replace(chosen, triple=triple, tune=host.cpu, cache_bytes=host.cache_bytes)

@@ -103,6 +103,29 @@ def test_two_processes_at_once(folder: Path) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".object"}
 
 
+def test_folders_of_each_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(cache.FOLDER_VARIABLE)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for system, parts in (
+        ("linux", (".cache", "maddjit")),
+        ("darwin", ("Library", "Caches", "maddjit")),
+        ("win32", ("local", "maddjit", "cache")),
+    ):
+        monkeypatch.setattr(sys, "platform", system)
+        monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+        assert cache.info().folder == tmp_path.joinpath(*parts)
+    monkeypatch.delenv("LOCALAPPDATA")
+    assert cache.info().folder is None
+
+
+def test_it_is_tried_without_a_trace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache.works()
+    assert list(folder.iterdir()) == []
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, "/proc/nothing")
+    assert not cache.works()
+
+
 KEY = "0" * 64
 
 

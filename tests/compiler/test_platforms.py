@@ -1,0 +1,407 @@
+"""Code for other systems: formats, symbols, relocations; that of this architecture runs here."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import maddjit
+from maddjit import fastcall, reference, tile_reference
+from maddjit.building import plan_of
+from maddjit.compiler import coff, elf, macho, native, objects
+from maddjit.compiler.listing import annotated
+from maddjit.compiler.plan import Plan
+from maddjit.compiler.platforms import SYSTEMS
+from maddjit.compiler.render import render, render_call
+from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import Host, Target, TargetError, named, resolve
+from tests.conftest import RUNNABLE, same_bits
+from tests.random_models import random_model, rows_for, with_short_list
+
+HERE = native.host()
+TRIPLES = {
+    ("linux", "x86_64"): "x86_64-unknown-linux-gnu",
+    ("linux", "aarch64"): "aarch64-unknown-linux-gnu",
+    ("macos", "x86_64"): "x86_64-apple-darwin22.1.0",
+    ("macos", "aarch64"): "arm64-apple-darwin23.1.0",
+    ("windows", "x86_64"): "x86_64-pc-windows-msvc",
+    ("windows", "aarch64"): "aarch64-pc-windows-msvc",
+}
+"""What LLVM calls processes there."""
+LEVEL = {"x86_64": "x86-64-v4-vbmi", "aarch64": "aarch64"}
+COVERAGE = 0.5
+
+
+def host(system: str, architecture: str, level: str | None = None) -> Host:
+    """Return the record of a machine that this one is not."""
+    features = named(level or LEVEL[architecture]).requires
+    return Host(TRIPLES[system, architecture], "generic", features, 2**25)
+
+
+def target(system: str, architecture: str, level: str | None = None) -> Target:
+    return resolve(level, host(system, architecture, level))
+
+
+@cache
+def models() -> dict[str, tuple[Any, Signature]]:
+    """Models, and what is asked of them."""
+    small = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    listed = random_model(2, n_features=20, n_codebooks=6, n_prototypes=16, n_outputs=70)
+    B = np.random.default_rng(3).standard_normal((20, 20)).astype(np.float32)
+    return {
+        "outputs": (small, Signature()),
+        "columns": (small, Signature(out_order="F")),
+        "winners": (with_short_list(listed, 3, 40), Signature(result="winners")),
+        "tiles": (maddjit.fit_strassen_tile(B, tile=2), Signature()),
+    }
+
+
+def plan_for(kind: str, chosen: Target) -> Any:
+    model, signature = models()[kind]
+    return plan_of(model, chosen, signature, COVERAGE)
+
+
+def test_architectures_and_systems_of_triples() -> None:
+    for (system, architecture), triple in TRIPLES.items():
+        found = Host(triple, "", frozenset(), 0)
+        assert (found.system, found.architecture) == (system, architecture)
+    bsd = Host("amd64-unknown-freebsd14", "", frozenset(), 0)
+    assert (bsd.system, bsd.architecture) == ("freebsd14", "x86_64")
+
+
+def test_levels_of_each_platform() -> None:
+    assert target("macos", "aarch64").name == "aarch64"
+    assert target("macos", "x86_64", "x86-64-v3").name == "x86-64-v3"
+    assert target("windows", "x86_64").triple == "x86_64-pc-windows-msvc-elf"
+    assert target("windows", "x86_64").for_linkers().triple == "x86_64-pc-windows-gnu"
+    assert target("macos", "aarch64").triple == "arm64-apple-darwin23.1.0"
+    assert target("macos", "aarch64").for_linkers().triple == "arm64-apple-macosx11.0.0"
+    assert target("linux", "x86_64").for_linkers("macos").triple == "x86_64-apple-macosx10.13.0"
+    musl = replace(target("linux", "x86_64"), triple="x86_64-alpine-linux-musl")
+    assert musl.for_linkers().triple == musl.triple
+    with pytest.raises(TargetError, match="system must be one of linux, macos, windows, not 'os2'"):
+        musl.for_linkers("os2")
+
+
+FORMATS = {"linux": "elf", "macos": "macho", "windows": "coff"}
+RELOCATIONS = {
+    ("elf", "x86_64"): {2, 4, 9, 42},  # PC32, PLT32, and by way of a table of addresses
+    ("elf", "aarch64"): {275, 277, 278, 283, 284, 285, 286, 299, 311, 312},
+    ("macho", "x86_64"): {1, 2, 6, 7, 8},  # SIGNED and BRANCH
+    ("macho", "aarch64"): {2, 3, 4, 10},  # BRANCH26, PAGE21, PAGEOFF12, ADDEND
+    ("coff", "x86_64"): {4, 5, 6, 7, 8, 9},  # REL32, with up to five bytes behind
+    ("coff", "aarch64"): {3, 4, 5, 6, 7},  # BRANCH26, PAGEBASE_REL21, PAGEOFFSETs
+}
+"""Distances inside the object: no kind is an address, and none is of the system's own."""
+
+
+def numbers(code: bytes, at: int, *sizes: int) -> list[int]:
+    found = []
+    for size in sizes:
+        found.append(int.from_bytes(code[at : at + size], "little"))
+        at += size
+    return found
+
+
+def relocations(code: bytes) -> set[int]:
+    """Return the kinds of relocations of an object, by its format's numbers."""
+    kinds: set[int] = set()
+    if elf.architecture(code):
+        (at,), count = numbers(code, 40, 8), numbers(code, 60, 2)[0]
+        for i in range(count):
+            kind, _, _, place, size = numbers(code, at + 64 * i + 4, 4, 8, 8, 8, 8)
+            entries = range(place, place + size, 24) if kind == 4 else ()
+            kinds |= {numbers(code, entry + 8, 4)[0] for entry in entries}
+    elif macho.architecture(code):
+        at = 32
+        for _ in range(numbers(code, 16, 4)[0]):
+            command, size = numbers(code, at, 4, 4)
+            n_sections = numbers(code, at + 64, 4)[0] if command == 0x19 else 0
+            for i in range(n_sections):
+                place, count = numbers(code, at + 72 + 80 * i + 56, 4, 4)
+                kinds |= {code[place + 8 * j + 7] >> 4 for j in range(count)}
+            at += size
+    else:
+        for i in range(numbers(code, 2, 2)[0]):
+            place, _, count = numbers(code, 20 + 40 * i + 24, 4, 4, 2)
+            kinds |= {numbers(code, place + 10 * j + 8, 2)[0] for j in range(count)}
+    return kinds
+
+
+def format_of(code: bytes) -> str:
+    forms = {"elf": elf, "macho": macho, "coff": coff}
+    return next(name for name, form in forms.items() if form.architecture(code))
+
+
+@pytest.mark.parametrize(("system", "architecture"), list(TRIPLES))
+@pytest.mark.parametrize("kind", ["outputs", "winners", "tiles"])
+def test_objects_need_nothing(system: str, architecture: str, kind: str) -> None:
+    loaded = target(system, architecture)
+    formats = {loaded: FORMATS[system], loaded.for_linkers(): FORMATS[system]}
+    if system == "windows":
+        formats[loaded] = "elf"
+    for chosen, wanted in formats.items():
+        plan = plan_for(kind, chosen)
+        code = native.to_object(render(plan), chosen)
+        found = format_of(code)
+        assert found == wanted
+        assert objects.architecture(code) == architecture
+        assert objects.needed(code) == []
+        prefix = b"_" if found == "macho" else b""
+        assert b"\0" + prefix + plan.symbol.encode() + b"\0" in code
+        assert relocations(code) <= RELOCATIONS[found, architecture]
+
+
+@pytest.mark.parametrize(("system", "architecture"), list(TRIPLES))
+def test_what_is_not_defined_is_found(system: str, architecture: str) -> None:
+    """Else the tests above would pass for want of looking."""
+    ir = "declare void @elsewhere()\ndefine void @here() {\n call void @elsewhere()\n ret void\n}\n"
+    open_ended = replace(target(system, architecture), intrinsics=("elsewhere",))
+    for chosen in (open_ended, open_ended.for_linkers()):
+        code = native.to_object(f'target triple = "{chosen.triple}"\n{ir}', chosen)
+        assert objects.needed(code) == ["elsewhere"]
+
+
+def test_code_that_needs_something_is_not_loaded() -> None:
+    """LLVM would end the process."""
+    ir = "declare void @elsewhere()\ndefine void @here() {\n call void @elsewhere()\n ret void\n}\n"
+    careless = replace(resolve(None, HERE), intrinsics=("elsewhere",))
+    with pytest.raises(native.NativeCodeError, match="the compiled object needs elsewhere"):
+        native.load(native.to_object(ir, careless), "here", careless)
+
+
+on_linux_of_x86 = pytest.mark.skipif(
+    (HERE.system, HERE.architecture) != ("linux", "x86_64"),
+    reason="calls code for other systems of x86-64 as Linux calls its own",
+)
+_TYPES = {"p": "ptr", "n": "i64", "i": "i32", "v": "void"}
+_CTYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "i": ctypes.c_int, "v": None}
+_KERNEL = "vpnnnpnpp"
+"""What a kernel returns and takes: pointers and numbers."""
+
+
+class Bridges:
+    """Functions that call others by the convention of Windows from that of Linux, or back."""
+
+    def __init__(self) -> None:
+        self._kept: list[native.LoadedFunction] = []
+
+    def make(self, address: int, kinds: str, own: str = "", other: str = "") -> int:
+        """Return a function of one convention that calls an address by the other one."""
+        chosen = resolve(None, HERE)
+        returned, names = _TYPES[kinds[0]], [f"%{i}" for i in range(len(kinds) - 1)]
+        taken = ", ".join(f"{_TYPES[kind]} {x}" for kind, x in zip(kinds[1:], names, strict=True))
+        result = "" if kinds[0] == "v" else "%result = "
+        ir = (
+            f'target triple = "{chosen.triple}"\ndefine {own} {returned} @bridge({taken}) {{\n'
+            f"  %f = inttoptr i64 {address} to ptr\n  {result}call {other} {returned} %f({taken})\n"
+            f"  ret {returned}{' %result' * bool(result)}\n}}\n"
+        )
+        self._kept.append(native.load(native.to_object(ir, chosen), "bridge", chosen))
+        return self._kept[-1].address
+
+    def into(self, address: int, kinds: str) -> int:
+        """Return what Linux calls for what Windows has compiled."""
+        return self.make(address, kinds, other="win64cc")
+
+    def out_of(self, address: int, kinds: str) -> int:
+        """Return what code for Windows calls for what Linux has."""
+        return self.make(address, kinds, own="win64cc")
+
+
+def call_kernel(address: int, plan: Any, A: NDArray[np.float32], Y: NDArray[Any]) -> None:
+    workspace = np.empty(plan.workspace_bytes + 64, np.uint8)
+    aligned = workspace.ctypes.data + -workspace.ctypes.data % 64
+    function = ctypes.CFUNCTYPE(*(_CTYPES[kind] for kind in _KERNEL))(address)
+    packed = None if plan.packed is None else plan.packed.ctypes.data
+    step = Y.strides[0 if Y.flags.c_contiguous else 1]
+    function(A.ctypes.data, len(A), A.strides[0], 4, Y.ctypes.data, step, aligned, packed)
+
+
+@on_linux_of_x86
+@pytest.mark.parametrize("system", ["macos", "windows"])
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_code_for_other_systems_runs_here(system: str, name: str) -> None:
+    """LLVM links each format on every system; what differs of calls is bridged."""
+    bridges = Bridges()
+    for kind in models():
+        model, _ = models()[kind]
+        if kind == "columns" and name == "x86-64":
+            continue  # it has no kernel for them
+        chosen = resolve(name, replace(HERE, triple=TRIPLES[system, "x86_64"]))
+        plan = plan_for(kind, chosen)
+        function = native.load(native.to_object(render(plan), chosen), plan.symbol, chosen)
+        address = function.address
+        if system == "windows":
+            address = bridges.into(address, _KERNEL)
+        rng = np.random.default_rng(5)
+        A = rng.standard_normal((77, model.n_features)).astype(np.float32)
+        if kind == "winners":
+            found = np.zeros((77, 2 * 3 + 1), np.int64)
+            call_kernel(address, plan, A, found)
+            assert np.array_equal(found[:, :3], reference.settle(model, A, COVERAGE).indices)
+            continue
+        Y = np.zeros((77, model.n_outputs), np.float32, "F" if kind == "columns" else "C")
+        call_kernel(address, plan, A, Y)
+        if kind == "tiles":
+            away = np.abs(Y - tile_reference.multiply(model, A))
+            assert (away <= tile_reference.error_bound(model, A)).all()
+        else:
+            assert same_bits(np.ascontiguousarray(Y), reference.apply(model, A))
+
+
+_API_KINDS = {
+    "PyBuffer_Release": "vp",
+    "PyErr_Clear": "v",
+    "PyEval_RestoreThread": "vp",
+    "PyEval_SaveThread": "p",
+    "PyLong_FromSsize_t": "pn",
+    "PyObject_GetBuffer": "ippi",
+    "PyObject_Type": "pp",
+    "PyObject_Vectorcall": "pppnp",
+    "PyTuple_Pack": "pnpp",
+    "Py_DecRef": "vp",
+    "Py_IncRef": "vp",
+}
+
+
+@on_linux_of_x86
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="the function is for CPython")
+@pytest.mark.parametrize("system", ["macos", "windows"])
+def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython calls it here, and it calls CPython, each by the convention of its system."""
+    model = random_model(0, n_features=12, n_codebooks=6, n_prototypes=16, n_outputs=10)
+    chosen = resolve(RUNNABLE[-1], replace(HERE, triple=TRIPLES[system, "x86_64"]))
+    plan = plan_of(model, chosen, Signature(), COVERAGE)
+    assert isinstance(plan, Plan)
+    bridges, load = Bridges(), native.load
+    kernel = load(native.to_object(render(plan), chosen), plan.symbol, chosen)
+    if system == "windows":
+        own = fastcall._address
+
+        def bridged(code: bytes, symbol: str, on: Target, table: str = "") -> Any:
+            function = load(code, symbol, on, table)
+            if symbol == "bridge":
+                return function
+            bridges._kept.append(function)
+            address = bridges.into(function.address, "pppn")
+            return native.LoadedFunction(address, function.table)
+
+        monkeypatch.setattr(fastcall, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
+        monkeypatch.setattr(native, "load", bridged)
+    assert set(_API_KINDS) == set(fastcall._API)
+    call: Callable[..., Any] = fastcall.short_way(plan, kernel)
+    monkeypatch.undo()
+    for n_rows in (1, 33):
+        A = rows_for(model, n_rows, "float32", 1)
+        before = [sys.getrefcount(thing) for thing in (A, np.empty)]
+        for _ in range(20):
+            assert same_bits(call(A), reference.apply(model, A))
+        out = np.empty((n_rows, 10), np.float32)
+        assert call(A, out) is out
+        assert same_bits(out, reference.apply(model, A))
+        assert [sys.getrefcount(thing) for thing in (A, np.empty)] == before
+    assert same_bits(call(A[0]), reference.apply(model, A[0]))
+    assert call([1.0]) is NotImplemented
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
+    """Vectors that do not fit into registers take more than a page."""
+    model = random_model(
+        9, n_features=40, n_codebooks=16, n_prototypes=64, n_outputs=150, accumulate="average"
+    )
+    order: Any = "F" if architecture == "x86_64" else "C"
+    for chosen in (target("windows", architecture), target("windows", architecture).for_linkers()):
+        plan = plan_of(model, chosen, Signature(out_order=order), COVERAGE)
+        ir = render(plan)
+        assert objects.needed(native.to_object(ir, chosen)) == []
+        assert "chkstk" in ir
+        bare = ir.replace("chkstk", "other")
+        assert "chkstk" in objects.needed(native.to_object(bare, chosen))[0]
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
+    """Its workspace is more than a page of stack, for which LLVM calls a function."""
+    model = random_model(1, n_features=40, n_codebooks=16, n_prototypes=16, n_outputs=10)
+    chosen = target("windows", architecture)
+    plan = plan_of(model, chosen, Signature(), COVERAGE)
+    assert isinstance(plan, Plan)
+    assert 4096 < plan.workspace_bytes <= fastcall._MAX_STACK
+    code = native.to_object(render_call(fastcall.call_of(plan)), chosen)
+    assert objects.needed(code) == []
+
+
+@pytest.mark.parametrize("system", ["macos", "windows"])
+def test_listings_are_those_of_linux(system: str) -> None:
+    """Other systems' assembly has other comments, labels and sections, which nothing here reads."""
+    listings = []
+    for each in ("linux", system):
+        chosen = target(each, "aarch64")
+        listings.append(annotated(render(plan_for("outputs", chosen)), chosen))
+    shown, wanted = listings[1].counts, listings[0].counts
+    assert {name: shown[name] for name in wanted} == wanted
+
+
+HIDDEN = """
+import os, sys
+for name in ("fork", "getuid", "register_at_fork", "sysconf", "sysconf_names", "sched_getaffinity",
+             "sched_setaffinity", "O_NOFOLLOW", "geteuid", "fchmod"):
+    if hasattr(os, name):
+        delattr(os, name)
+for name in ("resource", "fcntl", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import numpy as np, maddjit, maddjit.cli
+from maddjit.cli import main
+rng = np.random.default_rng(0)
+A = rng.standard_normal((200, 2)) @ rng.standard_normal((2, 8))
+model = maddjit.fit(A, np.eye(8, 3), n_codebooks=2)
+op = maddjit.compile(model, threads=2)
+assert np.array_equal(op(A), maddjit.reference.apply(model, A))
+assert main(["cache", "info"]) == 0
+"""
+
+
+def test_nothing_is_needed_that_other_systems_lack(tmp_path: Any) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HIDDEN],
+        env=os.environ | {"MADDJIT_CACHE_DIR": str(tmp_path / "kept")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout
+    assert list((tmp_path / "kept").glob("*.object"))
+
+
+def test_exports_for_each_system(tmp_path: Any) -> None:
+    model = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    for system, files in (("linux", "head.o"), ("macos", "head.o"), ("windows", "head.obj")):
+        for level, architecture in (("x86-64", "x86_64"), ("aarch64", "aarch64")):
+            folder = tmp_path / system / level
+            made = maddjit.export(model, folder, name="head", target=level, system=system)
+            code = made.object.read_bytes()
+            assert made.object.name == files
+            assert format_of(code) == FORMATS[system]
+            assert objects.architecture(code) == architecture
+            assert f"/{files}" in made.cmake.read_text()
+            assert SYSTEMS[system].triples[architecture] in made.header.read_text()
+            is_exported = b"-export:head_run" in code.replace(b"/EXPORT", b"-export")
+            assert is_exported == (system == "windows")
+            assert ("HEAD_DLL" in made.header.read_text()) == (system == "windows")
+            if made.library is None:
+                assert "no C compiler that links for" in made.missing
+    with pytest.raises(TargetError, match="system must be one of"):
+        maddjit.export(model, tmp_path, system="os2")
