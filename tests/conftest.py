@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 
-BLAS_KERNELS = {"x86-64-v3": "Haswell", "x86-64": "Nehalem"}
-"""OpenBLAS's own names of CPUs of these levels; it reads them when NumPy is imported."""
-FORCED = os.environ.get("MADDJIT_TARGET", "")
-if FORCED in BLAS_KERNELS:
-    os.environ["OPENBLAS_CORETYPE"] = BLAS_KERNELS[FORCED]
+# OpenBLAS's own names of CPUs of these levels, which it reads when NumPy is imported.
+os.environ["OPENBLAS_CORETYPE"] = {"x86-64-v3": "Haswell", "x86-64": "Nehalem"}.get(
+    os.environ.get("MADDJIT_TARGET", ""), os.environ.get("OPENBLAS_CORETYPE", "")
+)
 # Tests run side by side; linear algebra in several threads each would mostly wait for itself.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests of the compiler compile, and leave nothing in the user's home.
@@ -37,6 +36,7 @@ settings.register_profile(
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+FORCED = os.environ.get("MADDJIT_TARGET", "")
 if FORCED:
     masked = replace(native.host(), features=native.host().features & target.named(FORCED).requires)
     native.host = lambda: masked  # type: ignore[assignment]
