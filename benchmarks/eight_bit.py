@@ -1,6 +1,7 @@
 """The real competitor: 8-bit products, with the quantising of A and without, and their arg-max.
 
 Weights are quantised once, for each output apart, symmetrically to int8; A for the whole matrix.
+Weights have 7 bits where the CPU has no VNNI: products of 8 would saturate, in every library.
 For arg-max all outputs share one scale, so that the winner among the integers is the winner.
 """
 
@@ -14,6 +15,8 @@ from data import Floats, Product
 from measuring import Candidate
 from numpy.typing import NDArray
 
+from maddjit.cli.peers import quantised as quantised_weights
+
 Info = tuple[str, Any, list[Any]]
 """Name, dtype and sizes of what goes into or comes out of a session."""
 
@@ -23,13 +26,6 @@ PLAIN, QUANTISING = "8-bit", "8-bit with quantising"
 def weights(product: Product, per_output: bool = True) -> tuple[NDArray[np.int8], Any]:
     """Return B as int8, and the scale of each output or of all."""
     return quantised_weights(product.B, per_output)
-
-
-def quantised_weights(B: Floats, per_output: bool = True) -> tuple[NDArray[np.int8], Any]:
-    """Return a matrix as int8, and the scale of each column or of all; 1 where all is 0."""
-    largest = np.abs(B).max(axis=0 if per_output else None)
-    scale = (np.where(largest > 0, largest, 127) / np.float32(127)).astype(np.float32)
-    return np.rint(B / scale).astype(np.int8), scale
 
 
 def with_torch(product: Product) -> list[Candidate]:

@@ -43,6 +43,12 @@ def minutes(date: str) -> str:
     return date[:16].replace("T", " ") + " UTC"
 
 
+_SEVEN_BITS = (
+    " This CPU has no VNNI, so weights of 8-bit products have 7 bits, as onnxruntime, FBGEMM and "
+    "oneDNN advise: sums of pairs of products of 8 bits would saturate."
+)
+
+
 def origin(results: Mapping[str, Any]) -> str:
     """Say when, where and with what was measured."""
     machine = results["machine"]
@@ -53,6 +59,7 @@ def origin(results: Mapping[str, Any]) -> str:
         f"({machine['llvm_cpu']}, {machine['level']}), {machine['cores']} cores"
         + (f", caches {caches}" if caches else "")
         + f", {machine['platform']}. With {versions}."
+        + (_SEVEN_BITS if machine.get("largest_weight", 127) < 127 else "")
     )
 
 

@@ -64,6 +64,7 @@ def describe() -> dict[str, Any]:
     """Return the machine, the versions of what is timed, the commit and the time."""
     import cpuinfo
 
+    from maddjit.cli.peers import largest_weight
     from maddjit.compiler import native
     from maddjit.compiler.target import ENVIRONMENT_VARIABLE, resolve
 
@@ -75,6 +76,7 @@ def describe() -> dict[str, Any]:
             "level": level,
             "cores": os.cpu_count(),
             "caches": _caches(),
+            "largest_weight": largest_weight(native.host()),
             "platform": platform.platform(),
         },
         "versions": {"python": platform.python_version()} | _versions(),

@@ -1,16 +1,27 @@
-"""Shared by all tests: the feature levels this machine can run, and random models."""
+"""Shared by all tests: the feature levels they run at, which of them are slow, equality of bits.
+
+With ``MADDJIT_TARGET`` set the machine passes for one whose best level that is: the host has no
+more features, NumPy's products round as on such a CPU, and higher levels are emulated.
+"""
 
 from __future__ import annotations
 
 import os
 
+# OpenBLAS's own names of CPUs of these levels, which it reads when NumPy is imported.
+os.environ["OPENBLAS_CORETYPE"] = {"x86-64-v3": "Haswell", "x86-64": "Nehalem"}.get(
+    os.environ.get("MADDJIT_TARGET", ""), os.environ.get("OPENBLAS_CORETYPE", "")
+)
 # Tests run side by side; linear algebra in several threads each would mostly wait for itself.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests of the compiler compile, and leave nothing in the user's home.
 os.environ["MADDJIT_CACHE_DIR"] = ""
 
+from collections import defaultdict
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -24,6 +35,11 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+FORCED = os.environ.get("MADDJIT_TARGET", "")
+if FORCED:
+    masked = replace(native.host(), features=native.host().features & target.named(FORCED).requires)
+    native.host = lambda: masked  # type: ignore[assignment]
 
 RUNNABLE = [level.name for level in target.runnable(native.host())]
 
@@ -45,11 +61,29 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of what a module's `measured` fixture ran are slow, and one process runs them all."""
+    """Mark as slow what a module's `measured` fixture ran, and all but one level of each case.
+
+    One process runs all tests of a `measured` fixture. A case that is run at several levels is
+    quick at one of them; which one changes from case to case, so quick tests see every level.
+    """
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         if "measured" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        level = next(filter(target.LEVELS.__contains__, _parameters(item)), None)
+        if level:
+            cases[item.nodeid.replace(level, "")].append(item)
+    for case, at_levels in cases.items():
+        quick = crc32(case.encode()) % len(at_levels)
+        for item in at_levels[:quick] + at_levels[quick + 1 :]:
+            item.add_marker(pytest.mark.slow)
+
+
+def _parameters(item: pytest.Item) -> list[Any]:
+    """Return the values that a test is run with and that are texts."""
+    values = getattr(item, "callspec", None)
+    return [value for value in values.params.values() if isinstance(value, str)] if values else []
 
 
 @pytest.fixture(params=RUNNABLE)

@@ -88,7 +88,8 @@ def test_inspect_as_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["largest_loop"]["n_instructions"] > 4
 
 
-def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MADDJIT_TARGET", raising=False)
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out.splitlines()
     lines = dict(line.split(maxsplit=1) for line in out)

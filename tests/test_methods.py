@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import eight_bit
+import layout
 import numpy as np
 import pytest
 from data import clustered
@@ -12,6 +15,9 @@ from methods import METHODS, Apply, Method, installed, low_rank, sketches, strea
 from methods.codebooks import Nearest
 from methods.products import sparse_then_dense, two_products
 from numpy.typing import NDArray
+
+from maddjit.cli import peers
+from maddjit.compiler import native
 
 D, M = 64, 24
 HERE = installed(METHODS, {})
@@ -99,6 +105,25 @@ def test_nearly_exact_products(method: Method) -> None:
     assert nmse(multiply(A)) < bound
     alone = np.concatenate([multiply(row[np.newaxis]) for row in A])
     assert nmse(alone) < bound
+
+
+@pytest.mark.parametrize("features", [{"avx2"}, {"avx2", "avxvnni"}])
+def test_bytes_are_multiplied_as_the_cpu_can(
+    features: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of two products are exact in 16 bits where the CPU has nothing wider."""
+    kind = replace(native.host(), triple="x86_64-unknown-linux-gnu", features=frozenset(features))
+    monkeypatch.setattr(peers.native, "host", lambda: kind)
+    largest = {int(np.abs(eight_bit.quantised_weights(B, each)[0]).max()) for each in (True, False)}
+    assert largest == ({127} if "avxvnni" in features else {64})
+    assert "avxvnni" in features or 2 * 255 * 64 < 2**15
+    for method in NEARLY_EXACT:
+        if method.name.startswith("8-bit"):
+            assert nmse(fitted(method, 0)(A)) < 1e-3
+    facts = {"cpu": "", "llvm_cpu": "", "level": "", "cores": 2, "caches": {}, "platform": ""}
+    facts["largest_weight"] = peers.largest_weight(kind)
+    results = {"machine": facts, "versions": {}, "date": "2026-01-01T00:00", "commit": ""}
+    assert ("7 bits" in layout.origin(results)) == ("avxvnni" not in features)
 
 
 @each("method", LOW_RANK)

@@ -16,7 +16,8 @@ from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError, table
 from maddjit.cli.inputs import read
 from maddjit.cli.kernels import Model
-from maddjit.cli.peers import Product, eight_bit
+from maddjit.cli.peers import Product, eight_bit, largest_weight
+from maddjit.compiler import native
 from maddjit.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
 from maddjit.models import MaddnessModel
 from maddjit.products import Winners
@@ -248,6 +249,10 @@ def _answer(
         head.append("one thread; NumPy's as many as it likes: install threadpoolctl to limit them")
     notes = ["× numpy: the median of each round's ratio"] if base is not None else []
     notes += [f"{name}: {why}" for name, why in missing.items()]
+    if largest_weight(native.host()) < 127 and any(name.startswith("8-bit") for name in seconds):
+        notes.append(
+            "weights of 8-bit products have 7 bits: this CPU has no VNNI, 8 would saturate"
+        )
     if options.rows is None:
         notes.append("rows are random: give --rows for errors on yours")
     if op.model.report:
