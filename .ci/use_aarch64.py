@@ -62,7 +62,7 @@ def loaded_as_on_apple_silicon(model: Any) -> None:
     """Load an object of Apple's format by the same linker of LLVM's, and compare its results."""
     machine = replace(native.host(), triple="arm64-apple-darwin23.1.0")
     target = resolve("host", machine)
-    plan = plan_of(model, target, Signature(), 0.9)
+    plan = plan_of(model, target, Signature())
     code = native.to_object(render(plan), target)
     assert objects.architecture(code) == "aarch64"
     function = native.load(code, plan.symbol, target)

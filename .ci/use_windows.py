@@ -45,7 +45,7 @@ def model(n_prototypes: int, accumulate: Any) -> MaddnessModel:
 def check(fitted: MaddnessModel, level: str, folder: Path) -> None:
     """Compile a kernel for Windows, load and call it there, and compare."""
     chosen = resolve(level, replace(native.host(), triple=TRIPLE))
-    plan = plan_of(fitted, chosen, Signature(), 0.5)
+    plan = plan_of(fitted, chosen, Signature())
     (folder / "kernel.object").write_bytes(native.to_object(render(plan), chosen))
     asked = {
         "SYMBOL": f'"{plan.symbol}"',

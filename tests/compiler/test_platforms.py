@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import fastcall, reference, tile_reference
-from maddjit.building import plan_of
+from maddjit.building import lists_of, plan_of
 from maddjit.compiler import coff, elf, macho, native, objects
 from maddjit.compiler.listing import annotated
+from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
 from maddjit.compiler.platforms import SYSTEMS
 from maddjit.compiler.render import render, render_call
@@ -68,7 +69,7 @@ def models() -> dict[str, tuple[Any, Signature]]:
 
 def plan_for(kind: str, chosen: Target) -> Any:
     model, signature = models()[kind]
-    return plan_of(model, chosen, signature, COVERAGE)
+    return plan_of(model, chosen, signature)
 
 
 def test_architectures_and_systems_of_triples() -> None:
@@ -188,6 +189,8 @@ _TYPES = {"p": "ptr", "n": "i64", "i": "i32", "v": "void"}
 _CTYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "i": ctypes.c_int, "v": None}
 _KERNEL = "vpnnnpnpp"
 """What a kernel returns and takes: pointers and numbers."""
+_LISTING_KERNEL = _KERNEL + "nn"
+"""The same of one that lists outputs: a margin and the room on lists, too."""
 
 
 class Bridges:
@@ -219,13 +222,16 @@ class Bridges:
         return self.make(address, kinds, own="win64cc")
 
 
-def call_kernel(address: int, plan: Any, A: NDArray[np.float32], Y: NDArray[Any]) -> None:
-    workspace = np.empty(plan.workspace_bytes + 64, np.uint8)
+def call_kernel(
+    address: int, plan: Any, A: NDArray[np.float32], Y: NDArray[Any], lists: Lists | None = None
+) -> None:
+    workspace = np.empty(plan.workspace_bytes + (lists.n_bytes if lists else 0) + 64, np.uint8)
     aligned = workspace.ctypes.data + -workspace.ctypes.data % 64
-    function = ctypes.CFUNCTYPE(*(_CTYPES[kind] for kind in _KERNEL))(address)
+    kinds, more = (_LISTING_KERNEL, (lists.margin, lists.room)) if lists else (_KERNEL, ())
+    function = ctypes.CFUNCTYPE(*(_CTYPES[kind] for kind in kinds))(address)
     packed = None if plan.packed is None else plan.packed.ctypes.data
     step = Y.strides[0 if Y.flags.c_contiguous else 1]
-    function(A.ctypes.data, len(A), A.strides[0], 4, Y.ctypes.data, step, aligned, packed)
+    function(A.ctypes.data, len(A), A.strides[0], 4, Y.ctypes.data, step, aligned, packed, *more)
 
 
 @on_linux_of_x86
@@ -243,12 +249,13 @@ def test_code_for_other_systems_runs_here(system: str, name: str) -> None:
         function = native.load(native.to_object(render(plan), chosen), plan.symbol, chosen)
         address = function.address
         if system == "windows":
-            address = bridges.into(address, _KERNEL)
+            kinds = _LISTING_KERNEL if kind == "winners" else _KERNEL
+            address = bridges.into(address, kinds)
         rng = np.random.default_rng(5)
         A = rng.standard_normal((77, model.n_features)).astype(np.float32)
         if kind == "winners":
             found = np.zeros((77, 2 * 3 + 1), np.int64)
-            call_kernel(address, plan, A, found)
+            call_kernel(address, plan, A, found, lists_of(model, plan, COVERAGE))
             assert np.array_equal(found[:, :3], reference.settle(model, A, COVERAGE).indices)
             continue
         Y = np.zeros((77, model.n_outputs), np.float32, "F" if kind == "columns" else "C")
@@ -282,7 +289,7 @@ def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyP
     """CPython calls it here, and it calls CPython, each by the convention of its system."""
     model = random_model(0, n_features=12, n_codebooks=6, n_prototypes=16, n_outputs=10)
     chosen = resolve(RUNNABLE[-1], replace(HERE, triple=TRIPLES[system, "x86_64"]))
-    plan = plan_of(model, chosen, Signature(), COVERAGE)
+    plan = plan_of(model, chosen, Signature())
     assert isinstance(plan, Plan)
     bridges, load = Bridges(), native.load
     kernel = load(native.to_object(render(plan), chosen), plan.symbol, chosen)
@@ -323,7 +330,7 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
     )
     order: Any = "F" if architecture == "x86_64" else "C"
     for chosen in (target("windows", architecture), target("windows", architecture).for_linkers()):
-        plan = plan_of(model, chosen, Signature(out_order=order), COVERAGE)
+        plan = plan_of(model, chosen, Signature(out_order=order))
         ir = render(plan)
         assert objects.needed(native.to_object(ir, chosen)) == []
         assert "chkstk" in ir
@@ -336,7 +343,7 @@ def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
     """Its workspace is more than a page of stack, for which LLVM calls a function."""
     model = random_model(1, n_features=40, n_codebooks=16, n_prototypes=16, n_outputs=10)
     chosen = target("windows", architecture)
-    plan = plan_of(model, chosen, Signature(), COVERAGE)
+    plan = plan_of(model, chosen, Signature())
     assert isinstance(plan, Plan)
     assert 4096 < plan.workspace_bytes <= fastcall._MAX_STACK
     code = native.to_object(render_call(fastcall.call_of(plan)), chosen)
