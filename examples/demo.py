@@ -1,7 +1,8 @@
 """The first minute: two layers of a small network, multiplied in several ways.
 
 Each layer is computed exactly, in 8 bits, by low rank and by look-ups, in turns and in one thread;
-the rest of the network stays as it is. It takes half a minute or so.
+the rest of the network stays as it is. The rows are shipped: `first_minute/README.md` says what
+they are. It takes half a minute or so.
 """
 
 from __future__ import annotations
