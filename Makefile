@@ -8,7 +8,7 @@ EXTRAS = progress plot safetensors cli sklearn onnx dask
 .PHONY: demo test slow lint types wheel extras torch bench experiments winners tiles service docs clean
 
 demo: $(VENV)/.examples
-	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2

@@ -1,7 +1,7 @@
 """Quickstart on scikit-learn's digits: fit, compile, call; accuracy, error and speed for some C.
 
 Expect (accuracy exact .96): about .92 at C = 8, .95 at C = 16, .96 at C = 32. The matrix is small
-(64 × 10), so there is little to gain in speed: this shows the way, `fashion_mnist` shows the point.
+(64 × 10), so there is little to gain in speed: this shows the way, `demo.py` shows the point.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -9,12 +10,18 @@ import sys
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from scipy.stats import betabinom
 
 ROOT = Path(__file__).resolve().parent.parent
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+LOWEST_LEVEL = "x86-64" if platform.machine() in ("x86_64", "AMD64") else "aarch64"
+needs_fashion_mnist = pytest.mark.skipif(
+    not FASHION_MNIST.is_dir(), reason="needs the Debian package dataset-fashion-mnist"
+)
 
 
 def run(*command: str) -> str:
@@ -51,11 +58,122 @@ def test_digits() -> None:
     assert accuracy["32"] > 0.945
 
 
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The modules of the demo."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    from first_minute import layers, make_rows, table, ways
+
+    return SimpleNamespace(layers=layers, make_rows=make_rows, table=table, ways=ways)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not FASHION_MNIST.is_dir(), reason="needs the Debian package dataset-fashion-mnist"
-)
+def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    monkeypatch.setenv("MADDJIT_TARGET", LOWEST_LEVEL)
+    picture = tmp_path / "new" / "demo.png"
+    small = ["--learn", "1000", "--codebooks", "16", "--rounds", "1", "--picture", str(picture)]
+    output = run("examples/demo.py", *small)
+    assert max(map(len, output.splitlines())) <= 100
+    assert re.search(rf"^maddjit: level {LOWEST_LEVEL} \(by MADDJIT_TARGET", output, re.M)
+    assert f"Picture: {picture}" in output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    shares = {
+        name.strip(): (float(right), float(same))
+        for name, right, same in re.findall(r"^  (.+?) +([\d.]+)% +([\d.]+)%  ", output, re.M)
+    }
+    assert shares["exact: numpy.matmul"] == (pytest.approx(94.5, abs=0.1), 100)
+    assert shares["look-ups: 16 an output"][0] > 89
+    assert shares["look-ups: 16 + rank 8"][1] > 97
+    assert shares["look-ups: 8 an output"][0] > 91
+
+
+def test_demo_finds_what_the_network_names(demo: SimpleNamespace) -> None:
+    hidden, head = demo.layers.load(1000)
+    assert (hidden.learn.shape, hidden.calibrate.shape) == ((1000, 512), (2000, 512))
+
+    def measure(layer: object, *ways: object) -> list[tuple[float, float]]:
+        table = demo.table.measure("a", layer, demo.ways.product(layer), ways, 20, 1)
+        return [(row.right, row.same) for row in table.rows]
+
+    exact, low_rank = measure(hidden, demo.ways.low_rank(hidden, 16))
+    assert exact == (pytest.approx(0.945, abs=0.001), 1)
+    assert low_rank[1] > 0.99
+    exact, looked_up, settled = measure(
+        head, demo.ways.look_ups(head, 8), *demo.ways.exact_winners(head, 4, [0.99])
+    )
+    assert exact == (pytest.approx(0.945, abs=0.001), 1)
+    assert looked_up[0] > 0.91
+    assert settled[1] >= least_agreement(0.99, 2000, 2000)
+
+
+@pytest.mark.parametrize("saturates", [False, True])
+def test_demo_holds_8_bits_to_what_the_cpu_can_sum(
+    demo: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, saturates: bool
+) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from first_minute import onnx_product
+
+    # A CPU that clamps sums would do so for weights of 8 bits, whatever this test says of it.
+    saturates = saturates or onnx_product.saturates()
+    monkeypatch.setattr(onnx_product, "saturates", lambda: saturates)
+    _, head = demo.layers.load(0)
+    (way,) = demo.ways.eight_bit(head)
+    outputs = way.prepare(head.test)()
+    exact = head.test @ head.B + head.bias
+    assert np.mean(head.classes(outputs) == head.classes(exact)) > 0.99
+    # Weights and rows are off by half a step each at most. A whole step of the rows instead of half
+    # a one leaves room for rounding in float32, some millionths.
+    largest = np.abs(head.B).max(axis=0)
+    steps = largest / (63 if saturates else 127)
+    bound = np.abs(head.test).sum(axis=1, keepdims=True) * steps / 2
+    bound = bound + np.abs(head.test).max() / 255 * (np.abs(head.B).sum(axis=0) + 512 * steps / 2)
+    assert (np.abs(outputs - exact) <= bound).all()
+    assert ("7 bits" in demo.ways.rival()) == saturates
+
+
+def test_demo_says_what_is_slower_and_what_is_beaten(demo: SimpleNamespace) -> None:
+    def row(family: str, size: str, right: float, speed: float) -> object:
+        return demo.table.Row(family, size, f"{family}: {size}", right, right, speed, speed, speed)
+
+    rows = (
+        row("exact", "", 0.9, 1),
+        row("8 bits", "", 0.9, 0.9),
+        row("low rank", "8 of 512", 0.88, 12),
+        row("look-ups", "32", 0.89, 11),
+        row("look-ups and rank", "32 + rank 8", 0.895, 123.4),
+    )
+    table = demo.table.Table("one layer", rows)
+    remarks = [table.remark(row) for row in rows]
+    beaten = "beaten by look-ups 32 + rank 8"
+    assert remarks == ["", "slower than NumPy", beaten, beaten, ""]
+    assert table.best() == [rows[0], rows[4]]
+    assert table.fastest(0.01) == rows[4]
+    assert table.fastest(0.0) == rows[0]
+    assert max(map(len, str(table).splitlines())) <= 100
+    assert "123 (123–123)" in str(table)
+
+
+@needs_fashion_mnist
+def test_rows_of_the_demo_are_those_of_its_script(demo: SimpleNamespace) -> None:
+    from fashion_mnist import network
+
+    images, labels = network.load_images("test")
+    some = slice(None, demo.make_rows.N_ROWS, 32)
+    with np.load(demo.layers.ROWS_FILE, allow_pickle=False) as stored:
+        assert stored["step"] == demo.make_rows.STEP
+        assert np.array_equal(stored["labels"], labels[: demo.make_rows.N_ROWS])
+        kept = stored["activations"][some].astype(int)
+    off = np.abs(demo.make_rows.activations(images[some]) - kept)
+    # Another order of summing moves an activation by some millionths of it, a step is a hundredth
+    # or so: few entries are that close to the border of two steps.
+    assert off.max() <= 1
+    assert np.mean(off) < 1e-3
+
+
 @pytest.mark.slow
+@needs_fashion_mnist
 def test_fashion_mnist() -> None:
     script = "examples/fashion_mnist/replace_head.py"
     accuracy = table(run(script, "--train", "8000", "--codebooks", "16", "--rounds", "1"))
