@@ -61,10 +61,11 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what a module's `measured` fixture ran, and all but one level of each case.
+    """Mark as slow what a module's `measured` fixture ran, and most cases of tests with many.
 
     One process runs all tests of a `measured` fixture. A case that is run at several levels is
-    quick at one of them; which one changes from case to case, so quick tests see every level.
+    quick at one of them; which one changes from case to case, so quick tests see every level. Of
+    the cases that are left of a test marked ``quick(n)``, n are quick.
     """
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -77,6 +78,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for case, at_levels in cases.items():
         quick = crc32(case.encode()) % len(at_levels)
         for item in at_levels[:quick] + at_levels[quick + 1 :]:
+            item.add_marker(pytest.mark.slow)
+    tests: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("quick") and not item.get_closest_marker("slow"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for some in tests.values():
+        n_quick: int = next(some[0].iter_markers("quick")).args[0]
+        for item in sorted(some, key=lambda item: crc32(item.nodeid.encode()))[n_quick:]:
             item.add_marker(pytest.mark.slow)
 
 

@@ -27,6 +27,7 @@ def test_any_model(model: MaddnessModel, level: str, n_rows: int) -> None:
     assert same_bits(reference.argmax(model, A), expected)
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("n_outputs", [1, 2, 31, 32, 33, 127, 128, 129, 300, 1000])
 @pytest.mark.parametrize("largest", [15, 255])
 def test_many_ties(level: str, n_outputs: int, largest: int) -> None:
@@ -75,6 +76,7 @@ def test_code_stores_no_outputs() -> None:
     assert "call void" not in maddjit.emit(model, "x86-64-v3", result="argmax")
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("largest", [255, 2])  # few different sums: many ties
 @pytest.mark.parametrize("n_outputs", [1, 5, 64, 83, 300])
 def test_top_k(level: str, n_outputs: int, largest: int) -> None:

@@ -62,6 +62,7 @@ def test_any_model_any_rows(
     assert_same(op, model, LAYOUTS[layout](rows_for(model, n_rows, dtype, seed)))
 
 
+@pytest.mark.quick(10)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_layouts(level: str, layout: str, dtype: str) -> None:
@@ -72,6 +73,7 @@ def test_layouts(level: str, layout: str, dtype: str) -> None:
         assert_same(op, model, LAYOUTS[layout](rows_for(model, n_rows, dtype, n_rows)))
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("n_prototypes", [2, 4, 8, 16, 32, 64, 128, 256])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_every_k(level: str, n_prototypes: int, order: str) -> None:
@@ -120,6 +122,7 @@ def test_sums_are_as_wide_as_the_tables_need(
     assert op.sums(A)[0].max() == n_codebooks * largest
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("n_codebooks", [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64])
 def test_averages(level: str, n_codebooks: int) -> None:
     model = random_model(

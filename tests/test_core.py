@@ -104,6 +104,7 @@ def test_any_model_any_rows(
     assert_all_same(op, model, LAYOUTS[layout](rows))
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("layout", ["C", "F", "every other column", "unaligned"])
 @pytest.mark.parametrize("rank", [1, 3, 8, 17])
 def test_rows_around_the_vectors_and_blocks(level: str, layout: str, rank: int) -> None:
@@ -115,6 +116,7 @@ def test_rows_around_the_vectors_and_blocks(level: str, layout: str, rank: int) 
         assert_same(op, model, LAYOUTS[layout](A))
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("n_features", [1, 2, 15, 16, 17, 31, 32, 64, 79, 129, 1000])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_columns_around_the_groups(level: str, n_features: int, order: Any) -> None:
@@ -273,6 +275,7 @@ def test_tables_that_are_all_zero(level: str) -> None:
     assert_all_same(maddjit.compile(model, level), model, A)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("at_end", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8"])
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -309,6 +312,7 @@ def test_products_and_sums_are_not_contracted(level: str, order: Any) -> None:
     assert not any(re.match(r"v?fn?m(add|sub)|fml[as]|call|blr?$", name) for name, _ in code)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("rank", [1, 3, 4, 8])

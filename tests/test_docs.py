@@ -16,6 +16,8 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import pages  # noqa: E402
 
 MAX_SKIPPED = 4
+QUICK = ("README.md", "anatomy.md")
+"""Pages that newcomers read first; the others are slow tests."""
 
 
 def documents() -> list[Path]:
@@ -28,7 +30,7 @@ def parameters() -> list[object]:
         pytest.param(
             path,
             id=path.relative_to(ROOT).as_posix(),
-            marks=[pytest.mark.slow] if pages.SLOW.search(path.read_text()) else [],
+            marks=[] if path.name in QUICK else [pytest.mark.slow],
         )
         for path in documents()
     ]

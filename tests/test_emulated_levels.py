@@ -53,6 +53,7 @@ def assert_same(op: CompiledOperator, model: MaddnessModel, A: NDArray[Any]) -> 
     assert same_bits(np.ascontiguousarray(columns), expected)
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
 @pytest.mark.parametrize("n_prototypes", [2, 4, 8, 16, 32, 64, 256])
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -50,6 +50,7 @@ def least_agreement(coverage: float, n_calibrate: int, n_test: int) -> float:
     return float(1 - betabinom.ppf(0.999, n_test, n + 1 - covered, covered) / n_test)
 
 
+@pytest.mark.slow
 def test_digits() -> None:
     accuracy = table(run("examples/digits.py", "--rounds", "1"))
     assert accuracy["exact"] == pytest.approx(0.9615, abs=0.005)

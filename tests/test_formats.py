@@ -84,6 +84,7 @@ EPILOGUES = [
 ]
 
 
+@pytest.mark.quick(14)
 @pytest.mark.parametrize("epilogue", EPILOGUES, ids=str)
 @pytest.mark.parametrize(("size", "offset"), [(1e-2, 0.0), (1.0, 0.5), (3e36, 0.0), (1e-9, 0.0)])
 def test_epilogues(level: str, epilogue: Epilogue, size: float, offset: float) -> None:

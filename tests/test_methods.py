@@ -53,6 +53,7 @@ def nmse(Y: NDArray[Any]) -> float:
     return float(np.mean((Y - EXACT) ** 2) / np.var(EXACT))
 
 
+@pytest.mark.quick(12)
 @each("method", HERE)
 def test_outputs_are_float32_of_the_right_shape(method: Method) -> None:
     setting = method.settings(D, M)[-1]
@@ -80,6 +81,7 @@ def test_settings_can_be_fitted_and_seeds_reproduce(method: Method) -> None:
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4 * np.abs(first).max())
 
 
+@pytest.mark.quick(10)
 @each("method", HERE)
 def test_zeros_stay_finite(method: Method) -> None:
     """Constant columns, an output of zeros, and rows of zeros."""

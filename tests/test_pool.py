@@ -77,6 +77,7 @@ def small_cache(model: Any, level: str, epilogue: maddjit.Epilogue) -> CompiledO
     )
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("n_outputs", [129, 260, 1000, 2100])
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "float64"])
 def test_past_the_caches(level: str, n_outputs: int, dtype: str) -> None:

@@ -88,6 +88,7 @@ def assert_settled(op: WinnerOperator, model: MaddnessModel, A: Floats) -> None:
     assert same_numbers(found.outputs, expected.outputs)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(("n_features", "n_outputs"), [(1, 3), (64, 40), (130, 21)])
 @pytest.mark.parametrize("k", [1, 2, 7])
 def test_odd_rows_and_columns(level: str, n_features: int, n_outputs: int, k: int) -> None:

@@ -14,6 +14,7 @@ from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("choices", CANDIDATES, ids=str)
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_choices_change_no_result(level: str, choices: maddjit.Choices, order: str) -> None:
@@ -25,6 +26,7 @@ def test_choices_change_no_result(level: str, choices: maddjit.Choices, order: s
     assert same_bits(op.sums(A), reference.sums(model, A))
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("order", ["C", "F", "strided"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8"])
 def test_tuning_tells_what_it_tried(

@@ -15,7 +15,6 @@ from typing import Any
 
 NO_RUN = re.compile(r"<!-- no-run: (.+) -->")
 NEEDS = re.compile(r"<!-- needs: ([\w., ]+) -->")
-SLOW = re.compile(r"<!-- slow: (.+) -->")
 _FENCE = re.compile(r"( *)(`{3,}|~{3,})(\S*)")
 
 

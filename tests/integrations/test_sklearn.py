@@ -40,6 +40,7 @@ from maddjit.integrations.sklearn import (
 )
 
 
+@pytest.mark.quick(50)
 @pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")  # rows of noise, for the most part
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks([MaddnessRegressor(), MaddnessClassifier(), MaddnessTransformer()])
@@ -63,6 +64,7 @@ CLASSIFIERS = [
 ]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.filterwarnings("ignore:Variables are collinear")
 @pytest.mark.parametrize("unfitted", CLASSIFIERS, ids=lambda each: type(each).__name__)
 def test_classifiers_keep_their_classes(digits: tuple[Any, Any], unfitted: Any) -> None:

@@ -299,6 +299,7 @@ def test_all_numbers_of_prototypes(n_prototypes: int) -> None:
     assert report_of(model).nmse == pytest.approx(nmse(model, A, B), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_more_prototypes_help() -> None:
     A, B = features(2000), right_side()
     errors = [report_of(maddjit.fit(A, B, 8, 2**depth)).nmse for depth in range(2, 9)]
@@ -435,6 +436,7 @@ def test_a_great_penalty_leaves_the_bucket_means() -> None:
     assert_equal(model, paper_fit(A, B, 8, prototypes="bucket-means"))
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("table_scale", ["per-output", "global", "power-of-two"])
 @pytest.mark.parametrize("accumulate", ["exact", "average"])
 @pytest.mark.parametrize("n_codebooks", [3, 8, 16])
@@ -652,6 +654,7 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float
     return X[train], X[test], weights
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("n_codebooks", "authors"), [(4, 0.293), (8, 0.160), (16, 0.0756), (32, 0.0388)]
 )

@@ -65,6 +65,7 @@ def deviations(more: NDArray[np.bool_], less: NDArray[np.bool_]) -> float:
 # What it is for
 
 
+@pytest.mark.quick(2)
 @any_accuracy
 @pytest.mark.parametrize("n_classes", [30, 100])
 @pytest.mark.parametrize("method", ["best", "paper"])
@@ -152,6 +153,7 @@ def test_nothing_to_choose() -> None:
         assert report_of(model).agreement == 1
 
 
+@pytest.mark.quick(3)
 @any_accuracy
 @pytest.mark.parametrize("accumulate", ["exact", "average"])
 @pytest.mark.parametrize("table_scale", ["per-output", "global", "power-of-two"])
@@ -260,6 +262,7 @@ def test_no_time_at_all_leaves_the_tables() -> None:
         assert_equal(of(), of(objective="product"))
 
 
+@pytest.mark.slow
 @any_accuracy
 def test_an_answer_of_false_and_an_interrupt_end_alike(caplog: pytest.LogCaptureFixture) -> None:
     complete = Watch()
