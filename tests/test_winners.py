@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import maddjit
 from maddjit import reference, short_list
-from maddjit.compiler import cache, native
+from maddjit.compiler import cache, lists, native, settling
 from maddjit.formats import float32_to_bfloat16
 from maddjit.models import MaddnessModel
 from maddjit.watching import audited, rounding
@@ -101,6 +101,16 @@ def test_more_codebooks_than_straight_line_code_holds(n_outputs: int, largest: i
     A = np.random.default_rng(0).standard_normal((70, 70)).astype(np.float32)
     model = with_short_list(model, 1, 20, largest=largest)
     assert same_bits(winners(model)(A), reference.settle(model, A, COVERAGE).indices)
+
+
+@pytest.mark.parametrize("n_outputs", [8, 9, 200])
+def test_lists_of_any_room(level: str, n_outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of one tile are looked at once only if all of them have room on a list."""
+    for module in (lists, settling):
+        monkeypatch.setattr(module, "LEAST_ROOM", 8)
+    model = random_model(1, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=n_outputs)
+    model = with_short_list(model, 1, 10**6, largest=63)
+    check(model, np.random.default_rng(0).standard_normal((70, 9)).astype(np.float32), level)
 
 
 @pytest.mark.parametrize("k", [1, 5])

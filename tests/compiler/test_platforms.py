@@ -398,9 +398,13 @@ def test_exports_for_each_system(tmp_path: Any) -> None:
     for system, files in (("linux", "head.o"), ("macos", "head.o"), ("windows", "head.obj")):
         for level, architecture in (("x86-64", "x86_64"), ("aarch64", "aarch64")):
             folder = tmp_path / system / level
+            folder.mkdir(parents=True)
+            own = folder / "libhead.lib"
+            own.touch()
             made = maddjit.export(model, folder, name="head", target=level, system=system)
             code = made.object.read_bytes()
             assert made.object.name == files
+            assert own.exists()  # nothing that was not exported is removed
             assert format_of(code) == FORMATS[system]
             assert objects.architecture(code) == architecture
             assert f"/{files}" in made.cmake.read_text()
