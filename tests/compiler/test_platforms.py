@@ -22,7 +22,7 @@ from maddjit.compiler import coff, elf, macho, native, objects
 from maddjit.compiler.listing import annotated
 from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
-from maddjit.compiler.platforms import SYSTEMS
+from maddjit.compiler.platforms import SYSTEMS, verified
 from maddjit.compiler.render import render, render_call
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Host, Target, TargetError, named, resolve
@@ -78,6 +78,13 @@ def test_architectures_and_systems_of_triples() -> None:
         assert (found.system, found.architecture) == (system, architecture)
     bsd = Host("amd64-unknown-freebsd14", "", frozenset(), 0)
     assert (bsd.system, bsd.architecture) == ("freebsd14", "x86_64")
+    for triple, found_to_be in (
+        ("x86_64-pc-linux-gnu", "the test suite runs on it"),
+        ("x86_64-alpine-linux-musl", "never tried"),
+        ("riscv64-unknown-linux-gnu", "never tried"),
+        ("aarch64-pc-windows-msvc", "built for, not run"),
+    ):
+        assert verified(triple) == found_to_be
 
 
 def test_levels_of_each_platform() -> None:
