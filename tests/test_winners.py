@@ -224,6 +224,29 @@ def test_guard_pages_around_A(level: str, order: Any, n_features: int) -> None:
             assert same_bits(op(A), reference.settle(model, rows, COVERAGE).indices)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("at_end", [True, False])
+def test_guard_pages_around_lists_and_results(level: str, k: int, at_end: bool) -> None:
+    """Lists end the workspace, wherever a coverage lets them end."""
+    model = random_model(1, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=700)
+    model = with_margins(model, k, largest=60)
+    A = np.random.default_rng(0).standard_normal((300, 9)).astype(np.float32)
+    op = winners(model, level)
+    for coverage in (0.9, 0.2, 0.7):
+        function = op.with_coverage(coverage)._function_of("float32", "C", False)
+        with (
+            between_guards(function.workspace_bytes, at_end) as workspace,
+            between_guards(8 * 300 * (2 * k + 1), at_end) as memory,
+        ):
+            found = memory.view(np.int64).reshape(300, -1)
+            function._spare.append(workspace)
+            function(A, found)
+            expected = reference.settle(model, A, coverage)
+            assert same_bits(found[:, :k].copy(), expected.indices)
+            assert same_bits(found[:, k].copy(), expected.lengths)
+            function._spare.clear()
+
+
 def test_code_calls_nothing_and_is_declared() -> None:
     model = with_short_list(
         random_model(1, n_features=70, n_codebooks=9, n_prototypes=16, n_outputs=300), 4, 30
