@@ -91,6 +91,8 @@ class WinnerOperator(Compiled[Plan]):
         ------
         CoverageError
             If the rows of calibration cannot vouch for it.
+        TypeError
+            If it is no number.
 
         Examples
         --------

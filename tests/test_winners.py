@@ -416,6 +416,9 @@ def test_operators_of_other_coverages_share_all_but_their_counts(
     for impossible in (0.95, 1.0):
         with pytest.raises(maddjit.CoverageError):
             op.with_coverage(impossible)
+    with pytest.raises(TypeError, match="coverage must be a number, not str"):
+        op.with_coverage("0.9")  # type: ignore[arg-type]
+    assert op.with_coverage(np.float32(0.2)).coverage == np.float32(0.2)
 
 
 def test_other_coverages_travel_and_are_found_again(
