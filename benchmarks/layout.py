@@ -6,6 +6,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_SEVEN_BITS = (
+    " This CPU has no VNNI, so weights of 8-bit products have 7 bits, as onnxruntime, FBGEMM and "
+    "oneDNN advise: sums of pairs of products of 8 bits would saturate."
+)
+
 
 def heading(text: str) -> str:
     """Return a heading of the second level."""
@@ -41,12 +46,6 @@ def spread(quartiles: Sequence[float]) -> str:
 def minutes(date: str) -> str:
     """Return a date of ISO 8601 to the minute."""
     return date[:16].replace("T", " ") + " UTC"
-
-
-_SEVEN_BITS = (
-    " This CPU has no VNNI, so weights of 8-bit products have 7 bits, as onnxruntime, FBGEMM and "
-    "oneDNN advise: sums of pairs of products of 8 bits would saturate."
-)
 
 
 def origin(results: Mapping[str, Any]) -> str:

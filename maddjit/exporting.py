@@ -192,8 +192,9 @@ def export_plan(
     folder = Path(directory)
     folder.mkdir(mode=_TO_RUN, parents=True, exist_ok=True)
     library = folder / interface.library_name
-    for earlier in (library, library.with_suffix(".lib")):
-        earlier.unlink(missing_ok=True)  # who has it loaded keeps it; on Windows that is an error
+    library.unlink(missing_ok=True)  # who has it loaded keeps it; on Windows that is an error
+    if interface.is_for_windows:
+        library.with_suffix(".lib").unlink(missing_ok=True)
     texts = render_c(interface)
     code, header, example, cmake = (
         _write(folder / file, content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -116,6 +117,8 @@ class ShortList:
         CoverageError
             If `coverage` is not between 0 and 1, or too much for the rows: n of them vouch
             for n / (n + 1) at most.
+        TypeError
+            If it is no number.
         """
         return int(self.margins[self._place(coverage)])
 
@@ -130,6 +133,8 @@ class ShortList:
         return int(self.lengths[place, 2])
 
     def _place(self, coverage: float) -> int:
+        if not isinstance(coverage, Real):
+            raise TypeError(f"coverage must be a number, not {type(coverage).__name__}")
         if not 0 < coverage < 1:
             raise CoverageError(f"coverage must be above 0 and below 1, not {coverage}")
         # A little less than asked for, lest .99 · 100 be 99.00000000000001 rows.

@@ -65,7 +65,6 @@ class WinnerOperator(Compiled[Plan]):
     def _begin(self, coverage: float) -> None:
         """Make what an operator does not share with those of other coverages."""
         self.coverage = coverage
-        self._lists = Lists.of(self._short, coverage, self.plan.row_block)
         self._functions = {}
         self._asked: dict[tuple[str, Order, bool], Function] = {}
         self._lock = threading.RLock()  # a signal's handler may call what it interrupts
@@ -92,6 +91,8 @@ class WinnerOperator(Compiled[Plan]):
         ------
         CoverageError
             If the rows of calibration cannot vouch for it.
+        TypeError
+            If it is no number.
 
         Examples
         --------
@@ -105,20 +106,25 @@ class WinnerOperator(Compiled[Plan]):
         >>> bool(op.settle(A).lengths.mean() < safer.settle(A).lengths.mean())
         True
         """
+        self._short.margin(coverage)  # refuses one that calibration cannot vouch for
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._again = partial(self._again, coverage=coverage)
         other._begin(coverage)
         return other
 
+    def _lists(self, plan: Plan) -> Lists:
+        """Return what calls of a plan's kernel say of its lists."""
+        return Lists.of(self._short, self.coverage, plan.row_block)
+
     def _called(self, kernel: Kernel[Plan]) -> Function:
-        return Function.of(kernel, self._lists)
+        return Function.of(kernel, self._lists(kernel.plan))
 
     def _exported(
         self, plan: Plan, directory: str | os.PathLike[str], name: str, compiler: str | None
     ) -> Exported:
         what: What = "argmax" if self._is_argmax else "topk"
-        return export_plan(plan, directory, name, what, compiler, self._lists)
+        return export_plan(plan, directory, name, what, compiler, self._lists(plan))
 
     def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
         """Name each row's largest output, or its k largest.
@@ -300,7 +306,7 @@ class WinnerOperator(Compiled[Plan]):
         mean, tail, longest = self._short.expected_lengths(self.coverage)
         found = describe(self.kernel(), self._kernels.compiled, self._choices, {})
         words = (
-            f"coverage {self.coverage:g}: margin {self._lists.margin} in scores of "
+            f"coverage {self.coverage:g}: margin {self._short.margin(self.coverage)} in scores of "
             f"{self.plan.sum_bits} bits; {mean:.3g} outputs are listed on average, "
             f"{tail:.0f} or fewer in 99 % of rows, {longest:.0f} at most, "
             f"on {self._short.n_rows} rows of calibration"

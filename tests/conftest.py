@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 
 # OpenBLAS's own names of CPUs of these levels, which it reads when NumPy is imported.
-os.environ["OPENBLAS_CORETYPE"] = {"x86-64-v3": "Haswell", "x86-64": "Nehalem"}.get(
-    os.environ.get("MADDJIT_TARGET", ""), os.environ.get("OPENBLAS_CORETYPE", "")
+os.environ.update(
+    {
+        "x86-64-v3": {"OPENBLAS_CORETYPE": "Haswell"},
+        "x86-64": {"OPENBLAS_CORETYPE": "Nehalem"},
+    }.get(os.environ.get("MADDJIT_TARGET", ""), {})
 )
 # Tests run side by side; linear algebra in several threads each would mostly wait for itself.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

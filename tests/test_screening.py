@@ -260,5 +260,5 @@ def test_lists_have_room_for_what_calibration_saw() -> None:
     for longest, listed in ((4.0, 256), (900.0, 900), (2000.0, 1500)):
         short = replace(model.short_list, lengths=np.array([[2.0, 3.0, longest]]))
         op = maddjit.compile(replace(model, short_list=short), result="topk", k=1, coverage=0.5)
-        assert op._lists.room == listed
+        assert op._lists(op.plan).room == listed
         assert_settled(op, model, A)

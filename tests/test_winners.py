@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import maddjit
 from maddjit import reference, short_list
-from maddjit.compiler import cache, native
+from maddjit.compiler import cache, lists, native, settling
 from maddjit.formats import float32_to_bfloat16
 from maddjit.models import MaddnessModel
 from maddjit.watching import audited, rounding
@@ -101,6 +101,16 @@ def test_more_codebooks_than_straight_line_code_holds(n_outputs: int, largest: i
     A = np.random.default_rng(0).standard_normal((70, 70)).astype(np.float32)
     model = with_short_list(model, 1, 20, largest=largest)
     assert same_bits(winners(model)(A), reference.settle(model, A, COVERAGE).indices)
+
+
+@pytest.mark.parametrize("n_outputs", [8, 9, 200])
+def test_lists_of_any_room(level: str, n_outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of one tile are looked at once only if all of them have room on a list."""
+    for module in (lists, settling):
+        monkeypatch.setattr(module, "LEAST_ROOM", 8)
+    model = random_model(1, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=n_outputs)
+    model = with_short_list(model, 1, 10**6, largest=63)
+    check(model, np.random.default_rng(0).standard_normal((70, 9)).astype(np.float32), level)
 
 
 @pytest.mark.parametrize("k", [1, 5])
@@ -212,6 +222,29 @@ def test_guard_pages_around_A(level: str, order: Any, n_features: int) -> None:
             A = memory.view(np.float32).reshape(rows.shape, order=order)
             A[...] = rows
             assert same_bits(op(A), reference.settle(model, rows, COVERAGE).indices)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("at_end", [True, False])
+def test_guard_pages_around_lists_and_results(level: str, k: int, at_end: bool) -> None:
+    """Lists end the workspace, wherever a coverage lets them end."""
+    model = random_model(1, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=700)
+    model = with_margins(model, k, largest=60)
+    A = np.random.default_rng(0).standard_normal((300, 9)).astype(np.float32)
+    op = winners(model, level)
+    for coverage in (0.9, 0.2, 0.7):
+        function = op.with_coverage(coverage)._function_of("float32", "C", False)
+        with (
+            between_guards(function.workspace_bytes, at_end) as workspace,
+            between_guards(8 * 300 * (2 * k + 1), at_end) as memory,
+        ):
+            found = memory.view(np.int64).reshape(300, -1)
+            function._spare.append(workspace)
+            function(A, found)
+            expected = reference.settle(model, A, coverage)
+            assert same_bits(found[:, :k].copy(), expected.indices)
+            assert same_bits(found[:, k].copy(), expected.lengths)
+            function._spare.clear()
 
 
 def test_code_calls_nothing_and_is_declared() -> None:
@@ -383,6 +416,9 @@ def test_operators_of_other_coverages_share_all_but_their_counts(
     for impossible in (0.95, 1.0):
         with pytest.raises(maddjit.CoverageError):
             op.with_coverage(impossible)
+    with pytest.raises(TypeError, match="coverage must be a number, not str"):
+        op.with_coverage("0.9")  # type: ignore[arg-type]
+    assert op.with_coverage(np.float32(0.2)).coverage == np.float32(0.2)
 
 
 def test_other_coverages_travel_and_are_found_again(

@@ -56,7 +56,7 @@ def largest_weight(host: Host) -> int:
     (``vpmaddubsw``). onnxruntime, FBGEMM and oneDNN all multiply so there, and advise 7 bits for
     the weights: 2 · 255 · 64 = 32640 is below 2¹⁵.
     """
-    saturates = host.triple.startswith("x86_64") and not {"avx512vnni", "avxvnni"} & host.features
+    saturates = host.architecture == "x86_64" and not {"avx512vnni", "avxvnni"} & host.features
     return 64 if saturates else 127
 
 

@@ -40,7 +40,7 @@ class Sample:
 
 
 def fitted_sample() -> Sample:
-    """Return such a model and what belongs to it."""
+    """Return the small model that code is tried on, with its rows and right-hand side."""
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))

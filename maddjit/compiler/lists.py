@@ -8,7 +8,7 @@ from maddjit.short_list import ShortList
 
 MEMBER_BYTES = 4
 """Bytes of an output's number on a list, and of its score beside it."""
-_ROOM, _ALL_BYTES = 256, 32 * 1024 * 1024
+LEAST_ROOM, _ALL_BYTES = 256, 32 * 1024 * 1024
 """Outputs that each row's list has room for at least, and bytes of all lists at most.
 
 Where calibration has seen longer ones there is room for those; still longer ones are made again,
@@ -50,5 +50,5 @@ class Lists:
         """
         margin, has_scores = short.margin(coverage), short.k > 1
         most = _ALL_BYTES // (2 * MEMBER_BYTES * row_block)
-        room = min(len(short.bias), max(_ROOM, min(short.longest(margin), most)))
+        room = min(len(short.bias), max(LEAST_ROOM, min(short.longest(margin), most)))
         return cls(margin, room, row_block * list_bytes(room) * (2 if has_scores else 1))

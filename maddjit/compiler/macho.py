@@ -25,7 +25,7 @@ def architecture(head: bytes) -> str | None:
 def undefined(code: bytes) -> list[str]:
     """Return the names, as C has them, that a Mach-O file refers to and does not define.
 
-    None for other formats.
+    There are none in files of other formats.
     """
     if architecture(code) is None:
         return []

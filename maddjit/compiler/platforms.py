@@ -85,12 +85,16 @@ _VERIFIED = {
 def verified(triple: str) -> str:
     """Return how the code for a triple's platform was verified, in a few words.
 
-    >>> verified("aarch64-unknown-linux-gnu"), verified("x86_64-unknown-freebsd14")
+    Linux is that of glibc: with other C libraries, such as musl, nothing was tried.
+
+    >>> verified("aarch64-unknown-linux-gnu"), verified("x86_64-alpine-linux-musl")
     ('run under emulation', 'never tried')
     """
-    known = system_of(triple) in SYSTEMS and architecture_of(triple) in _STACK_PROBES
-    found = _VERIFIED.get((system_of(triple), architecture_of(triple)))
-    return found or (_NOT_RUN if known else "never tried")
+    system, architecture = system_of(triple), architecture_of(triple)
+    is_other_linux = system == "linux" and "gnu" not in triple
+    if system not in SYSTEMS or architecture not in SYSTEMS[system].triples or is_other_linux:
+        return "never tried"
+    return _VERIFIED.get((system, architecture), _NOT_RUN)
 
 
 def architecture_of(triple: str) -> str:

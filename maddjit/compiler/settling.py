@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maddjit.compiler.lists import MEMBER_BYTES, list_bytes
+from maddjit.compiler.lists import LEAST_ROOM, MEMBER_BYTES, list_bytes
 from maddjit.compiler.scan_records import Tile
 from maddjit.compiler.screening import Screening, plan_screening
 from maddjit.compiler.target import Target
@@ -224,7 +224,8 @@ def plan_settling(
         )
         number += count
     slot = max(kind.lanes * sum_bits // 8 for kind in maxima)
-    at_once = k == 1 and sum(tile.count for tile in tiles) == 1
+    is_one_tile = sum(tile.count for tile in tiles) == 1
+    at_once = k == 1 and is_one_tile and n_outputs <= LEAST_ROOM
     packing = Packing.of(*shape)
     screening = plan_screening(packing, k, target)
     columns = packing.columns

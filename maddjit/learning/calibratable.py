@@ -57,9 +57,8 @@ def with_bias(model: MaddnessModel, bias: ArrayLike | None, replace_bias: bool) 
             raise ValueError("replace_bias=True needs the bias that takes the place: bias=…")
         if own is None:
             raise ValueError(
-                "the model does not say which bias its outputs hold, like all that were made "
-                "elsewhere or read from files of old versions: give bias=… , or bias=0 if it has "
-                "none"
+                "the model does not say which bias its outputs hold, as models made elsewhere and "
+                "files of old versions do not: give bias=…, or bias=0 if it has none"
             )
         return model
     each = np.full(model.n_outputs, bias) if np.ndim(bias) == 0 else bias
@@ -67,7 +66,8 @@ def with_bias(model: MaddnessModel, bias: ArrayLike | None, replace_bias: bool) 
     if own is None:
         if replace_bias:
             raise ValueError(
-                "replace_bias=True is for models that carry a bias: this one does not say which"
+                "replace_bias=True is for models that carry a bias, and this one does not say "
+                "which: give bias=… alone, the one that its outputs hold"
             )
         return replace(model, bias=given, short_list=None)
     if (given.astype(np.float32) == own.astype(np.float32)).all():

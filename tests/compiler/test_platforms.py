@@ -22,7 +22,7 @@ from maddjit.compiler import coff, elf, macho, native, objects
 from maddjit.compiler.listing import annotated
 from maddjit.compiler.lists import Lists
 from maddjit.compiler.plan import Plan
-from maddjit.compiler.platforms import SYSTEMS
+from maddjit.compiler.platforms import SYSTEMS, verified
 from maddjit.compiler.render import render, render_call
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Host, Target, TargetError, named, resolve
@@ -78,6 +78,13 @@ def test_architectures_and_systems_of_triples() -> None:
         assert (found.system, found.architecture) == (system, architecture)
     bsd = Host("amd64-unknown-freebsd14", "", frozenset(), 0)
     assert (bsd.system, bsd.architecture) == ("freebsd14", "x86_64")
+    for triple, found_to_be in (
+        ("x86_64-pc-linux-gnu", "the test suite runs on it"),
+        ("x86_64-alpine-linux-musl", "never tried"),
+        ("riscv64-unknown-linux-gnu", "never tried"),
+        ("aarch64-pc-windows-msvc", "built for, not run"),
+    ):
+        assert verified(triple) == found_to_be
 
 
 def test_levels_of_each_platform() -> None:
@@ -398,9 +405,13 @@ def test_exports_for_each_system(tmp_path: Any) -> None:
     for system, files in (("linux", "head.o"), ("macos", "head.o"), ("windows", "head.obj")):
         for level, architecture in (("x86-64", "x86_64"), ("aarch64", "aarch64")):
             folder = tmp_path / system / level
+            folder.mkdir(parents=True)
+            own = folder / "libhead.lib"
+            own.touch()
             made = maddjit.export(model, folder, name="head", target=level, system=system)
             code = made.object.read_bytes()
             assert made.object.name == files
+            assert own.exists()  # nothing that was not exported is removed
             assert format_of(code) == FORMATS[system]
             assert objects.architecture(code) == architecture
             assert f"/{files}" in made.cmake.read_text()

@@ -250,7 +250,7 @@ def test_an_unknown_bias_must_be_given(
     model, A = replace(known, bias=None), A[:600]
     with pytest.raises(ValueError, match=r"does not say which bias .* bias=0 if it has none"):
         maddjit.calibrate(model, A, B)
-    with pytest.raises(ValueError, match="does not say which"):
+    with pytest.raises(ValueError, match="does not say which: give bias=… alone"):
         maddjit.calibrate(model, A, B, bias=bias, replace_bias=True)
     told = maddjit.calibrate(model, A, B, bias=bias)
     assert told.bias is not None
