@@ -112,7 +112,8 @@ def take(
         numbers, A is transposed, a feed lacks an input or has another name, or the weights that
         the node depends on take more than 2 GB.
     TypeError
-        If feeds are no mappings, or an array has another dtype than the input.
+        If `model` is neither a path nor a ModelProto, feeds are no mappings, or an array has
+        another dtype than the input.
     ReplacementError
         If ``A @ B + bias`` is not what the node gives for the first rows of A.
 
@@ -186,7 +187,18 @@ def run_replaced(
         If an operator is a model or returns winners, or, in a call, other than floating-point
         numbers; if feeds are no mappings, or an array has another dtype than the input.
     ReplacementError
-        If the cut graph with exact products does not answer as the original does.
+        If the cut graph with exact products does not answer as the original does, or an operator
+        leaves out a Gemm's bias, or adds what an Add adds again.
+
+    Warns
+    -----
+    AccuracyWarning
+        If an operator is further from its product than zeros are, on the rows of the comparison.
+
+    Notes
+    -----
+    A row with NaN or infinities has outputs of NaN, where an operator alone would make ordinary
+    numbers of it.
     """
     proto = with_types(_loaded(model))
     graph = indexed(proto)
@@ -261,6 +273,11 @@ def _rows(graph: Graph, name: str, made_by: Any, batches: Sequence[Feed]) -> lis
 def _loaded(model: Source) -> Any:
     if isinstance(model, onnx.ModelProto):
         return model
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model must be a path or an onnx.ModelProto, not {type(model).__name__}; "
+            "onnx.load_from_string makes one of bytes"
+        )
     path = os.fspath(model)
     try:
         return onnx.load(path)

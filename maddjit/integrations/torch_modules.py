@@ -90,7 +90,7 @@ class MaddnessLinear(nn.Module):
     @property
     def fitted(self) -> MaddnessModel:
         """The model, as last fitted or requantised; without a report."""
-        model = from_bytes(self.packed.numpy().tobytes())
+        model = from_bytes(self.packed.cpu().numpy().tobytes())
         assert isinstance(model, MaddnessModel)
         return model
 
@@ -159,11 +159,11 @@ class MaddnessLinear(nn.Module):
     ) -> None:
         self._bring_up_to_date(state, prefix, metadata.get("version") or 1)
         packed = state.get(f"{prefix}packed")
+        wrong = self._why_not(packed, state, prefix)
+        if wrong:  # take nothing, for half of it would be another layer
+            lists[-1].append(f"{prefix.removesuffix('.') or 'the layer'}: {wrong}")
+            return
         if packed is not None:
-            wrong = self._why_not(packed, state, prefix)
-            if wrong:  # take nothing, for half of it would be another layer
-                lists[-1].append(f"{prefix.removesuffix('.') or 'the layer'}: {wrong}")
-                return
             self.packed = torch.empty_like(packed)  # another model may take more bytes
         super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
         self.key = torch_ops.key_of(self.packed)
@@ -185,6 +185,14 @@ class MaddnessLinear(nn.Module):
 
     def _why_not(self, packed: Any, state: Any, prefix: str) -> str:
         """Return why a state cannot be loaded, or nothing."""
+        if packed is None:
+            weight = state.get(f"{prefix}weight", self.weight)
+            if self.weight.is_meta or torch.equal(weight, self.weight):
+                return ""
+            return (
+                "the state has another weight and no packed model, so what is looked up would "
+                "stay as it was: load it into the original model, then replace layers there"
+            )
         try:
             model = from_bytes(packed.cpu().numpy().tobytes())
         except ValueError as error:
@@ -211,6 +219,8 @@ class MaddnessLinear(nn.Module):
         return f"{sizes}, bias={self.bias is not None}"
 
     def _codebooks(self) -> str:
+        if self.packed.is_meta:
+            return "on no device"
         model = self.fitted
         return f"codebooks={model.n_codebooks}, prototypes={model.n_prototypes}"
 

@@ -45,8 +45,11 @@ class Watch:
         self.calls.append(layer)
         if not self.sampling:
             return
-        x = (inputs[0] if inputs else named["input"]).detach()
-        x = _strided(layer, x).movedim(1, -1) if isinstance(layer, nn.Conv2d) else x
+        x = inputs[0] if inputs else named.get("input")
+        if not torch.is_tensor(x):  # the layer itself says what is wrong
+            return
+        x = x.detach()
+        x = _strided(layer, x).movedim(-3, -1) if isinstance(layer, nn.Conv2d) else x
         rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
         drawn = np.concatenate([self.drawn, self.rng.random(len(rows))])
         least = np.argsort(drawn, kind="stable")[: self.max_rows]
