@@ -95,7 +95,10 @@ class MaddnessLinear(nn.Module):
         return model
 
     def forward(self, input: Any) -> Any:  # named as that of nn.Linear
-        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one."""
+        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one.
+
+        Rows with NaN or infinities give NaN.
+        """
         weight = self.weight
         weight = weight if weight.dim() == 2 else weight.flatten(1)
         if self.tables is None:
