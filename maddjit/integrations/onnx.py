@@ -20,12 +20,15 @@ try:
 except ImportError as error:
     raise missing("onnx and onnxruntime", "onnx") from error
 
+from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.onnx_check import check_product, checker
 from maddjit.integrations.onnx_given import apply, as_rows, check_feed, check_operator, inputs_of
 from maddjit.integrations.onnx_graph import Graph, constant, indexed, is_constant, part
 from maddjit.integrations.onnx_products import find, names_of_products, product_of
 from maddjit.integrations.onnx_sessions import session
 from maddjit.integrations.onnx_stages import Replaced, run_stages, stages, with_types
+
+__all__ = ["KnownProduct", "ReplacementError", "initialisers", "run_replaced", "take"]
 
 Feed = Mapping[str, NDArray[Any]]
 Source = str | os.PathLike[str] | Any
@@ -114,8 +117,8 @@ def take(
     TypeError
         If `model` is neither a path nor a ModelProto, feeds are no mappings, or an array has
         another dtype than the input.
-    ReplacementError
-        If ``A @ B + bias`` is not what the node gives for the first rows of A.
+    maddjit.integrations.onnx.ReplacementError
+        A ValueError: ``A @ B + bias`` is not what the node gives for the first rows of A.
 
     Examples
     --------
@@ -186,9 +189,9 @@ def run_replaced(
     TypeError
         If an operator is a model or returns winners, or, in a call, other than floating-point
         numbers; if feeds are no mappings, or an array has another dtype than the input.
-    ReplacementError
-        If the cut graph with exact products does not answer as the original does, or an operator
-        leaves out a Gemm's bias, or adds what an Add adds again.
+    maddjit.integrations.onnx.ReplacementError
+        A ValueError: the cut graph with exact products does not answer as the original does, or
+        an operator leaves out a Gemm's bias, or adds what an Add adds again.
 
     Warns
     -----

@@ -22,7 +22,7 @@ _PLAIN = frozenset(range(TensorProto.FLOAT, TensorProto.UINT64 + 1)) - {TensorPr
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a feed must and may have.
+    """The inputs of a model, and which of them a feed must have.
 
     Attributes
     ----------

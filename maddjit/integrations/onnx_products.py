@@ -30,7 +30,7 @@ _INTEGERS = frozenset(
 
 @dataclass(frozen=True)
 class Product:
-    """What a node multiplies by.
+    """The matrix and the bias of a MatMul or Gemm.
 
     Attributes
     ----------

@@ -79,12 +79,12 @@ class MaddnessLinear(nn.Module):
 
     @property
     def in_features(self) -> int:
-        """D."""
+        """The number of inputs, D."""
         return int(self.weight.shape[1])
 
     @property
     def out_features(self) -> int:
-        """M."""
+        """The number of outputs, M."""
         return int(self.weight.shape[0])
 
     @property
@@ -264,12 +264,12 @@ class MaddnessConv1x1(MaddnessLinear):
 
     @property
     def in_channels(self) -> int:
-        """D."""
+        """The number of inputs, D."""
         return self.in_features
 
     @property
     def out_channels(self) -> int:
-        """M."""
+        """The number of outputs, M."""
         return self.out_features
 
     def forward(self, input: Any) -> Any:
@@ -286,7 +286,7 @@ class MaddnessConv1x1(MaddnessLinear):
 
 
 class ExactLinear(MaddnessLinear):
-    """What a replaced layer is but for its product, which is exact: to compare with the layer."""
+    """A replaced layer with an exact product, to be compared with the layer."""
 
     def __init__(self, weight: Any, bias: Any) -> None:
         nn.Module.__init__(self)
@@ -301,7 +301,7 @@ class ExactLinear(MaddnessLinear):
 
 
 class ExactConv1x1(MaddnessConv1x1):
-    """A replaced convolution with an exact product."""
+    """A replaced convolution with an exact product, to be compared with the convolution."""
 
     def __init__(self, weight: Any, bias: Any, stride: tuple[int, int]) -> None:
         nn.Module.__init__(self)

@@ -25,7 +25,7 @@ class Watch:
     why_not : str
         Why the layer cannot be replaced, or nothing.
     calls : list of nn.Module
-        By what stood in the layer's place each call was answered.
+        What stood in the layer's place, for each call.
     sampling : bool
         False to count calls alone.
     """
@@ -41,7 +41,7 @@ class Watch:
         self.sampling = True
 
     def __call__(self, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Look at one call."""
+        """Sample the rows and look at the weights of one call of the layer."""
         self.calls.append(layer)
         if not self.sampling:
             return
