@@ -99,8 +99,7 @@ class MaddnessLinear(nn.Module):
 
         Rows with NaN or infinities give NaN.
         """
-        weight = self.weight
-        weight = weight if weight.dim() == 2 else weight.flatten(1)
+        weight = self.weight.flatten(1)
         if self.tables is None:
             y = torch_ops.product(input, weight, self.packed, self.key)
         else:
@@ -190,12 +189,9 @@ class MaddnessLinear(nn.Module):
         """Return why a state cannot be loaded, or nothing."""
         if packed is None:
             weight = state.get(f"{prefix}weight", self.weight)
-            if self.weight.is_meta or torch.equal(weight, self.weight):
-                return ""
-            return (
-                "the state has another weight and no packed model, so what is looked up would "
-                "stay as it was: load it into the original model, then replace layers there"
-            )
+            same = self.weight.is_meta or torch.equal(weight, self.weight)
+            why = "the state has another weight and no packed model, so look-ups would stay as they"
+            return "" if same else f"{why} are: load it into the original model, then replace"
         try:
             model = from_bytes(packed.cpu().numpy().tobytes())
         except ValueError as error:

@@ -45,7 +45,7 @@ class Watch:
         self.calls.append(layer)
         if not self.sampling:
             return
-        x = inputs[0] if inputs else named.get("input")
+        x: Any = inputs[0] if inputs else named.get("input")
         if not torch.is_tensor(x):  # the layer itself says what is wrong
             return
         x = x.detach()

@@ -26,6 +26,7 @@ from maddjit.integrations.torch import (
 )
 from maddjit.integrations.torch_layers import candidates
 from maddjit.integrations.torch_rows import Watch
+from maddjit.learning.fit import AccuracyWarning
 
 pytestmark = pytest.mark.filterwarnings(  # of PyTorch about itself
     "ignore::DeprecationWarning", "ignore::FutureWarning"
@@ -493,3 +494,18 @@ def test_replacements_on_no_device_are_shown() -> None:
     model = network()
     replaced(model, pattern="2")
     assert "on no device" in repr(model.to("meta"))
+
+
+def test_an_error_of_few_rows_is_not_passed_off_as_held_out() -> None:
+    model = network()
+    with pytest.warns(AccuracyWarning, match="too few rows reach 0, 2 to keep some back"):
+        report = replaced(model, max_rows=19)
+    assert all("measured on the rows learned from" in layer.why for layer in report.layers)
+    with pytest.raises(ValueError, match="max_rows must be 1 or more, not 0"):
+        replaced(network(), max_rows=0)
+
+
+def test_replacements_are_traced_by_fx() -> None:
+    model = network()
+    replaced(model)
+    assert torch.equal(torch.fx.symbolic_trace(model)(X), model(X))
