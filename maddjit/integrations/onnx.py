@@ -203,6 +203,11 @@ def run_replaced(
     A row with NaN or infinities has outputs of NaN, where an operator alone would make ordinary
     numbers of it.
     """
+    if not isinstance(operators, Mapping):
+        raise TypeError(
+            "operators must be a mapping of names of nodes to operators, not "
+            f"{type(operators).__name__}"
+        )
     proto = with_types(_loaded(model))
     graph = indexed(proto)
     replaced: dict[str, Replaced] = {}

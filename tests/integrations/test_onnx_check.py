@@ -228,6 +228,8 @@ def test_rows_that_are_not_finite_are_not_looked_up() -> None:
     assert np.array_equal(y[kept], op(X)[kept])
 
 
-def test_models_that_are_no_paths() -> None:
+def test_models_and_operators_of_other_kinds() -> None:
+    with pytest.raises(TypeError, match="operators must be a mapping of names of nodes to"):
+        run_replaced(net(), [lambda A: A])
     with pytest.raises(TypeError, match=r"must be a path or an onnx\.ModelProto, not bytes"):
         take(net().SerializeToString(), "first", {"x": X})

@@ -177,6 +177,8 @@ def test_clones_and_pickles(digits: tuple[Any, Any]) -> None:
     fast = speed_up(LogisticRegression(max_iter=1000).fit(X, y), X)
     for again in (clone(fast).fit(X), pickle.loads(pickle.dumps(fast))):
         assert np.array_equal(again.predict_proba(X), fast.predict_proba(X))
+    with pytest.raises(NotFittedError, match="exact=True was set after MaddnessClassifier was fit"):
+        again.set_params(exact=True).predict(X)
     with pytest.raises(NotFittedError):
         clone(fast).predict(X)
 
