@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 
 class ReplacementError(ValueError):
-    """The thing that was rebuilt does not answer as the original does, even with exact products."""
+    """What was rebuilt does not answer as the original does, even with exact products."""
 
 
 def check_same(

@@ -20,12 +20,15 @@ try:
 except ImportError as error:
     raise missing("onnx and onnxruntime", "onnx") from error
 
+from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.onnx_check import check_product, checker
 from maddjit.integrations.onnx_given import apply, as_rows, check_feed, check_operator, inputs_of
 from maddjit.integrations.onnx_graph import Graph, constant, indexed, is_constant, part
 from maddjit.integrations.onnx_products import find, names_of_products, product_of
 from maddjit.integrations.onnx_sessions import session
 from maddjit.integrations.onnx_stages import Replaced, run_stages, stages, with_types
+
+__all__ = ["KnownProduct", "ReplacementError", "initialisers", "run_replaced", "take"]
 
 Feed = Mapping[str, NDArray[Any]]
 Source = str | os.PathLike[str] | Any
@@ -112,9 +115,10 @@ def take(
         numbers, A is transposed, a feed lacks an input or has another name, or the weights that
         the node depends on take more than 2 GB.
     TypeError
-        If feeds are no mappings, or an array has another dtype than the input.
-    ReplacementError
-        If ``A @ B + bias`` is not what the node gives for the first rows of A.
+        If `model` is neither a path nor a ModelProto, feeds are no mappings, or an array has
+        another dtype than the input.
+    maddjit.integrations.onnx.ReplacementError
+        A ValueError: ``A @ B + bias`` is not what the node gives for the first rows of A.
 
     Examples
     --------
@@ -185,9 +189,25 @@ def run_replaced(
     TypeError
         If an operator is a model or returns winners, or, in a call, other than floating-point
         numbers; if feeds are no mappings, or an array has another dtype than the input.
-    ReplacementError
-        If the cut graph with exact products does not answer as the original does.
+    maddjit.integrations.onnx.ReplacementError
+        A ValueError: the cut graph with exact products does not answer as the original does, or
+        an operator leaves out a Gemm's bias, or adds what an Add adds again.
+
+    Warns
+    -----
+    AccuracyWarning
+        If an operator is further from its product than zeros are, on the rows of the comparison.
+
+    Notes
+    -----
+    A row with NaN or infinities has outputs of NaN, where an operator alone would make ordinary
+    numbers of it.
     """
+    if not isinstance(operators, Mapping):
+        raise TypeError(
+            "operators must be a mapping of names of nodes to operators, not "
+            f"{type(operators).__name__}"
+        )
     proto = with_types(_loaded(model))
     graph = indexed(proto)
     replaced: dict[str, Replaced] = {}
@@ -261,6 +281,11 @@ def _rows(graph: Graph, name: str, made_by: Any, batches: Sequence[Feed]) -> lis
 def _loaded(model: Source) -> Any:
     if isinstance(model, onnx.ModelProto):
         return model
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model must be a path or an onnx.ModelProto, not {type(model).__name__}; "
+            "onnx.load_from_string makes one of bytes"
+        )
     path = os.fspath(model)
     try:
         return onnx.load(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from maddjit.integrations.onnx_graph import DOMAINS, Graph, constant, is_constan
 from maddjit.integrations.onnx_products import Product
 from maddjit.integrations.onnx_sessions import plain
 from maddjit.integrations.onnx_stages import Replaced, Replacements, run_stages, stages
+from maddjit.learning.fit import AccuracyWarning
 
 _ROWS = 256
 """As many rows of each product are compared: a wrong matrix is wrong in every row."""
@@ -88,25 +90,38 @@ def _in_float64(node: Any, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float64
     return answer
 
 
-def check_bias(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> None:
-    """Refuse an operator without a Gemm's bias, or with the one that an Add after it adds.
+def check_answers(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> None:
+    """Refuse an operator whose bias is wrong, and warn of one that is worse than zeros.
 
-    Its errors e are the operator's outputs less exact ones, N · M of them; s is the bias, negative
+    A bias is wrong if it is left out of a Gemm, or is what an Add after the product adds again.
+    The operator's errors e are its outputs less exact ones, N · M of them; s is the bias, negative
     if it is left out, once for each row. It is refused if |e − s|² < |e|²/4: then e and s have a
     correlation above √3/2, of which errors that are independent of s have about 1/√(N · M); it is
     7 times that for the 64 that are asked for. Errors that are larger than the bias hide it.
+
+    Operators that are swapped, transposed or scaled have errors larger than the product itself. So
+    may a right one on rows unlike those that it was fitted to, hence a warning.
     """
     product = replaced.product
     rows = A.reshape(-1, len(product.B))[:_ROWS]
-    shifts = _shifts(replaced.node, graph, product)
-    if not shifts or len(rows) * product.B.shape[1] < _ERRORS:
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    if len(rows) * product.B.shape[1] < _ERRORS:
         return
     with np.errstate(all="ignore"):
         exact = rows.astype(np.float64) @ product.B + (0 if product.bias is None else product.bias)
         errors = apply(replaced, rows).astype(np.float64) - exact
-        for what, shift in shifts.items():
-            if np.square(errors - shift).sum() < np.square(errors).sum() / 4:
+        size = np.square(errors).sum()
+        for what, shift in _shifts(replaced.node, graph, product).items():
+            if np.square(errors - shift).sum() < size / 4:
                 raise ReplacementError(f"the operator for {replaced.name!r} {what}")
+        if size > np.square(exact).sum():
+            warnings.warn(
+                f"the operator for {replaced.name!r} is further from the product than zeros are, "
+                "on the rows that reach it: either it was made for another node or matrix, or "
+                "these rows are unlike those that it was fitted to",
+                AccuracyWarning,
+                stacklevel=2,
+            )
 
 
 def _shifts(node: Any, graph: Graph, product: Product) -> dict[str, NDArray[np.float32]]:
@@ -161,7 +176,7 @@ def checker(
             check_same(f"what reaches {each.name!r}", before[each.source], A, remedy=_REMEDY)
             others = [before[x] for x in each.node.input[1:] if x]
             check_product(each.name, each.node, each.product, A, others)
-            check_bias(each, graph, A)
+            check_answers(each, graph, A)
             y: NDArray[Any] = before[output]
             return y
 

@@ -22,7 +22,7 @@ _PLAIN = frozenset(range(TensorProto.FLOAT, TensorProto.UINT64 + 1)) - {TensorPr
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a feed must and may have.
+    """The inputs of a model, and which of them a feed must have.
 
     Attributes
     ----------
@@ -133,6 +133,8 @@ def check_operator(name: str, operator: Any, shape: tuple[int, int]) -> None:
 def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
     """Return an operator's outputs for A of any number of axes, in A's dtype.
 
+    Look-ups make ordinary numbers of NaN and infinities; rows that have such get NaN instead.
+
     Raises
     ------
     ValueError
@@ -150,6 +152,11 @@ def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(f"{start}, not {y.shape}")
     if y.dtype.kind in "biu":
         raise TypeError(f"{start} of floating-point numbers, not {y.dtype}")
+    flat = rows.reshape(-1)
+    with np.errstate(all="ignore"):  # the squares may overflow; then each row is looked at
+        if not np.isfinite(np.dot(flat, flat)):
+            bad = ~np.isfinite(rows).all(axis=1, keepdims=True)
+            y = np.where(bad & np.isfinite(y), np.asarray(np.nan, y.dtype), y)
     return y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
 
 

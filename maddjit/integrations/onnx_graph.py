@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from maddjit.integrations.onnx_sessions import check_loaded, failures, plain
 
 DOMAINS = ("", "ai.onnx")
 """Names of ONNX's own set of operators."""
@@ -201,8 +202,6 @@ def constant(graph: Graph, name: str) -> NDArray[Any]:
     if name in graph.stored:
         found: NDArray[Any] = numpy_helper.to_array(graph.stored[name])
         return found
-    from maddjit.integrations.onnx_sessions import failures, plain
-
     made = f"{name}, known"
     model = part(graph, [name])
     model.graph.node.append(helper.make_node("Identity", [name], [made]))
@@ -216,17 +215,3 @@ def constant(graph: Graph, name: str) -> NDArray[Any]:
             f"cannot do: {error}"
         ) from error
     return np.asarray(answer)
-
-
-def check_loaded(tensor: Any) -> None:
-    """Refuse a tensor whose values are in a file beside the model that was not read.
-
-    Raises
-    ------
-    ValueError
-    """
-    if onnx.external_data_helper.uses_external_data(tensor):
-        raise ValueError(
-            f"the values of {tensor.name!r} are in a file beside the model that was not loaded: "
-            "give the path of the model, or load it by onnx.load(path)"
-        )

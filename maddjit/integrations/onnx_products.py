@@ -30,7 +30,7 @@ _INTEGERS = frozenset(
 
 @dataclass(frozen=True)
 class Product:
-    """What a node multiplies by.
+    """The matrix and the bias of a MatMul or Gemm.
 
     Attributes
     ----------
@@ -111,6 +111,11 @@ def product_of(node: Any, graph: Graph) -> Product:
     name = node.name or node.output[0]
     if not is_product(node):
         raise ValueError(f"{name!r} is a {_kind(node)}, {_why_not(node)}")
+    if is_constant(graph, node.input[0]) and not is_constant(graph, node.input[1]):
+        raise ValueError(
+            f"the constant of {name!r}, {node.input[0]!r}, is on the left, and only right-hand "
+            "sides can be replaced: export the model with both sides transposed"
+        )
     given = _constant(node, 1, "right-hand side", graph)
     if given.ndim != 2:
         raise ValueError(f"the right-hand side of {name!r} must be a matrix, not {given.shape}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import onnx
 import onnxruntime
 from onnx import helper
-
-from maddjit.integrations.onnx_graph import check_loaded
 
 _LARGEST = 2**31 - 2**20
 """Bytes of weights that fit into a message of protobuf, less room for the graph itself."""
@@ -70,4 +69,18 @@ def check_weights(proto: Any) -> None:
         raise ValueError(
             f"the weights of the model take {n_bytes / 2**30:.3g} GB, and only models of less than "
             "2 GB can be changed and handed to onnxruntime"
+        )
+
+
+def check_loaded(tensor: Any) -> None:
+    """Refuse a tensor whose values are in a file beside the model that was not read.
+
+    Raises
+    ------
+    ValueError
+    """
+    if onnx.external_data_helper.uses_external_data(tensor):
+        raise ValueError(
+            f"the values of {tensor.name!r} are in a file beside the model that was not loaded: "
+            "give the path of the model, or load it by onnx.load(path)"
         )

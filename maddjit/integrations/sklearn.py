@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -28,8 +29,9 @@ except ImportError as error:
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.sklearn_base import CompiledEstimator
 from maddjit.integrations.sklearn_classifier import MaddnessClassifier
-from maddjit.integrations.sklearn_heads import keeps, without_wrappers
-from maddjit.integrations.sklearn_rows import is_numbers, is_sparse
+from maddjit.integrations.sklearn_heads import head_of, keeps, without_wrappers
+from maddjit.integrations.sklearn_probe import plain
+from maddjit.integrations.sklearn_rows import framed, is_numbers, is_sparse
 
 __all__ = [
     "MaddnessClassifier",
@@ -132,6 +134,8 @@ class MaddnessRegressor(RegressorMixin, CompiledEstimator):
 class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CompiledEstimator):
     """A linear transformer whose products are looked up.
 
+    Its outputs have the names that the estimator gives them.
+
     Parameters
     ----------
     estimator : transformer, optional
@@ -177,6 +181,14 @@ class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Com
         """
         return self._outputs(X)
 
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return the estimator's names of the outputs; if it has none, the class's and a number."""
+        try:
+            names: NDArray[Any] = self.estimator_.get_feature_names_out(input_features)
+        except AttributeError:
+            names = super().get_feature_names_out(input_features)
+        return names
+
     @property
     def _n_features_out(self) -> int:
         return int(self.operator_.model.n_outputs)
@@ -191,7 +203,8 @@ def speed_up(estimator: Any, X: Any, **options: Any) -> Any:
     """Return a fitted linear estimator's like, with a compiled operator for its product.
 
     A pipeline that is linear as a whole becomes one operator. Of any other one (of texts, named
-    columns of several kinds, sparse rows, polynomials) the last step is replaced.
+    columns of several kinds, sparse rows, polynomials, or that fills missing values) the last step
+    is replaced.
 
     Parameters
     ----------
@@ -236,16 +249,36 @@ def speed_up(estimator: Any, X: Any, **options: Any) -> Any:
     inner = without_wrappers(estimator)
     steps = inner.steps if keeps(inner, Pipeline) else []
     made = _kind_of(inner)
+    whole = made(FrozenEstimator(estimator), **options)
+    output = getattr(head_of(inner), "_sklearn_output_config", {}).get("transform")
+    if output and made is MaddnessTransformer:
+        whole.set_output(transform=output)
     if len(steps) < 2:
-        return made(FrozenEstimator(estimator), **options).fit(X)
-    if is_numbers(X) and not is_sparse(X) and np.isfinite(np.asarray(X, np.float64)).all():
+        return whole.fit(X)
+    if (
+        is_numbers(X)
+        and not is_sparse(X)
+        and np.isfinite(np.asarray(X, np.float64)).all()
+        and not _fills_gaps(getattr(inner, whole._method), X)
+    ):
         try:
-            return made(FrozenEstimator(estimator), **options).fit(X)
+            return whole.fit(X)
         except ReplacementError:  # of the whole; the last step may be linear
             pass
     last = speed_up(steps[-1][1], inner[:-1].transform(X), **options)
     frozen = [(name, FrozenEstimator(s) if hasattr(s, "fit") else s) for name, s in steps[:-1]]
     return Pipeline([*frozen, (steps[-1][0], last)])
+
+
+def _fills_gaps(ask: Any, X: Any) -> bool:
+    """Return whether an estimator answers a row of NaN by numbers, which a product does not."""
+    row = np.full((1, np.shape(X)[1]), np.nan)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return bool(np.isfinite(plain(ask(framed(X)(row)))).all())
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return False
 
 
 def _kind_of(estimator: Any) -> Any:

@@ -34,7 +34,7 @@ _FEW = 20
 
 
 class CompiledEstimator(BaseEstimator):
-    """What the three have in common: an estimator, its linear map, the operator of that."""
+    """The base of all three: an estimator, its linear map and the operator of that."""
 
     _method: str
     _default: type

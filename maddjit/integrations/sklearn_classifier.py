@@ -217,7 +217,9 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
             return self._answer("predict", self._outputs(X))
         rows = self._rows(X)
         if self.exact:
-            check_is_fitted(self, "winners_")
+            check_is_fitted(
+                self, "winners_", msg="exact=True was set after %(name)s was fitted: fit it again"
+            )
             best = self._each(self.winners_, rows)
         elif self._is_flat:
             best = (self._each(self.operator_, rows)[:, 0] > 0).astype(int)

@@ -38,9 +38,10 @@ _HAND_ON = {
 _LONG = 100
 """Characters of an estimator's text that errors show."""
 
+_IN_PAIRS = (SVC, NuSVC, OneVsOneClassifier)
 _ADVICE = {
-    (SVC, NuSVC, OneVsOneClassifier): "several classes vote in pairs here, and each for itself in "
-    "LinearSVC and in OneVsRestClassifier, which are products if their kernel is linear",
+    _IN_PAIRS: "several classes vote in pairs here, and each for itself in LinearSVC and in "
+    "OneVsRestClassifier, which are products if their kernel is linear",
     (MultiOutputClassifier, ClassifierChain): "OneVsRestClassifier takes several labels, too",
     CalibratedClassifierCV: "speed up its classifier, and calibrate the result in a "
     "FrozenEstimator",
@@ -90,7 +91,8 @@ def names_the_largest(head: Any, is_flat: bool) -> bool:
 def advice_for(head: Any) -> str:
     """Return what to do about a kind of classifier that is refused, if something is known."""
     for kind, advice in _ADVICE.items():
-        if isinstance(head, kind):
+        two = kind is _IN_PAIRS and len(getattr(head, "classes_", ())) == 2
+        if isinstance(head, kind) and not two:
             return f"; {advice}"
     return ""
 

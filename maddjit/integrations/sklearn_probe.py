@@ -227,7 +227,7 @@ def _refusing(what: str, rows: str) -> Iterator[None]:
 
 
 def _unit(answers: NDArray[Any]) -> float:
-    """Return u, by which a computation of such numbers rounds."""
+    """Return the unit roundoff u of a computation that gives such numbers."""
     return float(np.finfo(np.result_type(answers.dtype, np.float32)).eps) / 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from maddjit.integrations.extras import missing
-from maddjit.learning.fit import fit
+from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.models import MaddnessModel
 from maddjit.selection import select
 
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 _CHECKED = 2  # so many batches are compared with exact products in the layers' places
+
+
+_NOT_HELD_OUT = "measured on the rows learned from"
 
 
 def replace_linear(
@@ -114,7 +118,8 @@ def replace_linear(
     Warns
     -----
     AccuracyWarning
-        As `maddjit.fit`; with a budget such layers stay.
+        As `maddjit.fit`; with a budget such layers stay. Or fewer than 20 rows reach a layer, from
+        which none can be kept back to measure the error on.
 
     Examples
     --------
@@ -129,6 +134,8 @@ def replace_linear(
     >>> model(torch.randn(5, 4)).shape
     torch.Size([5, 10])
     """
+    if max_rows < 1:
+        raise ValueError(f"max_rows must be 1 or more, not {max_rows}")
     sizes = [n_codebooks] if isinstance(n_codebooks, int) else list(n_codebooks)
     if budget is None and len(sizes) != 1:
         raise ValueError("several n_codebooks are for a budget to choose from")
@@ -153,12 +160,21 @@ def replace_linear(
             if fitted is not None:
                 assert fitted.report is not None
                 made[each.layer] = _made(watch, fitted)
-                notes = "; ".join((why, *each.notes))
                 nmse = fitted.report.nmse
+                measured = () if fitted.report.held_out else (_NOT_HELD_OUT,)
+                notes = "; ".join((why, *measured, *each.notes))
                 found.append(Replacement(each.name, each.shape, n_rows, nmse, notes, True))
                 continue
             why_not = why
         found.append(Replacement(each.name, each.shape, n_rows, float("nan"), why_not, False))
+    few = [each.name for each in found if _NOT_HELD_OUT in each.why]
+    if few:
+        warnings.warn(
+            f"too few rows reach {', '.join(few)} to keep some back, so NMSE is measured on the "
+            "rows learned from, where it is far too low: give some hundreds of rows",
+            AccuracyWarning,
+            stacklevel=2,
+        )
     Places(model, list(made)).put(made)  # all at once: whatever was raised before left them alone
     return Report(tuple(found))
 

@@ -166,13 +166,13 @@ def parts(output: Any, path: str = "output", within: tuple[Any, ...] = ()) -> di
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
     """Return where the parts of two outputs differ first, and how; empty if they are alike."""
+    start = "with its exact product in place,"
     for path in {**one, **other}:
         if not (path in one and path in other):
-            return path, f"with its exact product in place, {path} is there in one output alone"
+            return path, f"{start} {path} is there in one output alone"
         before, after = one[path], other[path]
         if torch.is_tensor(before) and torch.is_tensor(after):
             if before.dtype != after.dtype:
-                start = "with its exact product in place,"
                 return path, f"{start} {path} is of {after.dtype} and was of {before.dtype}"
             if before.shape == after.shape and torch.equal(before, after):
                 continue

@@ -102,7 +102,8 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
             if name in (patterns or ())
         ]
         raise ValueError(
-            f"no nn.Linear or 1 × 1 nn.Conv2d has a name like {pattern or '*'!r}{''.join(asked)}"
+            "no nn.Linear, or nn.Conv2d of 1 × 1 in one group and without padding, has a name like "
+            f"{pattern or '*'!r}{''.join(asked)}"
         )
     return found
 

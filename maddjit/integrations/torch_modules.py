@@ -79,25 +79,27 @@ class MaddnessLinear(nn.Module):
 
     @property
     def in_features(self) -> int:
-        """D."""
+        """The number of inputs, D."""
         return int(self.weight.shape[1])
 
     @property
     def out_features(self) -> int:
-        """M."""
+        """The number of outputs, M."""
         return int(self.weight.shape[0])
 
     @property
     def fitted(self) -> MaddnessModel:
         """The model, as last fitted or requantised; without a report."""
-        model = from_bytes(self.packed.numpy().tobytes())
+        model = from_bytes(self.packed.cpu().numpy().tobytes())
         assert isinstance(model, MaddnessModel)
         return model
 
     def forward(self, input: Any) -> Any:  # named as that of nn.Linear
-        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one."""
-        weight = self.weight
-        weight = weight if weight.dim() == 2 else weight.flatten(1)
+        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one.
+
+        Rows with NaN or infinities give NaN.
+        """
+        weight = self.weight.flatten(1)
         if self.tables is None:
             y = torch_ops.product(input, weight, self.packed, self.key)
         else:
@@ -159,11 +161,11 @@ class MaddnessLinear(nn.Module):
     ) -> None:
         self._bring_up_to_date(state, prefix, metadata.get("version") or 1)
         packed = state.get(f"{prefix}packed")
+        wrong = self._why_not(packed, state, prefix)
+        if wrong:  # take nothing, for half of it would be another layer
+            lists[-1].append(f"{prefix.removesuffix('.') or 'the layer'}: {wrong}")
+            return
         if packed is not None:
-            wrong = self._why_not(packed, state, prefix)
-            if wrong:  # take nothing, for half of it would be another layer
-                lists[-1].append(f"{prefix.removesuffix('.') or 'the layer'}: {wrong}")
-                return
             self.packed = torch.empty_like(packed)  # another model may take more bytes
         super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
         self.key = torch_ops.key_of(self.packed)
@@ -185,6 +187,11 @@ class MaddnessLinear(nn.Module):
 
     def _why_not(self, packed: Any, state: Any, prefix: str) -> str:
         """Return why a state cannot be loaded, or nothing."""
+        if packed is None:
+            weight = state.get(f"{prefix}weight", self.weight)
+            same = self.weight.is_meta or torch.equal(weight, self.weight)
+            why = "the state has another weight and no packed model, so look-ups would stay as they"
+            return "" if same else f"{why} are: load it into the original model, then replace"
         try:
             model = from_bytes(packed.cpu().numpy().tobytes())
         except ValueError as error:
@@ -211,6 +218,8 @@ class MaddnessLinear(nn.Module):
         return f"{sizes}, bias={self.bias is not None}"
 
     def _codebooks(self) -> str:
+        if self.packed.is_meta:
+            return "on no device"
         model = self.fitted
         return f"codebooks={model.n_codebooks}, prototypes={model.n_prototypes}"
 
@@ -251,12 +260,12 @@ class MaddnessConv1x1(MaddnessLinear):
 
     @property
     def in_channels(self) -> int:
-        """D."""
+        """The number of inputs, D."""
         return self.in_features
 
     @property
     def out_channels(self) -> int:
-        """M."""
+        """The number of outputs, M."""
         return self.out_features
 
     def forward(self, input: Any) -> Any:
@@ -273,7 +282,7 @@ class MaddnessConv1x1(MaddnessLinear):
 
 
 class ExactLinear(MaddnessLinear):
-    """What a replaced layer is but for its product, which is exact: to compare with the layer."""
+    """A replaced layer with an exact product, to be compared with the layer."""
 
     def __init__(self, weight: Any, bias: Any) -> None:
         nn.Module.__init__(self)
@@ -288,7 +297,7 @@ class ExactLinear(MaddnessLinear):
 
 
 class ExactConv1x1(MaddnessConv1x1):
-    """A replaced convolution with an exact product."""
+    """A replaced convolution with an exact product, to be compared with the convolution."""
 
     def __init__(self, weight: Any, bias: Any, stride: tuple[int, int]) -> None:
         nn.Module.__init__(self)

@@ -1,6 +1,7 @@
 """PyTorch's custom ops: the compiled product and look-ups of float tables, with their gradients."""
 
 import hashlib
+import math
 import threading
 from typing import Any
 
@@ -19,7 +20,7 @@ _compiling = threading.Lock()
 
 def key_of(packed: Tensor) -> str:
     """Return the name of a model's bytes, by which its operator is found."""
-    return hashlib.sha256(packed.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(packed.cpu().numpy().tobytes()).hexdigest()
 
 
 def operator(packed: Tensor, key: str) -> CompiledOperator:
@@ -43,12 +44,19 @@ def _rows(x: Tensor) -> Any:
     return (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
 
 
+def _without_false_numbers(y: Tensor, x: Tensor) -> None:
+    """Write NaN to the outputs of rows that hold NaN or infinities, which look-ups do not see."""
+    if not math.isfinite(x.sum(dtype=torch.promote_types(x.dtype, torch.float32)).item()):
+        y[~x.isfinite().all(-1)] = math.nan
+
+
 @torch.library.custom_op("maddjit::product", mutates_args=(), device_types="cpu")
 def product(x: Tensor, weight: Tensor, packed: Tensor, key: str) -> Tensor:
     """Return the looked-up ``x @ weight.T + bias``; the weight serves the gradient alone."""
     outputs = torch.empty((*x.shape[:-1], weight.shape[0]), dtype=torch.float32)
     flat = outputs.view(-1, weight.shape[0]).numpy()
     operator(packed, key)(_rows(x), out=flat)
+    _without_false_numbers(outputs, x.detach())
     return outputs.to(x.dtype)
 
 
@@ -90,8 +98,9 @@ def look_up(
     sums = torch.nn.functional.embedding_bag(
         _places(codes, tables), tables.flatten(0, 1), mode="sum"
     )
-    outputs = (sums + base).to(x.dtype)
-    return outputs.reshape(*x.shape[:-1], n_outputs), codes.reshape(*x.shape[:-1], n_codebooks)
+    outputs = (sums + base).to(x.dtype).reshape(*x.shape[:-1], n_outputs)
+    _without_false_numbers(outputs, x.detach())
+    return outputs, codes.reshape(*x.shape[:-1], n_codebooks)
 
 
 @look_up.register_fake

@@ -17,7 +17,7 @@ class Replacement:
     n_rows : int
         Rows it was fitted to.
     nmse : float
-        Held-out error of its product, NaN if it stayed.
+        Held-out error of its product, NaN if it stayed; of fewer than 20 rows none are held out.
     why : str
         What it is now and what was moved across with it, or why it stayed.
     replaced : bool

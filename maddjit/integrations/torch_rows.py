@@ -25,7 +25,7 @@ class Watch:
     why_not : str
         Why the layer cannot be replaced, or nothing.
     calls : list of nn.Module
-        By what stood in the layer's place each call was answered.
+        What stood in the layer's place, for each call.
     sampling : bool
         False to count calls alone.
     """
@@ -41,12 +41,15 @@ class Watch:
         self.sampling = True
 
     def __call__(self, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Look at one call."""
+        """Sample the rows and look at the weights of one call of the layer."""
         self.calls.append(layer)
         if not self.sampling:
             return
-        x = (inputs[0] if inputs else named["input"]).detach()
-        x = _strided(layer, x).movedim(1, -1) if isinstance(layer, nn.Conv2d) else x
+        x: Any = inputs[0] if inputs else named.get("input")
+        if not torch.is_tensor(x):  # the layer itself says what is wrong
+            return
+        x = x.detach()
+        x = _strided(layer, x).movedim(-3, -1) if isinstance(layer, nn.Conv2d) else x
         rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
         drawn = np.concatenate([self.drawn, self.rng.random(len(rows))])
         least = np.argsort(drawn, kind="stable")[: self.max_rows]

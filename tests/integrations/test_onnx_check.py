@@ -18,6 +18,7 @@ import maddjit
 from maddjit.integrations import onnx_products, onnx_stages
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.onnx import run_replaced, take
+from maddjit.learning.fit import AccuracyWarning
 from tests.integrations.onnx_models import model_of, node, small
 
 X, W, V, C = (
@@ -204,3 +205,31 @@ def test_operators_that_cannot_stand_in_a_graph(tmp_path: Path) -> None:
     ):
         with pytest.raises(error, match=said):
             run_replaced(made, {"first": answer})({"x": X})
+
+
+def test_operators_of_another_matrix_warn() -> None:
+    made = model_of([node("MatMul", ["x", "S"], ["y"], "mm")], {"S": small((12, 12), 3)})
+    S = small((12, 12), 3)
+    for wrong in (S.T, 3 * S, S[::-1]):
+        with pytest.warns(AccuracyWarning, match="'mm' is further from the product than zeros"):
+            run_replaced(made, {"mm": lambda A, B=wrong: A @ B}, sample={"x": X})
+    zeros = {"x": np.zeros_like(X)}  # to warm up
+    run_replaced(made, {"mm": lambda A: A @ S}, sample=zeros)(zeros)
+
+
+def test_rows_that_are_not_finite_are_not_looked_up() -> None:
+    made = model_of([node("MatMul", ["x", "W"], ["y"], "mm")], {"W": W})
+    op = maddjit.compile(maddjit.fit(X, W, n_codebooks=2, validation=X))
+    rows = X.copy()
+    rows[1, 2], rows[4, 0] = np.nan, np.inf
+    y = run_replaced(made, {"mm": op})({"x": rows})["y"]
+    assert np.isnan(y).all(axis=1).nonzero()[0].tolist() == [1, 4]
+    kept = np.delete(np.arange(len(X)), [1, 4])
+    assert np.array_equal(y[kept], op(X)[kept])
+
+
+def test_models_and_operators_of_other_kinds() -> None:
+    with pytest.raises(TypeError, match="operators must be a mapping of names of nodes to"):
+        run_replaced(net(), [lambda A: A])
+    with pytest.raises(TypeError, match=r"must be a path or an onnx\.ModelProto, not bytes"):
+        take(net().SerializeToString(), "first", {"x": X})

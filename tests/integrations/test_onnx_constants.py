@@ -186,7 +186,7 @@ def test_what_varies_is_not_constant() -> None:
             node("MatMul", ["W", "x"], ["y"], "n"),
             {"W": W.T.copy()},
             1,
-            "depends on 'x', an input of the model",
+            "the constant of 'n', 'W', is on the left",
         ),
     ],
 )

@@ -26,7 +26,7 @@ from sklearn.linear_model import (
 )
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -150,10 +150,21 @@ def test_transformers(digits: tuple[Any, Any]) -> None:
         fast = speed_up(fitted, X, n_codebooks=16)
         expected = fitted.transform(X)
         assert np.mean((fast.transform(X) - expected) ** 2) < 0.1 * expected.var()
-    assert list(fast.get_feature_names_out()[:2]) == [
-        "maddnesstransformer0",
-        "maddnesstransformer1",
-    ]
+    assert list(fast.get_feature_names_out()[:2]) == ["truncatedsvd0", "truncatedsvd1"]
+    nameless = make_pipeline(FunctionTransformer(), PCA(3)).fit(X)
+    names = speed_up(nameless, X, n_codebooks=16).get_feature_names_out()
+    assert list(names) == [f"maddnesstransformer{i}" for i in range(3)]
+
+
+def test_frames_stay_frames(digits: tuple[Any, Any]) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    X = digits[0][:, 10:14]
+    whole = make_pipeline(StandardScaler(), PCA(2))
+    last = make_pipeline(PolynomialFeatures(2), PCA(2))
+    for fitted in (PCA(2), whole, last):
+        fitted.set_output(transform="pandas").fit(X)
+        fast = speed_up(fitted, X, n_codebooks=4)
+        assert list(fast.transform(X).columns) == ["pca0", "pca1"]
 
 
 def test_the_outputs_are_the_operator_s(digits: tuple[Any, Any]) -> None:
@@ -168,6 +179,8 @@ def test_clones_and_pickles(digits: tuple[Any, Any]) -> None:
     fast = speed_up(LogisticRegression(max_iter=1000).fit(X, y), X)
     for again in (clone(fast).fit(X), pickle.loads(pickle.dumps(fast))):
         assert np.array_equal(again.predict_proba(X), fast.predict_proba(X))
+    with pytest.raises(NotFittedError, match="exact=True was set after MaddnessClassifier was fit"):
+        again.set_params(exact=True).predict(X)
     with pytest.raises(NotFittedError):
         clone(fast).predict(X)
 

@@ -176,6 +176,7 @@ def test_kinds_that_answer_as_before(kind: str) -> None:
 
 REFUSED = {
     "votes": (SVC(kernel="linear"), FOUR, "not a product .* several classes vote in pairs"),
+    "a curve of two classes": (SVC(), TWO, "SVC.* not a product .* compiled$"),
     "votes in public": (
         SVC(kernel="linear", decision_function_shape="ovo"),
         FOUR,

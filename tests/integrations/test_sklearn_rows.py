@@ -196,3 +196,14 @@ def test_options_of_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "method='paper'" in fast.operator_.model.report.learned_by
     with pytest.raises(ValueError, match="method must be one of best, paper, not 'fast'"):
         MaddnessRegressor(method="fast").fit(Z, S)
+
+
+def test_gaps_that_come_later_are_filled() -> None:
+    gaps = Z.copy()
+    gaps[::3, 1] = np.nan
+    fitted = make_pipeline(SimpleImputer(), StandardScaler(), Ridge()).fit(gaps, S[:, 0])
+    fast = speed_up(fitted, Z)  # rows without any
+    assert share(fast.predict(gaps), fitted.predict(gaps)) > 0.9
+    for scaled in (StandardScaler(), MaxAbsScaler()):  # which hand on NaN
+        fitted = make_pipeline(scaled, Ridge()).fit(Z, S[:, 0])
+        assert isinstance(speed_up(fitted, Z), MaddnessRegressor)

@@ -8,6 +8,7 @@ import functools
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", "2.5", reason="PyTorch is not installed: nothing of it tested")
@@ -20,8 +21,12 @@ from maddjit.integrations.torch import (
     MaddnessLinear,
     ReplacementError,
     Report,
+    fine_tune,
     replace_linear,
 )
+from maddjit.integrations.torch_layers import candidates
+from maddjit.integrations.torch_rows import Watch
+from maddjit.learning.fit import AccuracyWarning
 
 pytestmark = pytest.mark.filterwarnings(  # of PyTorch about itself
     "ignore::DeprecationWarning", "ignore::FutureWarning"
@@ -447,3 +452,60 @@ def test_autocast_gives_its_own_type() -> None:
     replaced(model)
     assert model(X).dtype == exact.dtype == torch.bfloat16
     assert torch.equal(model(X), model.fc(X).to(torch.bfloat16))
+
+
+def test_rows_that_are_not_finite_are_not_looked_up() -> None:
+    model = nn.Sequential(nn.Linear(16, 4))
+    replaced(model)
+    rows = X[:6].clone()
+    rows[1, 2], rows[4, 0] = torch.nan, torch.inf
+    for x in (rows, rows.half(), rows.view(2, 3, 16)):
+        assert model(x).isnan().all(-1).flatten().nonzero().flatten().tolist() == [1, 4]
+    assert model(rows[4]).isnan().all()
+    kept = [0, 2, 3, 5]
+    assert torch.equal(model(rows)[kept], model(X[:6])[kept])
+    fine_tune(model)
+    assert model(rows).isnan().all(-1).nonzero().flatten().tolist() == [1, 4]
+    huge = 1e30 * X[:6]
+    assert model(huge.double() * 1e200).isfinite().all()
+
+
+def test_an_image_without_a_batch_is_sampled_place_by_place() -> None:
+    image = X[:256].reshape(16, 16, 16).permute(2, 0, 1)  # as many places as channels
+    model = nn.Sequential(nn.Conv2d(16, 3, 1))
+    watched = candidates(model, None)[0]
+    watch = Watch(watched.layer, 16, 1000, np.random.default_rng(0))
+    watch(watched.layer, (image,), {})
+    assert {tuple(row) for row in watch.rows} == {tuple(row) for row in X[:256].numpy()}
+    assert replaced(model, [image]).layers[0].nmse < 0.1
+
+
+def test_a_state_of_another_weight_is_refused_without_its_model() -> None:
+    model, other = network(), network()
+    replaced(model, pattern="2")
+    state = {key: part for key, part in model.state_dict().items() if key != "2.packed"}
+    model.load_state_dict(state, strict=False)
+    nn.init.ones_(other[2].weight)
+    with pytest.raises(RuntimeError, match="2: the state has another weight and no packed model"):
+        model.load_state_dict(other.state_dict(), strict=False)
+
+
+def test_replacements_on_no_device_are_shown() -> None:
+    model = network()
+    replaced(model, pattern="2")
+    assert "on no device" in repr(model.to("meta"))
+
+
+def test_an_error_of_few_rows_is_not_passed_off_as_held_out() -> None:
+    model = network()
+    with pytest.warns(AccuracyWarning, match="too few rows reach 0, 2 to keep some back"):
+        report = replaced(model, max_rows=19)
+    assert all("measured on the rows learned from" in layer.why for layer in report.layers)
+    with pytest.raises(ValueError, match="max_rows must be 1 or more, not 0"):
+        replaced(network(), max_rows=0)
+
+
+def test_replacements_are_traced_by_fx() -> None:
+    model = network()
+    replaced(model)
+    assert torch.equal(torch.fx.symbolic_trace(model)(X), model(X))
