@@ -84,6 +84,7 @@ def test_every_k(level: str, n_prototypes: int, order: str) -> None:
     assert_same(maddjit.compile(model, level), model, A)
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     ("n_codebooks", "largest", "sum_bits", "group"),
     [

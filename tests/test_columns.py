@@ -220,6 +220,7 @@ def test_levels_without_a_byte_shuffle_say_so() -> None:
         make_plan(model, named("x86-64-v3"), Signature(out_order="F"))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(("n_codebooks", "group"), [(24, 12), (30, 6), (30, 5), (48, 24), (25, 3)])
 def test_groups_are_not_cut_across_their_bounds(level: str, n_codebooks: int, group: int) -> None:
     model = random_model(

@@ -134,6 +134,7 @@ def test_outputs_around_the_vectors(level: str, n_outputs: int, largest: int) ->
     assert_all_same(maddjit.compile(model, level), model, A)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("rank", [2, 13])
@@ -200,6 +201,7 @@ def test_float64_is_rounded_once(level: str) -> None:
     assert_same(maddjit.compile(model, level), model, np.full((3, 37), 1e300))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("n_outputs", [1, 10, 130])
 def test_rows_that_are_not_finite(level: str, n_outputs: int) -> None:
     model = model_of(3, n_outputs=n_outputs)
@@ -259,6 +261,7 @@ def test_results_that_go_past_the_caches(monkeypatch: pytest.MonkeyPatch) -> Non
     assert same_bits(op(A, threads=1), reference.apply(model, A))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("n_prototypes", [2, 64, 256])
 def test_other_trees(level: str, n_prototypes: int) -> None:
     model = model_of(3, n_prototypes=n_prototypes, n_codebooks=40)

@@ -66,6 +66,7 @@ def test_levels(level: str, n_prototypes: int, order: Any) -> None:
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("level", ["x86-64-v4", "x86-64-v4-vbmi"])
 @pytest.mark.parametrize("accumulate", ["exact", "average"])
 def test_wide_vectors_of_float64(level: str, accumulate: Any) -> None:

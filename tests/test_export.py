@@ -534,6 +534,7 @@ def zig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{sys.executable} -m ziglang cc -target aarch64-linux-musl"
 
 
+@pytest.mark.quick(2)
 def test_aarch64_under_emulation(kind: Any, zig: str, tmp_path: Path) -> None:
     """The same bits as here; of tiles those of the levels that fuse, too."""
     model, options = kind
@@ -572,6 +573,7 @@ def test_the_example_for_aarch64(zig: str, tmp_path: Path) -> None:
     assert found.tobytes() == reference.apply(model, A).tobytes()
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("level", [name for name in LEVELS if name not in RUNNABLE])
 def test_targets_that_this_machine_lacks(level: str, kind: Any, tmp_path: Path) -> None:
     model, options = kind

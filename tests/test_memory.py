@@ -76,6 +76,7 @@ def test_guard_pages_around_lines(level: str, at_end: bool, dtype: str) -> None:
             assert same_bits(op(A), reference.apply(model, wide))
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("at_end", [True, False])
 @pytest.mark.parametrize("n_prototypes", [16, 64])
 @pytest.mark.parametrize("largest", [255, 30])

@@ -73,6 +73,7 @@ def test_any_model(
     check(model, np.asarray(A, order=order), level)
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("n_outputs", [1, 31, 65, 1100])
 @pytest.mark.parametrize("largest", [12, 255])  # sums of 8 and 16 bits
 @pytest.mark.parametrize("k", [1, 10])
@@ -92,6 +93,7 @@ def test_sizes_and_coverages(level: str, n_outputs: int, largest: int, k: int) -
     assert len(op._kernels.compiled) == 1
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("n_outputs", [20, 200, 600])
 @pytest.mark.parametrize("largest", [1, 255])
 def test_more_codebooks_than_straight_line_code_holds(n_outputs: int, largest: int) -> None:

@@ -151,6 +151,7 @@ def format_of(code: bytes) -> str:
     return next(name for name, form in forms.items() if form.architecture(code))
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize(("system", "architecture"), list(TRIPLES))
 @pytest.mark.parametrize("kind", ["outputs", "winners", "tiles"])
 def test_objects_need_nothing(system: str, architecture: str, kind: str) -> None:

@@ -143,6 +143,7 @@ def test_a_product_of_zeros() -> None:
 # Unusual input
 
 
+@pytest.mark.quick(8)
 @any_accuracy
 @pytest.mark.parametrize("n_rows", [1, 2, 5, 19, 20, 54, 55])
 @pytest.mark.parametrize(("n_prototypes", "core_rank"), [(2, 0), (16, 2), (256, 0)])
@@ -197,6 +198,7 @@ def test_columns_far_from_zero_in_float64(core_rank: int) -> None:
     assert report_of(far).output_nmse.max() < 1.3 * report_of(near).output_nmse.max() + 1e-4
 
 
+@pytest.mark.quick(16)
 @any_accuracy
 @pytest.mark.parametrize("n_prototypes", [2, 4, 8, 16, 32, 64, 128, 256])
 @pytest.mark.parametrize(
