@@ -251,7 +251,7 @@ def test_bad_arguments(options: dict[str, Any], message: str) -> None:
 def test_low_rank_product_is_the_best_one() -> None:
     """Its error on its own rows is the sum of the singular values that it leaves out."""
     A = rows(300) + np.random.default_rng(2).standard_normal((300, N_FEATURES))
-    _, directions = leading_directions(A, B)
+    _, directions, _ = leading_directions(A, B, N_OUTPUTS)
     way = LowRankProduct(B, BIAS, A.mean(axis=0), directions[:3])
     centred = (A - A.mean(axis=0)) @ B.astype(np.float64)
     sizes = np.linalg.svd(centred, compute_uv=False)

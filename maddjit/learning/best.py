@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.alternating import alternate
-from maddjit.learning.bins import BinTree, Edges, all_codes, binned, find_edges, grow_on_bins
+from maddjit.learning.bins import Bins, BinTree, Edges, all_codes, find_edges
 from maddjit.learning.blocks import Blocks, clusters, contiguous, shuffled
 from maddjit.learning.goals import Goals, leading
+from maddjit.learning.growing import grow_on_bins
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Options
 from maddjit.learning.prototypes import TreeRidge
@@ -40,6 +41,8 @@ _LEAST_GAIN = 0.003
 """Share of the error that a pass over all trees must save to be followed by another."""
 _PENALTY, _PENALTIES = 3.0, (1.0, 3.0, 10.0, 30.0)
 _LEAST_JUDGED = 10
+_MAX_SYNTHETIC = 2**23
+"""Entries of synthetic rows, where there are more than three for each real one."""
 _MAX_CODES = 4096
 """C·K up to which several penalties are tried."""
 
@@ -51,9 +54,9 @@ class _Rows:
     options: Options
     goals: Goals
     sample: Sample
-    bins: NDArray[np.uint8]
+    bins: Bins
     targets: NDArray[np.float32]
-    judged_bins: NDArray[np.uint8]
+    judged_bins: Bins
     judged: NDArray[np.float32]
 
     @classmethod
@@ -69,9 +72,9 @@ class _Rows:
             options,
             goals,
             sample,
-            binned(sample.rows, edges),
+            Bins(sample.rows, edges),
             goals.coordinates(sample.rows),
-            binned(judged, edges),
+            Bins(judged, edges),
             goals.coordinates(judged),
         )
 
@@ -192,7 +195,7 @@ def _chosen(
                 error, trees, recipe = now, grown, replace(recipe, blocks=blocks)
             if not advance():
                 return recipe
-        copies = _copies(options, len(rows))
+        copies = _copies(options, *rows.shape)
         if copies:
             more = _Rows.of(options, goals, edges, augmented(fitted, copies, rng), judged)
             grown = more.grown(recipe.blocks)
@@ -223,11 +226,13 @@ def _ways(
     yield "shuffled", shuffled(columns, len(blocks), rng)
 
 
-def _copies(options: Options, n_rows: int) -> int:
+def _copies(options: Options, n_rows: int, n_features: int) -> int:
     """Return how many synthetic rows to try for each real one."""
     if options.n_codebooks * options.n_prototypes <= n_rows / 10:
         return 0
-    return 20 if n_rows < 2000 else 3 if n_rows < 20000 else 1
+    if n_rows < 2000:
+        return int(np.clip(_MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
+    return 3 if n_rows < 20000 else 1
 
 
 def _best_penalty(here: _Rows, trees: list[BinTree]) -> float:
