@@ -287,7 +287,7 @@ def _search(
     exact_tiles = tiles.pop("exact", [])
     n_steps += len(exact_tiles) + sum(len(s).bit_length() for s in tiles.values()) + len(others)
     with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
-        _, directions, _ = leading_directions(workshop.rows, workshop.B, max(ranks, default=0))
+        _, directions, _ = leading_directions(workshop.rows, workshop.B, max(ranks, default=1))
         mean = workshop.rows.mean(axis=0, dtype=np.float64)
 
         def low_rank(rank: int) -> Candidate:

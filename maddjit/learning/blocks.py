@@ -15,6 +15,9 @@ _MAX_ROWS = 10000
 _MAX_SWEEPS = 8
 """How often each column is looked at for a better place, at most."""
 
+_PASSES = 500
+"""What all else takes, beside the products of a row's columns."""
+
 
 def contiguous(columns: NDArray[np.intp], n_blocks: int) -> Blocks:
     """Cut the columns in their order (the paper's blocks)."""
@@ -47,6 +50,11 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
             near = near + likeness[new] if n_own else likeness[new]
     _swap(likeness, owner, n_blocks)
     return [columns[owner == block] for block in range(n_blocks)]
+
+
+def clusters_work(n_rows: int, n_columns: int) -> float:
+    """Return what `clusters` takes, about, in operations of a product of matrices."""
+    return 2.0 * n_columns**2 * (min(n_rows, _MAX_ROWS) + _PASSES)
 
 
 def _swap(likeness: NDArray[np.float64], owner: NDArray[np.intp], n_blocks: int) -> None:

@@ -118,7 +118,6 @@ def test_a_constant_column_has_no_edges(value: float) -> None:
 
 def test_zeros_of_either_sign_are_equal() -> None:
     A = np.array([[-0.0], [0.0], [-1.0], [1.0]], np.float32)
-    edges = find_edges(A)
     np.testing.assert_array_equal(binned(A)[0], [1, 1, 0, 2])
 
 
