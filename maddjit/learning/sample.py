@@ -47,12 +47,11 @@ def augmented(rows: NDArray[Any], copies: int, rng: np.random.Generator) -> Samp
     made = np.empty((n_features, (1 + copies) * n_rows), rows.dtype)
     made[:, :n_rows] = columns
     # Sums of float32 far from zero would be more wrong than the columns are wide.
-    deviations: NDArray[np.float64] = np.std(rows, axis=0, dtype=np.float64)
-    spread = (_NOISE * deviations).astype(rows.dtype)[:, np.newaxis]
+    spread = (_NOISE * rows.std(axis=0, dtype=np.float64)).astype(rows.dtype)[:, np.newaxis]
     for first in range(n_rows, made.shape[1], n_rows):
         synthetic = columns[:, rng.permutation(n_rows)]
         synthetic -= columns
-        synthetic *= rng.uniform(0, _MIX, n_rows).astype(rows.dtype)
+        synthetic *= rng.uniform(0, _MIX, (n_rows,)).astype(rows.dtype)
         synthetic += columns
         synthetic += spread * rng.standard_normal(columns.shape, dtype=np.float32)
         made[:, first : first + n_rows] = synthetic
