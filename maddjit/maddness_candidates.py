@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,16 +13,20 @@ from maddjit.losses import Operator
 from maddjit.models import LowRankCore, MaddnessModel, tree_depth
 from maddjit.pipeline import compile
 
-_FAR_OUTSIDE = 3.0
-"""Times the budget; what a fit in haste loses beyond, a whole one does not make up for."""
+_FAR_OUTSIDE, _LEEWAY = 3.0, 1.5
+"""What a fit in haste loses beyond so many budgets, a whole one is not expected to make up for.
+
+Once whole fits have shown what they save on these rows, it is the most of that, with leeway.
+"""
 
 
-@dataclass(frozen=True)
+@dataclass
 class MaddnessWays:
     """Fits and compiles models of given sizes, and enters them into the field."""
 
     field: Field
     workshop: Workshop
+    savings: list[float] = dataclasses.field(default_factory=list)
 
     def enter(self, sizes: Sizes) -> Candidate:
         """Enter a model: one that was fitted in haste, if a whole fit cannot make it the choice.
@@ -29,14 +34,19 @@ class MaddnessWays:
         That is so if it loses several times the budget, or if it is too slow. Only "nmse" and
         "agreement" are judged so: other metrics need not follow the error.
         """
+        hasty = np.inf
         if self.field.loss.metric in ("nmse", "agreement"):
             model = self.workshop.model(sizes, in_haste=True)
             operator = self.workshop.operator(model)
-            too_much = self.field.loss(operator) > _FAR_OUTSIDE * self.field.budget
-            if too_much or self.field.cannot_win(operator):
+            hasty = self.field.loss(operator)
+            far = min(_FAR_OUTSIDE, _LEEWAY * max(self.savings, default=np.inf))
+            if hasty > far * self.field.budget or self.field.cannot_win(operator):
                 return self.field.enter(f"{sizes} in haste", operator, model)
         model = self.workshop.model(sizes)
-        return self.field.enter(str(sizes), self.workshop.operator(model), model)
+        candidate = self.field.enter(str(sizes), self.workshop.operator(model), model)
+        if candidate.loss > 0 and np.isfinite(hasty):
+            self.savings.append(max(1.0, hasty / candidate.loss))
+        return candidate
 
     def quickest(self, sizes: Sizes) -> Operator:
         """Compile a model that is as fast as one of these sizes can be."""
