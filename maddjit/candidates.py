@@ -28,8 +28,12 @@ logger = logging.getLogger(__name__)
 
 _CALIBRATION, _MAX_CALIBRATION = 0.4, 20000
 """Share of the rows that short lists are calibrated on, and how many at most."""
-LEARNER = 1
+LEARNER = 2
 """Counted up when the same rows, B and sizes give another model: kept ones are then not read."""
+
+
+_TIMES_ARE_ALIKE = 1.1
+"""Times that differ by less may be the other way round in other turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +130,12 @@ class Workshop:
         asked = WinnersAsked(k, coverage, tuned, self.rows[known])
         return replace(self, rows=self.rows[fitted], winners=asked)
 
-    def model(self, sizes: Sizes) -> MaddnessModel:
-        """Fit a model, or read what an earlier search has left in the folder."""
-        path = self.folder and self.folder / f"{self._key(sizes)}.npz"
+    def model(self, sizes: Sizes, in_haste: bool = False) -> MaddnessModel:
+        """Fit a model, or read what an earlier search has left in the folder.
+
+        In haste nothing is chosen and no tree is refitted, which takes a fifth of the time, about.
+        """
+        path = self.folder and self.folder / f"{self._key(sizes, in_haste)}.npz"
         if path and path.exists():
             try:
                 kept = load(path)
@@ -148,6 +155,7 @@ class Workshop:
                 random_state=self.random_state,
                 on_interrupt="raise",
                 objective="argmax" if self.winners and self.winners.tuned else "product",
+                progress=_choose_nothing if in_haste else False,
             )
         if path:
             save(model, path)
@@ -169,13 +177,18 @@ class Workshop:
             model, result="topk", k=asked.k, coverage=asked.coverage, threads=self.threads
         )
 
-    def _key(self, sizes: Sizes) -> str:
+    def _key(self, sizes: Sizes, in_haste: bool) -> str:
         tuned = " tuned" if self.winners and self.winners.tuned else ""
+        tuned += " in haste" * in_haste
         digest = hashlib.sha256(f"{LEARNER} {sizes}{tuned} {self.random_state}".encode())
         for array in (self.rows, self.B, self.bias):
             digest.update(f"{array.shape} {array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def _choose_nothing(done: int, total: int) -> bool:
+    return False
 
 
 @dataclass
@@ -197,15 +210,18 @@ class Field:
     ) -> Candidate:
         """Judge and time a way."""
         loss = self.loss(operator)
+        exact, own = self._seconds(operator)
+        per_row = 1e9 * own / len(self.timed)
+        self.found.append(Candidate(name, operator, loss, per_row, exact / own, model))
+        return self.found[-1]
+
+    def _seconds(self, operator: Operator) -> tuple[float, float]:
+        """Time the exact product and another way in turns."""
         runs = [partial(way, self.timed) for way in (self.exact, operator)]
         for run in runs:
             run()  # compiles what is compiled when first called
         _, (exact, own) = fastest(runs)
-        if operator is self.exact:
-            own = exact
-        per_row = 1e9 * own / len(self.timed)
-        self.found.append(Candidate(name, operator, loss, per_row, exact / own, model))
-        return self.found[-1]
+        return exact, exact if operator is self.exact else own
 
     def time_again(self) -> None:
         """Sort, fastest first, after timing all that may be chosen or shown in the same turns.
@@ -228,10 +244,15 @@ class Field:
             )
         self.found.sort(key=lambda candidate: -candidate.speed_up)
 
-    def is_slower_than_best(self, candidate: Candidate) -> bool:
+    def is_slower_than_best(self, speed_up: float) -> bool:
         """Tell whether a candidate inside the budget is faster."""
         inside = [c.speed_up for c in self.found if c.loss <= self.budget]
-        return candidate.speed_up < max(inside, default=0.0)
+        return speed_up < max(inside, default=0.0)
+
+    def cannot_win(self, operator: Operator) -> bool:
+        """Tell whether even this, which is as fast as the like can be, is slower than that."""
+        exact, own = self._seconds(operator)
+        return self.is_slower_than_best(_TIMES_ARE_ALIKE * exact / own)
 
     def cheapest(
         self,
@@ -239,10 +260,12 @@ class Field:
         settings: Sequence[Any],
         enter: Callable[[Any], Candidate],
         go_on: Callable[[], bool],
+        as_fast_as_can_be: Callable[[Any], Operator] | None = None,
     ) -> None:
-        """Find the first setting inside the budget by halving: loss falls along the settings.
+        """Find the first setting inside the budget by halving: loss and speed fall along them.
 
-        It is given up once a setting is outside the budget and slower than a candidate inside.
+        It is given up once a setting is outside the budget and slower than a candidate inside. With
+        `as_fast_as_can_be`, what no loss could make the fastest is not even learned.
         """
         low, high = 0, len(settings)
         if not settings:
@@ -252,10 +275,15 @@ class Field:
                 self.left_out[what] = "the time was over"
                 return
             middle = (low + high) // 2
+            if as_fast_as_can_be and self.cannot_win(as_fast_as_can_be(settings[middle])):
+                reason = f"{settings[middle]} cannot be faster than a way inside the budget"
+                self.left_out[f"more of {what}"] = f"{reason}, so it was not fitted"
+                high = middle
+                continue
             candidate = enter(settings[middle])
             if candidate.loss <= self.budget:
                 high = middle
-            elif self.is_slower_than_best(candidate):
+            elif self.is_slower_than_best(candidate.speed_up):
                 reason = f"already {candidate.name} is slower than a way inside the budget"
                 self.left_out[f"more of {what}"] = reason
                 return

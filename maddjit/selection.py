@@ -17,6 +17,7 @@ from maddjit.frontier import Selection
 from maddjit.learning.goals import leading_directions
 from maddjit.learning.progress import Progress, steps
 from maddjit.losses import Loss, Metric, Operator, name_of
+from maddjit.maddness_candidates import MaddnessWays, series_of
 from maddjit.products import ExactProduct, LowRankProduct, Winners
 from maddjit.tile_candidates import (
     LEAST_SIZE,
@@ -66,6 +67,10 @@ def select(
     timed in turns with the exact product; those that come into question are timed once more, all
     in the same turns, and the fastest inside the budget is chosen, once the other half has
     confirmed it. The exact product is inside every budget. All take float32 rows.
+
+    Sizes of MADDNESS that cannot be the fastest are not fitted. The others are first fitted in
+    haste, without choices, for the metrics "nmse" and "agreement"; those that then lose more than
+    three times the budget stay so, and the table says it.
 
     Parameters
     ----------
@@ -180,7 +185,7 @@ def select(
         core_ranks = (0,)
         workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
     sizes = (np.atleast_1d(each).tolist() for each in (n_codebooks, n_prototypes, core_ranks))
-    series = _series(field, right.shape, *sizes)
+    series = series_of(field, right.shape, *sizes)
     tiles = _tiles(field, right.shape, np.atleast_1d(tile_ranks).tolist())
     field.enter(EXACT, exact)
     try:
@@ -233,31 +238,6 @@ def _split(
     return rows, judged.astype(np.float32), known
 
 
-def _series(
-    field: Field,
-    shape: tuple[int, int],
-    n_codebooks: Sequence[int],
-    n_prototypes: Sequence[int],
-    core_ranks: Sequence[int],
-) -> dict[str, list[Sizes]]:
-    """Return the sizes to try, by what they have in common; impossible ones are an error."""
-    n_features, smaller = shape[0], min(shape)
-    series = {}
-    for n_leaves in sorted(n_prototypes):
-        for rank in sorted(core_ranks):
-            sizes = [Sizes(c, n_leaves, rank) for c in sorted(n_codebooks)]
-            for each in sizes:
-                each.check()
-            if rank < max(smaller, 1):
-                name = f"MADDNESS K={n_leaves}" + (f" core={rank}" if rank else "")
-                series[name] = [each for each in sizes if each.n_codebooks <= n_features]
-            else:
-                field.left_out[f"core={rank}"] = f"the product has rank {smaller}"
-    if too_many := [c for c in sorted(n_codebooks) if c > n_features]:
-        field.left_out[f"C={too_many}"] = f"there are {n_features} columns"
-    return series
-
-
 def _tiles(
     field: Field, shape: tuple[int, int], ranks: Sequence[int]
 ) -> dict[str, list[TileSetting]]:
@@ -292,16 +272,12 @@ def _search(
     exact_tiles = tiles.pop("exact", [])
     n_steps += len(exact_tiles) + sum(len(s).bit_length() for s in tiles.values()) + len(others)
     with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
-        _, directions = leading_directions(workshop.rows, workshop.B)
+        _, directions, _ = leading_directions(workshop.rows, workshop.B, max(ranks, default=1))
         mean = workshop.rows.mean(axis=0, dtype=np.float64)
 
         def low_rank(rank: int) -> Candidate:
             way = LowRankProduct(workshop.B, workshop.bias, mean, directions[:rank])
             return field.enter(f"low rank {rank}", wrap(way))
-
-        def maddness(sizes: Sizes) -> Candidate:
-            model = workshop.model(sizes)
-            return field.enter(str(sizes), workshop.operator(model), model)
 
         def by_tiles(setting: TileSetting) -> Candidate:
             operator, model = setting.operator(workshop)
@@ -320,6 +296,9 @@ def _search(
         for name, ranked in tiles.items():
             field.cheapest(name, ranked, by_tiles, advance)
         field.cheapest("low rank", ranks, low_rank, advance)
-        find = field.quickest if workshop.winners else field.cheapest
+        ways = MaddnessWays(field, workshop)
         for name, settings in series.items():
-            find(name, settings, maddness, advance)
+            if workshop.winners:
+                field.quickest(name, settings, ways.enter, advance)
+            else:
+                field.cheapest(name, settings, ways.enter, advance, ways.quickest)

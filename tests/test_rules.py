@@ -75,7 +75,8 @@ def test_floors() -> None:
         {"kernel", "function", "fastcall", "threads", "pool", "tuning", "linking", "watching"},
         {"operator", "winners", "compiled", "tile_operator", "building", "exporting", "native"},
         {"pipeline", "pictures"},
-        {"imports", "losses", "products", "candidates", "tile_candidates", "frontier", "selection"},
+        {"imports", "losses", "products", "frontier", "selection"}
+        | {"candidates", "tile_candidates", "maddness_candidates"},
         {"cli", "integrations"},
     ]
     above = {room: i for i, floor in enumerate(floors) for room in floor}

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import MaddnessModel, Selection, candidates
+from maddjit.candidates import Sizes
 from maddjit.learning.goals import leading_directions
 from maddjit.losses import Loss
+from maddjit.maddness_candidates import quickest_model
 from maddjit.products import ExactProduct, LowRankProduct
 
 RANK = 6
@@ -200,6 +202,7 @@ def test_a_time_limit_leaves_out_the_rest() -> None:
 def test_a_search_goes_on_where_it_was_cut_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})
     done: list[int] = []
     cut = found(folder=tmp_path, progress=lambda step, total: done.append(step) or len(done) < 5)
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -218,7 +221,7 @@ def test_a_search_goes_on_where_it_was_cut_short(
     first = len(fits)
     assert {n: (tmp_path / n).stat().st_mtime_ns for n in kept} == kept
     found(folder=tmp_path)
-    assert len(fits) <= first + 2  # other timings may lead to another size or two
+    assert len(fits) == first
     found(folder=tmp_path, random_state=1, n_codebooks=[4], core_ranks=[0])
     assert len(fits) > first  # other rows, other models
 
@@ -251,7 +254,7 @@ def test_bad_arguments(options: dict[str, Any], message: str) -> None:
 def test_low_rank_product_is_the_best_one() -> None:
     """Its error on its own rows is the sum of the singular values that it leaves out."""
     A = rows(300) + np.random.default_rng(2).standard_normal((300, N_FEATURES))
-    _, directions = leading_directions(A, B)
+    _, directions, _ = leading_directions(A, B, N_OUTPUTS)
     way = LowRankProduct(B, BIAS, A.mean(axis=0), directions[:3])
     centred = (A - A.mean(axis=0)) @ B.astype(np.float64)
     sizes = np.linalg.svd(centred, compute_uv=False)
@@ -412,3 +415,53 @@ def test_tiles_have_limits() -> None:
     assert "tiles" in found(n_codebooks=[4]).left_out  # 32 × 8
     with pytest.raises(ValueError, match="tile_ranks must be"):
         found(tile_ranks=[7])
+
+
+def test_what_cannot_be_the_fastest_is_not_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **options: Any) -> None:
+        raise AssertionError("nothing is to be fitted")
+
+    slow_clock(monkeypatch, {maddjit.CompiledOperator: 2.0})
+    monkeypatch.setattr(candidates, "fit", refused)
+    selection = found()
+    assert selection.best.model is None
+    why = "MADDNESS C=2 K=16 cannot be faster than a way inside the budget, so it was not fitted"
+    assert selection.left_out["more of MADDNESS K=16"] == why
+
+
+@pytest.mark.parametrize("core", [0, 2])
+def test_the_quickest_model_of_some_sizes_has_them(core: int) -> None:
+    model = quickest_model(Sizes(5, 64, core), N_FEATURES, N_OUTPUTS)
+    assert model.tables.shape == (5, 64, N_OUTPUTS)
+    assert model.n_features == N_FEATURES
+    assert (model.core.rank if model.core else 0) == core
+    assert model.tables.astype(int).max(axis=1).sum(axis=0).max() <= 255
+
+
+@pytest.mark.parametrize(("budget", "whole"), [(1e-4, False), (0.2, True)])
+def test_whole_fits_are_for_what_is_near_the_budget(
+    monkeypatch: pytest.MonkeyPatch, budget: float, whole: bool
+) -> None:
+    asked = []
+    fit = candidates.fit
+
+    def counted(*args: Any, **options: Any) -> MaddnessModel:
+        asked.append(options["progress"])
+        return fit(*args, **options)
+
+    slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})
+    monkeypatch.setattr(candidates, "fit", counted)
+    selection = found(budget, n_codebooks=[2, 4], core_ranks=[0])
+    assert (False in asked) == whole
+    names = [c.name for c in selection.candidates if c.model]
+    assert all(name.endswith("in haste") for name in names) != whole
+
+
+def test_a_metric_of_the_caller_is_not_judged_in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})
+
+    def worst(Y: NDArray[Any], targets: Any) -> float:
+        return 0.0 if np.abs(Y).max() < 1e3 else -1.0
+
+    selection = found(0.1, metric=worst, n_codebooks=[4], core_ranks=[0])
+    assert selection.best.name == "MADDNESS C=4 K=16"

@@ -73,7 +73,7 @@ class Directions:
     def of(cls, rows: Floats, B: Floats, bias: Floats) -> Directions:
         """Take them from training rows."""
         right = B.astype(np.float64)
-        _, directions = leading_directions(rows.astype(np.float64), right)
+        _, directions, _ = leading_directions(rows.astype(np.float64), right, min(right.shape))
         return cls(directions, rows.mean(axis=0, dtype=np.float64), right, bias)
 
     def product(self, rank: int) -> LowRank:

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.bins import N_BINS, BinTree, sum_by
+from maddjit.learning.bins import N_BINS, N_COARSE, Bins, BinTree
+from maddjit.learning.growing import n_tried, step_compared, sum_by
 
 _LEAST_GAIN = 1e-3
 """Share of what a level saves against sending all rows left that another column must add."""
@@ -19,7 +20,7 @@ _LEAST_GAIN = 1e-3
 
 def refit(
     tree: BinTree,
-    bins: NDArray[np.uint8],
+    bins: Bins,
     columns: NDArray[np.intp],
     goals: NDArray[np.float32],
     table: NDArray[np.float32],
@@ -30,7 +31,7 @@ def refit(
     Parameters
     ----------
     tree : BinTree
-    bins : (D, N) uint8
+    bins : Bins
     columns : (d,) intp
         Those that may be split.
     goals : (N, Q) float32
@@ -61,42 +62,62 @@ def refit(
 def _with_best_level(
     tree: BinTree,
     level: int,
-    bins: NDArray[np.uint8],
+    bins: Bins,
     columns: NDArray[np.intp],
     node: NDArray[np.int32],
     dearer: NDArray[np.float32],
 ) -> BinTree:
-    """Replace the level's column and cuts by better ones; `dearer` is what going right costs."""
+    """Replace the level's column and cuts by better ones; `dearer` is what going right costs.
+
+    Columns are compared as when trees are grown: on a part of the rows, then the best on all.
+    """
     n_nodes = 2**level
-
-    def costs_of(column: int) -> NDArray[np.float64]:
-        """(nodes, cuts): the cost of the rows that a cut sends right."""
-        keys = node * N_BINS + bins[column]
-        sums = np.bincount(keys, weights=dearer, minlength=n_nodes * N_BINS)
-        by_bin = sums.reshape(n_nodes, N_BINS)
-        right = np.cumsum(by_bin[:, ::-1], axis=1)[:, ::-1]
-        return np.concatenate([right, np.zeros((n_nodes, 1))], axis=1)
-
     column = int(tree.split_dims[level])
-    costs = costs_of(column)
-    now = costs[np.arange(n_nodes), tree.cuts_of(level)].sum()
-    best, best_cuts = costs.min(axis=1).sum(), costs.argmin(axis=1)
-    if best >= now:
-        best, best_cuts = now, tree.cuts_of(level)
-    for other in columns:
-        costs = costs_of(other)
-        cost = costs.min(axis=1).sum()
-        if cost < best - _LEAST_GAIN * abs(best):
-            best, best_cuts, column = cost, costs.argmin(axis=1), int(other)
-    split_dims, cuts = tree.split_dims.copy(), tree.cuts.copy()
+    (own,) = _costs(bins[column][np.newaxis], N_BINS, node, n_nodes, dearer)
+    best, cuts = own[np.arange(n_nodes), tree.cuts_of(level)].sum(), tree.cuts_of(level)
+    if own.min(axis=1).sum() < best:
+        best, cuts = own.min(axis=1).sum(), own.argmin(axis=1)
+    n_best, step = n_tried(len(columns)), step_compared(len(node), 2**tree.depth)
+    if n_best < len(columns):
+        coarse = bins.coarse(columns, step)
+        costs = _costs(coarse, N_COARSE, node[::step], n_nodes, dearer[::step])
+        order = np.argsort(costs.min(axis=2).sum(axis=1), kind="stable")
+        columns = columns[np.sort(order[:n_best])]
+    costs = _costs(bins.of(columns), N_BINS, node, n_nodes, dearer)
+    sums = costs.min(axis=2).sum(axis=1)
+    other = int(np.argmin(sums))
+    if sums[other] < best - _LEAST_GAIN * abs(best):
+        column, cuts = int(columns[other]), costs[other].argmin(axis=1)
+    split_dims, all_cuts = tree.split_dims.copy(), tree.cuts.copy()
     split_dims[level] = column
-    cuts[n_nodes - 1 : 2 * n_nodes - 1] = best_cuts
-    return replace(tree, split_dims=split_dims, cuts=cuts)
+    all_cuts[n_nodes - 1 : 2 * n_nodes - 1] = cuts
+    return replace(tree, split_dims=split_dims, cuts=all_cuts)
+
+
+def _costs(
+    bins: NDArray[np.uint8],
+    n_bins: int,
+    node: NDArray[np.int32],
+    n_nodes: int,
+    dearer: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Return (d, nodes, cuts): the cost of the rows that a cut of one of `bins` (d, N) sends right.
+
+    The last cut sends none right.
+    """
+    by_bin = np.empty((len(bins), n_nodes, n_bins))
+    first, cost = node.astype(np.intp) * n_bins, dearer.astype(np.float64)
+    for sums, column in zip(by_bin, bins, strict=True):
+        found = np.bincount(first + column, weights=cost, minlength=sums.size)
+        sums[:] = found.reshape(sums.shape)
+    costs = np.zeros((len(bins), n_nodes, n_bins + 1))
+    costs[..., :-1] = np.cumsum(by_bin[..., ::-1], axis=2)[..., ::-1]
+    return costs
 
 
 def alternate(
     trees: list[BinTree],
-    bins: NDArray[np.uint8],
+    bins: Bins,
     blocks: list[NDArray[np.intp]],
     targets: NDArray[np.float32],
     tables: NDArray[np.float32],
@@ -107,7 +128,7 @@ def alternate(
     Parameters
     ----------
     trees, blocks : lists of C
-    bins : (D, N) uint8
+    bins : Bins
     targets : (N, Q) float32
     tables : (C, K, Q) float32
         The best ones for these trees and targets; they are left alone.

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.alternating import alternate
-from maddjit.learning.bins import BinTree, Edges, all_codes, binned, find_edges, grow_on_bins
-from maddjit.learning.blocks import Blocks, clusters, contiguous, shuffled
-from maddjit.learning.goals import Goals, leading
+from maddjit.learning.bins import BinTree, Edges, find_edges
+from maddjit.learning.blocks import Blocks, clusters, clusters_work, contiguous, shuffled
+from maddjit.learning.fitting import Fitting
+from maddjit.learning.goals import Goals
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Options
-from maddjit.learning.prototypes import TreeRidge
+from maddjit.learning.progress import Steps
+from maddjit.learning.prototypes import regression_work
 from maddjit.learning.sample import Sample, augmented
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ MAX_PASSES = 4
 N_STEPS = 7 + 2 * MAX_PASSES
 """Calls of `advance`, at most."""
 
-_DIRECTIONS = 8
-"""Leading directions of a block's contribution that its tree is grown on."""
 _COORDINATES = 64
 """Leading directions of the outputs that steps are judged by and trees are refitted to."""
 _MAX_CHOOSING = 20000
@@ -40,85 +39,21 @@ _LEAST_GAIN = 0.003
 """Share of the error that a pass over all trees must save to be followed by another."""
 _PENALTY, _PENALTIES = 3.0, (1.0, 3.0, 10.0, 30.0)
 _LEAST_JUDGED = 10
+_MAX_SYNTHETIC = 2**23
+"""Entries of synthetic rows, where there are more than three for each real one."""
 _MAX_CODES = 4096
 """C·K up to which several penalties are tried."""
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows to fit to and rows to judge by, as bins and as coordinates of their products."""
-
-    options: Options
-    goals: Goals
-    sample: Sample
-    bins: NDArray[np.uint8]
-    targets: NDArray[np.float32]
-    judged_bins: NDArray[np.uint8]
-    judged: NDArray[np.float32]
-
-    @classmethod
-    def of(
-        cls,
-        options: Options,
-        goals: Goals,
-        edges: Edges,
-        sample: Sample,
-        judged: NDArray[Any],
-    ) -> _Rows:
-        return cls(
-            options,
-            goals,
-            sample,
-            binned(sample.rows, edges),
-            goals.coordinates(sample.rows),
-            binned(judged, edges),
-            goals.coordinates(judged),
-        )
-
-    def grown(self, blocks: Blocks) -> list[BinTree]:
-        """Grow a tree per block on what the block adds to the outputs."""
-        least = 1 if self.options.n_prototypes <= 16 else 5
-        trees = []
-        for block in blocks:
-            added = self.goals.contribution(self.sample.rows, block)
-            goals = leading(added, _DIRECTIONS)
-            trees.append(grow_on_bins(self.bins, block, goals, self.options.depth, least))
-        return trees
-
-    def regression(self, trees: list[BinTree]) -> TreeRidge:
-        """Prepare the tables' regression."""
-        codes = all_codes(trees, self.bins)
-        return TreeRidge.of(codes, self.options.n_prototypes, self.sample.weights)
-
-    def refitted(
-        self, trees: list[BinTree], blocks: Blocks, tables: NDArray[np.float64]
-    ) -> list[BinTree]:
-        """Refit every tree once to what the others and their tables leave."""
-        few = tables.astype(np.float32)
-        return alternate(trees, self.bins, blocks, self.targets, few, self.sample.weights)
-
-    def error(self, trees: list[BinTree], penalty: float) -> float:
-        """Return the mean square that trees and their tables leave of the rows to judge by."""
-        tables = self.regression(trees).tables(self.targets, penalty)
-        return self.error_of(trees, tables)
-
-    def error_of(self, trees: list[BinTree], tables: NDArray[np.float64]) -> float:
-        """Return the same for given tables."""
-        left = self.judged.astype(np.float64)
-        for table, tree in zip(tables, trees, strict=True):
-            left -= table[tree.codes(self.judged_bins)]
-        return float(np.mean(left**2))
-
-
-@dataclass(frozen=True)
 class _Recipe:
-    """What was chosen."""
+    """What was chosen, and the trees that were grown for it on a part of the rows, if any were."""
 
     blocks: Blocks
+    trees: list[BinTree] | None = None
     copies: int = 0
     penalty: float = _PENALTY
     n_passes: int = 1
-    cut_short: bool = False
 
 
 def learn(
@@ -126,7 +61,7 @@ def learn(
     B: NDArray[Any],
     options: Options,
     random_state: int,
-    advance: Callable[[], bool],
+    advance: Steps,
 ) -> Learned:
     """Learn trees, real tables and the core: choose on a part of the rows, then use all.
 
@@ -137,29 +72,48 @@ def learn(
     options : Options
     random_state : int
         Seed of the rows set apart, of synthetic rows and of blocks drawn at random.
-    advance : callable
+    advance : Steps
         Called after each step; if it returns False, what can be left out is left out from then on.
     """
     rng = np.random.default_rng(random_state)
     goals = Goals.of(rows, B, options.core_rank, _COORDINATES)
     edges = find_edges(rows)
-    recipe = _chosen(rows, goals, edges, options, rng, advance)
-    sample = augmented(rows, recipe.copies, rng)
-    here = _Rows.of(options, goals, edges, sample, rows[:0])
-    trees, cut_short = here.grown(recipe.blocks), recipe.cut_short
-    try:
-        for _ in range(recipe.n_passes):
-            if not advance():
-                break
-            tables = here.regression(trees).tables(here.targets, recipe.penalty)
-            trees = here.refitted(trees, recipe.blocks, tables)
-    except KeyboardInterrupt:
-        if options.on_interrupt == "raise":
-            raise
-        logger.warning("interrupted: the model is finished with the trees found so far")
-        cut_short = True
-    learned = _finished(here, trees, edges, B, recipe.penalty)
-    return replace(learned, cut_short=cut_short)
+    with advance.reserved("algebra", _finishing_work(len(rows), B, options)):
+        recipe = _chosen(rows, goals, edges, options, rng, advance)
+    trees = recipe.trees
+    n_rows = len(rows) * (1 + recipe.copies)
+    with advance.reserved("algebra", _finishing_work(n_rows, B, options)):
+        if trees is None or advance.allows(advance.predicted("forest", n_rows)):
+            sample = augmented(rows, recipe.copies, rng)
+            here = Fitting.of(options, goals, edges, sample, rows[:0])
+            trees = here.grown(recipe.blocks)
+        else:
+            logger.debug("there is no time to grow the trees again on all rows")
+            here = Fitting.of(options, goals, edges, Sample(rows, len(rows)), rows[:0])
+        try:
+            for _ in range(recipe.n_passes):
+                needed = advance.predicted("pass", n_rows) + advance.predicted("algebra", here.work)
+                if not advance(needed):
+                    break
+                with advance.measured("algebra", here.work):
+                    tables = here.regression(trees).tables(here.targets, recipe.penalty)
+                with advance.measured("pass", here.n_rows):
+                    trees = here.refitted(trees, recipe.blocks, tables)
+        except KeyboardInterrupt:
+            if options.on_interrupt == "raise":
+                raise
+            logger.warning("interrupted: the model is finished with the trees found so far")
+            advance.stop()
+    with advance.measured("algebra", _finishing_work(here.n_rows, B, options)):
+        return _finished(here, trees, edges, B, recipe.penalty)
+
+
+def _finishing_work(n_rows: int, B: NDArray[Any], options: Options) -> float:
+    """Return what the regression on all outputs takes, and its product."""
+    n_codebooks, n_prototypes = options.n_codebooks, options.n_prototypes
+    inner = n_codebooks * n_prototypes if B.shape[0] <= B.shape[1] else n_rows
+    work = regression_work(n_rows, n_codebooks, n_prototypes, min(B.shape))
+    return work + 2.0 * inner * B.size
 
 
 def _chosen(
@@ -168,7 +122,7 @@ def _chosen(
     edges: Edges,
     options: Options,
     rng: np.random.Generator,
-    advance: Callable[[], bool],
+    advance: Steps,
 ) -> _Recipe:
     """Try each step on some rows, and judge it by others."""
     varying = np.flatnonzero([len(edge) > 0 for edge in edges])
@@ -179,58 +133,68 @@ def _chosen(
     n_judged = len(order) // 5
     if n_judged < _LEAST_JUDGED or not advance():
         return recipe
-    judged, fitted = rows[order[:n_judged]], rows[order[n_judged:]]
-    here = _Rows.of(options, goals, edges, Sample(fitted, len(fitted)), judged)
-    trees: list[BinTree] = []
+    apart, fitted = rows[order[:n_judged]], rows[order[n_judged:]]
+    here = Fitting.of(options, goals, edges, Sample(fitted, len(fitted)), apart)
     error = np.inf
     try:
-        for name, blocks in _ways(fitted, weighty, recipe.blocks, rng):
-            grown = here.grown(blocks)
-            now = here.error(grown, recipe.penalty)
+        for name, find, work in _ways(fitted, weighty, recipe.blocks, rng):
+            blocks = find()
+            with advance.measured("forest", here.n_rows):
+                grown = here.grown(blocks)
+            with advance.measured("algebra", here.work):
+                now = here.error(grown, recipe.penalty)
             logger.debug("%s blocks: %.4g", name, now)
             if now < error:
-                error, trees, recipe = now, grown, replace(recipe, blocks=blocks)
-            if not advance():
+                error, recipe = now, replace(recipe, trees=grown, blocks=blocks)
+            needed = advance.predicted("algebra", here.work + work)
+            if not advance(needed + advance.predicted("forest", here.n_rows)):
                 return recipe
-        copies = _copies(options, len(rows))
-        if copies:
-            more = _Rows.of(options, goals, edges, augmented(fitted, copies, rng), judged)
-            grown = more.grown(recipe.blocks)
+        copies = _copies(options, *rows.shape)
+        n_more = len(fitted) * (1 + copies)
+        if copies and advance.allows(advance.predicted("forest", n_more)):
+            with advance.measured("forest", n_more):
+                more = Fitting.of(options, goals, edges, augmented(fitted, copies, rng), apart)
+                grown = more.grown(recipe.blocks)
             now = more.error(grown, recipe.penalty)
             logger.debug("%d synthetic rows for each: %.4g", copies, now)
             if now < error:
-                here, trees, recipe = more, grown, replace(recipe, copies=copies)
-        if not advance():
+                here, recipe = more, replace(recipe, trees=grown, copies=copies)
+        if not advance(len(_PENALTIES) * advance.predicted("algebra", here.work)):
             return recipe
-        recipe = replace(recipe, penalty=_best_penalty(here, trees))
-        if advance():
-            n_passes = _n_useful_passes(here, trees, recipe, advance)
-            recipe = replace(recipe, n_passes=n_passes)
+        recipe = replace(recipe, penalty=_best_penalty(here, recipe.trees or []))
+        if advance(2 * advance.predicted("algebra", here.work)):
+            recipe = _with_passes(here, recipe, advance)
     except KeyboardInterrupt:
         if options.on_interrupt == "raise":
             raise
         logger.warning("interrupted: nothing more is tried")
-        return replace(recipe, n_passes=0, cut_short=True)
+        advance.stop()
     return recipe
 
 
 def _ways(
     rows: NDArray[Any], columns: NDArray[np.intp], blocks: Blocks, rng: np.random.Generator
-) -> Iterator[tuple[str, Blocks]]:
-    """Yield ways to cut columns into blocks: all as they stand, those that matter otherwise."""
-    yield "contiguous", blocks
-    yield "clustered", clusters(rows, columns, len(blocks))
-    yield "shuffled", shuffled(columns, len(blocks), rng)
+) -> Iterator[tuple[str, Callable[[], Blocks], float]]:
+    """Yield ways to cut columns into blocks: all as they stand, those that matter otherwise.
+
+    With each comes the work that it takes to find the next ones.
+    """
+    n_blocks = len(blocks)
+    yield "contiguous", lambda: blocks, clusters_work(len(rows), len(columns))
+    yield "clustered", lambda: clusters(rows, columns, n_blocks), 0.0
+    yield "shuffled", lambda: shuffled(columns, n_blocks, rng), 0.0
 
 
-def _copies(options: Options, n_rows: int) -> int:
+def _copies(options: Options, n_rows: int, n_features: int) -> int:
     """Return how many synthetic rows to try for each real one."""
     if options.n_codebooks * options.n_prototypes <= n_rows / 10:
         return 0
-    return 20 if n_rows < 2000 else 3 if n_rows < 20000 else 1
+    if n_rows < 2000:
+        return int(np.clip(_MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
+    return 3 if n_rows < 20000 else 1
 
 
-def _best_penalty(here: _Rows, trees: list[BinTree]) -> float:
+def _best_penalty(here: Fitting, trees: list[BinTree]) -> float:
     options = here.options
     if options.n_codebooks * options.n_prototypes > _MAX_CODES:
         return _PENALTIES[2]
@@ -241,26 +205,29 @@ def _best_penalty(here: _Rows, trees: list[BinTree]) -> float:
     return _PENALTIES[int(np.argmin(errors))]
 
 
-def _n_useful_passes(
-    here: _Rows, trees: list[BinTree], recipe: _Recipe, advance: Callable[[], bool]
-) -> int:
-    """Return how often trees and tables are refitted in turns until it no longer helps."""
+def _with_passes(here: Fitting, recipe: _Recipe, advance: Steps) -> _Recipe:
+    """Refit trees and tables in turns until it no longer helps."""
+    trees = recipe.trees or []
     tables = here.regression(trees).tables(here.targets, recipe.penalty)
     error = here.error_of(trees, tables)
     for n_passes in range(MAX_PASSES):
-        trees = here.refitted(trees, recipe.blocks, tables)
-        tables = here.regression(trees).tables(here.targets, recipe.penalty)
-        before, error = error, here.error_of(trees, tables)
+        with advance.measured("pass", here.n_rows):
+            trees = here.refitted(trees, recipe.blocks, tables)
+        with advance.measured("algebra", here.work):
+            tables = here.regression(trees).tables(here.targets, recipe.penalty)
+            before, error = error, here.error_of(trees, tables)
         logger.debug("pass over the trees: %.4g → %.4g", before, error)
         if error > before:
-            return n_passes
-        if error > (1 - _LEAST_GAIN) * before or not advance():
-            return n_passes + 1
-    return MAX_PASSES
+            return replace(recipe, n_passes=n_passes)
+        recipe = replace(recipe, trees=trees, n_passes=n_passes + 1)
+        needed = advance.predicted("pass", here.n_rows) + advance.predicted("algebra", here.work)
+        if error > (1 - _LEAST_GAIN) * before or not advance(needed):
+            return recipe
+    return recipe
 
 
 def _finished(
-    here: _Rows, trees: list[BinTree], edges: Edges, B: NDArray[Any], penalty: float
+    here: Fitting, trees: list[BinTree], edges: Edges, B: NDArray[Any], penalty: float
 ) -> Learned:
     """Regress the tables on all outputs.
 

@@ -14,6 +14,9 @@ from maddjit.learning.trees import between
 N_BINS = 128
 """At most so many bins per column: 127 thresholds to choose from."""
 
+N_COARSE = 32
+"""At most so many bins per column where columns are only compared with each other."""
+
 _N_QUANTILES, _N_STRETCHES = 63, 64
 _MAX_ROWS = 20000
 """Rows that quantiles are taken from."""
@@ -54,14 +57,51 @@ def _stretches(column: NDArray[Any]) -> NDArray[np.intp]:
     return np.asarray(np.searchsorted(way, steps) + 1)
 
 
-def binned(rows: NDArray[Any], edges: Edges) -> NDArray[np.uint8]:
-    """Return (D, N): how many thresholds of its column each entry reaches."""
-    return np.stack(
-        [
-            np.searchsorted(edge, rows[:, j], "right").astype(np.uint8)
-            for j, edge in enumerate(edges)
-        ]
-    )
+class Bins:
+    """Rows as bins: how many thresholds of its column each entry reaches.
+
+    A column is binned when it is first asked for, and kept: most columns are never split.
+
+    Parameters
+    ----------
+    rows : (N, D) float32 or float64
+    edges : Edges
+    """
+
+    def __init__(self, rows: NDArray[Any], edges: Edges) -> None:
+        self._rows, self._edges = rows, edges
+        self._columns: dict[int, NDArray[np.uint8]] = {}
+        self._coarse: dict[tuple[int, int], NDArray[np.uint8]] = {}
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self._rows)
+
+    def __getitem__(self, column: int) -> NDArray[np.uint8]:
+        """Return the bins of one column, (N,)."""
+        column = int(column)
+        if column not in self._columns:
+            found = np.searchsorted(self._edges[column], self._rows[:, column], "right")
+            self._columns[column] = found.astype(np.uint8)
+        return self._columns[column]
+
+    def of(self, columns: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the bins of some columns, (d, N)."""
+        return np.stack([self[column] for column in columns])
+
+    def coarse(self, columns: NDArray[np.intp], step: int) -> NDArray[np.uint8]:
+        """Return `N_COARSE` bins of some columns, (d, ⌈N / step⌉), of every step-th row."""
+        return np.stack([self._coarse_column(int(column), step) for column in columns])
+
+    def _coarse_column(self, column: int, step: int) -> NDArray[np.uint8]:
+        if (column, step) not in self._coarse:
+            edge = self._edges[column]
+            places = np.arange(1, N_COARSE) * (len(edge) + 1) // N_COARSE - 1
+            few = edge[places] if len(edge) >= N_COARSE else edge
+            found = np.searchsorted(few, self._rows[::step, column], "right")
+            self._coarse[column, step] = found.astype(np.uint8)
+        return self._coarse[column, step]
 
 
 @dataclass(frozen=True)
@@ -84,7 +124,7 @@ class BinTree:
         return self.cuts[2**level - 1 : 2 ** (level + 1) - 1]
 
     def descend(
-        self, bins: NDArray[np.uint8], node: NDArray[np.int32], level: int, last: int
+        self, bins: Bins, node: NDArray[np.int32], level: int, last: int
     ) -> NDArray[np.int32]:
         """Follow rows from their nodes at `level` to those at `last`."""
         for t in range(level, last):
@@ -92,9 +132,9 @@ class BinTree:
             node = 2 * node + (bins[self.split_dims[t]] >= cuts[node])
         return node
 
-    def codes(self, bins: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Return the leaf of each column of `bins`, (N,)."""
-        return self.descend(bins, np.zeros(bins.shape[1], np.int32), 0, self.depth)
+    def codes(self, bins: Bins) -> NDArray[np.int32]:
+        """Return the leaf of each row, (N,)."""
+        return self.descend(bins, np.zeros(bins.n_rows, np.int32), 0, self.depth)
 
     def with_thresholds(self, edges: Edges) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return split columns (T,) and thresholds (K − 1,): numbers for cuts."""
@@ -107,74 +147,6 @@ class BinTree:
         return self.split_dims, thresholds
 
 
-def all_codes(trees: Sequence[BinTree], bins: NDArray[np.uint8]) -> NDArray[np.int32]:
+def all_codes(trees: Sequence[BinTree], bins: Bins) -> NDArray[np.int32]:
     """Return (N, C)."""
     return np.stack([tree.codes(bins) for tree in trees], axis=1)
-
-
-def sum_by(keys: NDArray[Any], n: int, values: NDArray[Any]) -> NDArray[Any]:
-    """Return (n, Q): the sum of the rows of `values` (N, Q) for each key."""
-    from scipy.sparse import csc_array
-
-    ones = np.ones(len(keys), values.dtype)
-    chosen = csc_array((ones, keys, np.arange(len(keys) + 1)), shape=(n, len(keys)))
-    sums: NDArray[Any] = chosen @ values
-    return sums
-
-
-def grow_on_bins(
-    bins: NDArray[np.uint8],
-    columns: NDArray[np.intp],
-    goals: NDArray[np.float32],
-    depth: int,
-    least: int,
-) -> BinTree:
-    """Grow a tree whose leaves have goals that differ little from their means.
-
-    Parameters
-    ----------
-    bins : (D, N) uint8
-    columns : (d,) intp
-        Those that may be split; every level tries them all.
-    goals : (N, Q) float32
-    depth : int
-    least : int
-        Rows that both sides of a split must have.
-    """
-    n_rows = bins.shape[1]
-    counted = np.concatenate([goals, np.ones((n_rows, 1), np.float32)], axis=1)
-    node = np.zeros(n_rows, np.int32)
-    split_dims = np.zeros(depth, np.intp)
-    cuts = np.full(2**depth - 1, N_BINS, np.intp)
-    for level in range(depth):
-        n_nodes = 2**level
-        best = (-np.inf, 0, np.full(n_nodes, N_BINS))
-        for column in columns:
-            sums = sum_by(node * N_BINS + bins[column], n_nodes * N_BINS, counted)
-            gain, cut = _best_cuts(sums.reshape(n_nodes, N_BINS, -1).astype(np.float64), least)
-            if gain > best[0]:
-                best = gain, column, cut
-        _, split_dims[level], cut = best
-        cuts[n_nodes - 1 : 2 * n_nodes - 1] = cut
-        node = 2 * node + (bins[split_dims[level]] >= cut.astype(np.uint8)[node])
-    return BinTree(split_dims, cuts)
-
-
-def _best_cuts(sums: NDArray[np.float64], least: int) -> tuple[float, NDArray[np.intp]]:
-    """Split every node where ‖S_L‖²/n_L + ‖S_R‖²/n_R is largest; `sums` is (nodes, bins, Q + 1)."""
-    total = sums.sum(axis=1, keepdims=True)
-    left = np.concatenate([np.zeros_like(total), np.cumsum(sums, axis=1)], axis=1)
-    right = total - left
-    n_left, n_right = left[..., -1], right[..., -1]
-    score = _square_over_count(left) + _square_over_count(right)
-    unsplit = score[:, -1].copy()
-    score[(n_left < least) | (n_right < least)] = -1
-    score[:, -1] = unsplit
-    # The last largest, so that a node that no cut improves sends all rows left.
-    cut = score.shape[1] - 1 - np.argmax(score[:, ::-1], axis=1)
-    return float(score.max(axis=1).sum()), cut
-
-
-def _square_over_count(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    squares: NDArray[np.float64] = np.einsum("nbq,nbq->nb", sums[..., :-1], sums[..., :-1])
-    return squares / np.maximum(sums[..., -1], 1e-9)

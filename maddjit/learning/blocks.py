@@ -12,8 +12,11 @@ Blocks = list[NDArray[np.intp]]
 _MAX_ROWS = 10000
 """Rows that correlations are taken from."""
 
-_MAX_SWAPPING = 2**28
-"""Pairs of columns looked at, in all, for one more swap."""
+_MAX_SWEEPS = 8
+"""How often each column is looked at for a better place, at most."""
+
+_PASSES = 500
+"""What all else takes, beside the products of a row's columns."""
 
 
 def contiguous(columns: NDArray[np.intp], n_blocks: int) -> Blocks:
@@ -30,7 +33,7 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
     """Put columns of large absolute correlation together, in blocks of about equal size.
 
     Each block starts with the column most correlated with all that are free and takes the nearest
-    free ones; then pairs of columns change places, the best pair first, as long as that helps.
+    free ones; then columns change places in pairs, as long as that helps.
     """
     few = rows[:: -(-len(rows) // _MAX_ROWS), columns].astype(np.float64)
     few -= few.mean(axis=0)
@@ -49,18 +52,30 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
     return [columns[owner == block] for block in range(n_blocks)]
 
 
+def clusters_work(n_rows: int, n_columns: int) -> float:
+    """Return what `clusters` takes, about, in operations of a product of matrices."""
+    return 2.0 * n_columns**2 * (min(n_rows, _MAX_ROWS) + _PASSES)
+
+
 def _swap(likeness: NDArray[np.float64], owner: NDArray[np.intp], n_blocks: int) -> None:
-    n_columns = len(owner)
-    everyone = np.arange(n_columns)
-    near = likeness @ np.eye(n_blocks)[owner]  # of each column to each block's
-    for _ in range(min(n_columns, _MAX_SWAPPING // n_columns**2)):
-        moved = near[:, owner] - near[everyone, owner][:, np.newaxis]  # i's gain in j's block
-        gain = moved + moved.T - 2 * likeness
-        gain[owner[:, np.newaxis] == owner] = 0
-        i, j = divmod(int(np.argmax(gain)), n_columns)
-        if gain[i, j] <= 1e-9:
+    """Let each column in turn change places with the one that this helps most, if it helps."""
+    near = np.eye(n_blocks)[owner].T @ likeness  # of each block to each column
+    for _ in range(_MAX_SWEEPS):
+        own = near[owner, np.arange(len(owner))]
+        moved = False
+        # First those that another block would suit best.
+        for i in np.argsort(own - near.max(axis=0), kind="stable"):
+            home = owner[i]
+            gain = near[owner, i] - near[home, i] + near[home] - own - 2 * likeness[i]
+            gain[owner == home] = 0
+            j = int(np.argmax(gain))
+            if gain[j] <= 1e-9:
+                continue
+            change = likeness[j] - likeness[i]
+            near[home] += change
+            near[owner[j]] -= change
+            owner[i], owner[j] = owner[j], home
+            own = near[owner, np.arange(len(owner))]
+            moved = True
+        if not moved:
             return
-        change = likeness[:, j] - likeness[:, i]
-        near[:, owner[i]] += change
-        near[:, owner[j]] -= change
-        owner[i], owner[j] = owner[j], owner[i]

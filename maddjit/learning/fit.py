@@ -16,9 +16,9 @@ from maddjit.learning import best, paper, winner
 from maddjit.learning.held_out import describe, split
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, TableScale
-from maddjit.learning.progress import Progress, steps
+from maddjit.learning.progress import Progress, Steps, now, steps
 from maddjit.learning.ranking import divergence
-from maddjit.learning.rounding import Rounding
+from maddjit.learning.rounding import MAX_COMPARED, MAX_TOGETHER, Rounding, quantising_work
 from maddjit.learning.tables import quantise, some_codes
 from maddjit.models import Accumulate, LowRankCore, MaddnessModel
 from maddjit.version import __version__
@@ -31,12 +31,6 @@ _BYTE_SUM_TOLERANCE = 1.02
 
 _MAX_JUDGED = 4096
 """Training rows that are looked at for the report if none are kept back."""
-
-_MAX_COMPARED = 512
-"""Rows on which coarser tables are compared with finer ones."""
-
-_MAX_TOGETHER = 4096
-"""C·K up to which entries are rounded together: that takes (C·K)³ steps."""
 
 
 class AccuracyWarning(UserWarning):
@@ -116,14 +110,17 @@ def fit(
     random_state : int
         Seed of that choice, and of what "best" and "argmax" draw: rows, synthetic rows, blocks.
     time_limit : float, optional
-        Seconds after which "best" and "argmax" leave out what can be left out, and finish.
+        Seconds that all of the fit may take, about. What must come after is predicted from what was
+        measured; whatever there is no time for is left out: choices, trees that are grown again on
+        all rows, passes, tuning, rounding together and byte groups. What is then left, trees and
+        regressions, takes as long as it takes. "paper" can only leave out byte groups.
     on_interrupt : {"finish", "raise"}
         What Ctrl-C does. "finish": if it comes while "best" chooses or refits, or while "argmax"
-        tunes, what is left of that is left out, as if the time were over, and a model is returned;
+        tunes, what is left of that is left out, and a model is returned;
         at other times, and after "raise" at any, the fit ends with KeyboardInterrupt.
     progress : bool or callable
         True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
-        returns False the time is over.
+        returns False, nothing more is chosen or tuned.
 
     Returns
     -------
@@ -154,6 +151,7 @@ def fit(
     >>> bool(model.report.nmse < 0.1)
     True
     """
+    start = now()
     options = Options(
         n_codebooks,
         n_prototypes,
@@ -190,17 +188,20 @@ def fit(
         raise ValueError(f"A_train @ B + bias reaches {largest:.3g}, which float32 cannot hold")
     total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
     total += winner.N_STEPS if objective == "argmax" else 0
-    with steps(progress, total, "maddjit.fit", time_limit) as advance:
-        if options.method == "best":
-            learned = best.learn(train, right, options, random_state, advance)
-        else:
-            learned = paper.learn(train, right, options, advance)
-        sharpness = None
-        if objective == "argmax":
-            learned, sharpness = winner.tune(
-                learned, train, right, added, options, random_state, advance
-            )
-        model = _quantised(learned, added, options, train, judged, product + added, sharpness)
+    with steps(progress, total, "maddjit.fit", time_limit, start) as advance:
+        with advance.reserved("algebra", quantising_work(options, n_outputs, len(judged))):
+            if options.method == "best":
+                learned = best.learn(train, right, options, random_state, advance)
+            else:
+                learned = paper.learn(train, right, options, advance)
+            sharpness = None
+            if objective == "argmax":
+                learned, sharpness = winner.tune(
+                    learned, train, right, added, options, random_state, advance
+                )
+        model = _quantised(
+            learned, added, options, train, judged, product + added, sharpness, advance
+        )
         advance()
     outputs = reference.apply(model, judged)
     report = describe(outputs, product, added, held_index, held is not None, objective)
@@ -261,20 +262,25 @@ def _quantised(
     judged: NDArray[Any],
     exact: NDArray[np.float64],
     sharpness: float | None,
+    advance: Steps,
 ) -> MaddnessModel:
     """Return the model with 8-bit tables whose neighbours add up in a byte as far as that is free.
 
     "auto" takes the largest group of C, C/2, C/4 … 1 codebooks whose squared error, on up to 512 of
     the judged rows, is within 2 % of that of groups of 1. With `sharpness`, that of the loss which
-    tables were tuned by, this loss takes the place of the squared error.
+    tables were tuned by, this loss takes the place of the squared error. Without time entries are
+    rounded to nearest, each for itself, and no groups are tried.
     """
-    few = slice(None, None, -(-len(judged) // _MAX_COMPARED))
+    few = slice(None, None, -(-len(judged) // MAX_COMPARED))
     core = LowRankCore(*learned.core) if learned.core else None
     rounding = None
     if (
         learned.gram is not None
-        and len(learned.gram) <= _MAX_TOGETHER
+        and len(learned.gram) <= MAX_TOGETHER
         and options.accumulate == "exact"
+        and advance.in_time(
+            advance.predicted("algebra", quantising_work(options, len(added), len(judged)))
+        )
     ):
         rounding = Rounding.of(learned.gram, options.n_prototypes)
     codes = some_codes(learned, train) if options.accumulate == "average" else None
@@ -309,13 +315,15 @@ def _quantised(
 
     if options.byte_group != "auto":
         return with_group(options.byte_group)
-    finest = with_group(1)
+    with advance.measured("tables", 1), advance.measured("look-up", len(judged[few])):
+        finest = with_group(1)
+        least = loss(finest)
     if options.accumulate == "exact":
-        tolerated = _BYTE_SUM_TOLERANCE * loss(finest)
         group = options.n_codebooks
-        while group > 1:
-            coarser = with_group(group)
-            if loss(coarser) <= tolerated:
-                return coarser
-            group //= 2
+        with advance.reserved("look-up", len(judged)):
+            while group > 1 and advance.in_time(advance.predicted("tables", 1)):
+                coarser = with_group(group)
+                if loss(coarser) <= _BYTE_SUM_TOLERANCE * least:
+                    return coarser
+                group //= 2
     return finest

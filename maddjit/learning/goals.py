@@ -36,10 +36,12 @@ class Goals:
         """Find the directions from the rows' covariance; needs no product with all of B."""
         B = B.astype(np.float64)
         mean = rows.mean(axis=0, dtype=np.float64)
-        sizes, directions = leading_directions(rows, B)
-        core = directions[:core_rank].T
-        following = directions[core_rank : core_rank + n_directions].T
-        left_over = np.sqrt(np.mean(sizes[core_rank:] ** 2)) if len(sizes) > core_rank else 0.0
+        sizes, directions, variance = leading_directions(rows, B, core_rank + n_directions)
+        core, following = directions[:core_rank].T, directions[core_rank:].T
+        left_over = 0.0
+        if following.size:
+            n_left = min(B.shape) - core_rank
+            left_over = np.sqrt(max(variance - np.sum(sizes[:core_rank] ** 2), 0) / n_left)
         right = B @ following / left_over if left_over > 0 else np.zeros((len(B), 1))
         return cls(mean, core, right, B - (B @ core) @ core.T)
 
@@ -68,17 +70,39 @@ class Goals:
 
 
 def leading_directions(
-    rows: NDArray[Any], B: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the deviations of A·B along orthonormal directions, largest first, and these.
+    rows: NDArray[Any], B: NDArray[Any], n_directions: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return the deviations of A·B along orthonormal directions, largest first.
 
-    Deviations are (min(D, M),), directions (min(D, M), M). They come from the rows' covariance.
+    Returns
+    -------
+    deviations : (n,) float64
+        n: `n_directions`, or min(D, M) if that is less.
+    directions : (n, M) float64
+    variance : float
+        The sum of the squares of all deviations, also of those not returned.
     """
+    from scipy.linalg import eigh, qr
+
+    B = B.astype(np.float64)
+    n_features, n_outputs = B.shape
     centred = rows - rows.mean(axis=0, dtype=np.float64)
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(rows))
-    root = axes * np.sqrt(np.maximum(variances, 0))  # covariance = root @ root.T
-    _, sizes, directions = np.linalg.svd(root.T @ B.astype(np.float64), full_matrices=False)
-    return sizes, directions
+    if n_features < min(len(rows), n_outputs):
+        # The rows' covariance is root @ root.T; it needs no product with all of B.
+        variances, axes = np.linalg.eigh(centred.T @ centred)
+        centred = (axes * np.sqrt(np.maximum(variances, 0))).T
+    product = centred @ B / np.sqrt(len(rows))
+    tall = product if len(product) > n_outputs else product.T
+    scatter = tall.T @ tall
+    n_known = min(n_directions, len(scatter))
+    _, axes = eigh(scatter, subset_by_index=(len(scatter) - n_known, len(scatter) - 1))
+    axes = axes[:, ::-1]
+    if tall is not product:  # axes are of the rows; those of the outputs are their products
+        n_known = min(n_directions, n_features, n_outputs)
+        short = np.zeros((n_outputs, n_known))
+        short[:, : axes.shape[1]] = product.T @ axes[:, :n_known]
+        axes, _ = qr(short, mode="economic")
+    return np.linalg.norm(product @ axes, axis=0), axes.T, float(np.trace(scatter))
 
 
 def leading(values: NDArray[np.float32], n_directions: int) -> NDArray[np.float32]:

@@ -24,8 +24,6 @@ class Learned:
         How often two codes meet in a row: what rounding one entry does to the others' error.
     core : pair of (D, r) and (r, M), optional
         `projection` and `expansion`.
-    cut_short : bool
-        Whether an interrupt has asked to finish.
     """
 
     split_dims: NDArray[np.int32]
@@ -34,4 +32,3 @@ class Learned:
     base: NDArray[np.float64]
     gram: NDArray[np.float64] | None = None
     core: tuple[NDArray[Any], NDArray[Any]] | None = None
-    cut_short: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,22 @@ from numpy.typing import NDArray
 from maddjit.learning.blocks import Blocks, contiguous
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Options
-from maddjit.learning.prototypes import bucket_means, one_hot, ridge
+from maddjit.learning.progress import Steps
+from maddjit.learning.prototypes import bucket_means, one_hot, regression_work, ridge
 from maddjit.learning.trees import Tree, grow
 
 
-def learn(
-    rows: NDArray[Any], B: NDArray[Any], options: Options, advance: Callable[[], bool]
-) -> Learned:
+def learn(rows: NDArray[Any], B: NDArray[Any], options: Options, advance: Steps) -> Learned:
     """Learn trees and real tables (paper, sections 4.1 and 4.2); `advance` is called per tree."""
     blocks = contiguous(np.arange(len(B)), options.n_codebooks)
     trees = []
     for block in blocks:
         trees.append(grow(rows, block, options.depth, options.n_candidates))
         advance()
-    tables, base = _real_tables(rows, B, blocks, trees, options)
+    n_codebooks, n_prototypes = options.n_codebooks, options.n_prototypes
+    work = regression_work(len(rows), n_codebooks, n_prototypes, min(B.shape))
+    with advance.measured("algebra", work):
+        tables, base = _real_tables(rows, B, blocks, trees, options)
     return Learned(
         split_dims=np.stack([tree.split_dims for tree in trees]).astype(np.int32),
         thresholds=np.stack([tree.thresholds for tree in trees]),

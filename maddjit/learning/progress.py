@@ -1,4 +1,4 @@
-"""Progress of long work: nothing, a callback, or a bar."""
+"""Progress of long work, and its time: a callback or a bar, a limit, and predictions to keep it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,80 @@ from time import perf_counter
 Progress = bool | Callable[[int, int], object]
 """True shows a bar; a function is called with (steps done, steps in all), and may return False."""
 
+clock: Callable[[], float] = perf_counter
+"""Tells the seconds that limits are held against; tests put another one in its place."""
+
+
+def now() -> float:
+    """Return the clock's seconds."""
+    return clock()
+
+
+class Steps:
+    """Counts steps, measures what they take, and tells whether there is time for more.
+
+    Work is counted in any unit, alike for all work of a kind: what was measured of a kind predicts
+    the seconds of more of it.
+    """
+
+    def __init__(self, show: Callable[[], object], end: float) -> None:
+        self._show, self._end, self._stopped = show, end, False
+        self._measured: dict[str, tuple[float, float]] = {}
+        self._reserved: list[tuple[str, float]] = []
+
+    def __call__(self, needed: float = 0.0) -> bool:
+        """Count a step; return whether there is time for work of `needed` seconds."""
+        self._stopped |= self._show() is False
+        return self.allows(needed)
+
+    def allows(self, needed: float = 0.0) -> bool:
+        """Tell whether nobody wants an end, and there is time for work of `needed` seconds."""
+        return not self._stopped and self.in_time(needed)
+
+    def in_time(self, needed: float) -> bool:
+        """Tell whether there is time for work of `needed` seconds, and for all that is reserved."""
+        needed += sum(self.predicted(*reserved) for reserved in self._reserved)
+        return now() + needed < self._end
+
+    def stop(self) -> None:
+        """Let nothing be allowed from now on, as if the callback had returned False."""
+        self._stopped = True
+
+    @contextmanager
+    def measured(self, kind: str, work: float) -> Iterator[None]:
+        """Measure the seconds of some work."""
+        start = now()
+        yield
+        seconds, known = self._measured.get(kind, (0.0, 0.0))
+        self._measured[kind] = seconds + now() - start, known + work
+
+    def predicted(self, kind: str, work: float) -> float:
+        """Return the seconds that work takes; 0 if none of its kind was measured."""
+        seconds, known = self._measured.get(kind, (0.0, 0.0))
+        return seconds * work / known if known else 0.0
+
+    @contextmanager
+    def reserved(self, kind: str, work: float) -> Iterator[None]:
+        """Leave time for work that must come after what is done inside."""
+        self._reserved.append((kind, work))
+        try:
+            yield
+        finally:
+            self._reserved.pop()
+
 
 @contextmanager
 def steps(
-    progress: Progress, total: int, what: str, time_limit: float | None = None
-) -> Iterator[Callable[[], bool]]:
+    progress: Progress,
+    total: int,
+    what: str,
+    time_limit: float | None = None,
+    since: float | None = None,
+) -> Iterator[Steps]:
     """Yield a function to be called once after each step; False means to come to an end.
 
-    That is so once `time_limit` seconds have passed, or from when the callback returns False.
+    That is so once `time_limit` seconds have passed, counted from `since` if that is given, or from
+    when the callback returns False.
 
     Raises
     ------
@@ -29,16 +95,9 @@ def steps(
     """
     if time_limit is not None and not time_limit >= 0:
         raise ValueError(f"time_limit must be 0 seconds or more, not {time_limit}")
-    end = inf if time_limit is None else perf_counter() + time_limit
+    start = now() if since is None else since
     with _shown(progress, total, what) as show:
-        asked_to_stop = False
-
-        def advance() -> bool:
-            nonlocal asked_to_stop
-            asked_to_stop |= show() is False
-            return not asked_to_stop and perf_counter() < end
-
-        yield advance
+        yield Steps(show, inf if time_limit is None else start + time_limit)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from maddjit.learning.trees import Tree
 if TYPE_CHECKING:  # SciPy takes a quarter of a second to import, and only learning needs it
     from scipy.sparse import csr_array
 
+_SPARSE = 20
+
 
 def bucket_means(
     A: NDArray[Any], columns: NDArray[np.intp], tree: Tree, n_prototypes: int
@@ -56,6 +58,16 @@ def ridge(G: csr_array, residual: NDArray[np.float64], penalty: float) -> NDArra
     gram[np.diag_indices_from(gram)] += penalty
     solution: NDArray[np.float64] = solve(gram, G.T @ residual, assume_a="pos", overwrite_a=True)
     return solution
+
+
+def regression_work(n_rows: int, n_codebooks: int, n_prototypes: int, n_targets: int) -> float:
+    """Return what a regression on codes takes, about, in operations of a product of matrices.
+
+    Sums over the rows' codes take some `_SPARSE` times as long as these.
+    """
+    width = n_codebooks * n_prototypes
+    sums = _SPARSE * n_rows * n_codebooks * (n_codebooks + n_targets)
+    return sums + width**3 / 3 + 2.0 * width**2 * n_targets
 
 
 @dataclass(frozen=True)

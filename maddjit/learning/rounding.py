@@ -11,8 +11,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.learning.options import Options
+
 _DAMPING = 0.01
 """Share of the mean count that steadies the rounding of rare codes."""
+
+
+MAX_COMPARED = 512
+"""Rows on which coarser tables are compared with finer ones."""
+
+MAX_TOGETHER = 4096
+"""C·K up to which entries are rounded together: that takes (C·K)³ steps."""
+
+_SLOW = 20
+"""Operations of a product of matrices in the time of one on an array's entries, about."""
+
+
+def quantising_work(options: Options, n_outputs: int, n_judged: int) -> float:
+    """Return what it takes to round the entries, twice if groups are tried, and to report.
+
+    It is told in operations of a product of matrices.
+    """
+    n_leaves, width = options.n_prototypes, options.n_codebooks * options.n_prototypes
+    times = 2 if options.byte_group == "auto" else 1
+    n_looked_up = n_judged + times * min(n_judged, MAX_COMPARED)
+    work = float(_SLOW * n_outputs * (options.n_codebooks * n_looked_up + 4 * times * width))
+    if options.method == "best" and options.accumulate == "exact" and width <= MAX_TOGETHER:
+        work += 1.5 * width**3 + times * n_outputs * width * (width + _SLOW * (n_leaves / 2 + 4))
+    return work
 
 
 @dataclass(frozen=True)

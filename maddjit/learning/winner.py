@@ -8,7 +8,7 @@ the squared error. B is known, so synthetic rows with exact products are drawn f
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -20,6 +20,8 @@ from maddjit.learning.adam import Adam
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import Options
 from maddjit.learning.problem import Problem, entries_of, regressed, with_entries
+from maddjit.learning.progress import Steps
+from maddjit.learning.prototypes import regression_work
 from maddjit.learning.ranking import Standing, softmax, standing
 from maddjit.learning.sample import Sample, augmented
 
@@ -46,6 +48,8 @@ _ENTRIES_PER_OUTPUT = 8
 """Entries that a step changes in the time that it takes for an output of a real row."""
 _FEW_ROWS, _MAX_REGRESSED = 10000, 4097
 """Rows up to which those set apart are many of all, and entries up to which these are regressed."""
+_VISITS_OF_LOOKING = 10
+"""Rows looked at in the time in which a step looks at one, at its copies, and learns from them."""
 _TIE = 1e-6
 
 
@@ -78,7 +82,7 @@ def tune(
     bias: NDArray[np.float64],
     options: Options,
     random_state: int,
-    advance: Callable[[], bool],
+    advance: Steps,
 ) -> tuple[Learned, float | None]:
     """Tune the tables; return them with the β of the loss that they were tuned by.
 
@@ -89,20 +93,23 @@ def tune(
     need longer lists for them, are never taken. Of few rows the start is regressed without those
     set apart, and what was chosen is done once more with all rows, which nothing judges then.
     """
-    if learned.cut_short or B.shape[1] < 2:
+    n_codebooks, n_prototypes, n_outputs = learned.tables.shape
+    work = regression_work(min(len(rows), 4 * _FEW_ROWS), n_codebooks, n_prototypes, len(B))
+    if n_outputs < 2 or not advance.allows(advance.predicted("algebra", work)):
         return learned, None
     best: _Found | None = None
     rng = np.random.default_rng(random_state)
     try:
         with np.errstate(all="ignore"):  # what is not finite is not taken
-            for found in _search(learned, rows, B, bias, rng):
+            for found, n_next in _search(learned, rows, B, bias, rng, advance):
                 best = found
-                if not advance():
+                if not advance(advance.predicted("tuning", n_next)):
                     break
     except KeyboardInterrupt:
         if options.on_interrupt == "raise":
             raise
         logger.warning("interrupted: the tables are the best so far")
+        advance.stop()
     if best is None or best.at == 0:
         return learned, None
     return with_entries(learned, best.entries, bias, best.unit), best.factor / best.unit
@@ -114,11 +121,13 @@ def _search(
     B: NDArray[Any],
     bias: NDArray[np.float64],
     rng: np.random.Generator,
-) -> Iterator[_Found]:
+    advance: Steps,
+) -> Iterator[tuple[_Found, int]]:
     """Yield the best so far: of the start, a trial for each β, and rounds with the best β.
 
-    Few rows are not only chosen by: the start must not have known those set apart, and what was
-    chosen is in the end done with all of them.
+    With each comes how often steps look at a row, with its synthetic ones, before the next. Few
+    rows are not only chosen by: the start must not have known those set apart, and what was chosen
+    is in the end done with all of them.
     """
     order = rng.permutation(len(rows))
     n_apart = min(_MAX_APART, len(rows) // 5)
@@ -127,7 +136,8 @@ def _search(
         return
     problem = Problem.of(learned, rows.mean(axis=0, dtype=np.float64), B, bias, unit)
     apart, kept = rows[order[:n_apart]], order[n_apart:]
-    exact, hits = problem.exact(apart), problem.hits(apart)
+    with advance.measured("tuning", n_apart / _VISITS_OF_LOOKING):
+        exact, hits = problem.exact(apart), problem.hits(apart)
     start = given = entries_of(learned, bias, unit)
     few = len(rows) <= _FEW_ROWS and len(given) <= _MAX_REGRESSED
     if few:
@@ -138,31 +148,42 @@ def _search(
 
     first = best = _Found(stands(start), start, unit)
     logger.debug("at first, unit %.4g: %s", unit, first.standing)
-    yield best
     n_affordable = int(_MAX_OUTPUTS / (B.shape[1] + start.size / _ENTRIES_PER_OUTPUT / _BATCH))
     n_tried = min(_TRIED_ROWS, 1 + n_affordable // (len(_FACTORS) * _TRIED_ROUNDS))
+    tried = kept[:n_tried]
+    trial_work = _TRIED_ROUNDS * _visits(len(tried))
+    yield best, trial_work
     costs = []
     for factor in _FACTORS:
-        *_, last = _rounds(problem, start, rows, kept[:n_tried], factor, _TRIED_ROUNDS, rng)
-        trial = _Found(stands(last), last, unit, factor, _TRIED_ROUNDS, _TRIED_ROUNDS)
+        with advance.measured("tuning", trial_work):
+            *_, last = _rounds(problem, start, rows, tried, factor, _TRIED_ROUNDS, rng)
+            trial = _Found(stands(last), last, unit, factor, _TRIED_ROUNDS, _TRIED_ROUNDS)
         logger.debug("β = %g units: %s", factor, trial.standing)
         costs.append(trial.standing.cost)
         best = best.or_better(trial, first)
-        yield best
+        yield best, trial_work
     factor = _FACTORS[int(np.argmin(costs))]
     kept = kept[: 1 + n_affordable // _LEAST_ROUNDS]
     n_rounds = int(np.clip(n_affordable // len(kept), _LEAST_ROUNDS, MAX_ROUNDS))
-    for at, entries in enumerate(_rounds(problem, start, rows, kept, factor, n_rounds, rng), 1):
-        found = _Found(stands(entries), entries, unit, factor, at, n_rounds)
+    rounds = _rounds(problem, start, rows, kept, factor, n_rounds, rng)
+    for at in range(1, n_rounds + 1):
+        with advance.measured("tuning", _visits(len(kept))):
+            entries = next(rounds)
+            found = _Found(stands(entries), entries, unit, factor, at, n_rounds)
         logger.debug("round %d: %s", at, found.standing)
         best = best.or_better(found, first)
-        yield best
+        yield best, _visits(len(kept))
     if few and best is not first:
         again = _rounds(problem, given, rows, order, best.factor, best.n_rounds, rng)
         for entries in islice(again, best.at):
             last = entries
-            yield best
-        yield replace(best, entries=last)
+            yield best, _visits(len(order))
+        yield replace(best, entries=last), 0
+
+
+def _visits(n_rows: int) -> int:
+    """Return how often a round of steps looks at a row: at each of them, or at few repeatedly."""
+    return n_rows * -(-_LEAST_ROWS // n_rows)
 
 
 def _unit(rows: NDArray[Any], B: NDArray[Any], bias: NDArray[np.float64]) -> float | None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maddjit.learning.alternating import _LEAST_GAIN, alternate, refit
-from maddjit.learning.bins import N_BINS, BinTree, all_codes, binned, find_edges, grow_on_bins
+from maddjit.learning.bins import N_BINS, Bins, BinTree, all_codes, find_edges
+from maddjit.learning.growing import grow_on_bins
 from maddjit.learning.prototypes import TreeRidge
 from tests.learning.test_bins import random_tree
 from tests.learning.test_trees import KINDS, rows_of
@@ -36,8 +37,8 @@ def test_the_error_never_grows(kind: str, n_rows: int, depth: int, seed: int) ->
     """With small whole numbers, weighted by halves, every sum is exact: nothing is tolerated."""
     rng = np.random.default_rng(seed)
     A = rows_of(kind, n_rows, 4, "float32", seed)
-    bins = binned(A, find_edges(A))
-    tree = random_tree(bins, depth, rng)
+    bins = Bins(A, find_edges(A))
+    tree = random_tree(4, depth, rng)
     goals = rng.integers(-9, 10, (n_rows, 3)).astype(np.float32)
     table = rng.integers(-9, 10, (2**depth, 3)).astype(np.float32)
     weights = rng.choice([0.5, 1, 2], n_rows).astype(np.float32)
@@ -59,11 +60,11 @@ def test_the_error_grows_by_rounding_at_most() -> None:
     """
     rng = np.random.default_rng(3)
     A = rows_of("relu", 2000, 6, "float32", seed=3)
-    bins = binned(A, find_edges(A))
+    bins = Bins(A, find_edges(A))
     goals = (A @ rng.standard_normal((6, 10))).astype(np.float32)
     table = (3 * rng.standard_normal((16, 10))).astype(np.float32)
     weights = np.where(rng.random(2000) < 0.5, 0.05, 1).astype(np.float32)
-    tree = random_tree(bins, 4, rng)
+    tree = random_tree(6, 4, rng)
     better = refit(tree, bins, np.arange(6), goals, table, weights)
     longest, sizes = np.linalg.norm(table, axis=1).max(), np.linalg.norm(goals, axis=1)
     off = 13 * 2.0**-24 * float(weights @ (longest**2 + 2 * sizes * longest))
@@ -79,7 +80,7 @@ def test_one_level_against_every_split(kind: str) -> None:
     """Another column must save a share of the cost, against all rows going left, to be taken."""
     rng = np.random.default_rng(4)
     A = rows_of(kind, 60, 3, "float32", seed=4)
-    bins = binned(A, find_edges(A))
+    bins = Bins(A, find_edges(A))
     goals = rng.integers(-9, 10, (60, 2)).astype(np.float32)
     table = rng.integers(-9, 10, (2, 2)).astype(np.float32)
     weights = rng.choice([0.5, 1], 60).astype(np.float32)
@@ -98,7 +99,7 @@ def test_the_splits_that_made_the_goals_are_found_again() -> None:
     """With the right table, level by level from the leaves up, from a wrong top."""
     rng = np.random.default_rng(5)
     A = rng.standard_normal((3000, 4)).astype(np.float32)
-    bins = binned(A, find_edges(A))
+    bins = Bins(A, find_edges(A))
     right = BinTree(np.array([2, 1]), np.array([30, 20, 40]))
     table = np.array([[0], [10], [100], [110]], np.float32)
     goals = table[right.codes(bins)]
@@ -110,12 +111,12 @@ def test_the_splits_that_made_the_goals_are_found_again() -> None:
 
 def forest(
     kind: str, n_rows: int, seed: int
-) -> tuple[NDArray[np.uint8], list[NDArray[np.intp]], NDArray[np.float32], list[BinTree]]:
+) -> tuple[Bins, list[NDArray[np.intp]], NDArray[np.float32], list[BinTree]]:
     """Return bins, blocks, targets and trees grown on what their blocks add."""
     A = rows_of(kind, n_rows, 12, "float64", seed)
     A -= A.mean(axis=0)
     B = np.random.default_rng(seed).standard_normal((12, 5))
-    bins, blocks = binned(A, find_edges(A)), np.array_split(np.arange(12), 3)
+    bins, blocks = Bins(A, find_edges(A)), np.array_split(np.arange(12), 3)
     parts = [(A[:, block] @ B[block]).astype(np.float32) for block in blocks]
     trees = [
         grow_on_bins(bins, block, part, 3, 1) for block, part in zip(blocks, parts, strict=True)

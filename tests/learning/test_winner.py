@@ -69,7 +69,7 @@ def deviations(more: NDArray[np.bool_], less: NDArray[np.bool_]) -> float:
 @any_accuracy
 @pytest.mark.parametrize("n_classes", [30, 100])
 @pytest.mark.parametrize("method", ["best", "paper"])
-@pytest.mark.parametrize("n_rows", [600, 2500])
+@pytest.mark.parametrize("n_rows", [1000, 2500])
 def test_more_winners_of_fresh_rows_are_named(method: str, n_classes: int, n_rows: int) -> None:
     """By chance three deviations come once in 700 cases; here is no chance, for seeds are given."""
     rows = clusters(4000, 2, n_classes)
