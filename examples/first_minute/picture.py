@@ -40,8 +40,10 @@ def draw(tables: Sequence[Table], title: str, path: Path) -> bool:
             points = [row.speed for row in rows], [100 * row.right for row in rows]
             if rows:
                 lines[family] = axes.plot(*points, "o-", color=colour)[0]
-            for row, point in zip(rows, zip(*points, strict=True), strict=True):
-                axes.annotate(row.size, point, (5, 5), textcoords="offset points")
+            for i, (row, *point) in enumerate(zip(rows, *points, strict=True)):
+                # Neighbours' words do not overlap: they stand above to the right, or below to the left.
+                place, side = ((-5, -13), "right") if i % 2 else ((5, 5), "left")
+                axes.annotate(row.size, point, place, textcoords="offset points", ha=side)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.15, y=0.1)
