@@ -41,7 +41,7 @@ def draw(tables: Sequence[Table], title: str, path: Path) -> bool:
             if rows:
                 lines[family] = axes.plot(*points, "o-", color=colour)[0]
             for i, (row, *point) in enumerate(zip(rows, *points, strict=True)):
-                # Neighbours' words do not overlap: they stand above to the right, or below to the left.
+                # Neighbours' words stand on other sides, so they do not overlap.
                 place, side = ((-5, -13), "right") if i % 2 else ((5, 5), "left")
                 axes.annotate(row.size, point, place, textcoords="offset points", ha=side)
         axes.set_xscale("log", base=2)
