@@ -170,7 +170,7 @@ def test_columns_of_results_and_epilogues(tmp_path: Path) -> None:
     for number, dtype in enumerate(("float32", "int8")):
         epilogue = maddjit.Epilogue(low=0, dtype=dtype)
         op = maddjit.compile(model, order="F", epilogue=epilogue)
-        if op.kernel().plan.columns or native.host().architecture == "x86_64":
+        if byte_shuffle(op.target, model.n_prototypes):  # some levels have no such kernel
             exported = op.export(tmp_path / str(number), name="columns", out_order="F")
             loaded = maddjit.native.load(exported.library)  # type: ignore[arg-type]
             wanted = op(A)
