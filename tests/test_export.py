@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import maddjit
 from maddjit import reference, tile_reference
 from maddjit.compiler import elf, native
+from maddjit.compiler.columns import byte_shuffle
 from maddjit.compiler.target import BFLOAT16, LEVELS
 from maddjit.formats import float32_to_bfloat16
 from tests.conftest import RUNNABLE, same_bits
