@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.blas import one_thread
 from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.losses import Loss, Operator
@@ -143,7 +144,7 @@ class Workshop:
                     return kept
             except ModelFileError as error:
                 logger.warning("%s; it is fitted again", error)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", AccuracyWarning)  # the budget judges
             model = fit(
                 self.rows,

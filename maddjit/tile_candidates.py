@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from maddjit.blas import one_thread
 from maddjit.candidates import Workshop
 from maddjit.compiler import native
 from maddjit.compiler.signature import Precision
@@ -36,7 +37,7 @@ class TileSetting:
     def operator(self, workshop: Workshop) -> tuple[TileOperator, StrassenTileModel]:
         """Fit and compile it."""
         rows = None if self.rank is None else workshop.rows
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", AccuracyWarning)  # the budget judges
             model = fit_strassen_tile(
                 workshop.B,

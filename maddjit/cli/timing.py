@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from math import ceil
 from timeit import Timer
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.blas import one_thread
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError, table
 from maddjit.cli.inputs import read
@@ -70,7 +70,7 @@ def _bench(options: argparse.Namespace) -> Answer:
             asked = way if result == "outputs" else Winners(way, k)
             runs[name] = lambda asked=asked: asked(rows)  # type: ignore[misc]
             outputs[name] = runs[name]  # type: ignore[assignment]
-    with _one_thread() as limited:
+    with one_thread() as limited:
         seconds = take_turns(runs, options.rounds)
         errors = {} if right is None else _errors(outputs, rows, right, result)
     return _answer(op, options, rows, seconds, errors, missing, limited is not None)
@@ -170,15 +170,6 @@ def _as_given(rows: NDArray[np.float32], options: argparse.Namespace) -> NDArray
     if options.order == "F":
         return np.asfortranarray(A)
     return A if options.order == "C" else np.repeat(A, 2, axis=1)[:, ::2]
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
 
 
 def _errors(
