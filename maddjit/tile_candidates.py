@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from maddjit.blas import one_thread
 from maddjit.candidates import Workshop
 from maddjit.compiler import native
 from maddjit.compiler.signature import Precision
-from maddjit.compiler.target import BFLOAT16
+from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, resolve
 from maddjit.learning.fit import AccuracyWarning
 from maddjit.learning.strassen_tile import fit_strassen_tile
 from maddjit.pipeline import compile
@@ -51,8 +52,11 @@ class TileSetting:
 
 
 def precisions() -> tuple[Precision, ...]:
-    """Return what this machine multiplies tiles in."""
-    return ("float32", "bfloat16") if BFLOAT16 in native.host().features else ("float32",)
+    """Return what this machine multiplies tiles in, at the level that it compiles for."""
+    host = native.host()
+    level = resolve(os.environ.get(ENVIRONMENT_VARIABLE) or None, host)
+    has_bfloat16 = level.vector_bytes == 64 and BFLOAT16 in host.features
+    return ("float32", "bfloat16") if has_bfloat16 else ("float32",)
 
 
 def exact_settings() -> Iterator[TileSetting]:

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit import MaddnessModel, Selection, candidates
+from maddjit import MaddnessModel, Selection, candidates, tile_candidates
 from maddjit.candidates import Sizes
+from maddjit.compiler.target import Host, named
 from maddjit.learning.goals import leading_directions
 from maddjit.losses import Loss
 from maddjit.maddness_candidates import quickest_model
@@ -465,3 +466,16 @@ def test_a_metric_of_the_caller_is_not_judged_in_haste(monkeypatch: pytest.Monke
 
     selection = found(0.1, metric=worst, n_codebooks=[4], core_ranks=[0])
     assert selection.best.name == "MADDNESS C=4 K=16"
+
+
+def test_bfloat16_is_weighed_where_the_chosen_level_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = named("x86-64-v4").requires | {"avx512bf16"}
+    host = Host("x86_64-unknown-linux-gnu", "", features, 0)
+    monkeypatch.setattr(tile_candidates.native, "host", lambda: host)
+    for level, precisions in (
+        ("", ("float32", "bfloat16")),
+        ("x86-64-v4", ("float32", "bfloat16")),
+        ("x86-64-v3", ("float32",)),
+    ):
+        monkeypatch.setenv("MADDJIT_TARGET", level)
+        assert tile_candidates.precisions() == precisions
