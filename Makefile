@@ -20,11 +20,12 @@ test: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
-# What `make test` runs, as on machines of lower levels.
+# What `make test` runs, and all examples, as on machines of lower levels.
 levels: $(LOWER:%=level-%)
 
 level-%: $(VENV)/.dev
 	MADDJIT_TARGET=$* $(BIN)/python -m pytest -n 2
+	MADDJIT_TARGET=$* $(BIN)/python -m pytest -n 2 -m slow tests/test_examples.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
