@@ -1,7 +1,8 @@
 """The real competitor: 8-bit products, with the quantising of A and without, and their arg-max.
 
 Weights are quantised once, for each output apart, symmetrically to int8; A for the whole matrix.
-Weights have 7 bits where the CPU has no VNNI: products of 8 would saturate, in every library.
+Weights have 7 bits where the CPU has no VNNI: with 8, onnxruntime and FBGEMM would saturate.
+Torch's `_int_mm` does not, and keeps 8 bits.
 For arg-max all outputs share one scale, so that the winner among the integers is the winner.
 """
 
@@ -20,12 +21,16 @@ from maddjit.cli.peers import quantised as quantised_weights
 Info = tuple[str, Any, list[Any]]
 """Name, dtype and sizes of what goes into or comes out of a session."""
 
+WHOLE_BYTE = 127
+"""The largest weight of products that never saturate."""
 PLAIN, QUANTISING = "8-bit", "8-bit with quantising"
 
 
-def weights(product: Product, per_output: bool = True) -> tuple[NDArray[np.int8], Any]:
+def weights(
+    product: Product, per_output: bool = True, most: int | None = None
+) -> tuple[NDArray[np.int8], Any]:
     """Return B as int8, and the scale of each output or of all."""
-    return quantised_weights(product.B, per_output)
+    return quantised_weights(product.B, per_output, most)
 
 
 def with_torch(product: Product) -> list[Candidate]:
@@ -33,7 +38,7 @@ def with_torch(product: Product) -> list[Candidate]:
     import torch
 
     A, Y = torch.from_numpy(product.A), torch.from_numpy(product.Y)
-    integers, scale = weights(product)
+    integers, scale = weights(product, most=WHOLE_BYTE)
     B, scales = torch.from_numpy(integers), torch.from_numpy(scale)
     sums = torch.empty(Y.shape, dtype=torch.int32)
     A8, steps = torch.empty(A.shape, dtype=torch.int8), torch.empty_like(A)
@@ -163,7 +168,7 @@ def argmax_with_torch(product: Product) -> list[Candidate]:
     import torch
 
     A8, _, _ = quantised(product.A, symmetric=True)
-    B, _ = weights(product, per_output=False)
+    B, _ = weights(product, per_output=False, most=WHOLE_BYTE)
     rows, columns = torch.from_numpy(A8), torch.from_numpy(B)
     sums = torch.empty(product.Y.shape, dtype=torch.int32)
     seen, winners = sums.numpy(), np.empty(len(A8), np.int64)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SEVEN_BITS = (
-    " This CPU has no VNNI, so weights of 8-bit products have 7 bits, as onnxruntime, FBGEMM and "
-    "oneDNN advise: sums of pairs of products of 8 bits would saturate."
+    " This CPU has no VNNI, so weights of the 8-bit products of onnxruntime and FBGEMM have 7 "
+    "bits, as onnxruntime's guide advises: their sums of pairs of products would saturate."
 )
 
 

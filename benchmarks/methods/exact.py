@@ -31,7 +31,7 @@ def torch_int8(_: Floats, B: Floats, __: int, ___: int) -> Apply:
     """
     import torch
 
-    integers, scale = eight_bit.quantised_weights(B)
+    integers, scale = eight_bit.quantised_weights(B, most=eight_bit.WHOLE_BYTE)
     right, scales = torch.from_numpy(integers), torch.from_numpy(scale)
     scratch: dict[int, Any] = {}
 

@@ -111,7 +111,7 @@ def _torch(product: Product, k: int) -> Iterable[Rival]:
     import torch
 
     A = torch.from_numpy(product.A)
-    integers, _ = eight_bit.weights(product, per_output=False)
+    integers, _ = eight_bit.weights(product, False, eight_bit.WHOLE_BYTE)
     B, rows = torch.from_numpy(integers), torch.empty(A.shape, dtype=torch.int8)
     sums, steps = torch.empty(product.Y.shape, dtype=torch.int32), torch.empty_like(A)
     seen: NDArray[Any] = sums.numpy()

@@ -1,7 +1,7 @@
 """8-bit products of the libraries that are installed, from float32 rows, in one thread.
 
 B is int8 with a scale for each output; rows are quantised at each call, which is part of its time.
-Where the CPU adds pairs of products in 16 bits, weights have 7 bits, as these libraries advise.
+Where these libraries add pairs of products in 16 bits, weights have 7 bits, which never saturate.
 """
 
 from __future__ import annotations
@@ -52,19 +52,22 @@ def _with_bias(product: Product, bias: NDArray[np.float32]) -> Product:
 def largest_weight(host: Host) -> int:
     """Return the largest integer weight with which 8-bit products are exact on a CPU.
 
-    x86 CPUs without VNNI add two products of an unsigned and a signed byte in 16 bits, and saturate
-    (``vpmaddubsw``). onnxruntime, FBGEMM and oneDNN all multiply so there, and advise 7 bits for
-    the weights: 2 · 255 · 64 = 32640 is below 2¹⁵.
+    On x86 CPUs without VNNI onnxruntime and FBGEMM, which is behind torch's ``linear_dynamic``, add
+    two products of an unsigned and a signed byte in 16 bits, and saturate (``vpmaddubsw``).
+    onnxruntime's guide advises 7 bits for the weights there: 2 · 255 · 64 = 32640 is below 2¹⁵.
     """
     saturates = host.architecture == "x86_64" and not {"avx512vnni", "avxvnni"} & host.features
     return 64 if saturates else 127
 
 
 def quantised(
-    B: NDArray[np.float32], per_output: bool = True
+    B: NDArray[np.float32], per_output: bool = True, most: int | None = None
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return B as int8, and the scale of each output or of all; 1 where all is 0."""
-    most = largest_weight(native.host())
+    """Return B as int8, and the scale of each output or of all; 1 where all is 0.
+
+    The largest weight is `most`, by default what this CPU multiplies exactly.
+    """
+    most = most or largest_weight(native.host())
     largest = np.abs(B).max(axis=0 if per_output else None)
     scale = (np.where(largest > 0, largest, most) / np.float32(most)).astype(np.float32)
     return np.rint(B / scale).astype(np.int8), scale

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models import MaddnessModel
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -32,3 +34,14 @@ class Learned:
     base: NDArray[np.float64]
     gram: NDArray[np.float64] | None = None
     core: tuple[NDArray[Any], NDArray[Any]] | None = None
+
+    def encoder(self, n_features: int) -> MaddnessModel:
+        """Return a model that encodes rows by these trees; its one output means nothing."""
+        return MaddnessModel(
+            split_dims=self.split_dims,
+            thresholds=self.thresholds,
+            tables=np.zeros((*self.tables.shape[:2], 1), np.uint8),
+            scale=np.ones(1, np.float32),
+            offset=np.zeros(1, np.float32),
+            n_features=n_features,
+        )

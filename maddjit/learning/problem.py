@@ -43,15 +43,7 @@ class Problem:
         unit: float,
     ) -> Problem:
         """Prepare it; rows are centred by `mean` first, which saves digits."""
-        n_codebooks, n_prototypes, _ = learned.tables.shape
-        stub = MaddnessModel(
-            split_dims=learned.split_dims,
-            thresholds=learned.thresholds,
-            tables=np.zeros((n_codebooks, n_prototypes, 1), np.uint8),
-            scale=np.ones(1, np.float32),
-            offset=np.zeros(1, np.float32),
-            n_features=len(B),
-        )
+        stub = learned.encoder(len(B))
         right = B.astype(np.float64) / unit
         core = None
         if learned.core:

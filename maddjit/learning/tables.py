@@ -11,7 +11,7 @@ from maddjit import reference
 from maddjit.learning.learned import Learned
 from maddjit.learning.options import TableScale
 from maddjit.learning.rounding import Rounding
-from maddjit.models import Accumulate, MaddnessModel, average_group
+from maddjit.models import Accumulate, average_group
 
 _AT_A_TIME = 4_000_000
 """Entries that are looked up together."""
@@ -120,14 +120,6 @@ def some_codes(learned: Learned, rows: NDArray[Any]) -> NDArray[np.uint8]:
     -------
     (n, C) uint8
     """
-    n_codebooks, n_prototypes, n_outputs = learned.tables.shape
+    n_codebooks, _, n_outputs = learned.tables.shape
     most = max(_LEAST_ROWS, _LOOKED_UP // (n_codebooks * n_outputs))
-    trees = MaddnessModel(
-        split_dims=learned.split_dims,
-        thresholds=learned.thresholds,
-        tables=np.zeros((n_codebooks, n_prototypes, 1), np.uint8),
-        scale=np.ones(1, np.float32),
-        offset=np.zeros(1, np.float32),
-        n_features=rows.shape[1],
-    )
-    return reference.encode(trees, rows[:: -(-len(rows) // most)])
+    return reference.encode(learned.encoder(rows.shape[1]), rows[:: -(-len(rows) // most)])
