@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 import maddjit
-from maddjit import reference, tile_reference
+from maddjit import reference
 from maddjit.building import plan_of
-from maddjit.compiler import native, objects
+from maddjit.compiler import llvm, objects
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve
+from maddjit.reference import strassen_tile as tile_reference
 
 # OpenBLAS's kernels raise floating-point flags in registers that they do not use.
 warnings.filterwarnings("ignore", message=".* encountered in matmul")
@@ -60,12 +61,12 @@ def compare(op: Any, wanted: Any, is_second: bool) -> None:
 
 def loaded_as_on_apple_silicon(model: Any) -> None:
     """Load an object of Apple's format by the same linker of LLVM's, and compare its results."""
-    machine = replace(native.host(), triple="arm64-apple-darwin23.1.0")
+    machine = replace(llvm.host(), triple="arm64-apple-darwin23.1.0")
     target = resolve("host", machine)
     plan = plan_of(model, target, Signature())
-    code = native.to_object(render(plan), target)
+    code = llvm.to_object(render(plan), target)
     assert objects.architecture(code) == "aarch64"
-    function = native.load(code, plan.symbol, target)
+    function = llvm.load(code, plan.symbol, target)
     Y = np.zeros((len(A), 10), np.float32)
     workspace = np.zeros(plan.workspace_bytes + 64, np.uint8)
     numbers, pointer = ctypes.c_int64, ctypes.c_void_p
@@ -78,9 +79,9 @@ def loaded_as_on_apple_silicon(model: Any) -> None:
     said("an object for Apple silicon has the reference's bits")
 
 
-assert native.host().architecture == "aarch64", native.host()
+assert llvm.host().architecture == "aarch64", llvm.host()
 is_second = (folder / "model.npz").exists()
-said(f"{platform.platform()}, Python {platform.python_version()}, LLVM {native.LLVM_VERSION}")
+said(f"{platform.platform()}, Python {platform.python_version()}, LLVM {llvm.LLVM_VERSION}")
 model = fitted()
 op = maddjit.compile(model)
 compare(op, reference.apply(model, A), is_second)

@@ -1,7 +1,7 @@
 """Load code as on Windows, by its build of llvmlite under Wine: `use_windows.py FOLDER`.
 
 FOLDER holds the files of that build. There is no Python for Windows here, so a program in C does
-with this llvmlite what maddjit.compiler.native does; the objects are those that maddjit emits.
+with this llvmlite what maddjit.compiler.llvm does; the objects are those that maddjit emits.
 """
 
 import os
@@ -15,11 +15,11 @@ import numpy as np
 
 from maddjit import reference
 from maddjit.building import plan_of
-from maddjit.compiler import native
+from maddjit.compiler import llvm
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve, runnable
-from maddjit.models import MaddnessModel
+from maddjit.models.maddness import MaddnessModel
 
 HERE = Path(__file__).resolve().parent
 TRIPLE = "x86_64-pc-windows-msvc"
@@ -44,9 +44,9 @@ def model(n_prototypes: int, accumulate: Any) -> MaddnessModel:
 
 def check(fitted: MaddnessModel, level: str, folder: Path) -> None:
     """Compile a kernel for Windows, load and call it there, and compare."""
-    chosen = resolve(level, replace(native.host(), triple=TRIPLE))
+    chosen = resolve(level, replace(llvm.host(), triple=TRIPLE))
     plan = plan_of(fitted, chosen, Signature())
-    (folder / "kernel.object").write_bytes(native.to_object(render(plan), chosen))
+    (folder / "kernel.object").write_bytes(llvm.to_object(render(plan), chosen))
     asked = {
         "SYMBOL": f'"{plan.symbol}"',
         "TRIPLE": f'"{chosen.triple}"',
@@ -81,6 +81,6 @@ def check(fitted: MaddnessModel, level: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for level in runnable(native.host()):
+    for level in runnable(llvm.host()):
         check(model(16, "exact"), level.name, Path(sys.argv[1]))
-    check(model(64, "average"), runnable(native.host())[-1].name, Path(sys.argv[1]))
+    check(model(64, "average"), runnable(llvm.host())[-1].name, Path(sys.argv[1]))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import maddjit
-from maddjit.models import MaddnessModel
+from maddjit.models.maddness import MaddnessModel
 
 LEVEL = "x86-64-v4-vbmi"
 N_FEATURES, N_CODEBOOKS, N_OUTPUTS = 512, 16, 128

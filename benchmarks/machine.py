@@ -65,18 +65,18 @@ def describe() -> dict[str, Any]:
     import cpuinfo
 
     from maddjit.cli.peers import largest_weight
-    from maddjit.compiler import native
+    from maddjit.compiler import llvm
     from maddjit.compiler.target import ENVIRONMENT_VARIABLE, resolve
 
-    level = resolve(os.environ.get(ENVIRONMENT_VARIABLE) or None, native.host()).name
+    level = resolve(os.environ.get(ENVIRONMENT_VARIABLE) or None, llvm.host()).name
     return {
         "machine": {
             "cpu": cpuinfo.get_cpu_info().get("brand_raw") or platform.machine(),
-            "llvm_cpu": native.host().cpu,
+            "llvm_cpu": llvm.host().cpu,
             "level": level,
             "cores": os.cpu_count(),
             "caches": _caches(),
-            "largest_weight": largest_weight(native.host()),
+            "largest_weight": largest_weight(llvm.host()),
             "platform": platform.platform(),
         },
         "versions": {"python": platform.python_version()} | _versions(),

@@ -8,7 +8,7 @@ import numpy as np
 from measuring import Candidate
 from numpy.typing import NDArray
 
-from maddjit.compiler import native
+from maddjit.compiler import llvm
 from maddjit.compiler.target import resolve
 
 STEP = 512
@@ -60,8 +60,8 @@ def _ir(symbol: str) -> str:
 
 def stream(name: str, symbol: str, array: NDArray[np.generic]) -> Candidate:
     """Return a candidate that reads or writes an array's whole steps, from a cache line's start."""
-    target = resolve(None, native.host())
-    loaded = native.load(native.to_object(_ir(symbol), target), symbol, target)
+    target = resolve(None, llvm.host())
+    loaded = llvm.load(llvm.to_object(_ir(symbol), target), symbol, target)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)(
         loaded.address
     )

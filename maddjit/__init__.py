@@ -3,33 +3,34 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from maddjit import native, reference
+from maddjit import reference
+from maddjit.arrays.epilogue import Epilogue
 from maddjit.building import emit
-from maddjit.compiler.native import NativeCodeError
+from maddjit.compiler.llvm import NativeCodeError
 from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
-from maddjit.epilogue import Epilogue
-from maddjit.exporting import Exported, export
-from maddjit.fit_report import FitReport
-from maddjit.frontier import Selection
-from maddjit.imports import from_arrays, from_halutmatmul
-from maddjit.learning.calibration import calibrate
+from maddjit.exporting import native
+from maddjit.exporting.export import Exported, export
+from maddjit.exporting.linking import LinkError
+from maddjit.learning.elsewhere import from_arrays, from_halutmatmul
 from maddjit.learning.fit import AccuracyWarning, fit
-from maddjit.learning.strassen_tile import fit_strassen_tile
-from maddjit.linking import LinkError
-from maddjit.models import LowRankCore, MaddnessModel
-from maddjit.operator import CompiledOperator
-from maddjit.pictures import plot
+from maddjit.learning.strassen_tile.fit import fit_strassen_tile
+from maddjit.learning.winners.calibration import calibrate
+from maddjit.looking.pictures import plot
+from maddjit.models.fit_report import FitReport
+from maddjit.models.maddness import LowRankCore, MaddnessModel
+from maddjit.models.schemes import BilinearScheme
+from maddjit.models.short_list import CoverageError, ShortList
+from maddjit.models.storage import ModelFileError, load, save
+from maddjit.models.strassen_tile import StrassenTileModel, TileReport
+from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.strassen_tile import TileOperator, TileOperatorReport
+from maddjit.operators.watching import DriftWarning
+from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile
-from maddjit.schemes import BilinearScheme
-from maddjit.selection import select
-from maddjit.short_list import CoverageError, ShortList
-from maddjit.storage import ModelFileError, load, save
-from maddjit.tile_models import StrassenTileModel, TileReport
-from maddjit.tile_operator import TileOperator, TileOperatorReport
+from maddjit.selection.frontier import Selection
+from maddjit.selection.selection import select
 from maddjit.version import __version__
-from maddjit.watching import DriftWarning
-from maddjit.winners import WinnerOperator
 
 __all__ = [
     "AccuracyWarning",

@@ -10,29 +10,21 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Literal
 
-from maddjit.compiler import cache, native
+from maddjit.arrays.epilogue import Epilogue
+from maddjit.compiler import cache, llvm
 from maddjit.compiler.fingerprint import plan_key
-from maddjit.compiler.lists import Lists
-from maddjit.compiler.plan import Plan
-from maddjit.compiler.planner import make_plan
+from maddjit.compiler.maddness.lists import Lists
+from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.render import render
-from maddjit.compiler.signature import (
-    RULES,
-    Choices,
-    Order,
-    OutOrder,
-    Precision,
-    Result,
-    Signature,
-)
+from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precision, Result, Signature
+from maddjit.compiler.strassen_tile.plan import TilePlan
+from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import Target, named
-from maddjit.compiler.tile_plan import TilePlan
-from maddjit.compiler.tile_planner import make_tile_plan
-from maddjit.epilogue import Epilogue
-from maddjit.kernel import Kernel, P
-from maddjit.models import MaddnessModel
-from maddjit.short_list import ShortList
-from maddjit.tile_models import StrassenTileModel
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.short_list import ShortList
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.kernel import Kernel, P
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +60,11 @@ def _built(make: Callable[[], P], target: Target) -> Kernel[P]:
     if code is None:
         ir = render(plan)
         passed("render")
-        code = native.to_object(ir, target)
+        code = llvm.to_object(ir, target)
         passed("llvm")
         cache.write(key, code)
         passed("keep")
-    function = native.load(code, plan.symbol, target)
+    function = llvm.load(code, plan.symbol, target)
     passed("load")
     logger.debug("compiled %s: %s", plan.symbol, seconds)
     return Kernel(plan, len(code), function, MappingProxyType(seconds))
@@ -183,4 +175,4 @@ def emit(
         return ir
     if stage not in ("optimized", "assembly"):
         raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
-    return native.to_text_apart(ir, plan.target, stage)
+    return llvm.to_text_apart(ir, plan.target, stage)

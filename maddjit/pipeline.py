@@ -10,19 +10,19 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.checks import as_array
+from maddjit.arrays.epilogue import Epilogue
+from maddjit.arrays.formats import INPUTS, float32_to_bfloat16
 from maddjit.building import build, build_tiles, calibrated
-from maddjit.checks import as_array
-from maddjit.compiler import native
+from maddjit.compiler import llvm
 from maddjit.compiler.signature import RULES, Choices, Order, Precision, Signature
 from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, Target, TargetError, resolve
-from maddjit.epilogue import Epilogue
-from maddjit.formats import INPUTS, float32_to_bfloat16
-from maddjit.models import MaddnessModel
-from maddjit.operator import CompiledOperator
-from maddjit.tile_models import StrassenTileModel
-from maddjit.tile_operator import TileOperator
-from maddjit.tuning import CANDIDATES, fastest
-from maddjit.winners import WinnerOperator
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.strassen_tile import TileOperator
+from maddjit.operators.tuning import CANDIDATES, fastest
+from maddjit.operators.winners import WinnerOperator
 
 
 @overload
@@ -153,7 +153,7 @@ def compile(
     if result not in ("outputs", "argmax", "topk"):
         raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
     name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
-    resolved = resolve(name, native.host())
+    resolved = resolve(name, llvm.host())
     if isinstance(fitted, StrassenTileModel):
         if result != "outputs" or k is not None or tune is not False:
             raise ValueError("a Strassen-Tile model has outputs alone, and nothing to tune")
@@ -218,7 +218,7 @@ def _tiles(
     """Return the operator of a Strassen-Tile model."""
     if signature.precision == "bfloat16":
         resolved = resolved.with_bfloat16()
-        if BFLOAT16 not in native.host().features:
+        if BFLOAT16 not in llvm.host().features:
             raise TargetError(f'precision="bfloat16" needs {BFLOAT16}, which this machine lacks')
     if choices and (choices.tile_bytes or choices.lines is not None):
         raise ValueError(f"of the choices a Strassen-Tile kernel has row_block alone: {choices}")

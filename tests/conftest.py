@@ -31,7 +31,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
-from maddjit.compiler import native, target
+from maddjit.compiler import llvm, target
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -41,14 +41,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 FORCED = os.environ.get("MADDJIT_TARGET", "")
 if FORCED:
-    masked = replace(native.host(), features=native.host().features & target.named(FORCED).requires)
-    native.host = lambda: masked  # type: ignore[assignment]
+    masked = replace(llvm.host(), features=llvm.host().features & target.named(FORCED).requires)
+    llvm.host = lambda: masked  # type: ignore[assignment]
 
-RUNNABLE = [level.name for level in target.runnable(native.host())]
+RUNNABLE = [level.name for level in target.runnable(llvm.host())]
 
 
 def pytest_report_header() -> str:
-    host = native.host()
+    host = llvm.host()
     skipped = [name for name in target.LEVELS if name not in RUNNABLE]
     emulated = [name for name in skipped if name.startswith("x86")]
     emitted = [name for name in skipped if name not in emulated]

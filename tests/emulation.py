@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from maddjit.compiler import native, target
+from maddjit.compiler import llvm, target
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -101,8 +101,8 @@ define internal <16 x i32> @emulated.dot(<16 x i32> %sums, <16 x i32> %left, <16
 
 def emulated(level: str) -> Target:
     """Return a target that plans like `level` and whose code, once `emulate`d, runs here."""
-    plainest = target.runnable(native.host())[0].name
-    host = target.resolve(plainest, native.host())
+    plainest = target.runnable(llvm.host())[0].name
+    host = target.resolve(plainest, llvm.host())
     wide = target.named(level)
     return replace(
         wide, triple=host.triple, cpu=host.cpu, features=host.features, requires=host.requires

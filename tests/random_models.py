@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from maddjit.models import Accumulate, LowRankCore, MaddnessModel
-from maddjit.short_list import ShortList
+from maddjit.models.maddness import Accumulate, LowRankCore, MaddnessModel
+from maddjit.models.short_list import ShortList
 
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1.2e-38, 3.4e38)
 

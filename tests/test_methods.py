@@ -17,7 +17,7 @@ from methods.products import sparse_then_dense, two_products
 from numpy.typing import NDArray
 
 from maddjit.cli import peers
-from maddjit.compiler import native
+from maddjit.compiler import llvm
 
 D, M = 64, 24
 HERE = installed(METHODS, {})
@@ -114,7 +114,7 @@ def test_bytes_are_multiplied_as_the_cpu_can(
     features: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sums of two products are exact in 16 bits where the CPU has nothing wider."""
-    kind = replace(native.host(), triple="x86_64-unknown-linux-gnu", features=frozenset(features))
+    kind = replace(llvm.host(), triple="x86_64-unknown-linux-gnu", features=frozenset(features))
     monkeypatch.setattr(peers.native, "host", lambda: kind)
     largest = {int(np.abs(eight_bit.quantised_weights(B, each)[0]).max()) for each in (True, False)}
     assert largest == ({127} if "avxvnni" in features else {64})

@@ -16,7 +16,7 @@ from tiling.rivals import NUMPY
 from tiling.ways import EXACT, IN_BFLOAT16, WAYS, in_bfloat16
 
 import maddjit
-from maddjit.schemes import generic
+from maddjit.models.schemes import generic
 
 ROOT = Path(__file__).resolve().parent.parent
 Record = dict[str, Any]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit.models import MaddnessModel, average_group
+from maddjit.models.maddness import MaddnessModel, average_group
 from methods.codebooks import codebook_counts
 from methods.record import Floats, Method, checked
 

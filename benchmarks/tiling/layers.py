@@ -14,7 +14,7 @@ from measuring import Candidate, Turns, quartiles, take_turns
 from tasks import Task
 
 import maddjit
-from maddjit.schemes import kronecker, plain, strassen
+from maddjit.models.schemes import kronecker, plain, strassen
 from tiling import low_rank, rivals
 from tiling.batching import batched, hit_by_nan, others
 from tiling.subjects import Layer, Limits

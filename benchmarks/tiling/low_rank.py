@@ -11,7 +11,7 @@ from measuring import Candidate
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit.learning.goals import leading_directions
+from maddjit.learning.maddness.goals import leading_directions
 from tiling.ways import Floats
 
 BY_NUMPY, BY_MADDJIT = "low rank, numpy.matmul", "low rank, maddjit"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit.schemes import BilinearScheme, generic, kronecker, plain, strassen, winograd
+from maddjit.models.schemes import BilinearScheme, generic, kronecker, plain, strassen, winograd
 
 Floats = NDArray[np.float32]
 Record = dict[str, Any]

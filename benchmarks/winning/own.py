@@ -14,7 +14,7 @@ from tasks import Task
 from tasks.scores import recall, top
 
 import maddjit
-from maddjit.watching import rounding
+from maddjit.operators.watching import rounding
 
 Record = dict[str, Any]
 Floats = NDArray[np.float32]

@@ -17,7 +17,7 @@ from maddjit.cli import exporting, learning, looking, machine, timing
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.inputs import MissingExtraError
 from maddjit.cli.outputs import is_stdout
-from maddjit.compiler.native import NativeCodeError
+from maddjit.compiler.llvm import NativeCodeError
 from maddjit.version import __version__
 
 FINE, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -9,7 +9,7 @@ import maddjit
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer
 from maddjit.compiler.platforms import SYSTEMS
-from maddjit.storage import load
+from maddjit.models.storage import load
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:

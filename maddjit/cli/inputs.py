@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.checks import as_training_matrix
+from maddjit.arrays.checks import as_training_matrix
 
 _NAMED = re.compile(r"(?P<path>.+?\.(?P<kind>npz|safetensors|onnx))(?::(?P<name>.+))?")
 
@@ -172,7 +172,7 @@ def _onnx(path: str, name: str | None) -> NDArray[Any]:
     try:
         import onnx
 
-        from maddjit.integrations.onnx_named import named
+        from maddjit.integrations.onnx.named import named
 
         return named(onnx.load(path), name, lambda names: _chosen(path, name, names))
     except ImportError as error:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from maddjit.arrays.formats import INPUTS
 from maddjit.cli.answers import UsageError
 from maddjit.compiler.target import LEVELS
-from maddjit.formats import INPUTS
-from maddjit.models import MaddnessModel
-from maddjit.operator import CompiledOperator
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.strassen_tile import TileOperator
+from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile
-from maddjit.tile_models import StrassenTileModel
-from maddjit.tile_operator import TileOperator
-from maddjit.winners import WinnerOperator
 
 Model = MaddnessModel | StrassenTileModel
 AnyOperator = CompiledOperator | TileOperator | WinnerOperator

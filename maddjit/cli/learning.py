@@ -9,22 +9,22 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from maddjit.arrays.files import write_whole
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError
 from maddjit.cli.inputs import Matrix, MissingExtraError, pair, read
 from maddjit.cli.outputs import check_output
-from maddjit.files import write_whole
-from maddjit.learning.calibration import calibrate
 from maddjit.learning.fit import fit
 from maddjit.learning.progress import Progress
-from maddjit.learning.strassen_tile import fit_strassen_tile
-from maddjit.models import MaddnessModel
-from maddjit.selection import select
-from maddjit.storage import save, to_bytes
-from maddjit.tile_models import StrassenTileModel
-from maddjit.tile_operator import TileOperator
+from maddjit.learning.strassen_tile.fit import fit_strassen_tile
+from maddjit.learning.winners.calibration import calibrate
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.storage import save, to_bytes
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.strassen_tile import TileOperator
+from maddjit.operators.winners import WinnerOperator
+from maddjit.selection.selection import select
 from maddjit.version import __version__
-from maddjit.winners import WinnerOperator
 
 _MADDNESS = {
     "codebooks": "n_codebooks",

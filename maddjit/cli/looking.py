@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
+from maddjit.arrays.files import write_whole
+from maddjit.arrays.formats import INPUTS
 from maddjit.building import emit
 from maddjit.cli import kernels, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
@@ -14,11 +16,9 @@ from maddjit.cli.inputs import InputError, read
 from maddjit.cli.kernels import AnyOperator, Model
 from maddjit.cli.outputs import check_output
 from maddjit.compiler import cache
-from maddjit.compiler.listing import CONSTANTS, Listing, annotated
 from maddjit.compiler.target import TargetError, named
-from maddjit.files import write_whole
-from maddjit.formats import INPUTS
-from maddjit.storage import load, provenance_of
+from maddjit.looking.listing import CONSTANTS, Listing, annotated
+from maddjit.models.storage import load, provenance_of
 
 Stage = Literal["template", "optimized", "assembly"]
 

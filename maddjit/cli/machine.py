@@ -15,7 +15,7 @@ import numpy as np
 from maddjit.cli.answers import Answer, table
 from maddjit.cli.platform import Sample, fitted_sample, states
 from maddjit.compiler import cache
-from maddjit.compiler.native import LLVM_VERSION, host
+from maddjit.compiler.llvm import LLVM_VERSION, host
 from maddjit.compiler.target import (
     BFLOAT16,
     ENVIRONMENT_VARIABLE,
@@ -25,10 +25,10 @@ from maddjit.compiler.target import (
     resolve,
     runnable,
 )
-from maddjit.learning.strassen_tile import fit_strassen_tile
+from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.pipeline import compile
-from maddjit.reference import apply
-from maddjit.tile_reference import error_bound
+from maddjit.reference.maddness import apply
+from maddjit.reference.strassen_tile import error_bound
 from maddjit.version import __version__
 
 _ALIASES = {"abm": "lzcnt", "3dnowprefetch": "prfchw", "bmi1": "bmi", "asimd": "neon"}

@@ -11,9 +11,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from maddjit.cli.kernels import AnyOperator, facts_of
-from maddjit.compiler.listing import CONSTANTS, Listing, described
 from maddjit.compiler.render import render_page
-from maddjit.pictures import Draw, pictures
+from maddjit.looking.listing import CONSTANTS, Listing, described
+from maddjit.looking.pictures import Draw, pictures
 from maddjit.version import __version__
 
 _TEMPLATE = "html/report.html.j2"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler import native
+from maddjit.compiler import llvm
 from maddjit.compiler.target import Host
 
 Product = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -67,7 +67,7 @@ def quantised(
 
     The largest weight is `most`, by default what this CPU multiplies exactly.
     """
-    most = most or largest_weight(native.host())
+    most = most or largest_weight(llvm.host())
     largest = np.abs(B).max(axis=0 if per_output else None)
     scale = (np.where(largest > 0, largest, most) / np.float32(most)).astype(np.float32)
     return np.rint(B / scale).astype(np.int8), scale

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit import native as exported_operators
 from maddjit.compiler import cache
-from maddjit.compiler.native import host
+from maddjit.compiler.llvm import host
 from maddjit.compiler.platforms import verified
+from maddjit.exporting import native as exported_operators
 from maddjit.learning.fit import fit
-from maddjit.models import MaddnessModel
-from maddjit.operator import CompiledOperator
+from maddjit.models.maddness import MaddnessModel
+from maddjit.operators.maddness import CompiledOperator
 from maddjit.pipeline import compile
-from maddjit.reference import apply
+from maddjit.reference.maddness import apply
 
 _WRONG = "WRONG: please report this"
 

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.blas import one_thread
+from maddjit.arrays.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError, table
 from maddjit.cli.inputs import read
 from maddjit.cli.kernels import Model
 from maddjit.cli.peers import Product, eight_bit, largest_weight
-from maddjit.compiler import native
-from maddjit.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
-from maddjit.models import MaddnessModel
-from maddjit.products import Winners
-from maddjit.storage import load
+from maddjit.compiler import llvm
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.storage import load
+from maddjit.selection.blas import one_thread
+from maddjit.selection.products import Winners
 
 _TURN = 5e-3
 """Seconds that a turn lasts at least."""
@@ -240,7 +240,7 @@ def _answer(
         head.append("one thread; NumPy's as many as it likes: install threadpoolctl to limit them")
     notes = ["× numpy: the median of each round's ratio"] if base is not None else []
     notes += [f"{name}: {why}" for name, why in missing.items()]
-    if largest_weight(native.host()) < 127 and any(name.startswith("8-bit") for name in seconds):
+    if largest_weight(llvm.host()) < 127 and any(name.startswith("8-bit") for name in seconds):
         notes.append(
             "weights of 8-bit products have 7 bits: this CPU has no VNNI, 8 would saturate"
         )

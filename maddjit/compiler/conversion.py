@@ -6,10 +6,10 @@ import struct
 
 import numpy as np
 
-from maddjit.compiler.plan import Ending
+from maddjit.arrays.formats import OUTPUTS
+from maddjit.compiler.maddness.plan import Ending
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
-from maddjit.formats import OUTPUTS
 
 _WIDENINGS = {
     "float32": "none",

@@ -8,16 +8,16 @@ from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
-from maddjit.compiler import native, render
-from maddjit.compiler.plan import Plan
+from maddjit.compiler import llvm, render
+from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
-from maddjit.compiler.tile_plan import TilePlan
 from maddjit.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_BESIDE = ("epilogue.py", "formats.py", "packed.py")
-"""Modules outside of the compiler whose records are part of plans."""
+_ROOMS = ("arrays", "compiler")
+"""Packages whose modules, at any depth, decide what plans become."""
 
 
 def key_of(*parts: bytes) -> str | None:
@@ -59,16 +59,16 @@ def sources() -> list[Path]:
     FileNotFoundError
         If they are not there as text.
     """
-    folder = Path(__file__).resolve().parent
-    modules = sorted(folder.glob("*.py"))
+    package = Path(__file__).resolve().parent.parent
+    modules = sorted(path for room in _ROOMS for path in (package / room).rglob("*.py"))
     if not modules:
-        raise FileNotFoundError(f"the modules of {folder} are not there as text")
-    return [*modules, *(folder.parent / name for name in _BESIDE)]
+        raise FileNotFoundError(f"the modules of {package} are not there as text")
+    return modules
 
 
 @cache
 def _tools() -> bytes | None:
-    versions = f"{__version__} {native.LLVMLITE_VERSION} {native.LLVM_VERSION}"
+    versions = f"{__version__} {llvm.LLVMLITE_VERSION} {llvm.LLVM_VERSION}"
     try:
         texts = [path.read_bytes() for path in sources()] + [render.jinja_modules()]
     except OSError as error:

@@ -11,11 +11,11 @@ from typing import Any
 
 import jinja2
 
-from maddjit.compiler.interface import Interface
-from maddjit.compiler.plan import Plan
+from maddjit.arrays.files import can_write
+from maddjit.compiler.c_interface import Interface
+from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.platforms import stack_probe
-from maddjit.compiler.tile_plan import TilePlan
-from maddjit.files import can_write
+from maddjit.compiler.strassen_tile.plan import TilePlan
 
 
 def templates_folder() -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from maddjit.epilogue import Epilogue
-from maddjit.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
+from maddjit.arrays.epilogue import Epilogue
+from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
 
 Order = Literal["C", "F", "strided"]
 OutOrder = Literal["C", "F"]

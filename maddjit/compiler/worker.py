@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from maddjit.compiler.native import to_object, to_text
+from maddjit.compiler.llvm import to_object, to_text
 from maddjit.compiler.target import Target
 
 

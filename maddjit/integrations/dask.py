@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.integrations.extras import missing
-from maddjit.models import MaddnessModel
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.strassen_tile import TileOperator
 from maddjit.pipeline import compile
-from maddjit.tile_models import StrassenTileModel
-from maddjit.tile_operator import TileOperator
 
 try:
     import dask.array as da

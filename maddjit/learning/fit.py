@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
-from maddjit.checks import as_bias, as_training_matrix, check_random_state
-from maddjit.fit_report import BoundTerms, FitReport, Objective
-from maddjit.learning import best, paper, winner
+from maddjit.arrays.checks import as_bias, as_training_matrix, check_random_state
 from maddjit.learning.held_out import describe, split
-from maddjit.learning.learned import Learned
-from maddjit.learning.options import Method, OnInterrupt, Options, Prototypes, TableScale
+from maddjit.learning.maddness import best, paper
+from maddjit.learning.maddness.learned import Learned
+from maddjit.learning.maddness.options import Method, OnInterrupt, Options, Prototypes, TableScale
+from maddjit.learning.maddness.rounding import MAX_COMPARED, MAX_TOGETHER, Rounding, quantising_work
+from maddjit.learning.maddness.tables import quantise, some_codes
 from maddjit.learning.progress import Progress, Steps, now, steps
 from maddjit.learning.ranking import divergence
-from maddjit.learning.rounding import MAX_COMPARED, MAX_TOGETHER, Rounding, quantising_work
-from maddjit.learning.tables import quantise, some_codes
-from maddjit.models import Accumulate, LowRankCore, MaddnessModel
+from maddjit.learning.winners import tuning
+from maddjit.models.fit_report import BoundTerms, FitReport, Objective
+from maddjit.models.maddness import Accumulate, LowRankCore, MaddnessModel
 from maddjit.version import __version__
 
 USELESS = 0.5
@@ -187,7 +188,7 @@ def fit(
     if largest > float(np.finfo(np.float32).max):
         raise ValueError(f"A_train @ B + bias reaches {largest:.3g}, which float32 cannot hold")
     total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
-    total += winner.N_STEPS if objective == "argmax" else 0
+    total += tuning.N_STEPS if objective == "argmax" else 0
     with steps(progress, total, "maddjit.fit", time_limit, start) as advance:
         with advance.reserved("algebra", quantising_work(options, n_outputs, len(judged))):
             if options.method == "best":
@@ -196,7 +197,7 @@ def fit(
                 learned = paper.learn(train, right, options, advance)
             sharpness = None
             if objective == "argmax":
-                learned, sharpness = winner.tune(
+                learned, sharpness = tuning.tune(
                     learned, train, right, added, options, random_state, advance
                 )
         model = _quantised(

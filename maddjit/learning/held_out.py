@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.checks import as_training_matrix
-from maddjit.fit_report import FitReport, Objective
+from maddjit.arrays.checks import as_training_matrix
 from maddjit.learning.ranking import agreement
+from maddjit.models.fit_report import FitReport, Objective
 
 _NOISE = 2.0**-45
 """What the float64 rounding of a product may be of its largest entry; less does not vary."""

@@ -15,11 +15,11 @@ import pytest
 
 import maddjit
 from maddjit import cli
-from maddjit.compiler import cache, fingerprint, native
-from maddjit.compiler.planner import make_plan
+from maddjit.compiler import cache, fingerprint, llvm
+from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.signature import Choices, Signature
+from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import named
-from maddjit.compiler.tile_planner import make_tile_plan
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for, with_short_list
 
@@ -35,7 +35,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> bytes:
         raise AssertionError("LLVM was asked to compile")
 
-    monkeypatch.setattr(native, "to_object", refuse)
+    monkeypatch.setattr(llvm, "to_object", refuse)
 
 
 def test_what_was_compiled_is_not_compiled_again(

@@ -16,20 +16,23 @@ import pytest
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit import fastcall, reference, tile_reference
+from maddjit import reference
 from maddjit.building import lists_of, plan_of
-from maddjit.compiler import coff, elf, macho, native, objects
-from maddjit.compiler.listing import annotated
-from maddjit.compiler.lists import Lists
-from maddjit.compiler.plan import Plan
+from maddjit.compiler import llvm, objects
+from maddjit.compiler.maddness.lists import Lists
+from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.objects import coff, elf, macho
 from maddjit.compiler.platforms import SYSTEMS, verified
 from maddjit.compiler.render import render, render_call
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Host, Target, TargetError, named, resolve
+from maddjit.looking.listing import annotated
+from maddjit.operators import fastcall
+from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model, rows_for, with_short_list
 
-HERE = native.host()
+HERE = llvm.host()
 TRIPLES = {
     ("linux", "x86_64"): "x86_64-unknown-linux-gnu",
     ("linux", "aarch64"): "aarch64-unknown-linux-gnu",
@@ -161,7 +164,7 @@ def test_objects_need_nothing(system: str, architecture: str, kind: str) -> None
         formats[loaded] = "elf"
     for chosen, wanted in formats.items():
         plan = plan_for(kind, chosen)
-        code = native.to_object(render(plan), chosen)
+        code = llvm.to_object(render(plan), chosen)
         found = format_of(code)
         assert found == wanted
         assert objects.architecture(code) == architecture
@@ -177,7 +180,7 @@ def test_what_is_not_defined_is_found(system: str, architecture: str) -> None:
     ir = "declare void @elsewhere()\ndefine void @here() {\n call void @elsewhere()\n ret void\n}\n"
     open_ended = replace(target(system, architecture), intrinsics=("elsewhere",))
     for chosen in (open_ended, open_ended.for_linkers()):
-        code = native.to_object(f'target triple = "{chosen.triple}"\n{ir}', chosen)
+        code = llvm.to_object(f'target triple = "{chosen.triple}"\n{ir}', chosen)
         assert objects.needed(code) == ["elsewhere"]
 
 
@@ -185,8 +188,8 @@ def test_code_that_needs_something_is_not_loaded() -> None:
     """LLVM would end the process."""
     ir = "declare void @elsewhere()\ndefine void @here() {\n call void @elsewhere()\n ret void\n}\n"
     careless = replace(resolve(None, HERE), intrinsics=("elsewhere",))
-    with pytest.raises(native.NativeCodeError, match="the compiled object needs elsewhere"):
-        native.load(native.to_object(ir, careless), "here", careless)
+    with pytest.raises(llvm.NativeCodeError, match="the compiled object needs elsewhere"):
+        llvm.load(llvm.to_object(ir, careless), "here", careless)
 
 
 on_linux_of_x86 = pytest.mark.skipif(
@@ -205,7 +208,7 @@ class Bridges:
     """Functions that call others by the convention of Windows from that of Linux, or back."""
 
     def __init__(self) -> None:
-        self._kept: list[native.LoadedFunction] = []
+        self._kept: list[llvm.LoadedFunction] = []
 
     def make(self, address: int, kinds: str, own: str = "", other: str = "") -> int:
         """Return a function of one convention that calls an address by the other one."""
@@ -218,7 +221,7 @@ class Bridges:
             f"  %f = inttoptr i64 {address} to ptr\n  {result}call {other} {returned} %f({taken})\n"
             f"  ret {returned}{' %result' * bool(result)}\n}}\n"
         )
-        self._kept.append(native.load(native.to_object(ir, chosen), "bridge", chosen))
+        self._kept.append(llvm.load(llvm.to_object(ir, chosen), "bridge", chosen))
         return self._kept[-1].address
 
     def into(self, address: int, kinds: str) -> int:
@@ -254,7 +257,7 @@ def test_code_for_other_systems_runs_here(system: str, name: str) -> None:
             continue  # it has no kernel for them
         chosen = resolve(name, replace(HERE, triple=TRIPLES[system, "x86_64"]))
         plan = plan_for(kind, chosen)
-        function = native.load(native.to_object(render(plan), chosen), plan.symbol, chosen)
+        function = llvm.load(llvm.to_object(render(plan), chosen), plan.symbol, chosen)
         address = function.address
         if system == "windows":
             kinds = _LISTING_KERNEL if kind == "winners" else _KERNEL
@@ -299,8 +302,8 @@ def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyP
     chosen = resolve(RUNNABLE[-1], replace(HERE, triple=TRIPLES[system, "x86_64"]))
     plan = plan_of(model, chosen, Signature())
     assert isinstance(plan, Plan)
-    bridges, load = Bridges(), native.load
-    kernel = load(native.to_object(render(plan), chosen), plan.symbol, chosen)
+    bridges, load = Bridges(), llvm.load
+    kernel = load(llvm.to_object(render(plan), chosen), plan.symbol, chosen)
     if system == "windows":
         own = fastcall._address
 
@@ -310,10 +313,10 @@ def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyP
                 return function
             bridges._kept.append(function)
             address = bridges.into(function.address, "pppn")
-            return native.LoadedFunction(address, function.table)
+            return llvm.LoadedFunction(address, function.table)
 
         monkeypatch.setattr(fastcall, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
-        monkeypatch.setattr(native, "load", bridged)
+        monkeypatch.setattr(llvm, "load", bridged)
     assert set(_API_KINDS) == set(fastcall._API)
     call: Callable[..., Any] = fastcall.short_way(plan, kernel)
     monkeypatch.undo()
@@ -340,10 +343,10 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
     for chosen in (target("windows", architecture), target("windows", architecture).for_linkers()):
         plan = plan_of(model, chosen, Signature(out_order=order))
         ir = render(plan)
-        assert objects.needed(native.to_object(ir, chosen)) == []
+        assert objects.needed(llvm.to_object(ir, chosen)) == []
         assert "chkstk" in ir
         bare = ir.replace("chkstk", "other")
-        assert "chkstk" in objects.needed(native.to_object(bare, chosen))[0]
+        assert "chkstk" in objects.needed(llvm.to_object(bare, chosen))[0]
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
@@ -354,7 +357,7 @@ def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
     plan = plan_of(model, chosen, Signature())
     assert isinstance(plan, Plan)
     assert 4096 < plan.workspace_bytes <= fastcall._MAX_STACK
-    code = native.to_object(render_call(fastcall.call_of(plan)), chosen)
+    code = llvm.to_object(render_call(fastcall.call_of(plan)), chosen)
     assert objects.needed(code) == []
 
 

@@ -10,11 +10,13 @@ import pytest
 
 import maddjit
 from maddjit import MaddnessModel, reference
-from maddjit.learning import best, progress, winner
-from maddjit.learning.fitting import Fitting
+from maddjit.learning import progress
+from maddjit.learning.maddness import best
+from maddjit.learning.maddness.fitting import Fitting
+from maddjit.learning.maddness.prototypes import TreeRidge
+from maddjit.learning.maddness.rounding import Rounding
 from maddjit.learning.progress import Steps, steps
-from maddjit.learning.prototypes import TreeRidge
-from maddjit.learning.rounding import Rounding
+from maddjit.learning.winners import tuning
 from tests.learning.test_fit import assert_equal, features, right_side
 
 any_accuracy = pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")
@@ -58,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     )
     charge(Rounding, "apply", lambda *_: 3.0)
     charge(reference, "apply", lambda model, rows: len(rows) / 50)
-    charge(winner, "_gradient", lambda problem, entries, sample, factor: len(sample.rows) / 1000)
+    charge(tuning, "_gradient", lambda problem, entries, sample, factor: len(sample.rows) / 1000)
     return made
 
 

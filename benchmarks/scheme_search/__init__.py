@@ -1,0 +1,1 @@
+"""Schemes of few multiplications, searched for: what makes maddjit/models/factors/tile4.npz."""

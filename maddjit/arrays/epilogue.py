@@ -1,0 +1,93 @@
+"""What happens to an output after scale and offset: clamping and conversion, compiled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.arrays.formats import OUTPUTS, float32_to_bfloat16
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """Clamp outputs and convert them.
+
+    An output y is clamped to [low, high] and converted: to floating point by rounding to nearest
+    even, to int8 and uint8 as ``clip(rint(y · (1/step)) + zero_point)`` in float32. NaN, which only
+    an exact core gives, is clamped to `low` or, without one, to `high`; else it is the largest int8
+    or uint8.
+
+    Attributes
+    ----------
+    dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8"}
+        bfloat16 results are uint16 arrays of its bits.
+    low, high : float
+        ``Epilogue(low=0)`` is a ReLU. Taken as float32.
+    step : float
+        What one unit of an int8 or uint8 result stands for.
+    zero_point : int
+        The int8 or uint8 result that stands for 0.
+
+    Raises
+    ------
+    ValueError
+        If the dtype is unknown, low > high, or step or zero point do not fit.
+    TypeError
+        If the zero point is no integer.
+    """
+
+    dtype: str = "float32"
+    low: float = -np.inf
+    high: float = np.inf
+    step: float = 1.0
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dtype not in OUTPUTS:
+            raise ValueError(f"dtype must be one of {', '.join(OUTPUTS)}, not {self.dtype!r}")
+        for name in ("low", "high", "step"):
+            object.__setattr__(self, name, float(np.float32(getattr(self, name))))
+        if not self.low <= self.high:
+            raise ValueError(f"low must not exceed high, but {self.low} and {self.high} were given")
+        with np.errstate(over="ignore", divide="ignore"):
+            units = np.float32(1) / np.float32(self.step)
+        if not (0 < self.step < np.inf and np.isfinite(units)):
+            raise ValueError(f"step must be positive and finite, not {self.step}")
+        if isinstance(self.zero_point, bool | np.bool_ | float | np.floating):
+            raise TypeError(f"zero_point must be a whole number, not {self.zero_point!r}")
+        object.__setattr__(self, "zero_point", index(self.zero_point))
+        if self.is_integer:
+            limits = np.iinfo(self.dtype)
+            if not limits.min <= self.zero_point <= limits.max:
+                raise ValueError(f"zero_point must fit {self.dtype}, not {self.zero_point}")
+        elif self.step != 1 or self.zero_point != 0:
+            raise ValueError("step and zero_point are for int8 and uint8 results")
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether results are requantised."""
+        return OUTPUTS[self.dtype].dtype.kind in "iu" and self.dtype != "bfloat16"
+
+    def __call__(self, y: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what a compiled operator stores for the outputs y: the definition."""
+        if self.low > -np.inf:
+            y = np.where(y > np.float32(self.low), y, np.float32(self.low))
+        if self.high < np.inf:
+            y = np.where(y < np.float32(self.high), y, np.float32(self.high))
+        if self.dtype == "bfloat16":
+            return float32_to_bfloat16(y)
+        if self.is_integer:
+            limits = np.iinfo(self.dtype)
+            with np.errstate(over="ignore"):
+                units = np.rint(y * (np.float32(1) / np.float32(self.step)))
+            units = np.where(np.isnan(units), np.float32(np.inf), units)
+            units = np.clip(units, limits.min - self.zero_point, limits.max - self.zero_point)
+            whole: NDArray[Any] = (units.astype(np.int32) + self.zero_point).astype(self.dtype)
+            return whole
+        with np.errstate(over="ignore"):
+            converted: NDArray[Any] = y.astype(self.dtype)
+        return converted

@@ -1,0 +1,311 @@
+"""What an exported operator is for C: its name, types, sizes, places, and its description."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from maddjit.arrays.formats import INPUTS
+from maddjit.compiler.maddness.lists import Lists
+from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.platforms import System, files_of
+from maddjit.compiler.strassen_tile.plan import TilePlan
+from maddjit.compiler.target import Target
+from maddjit.version import __version__
+
+LAYOUT = 1
+"""Of the description; another number means something else."""
+LINE = 64
+"""Bytes that workspaces and constants are aligned to."""
+_C_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "uint16_t",
+    "bfloat16": "uint16_t",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int64": "int64_t",
+}
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_TAKEN = (
+    "all ALL_BUILD clean edit_cache help install INSTALL package PACKAGE package_source preinstall "
+    "rebuild_cache RUN_TESTS test ZERO_CHECK"
+)
+"""Targets of CMake's own."""
+_WINNER_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A kernel with a C function around it: everything that their templates are given.
+
+    Attributes
+    ----------
+    name : str
+        What all that C sees begins with.
+    plan : Plan or TilePlan
+        Its symbol belongs to the name: two operators can be linked into one program.
+    what : {"outputs", "argmax", "topk"}
+    llvm : str
+        Version of the tools that make the code.
+    lists : Lists or None
+        Of winners: what their kernel is told at each call, a constant of this function.
+    """
+
+    name: str
+    plan: Plan | TilePlan
+    what: Literal["outputs", "argmax", "topk"]
+    llvm: str
+    lists: Lists | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        plan: Plan | TilePlan,
+        what: Literal["outputs", "argmax", "topk"],
+        llvm: str,
+        lists: Lists | None = None,
+    ) -> Interface:
+        """Return the interface of a plan's kernel.
+
+        Raises
+        ------
+        ValueError
+            If `name` is no C name or one of CMake's own targets, or the kernel takes A in steps
+            that a matrix in C has not.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"name must be letters, digits and _, a letter first, not {name!r}")
+        if name in _TAKEN.split():
+            raise ValueError(f"name must not be {name!r}: CMake has a target of that name")
+        if plan.signature.order == "strided":
+            raise ValueError('order must be "C" or "F": in C, rows or columns are contiguous')
+        return cls(name, replace(plan, symbol=f"{name}_kernel"), what, llvm, lists)
+
+    @property
+    def prefix(self) -> str:
+        """What macros begin with."""
+        return self.name.upper()
+
+    @property
+    def target(self) -> Target:
+        """The feature level."""
+        return self.plan.target
+
+    @property
+    def files(self) -> System:
+        """What the target's system calls the files."""
+        return files_of(self.target.triple)
+
+    @property
+    def is_for_windows(self) -> bool:
+        """Whether objects say what their libraries export, and headers whether it is imported."""
+        return self.target.system == "windows"
+
+    @property
+    def exported(self) -> str:
+        """LLVM's word for what libraries export, where they do not export everything."""
+        return "dllexport " if self.is_for_windows else ""
+
+    @property
+    def entry(self) -> str:
+        """The function that a library for Windows begins with; empty for other systems."""
+        return f"{self.name}_loaded" if self.is_for_windows else ""
+
+    @property
+    def api(self) -> str:
+        """What declarations in C begin with."""
+        return f"{self.prefix}_API " if self.is_for_windows else ""
+
+    @property
+    def object_name(self) -> str:
+        """What the object's file is called."""
+        return f"{self.name}{self.files.object_suffix}"
+
+    @property
+    def library_name(self) -> str:
+        """What the shared library's file is called."""
+        return self.files.library_name(self.name)
+
+    @property
+    def n_features(self) -> int:
+        """Columns of A."""
+        return self.plan.n_features
+
+    @property
+    def is_winners(self) -> bool:
+        """Whether the kernel writes more than C is given: lists' lengths and outputs."""
+        return self.plan.signature.result == "winners"
+
+    @property
+    def width(self) -> int:
+        """Results of a row."""
+        return self.plan.signature.k if self.is_winners else self.plan.n_outputs
+
+    @property
+    def A_type(self) -> str:
+        """C's word for an element of A."""
+        return _C_TYPES[self.plan.signature.dtype]
+
+    @property
+    def Y_type(self) -> str:
+        """C's word for a result."""
+        return _C_TYPES[self.plan.signature.output.name]
+
+    @property
+    def A_bytes(self) -> int:
+        """Bytes of an element of A."""
+        return INPUTS[self.plan.signature.dtype].itemsize
+
+    @property
+    def Y_bytes(self) -> int:
+        """Bytes of a result."""
+        return self.plan.signature.output.itemsize
+
+    @property
+    def A_row_bytes(self) -> int:
+        """Bytes of a row of A whose columns are contiguous."""
+        return self.A_bytes * self.n_features
+
+    @property
+    def Y_row_bytes(self) -> int:
+        """Bytes of a row of results that are contiguous."""
+        return self.Y_bytes * self.width
+
+    @property
+    def A_mask(self) -> int:
+        """Bits of an address that are 0 if elements of A are aligned."""
+        return self.A_bytes - 1
+
+    @property
+    def Y_mask(self) -> int:
+        """Bits of an address that are 0 if results are aligned."""
+        return self.Y_bytes - 1
+
+    @property
+    def A_by_columns(self) -> bool:
+        """Whether the columns of A are contiguous in themselves."""
+        return self.plan.signature.order == "F"
+
+    @property
+    def Y_by_columns(self) -> bool:
+        """Whether the columns of Y are contiguous in themselves."""
+        return self.plan.signature.out_order == "F"
+
+    @property
+    def packed(self) -> bytes:
+        """The right-hand side as the kernel reads it, if it is not in the code."""
+        return b"" if self.plan.packed is None else self.plan.packed.tobytes()
+
+    @property
+    def block_rows(self) -> int:
+        """Rows whose winners are found before they go on to the caller."""
+        return self.plan.row_block if isinstance(self.plan, Plan) else 0
+
+    @property
+    def found_step(self) -> int:
+        """Bytes of a row of the kernel's winners: indices, the list's length, outputs."""
+        return _WINNER_BYTES * (2 * self.plan.signature.k + 1)
+
+    @property
+    def found_offset(self) -> int:
+        """Where the kernel's winners are in the workspace, behind its lists."""
+        lists_bytes = self.lists.n_bytes if self.lists else 0
+        return -(-(self.plan.workspace_bytes + lists_bytes) // LINE) * LINE
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of workspace, wherever it begins."""
+        found = self.block_rows * self.found_step if self.is_winners else 0
+        return self.found_offset + found + LINE
+
+    @property
+    def description(self) -> bytes:
+        """What `maddjit.native.load` needs to know, as JSON with a final zero."""
+        signature, target = self.plan.signature, self.target
+        told = {
+            "layout": LAYOUT,
+            "name": self.name,
+            "words": self.words,
+            "level": target.name,
+            "architecture": target.architecture,
+            "requires": sorted(target.requires),
+            "what": self.what,
+            "dtype": signature.dtype,
+            "output": signature.output.name,
+            "order": signature.order,
+            "out_order": signature.out_order,
+            "n_features": self.n_features,
+            "width": self.width,
+            "n_outputs": self.plan.n_outputs,
+            "workspace_bytes": self.workspace_bytes,
+            "adds": signature.residual,
+            "maddjit": __version__,
+            "llvm": self.llvm,
+        }
+        return json.dumps(told, sort_keys=True).encode() + b"\0"
+
+    @property
+    def words(self) -> str:
+        """What the operator is, for people."""
+        plan = self.plan
+        if isinstance(plan, TilePlan):
+            kind = "rounded" if plan.kind == "exact" and plan.is_bfloat16 else plan.kind
+            shape, precision = " x ".join(map(str, plan.shape)), plan.signature.precision
+            return f"Strassen-Tile, {kind}: rank {plan.rank} of {shape}, products in {precision}"
+        found = f"MADDNESS, {plan.n_codebooks} codebooks of {plan.n_prototypes}"
+        if plan.core:
+            found += f", an exact core of rank {plan.core.rank}"
+        if self.is_winners:
+            assert self.lists is not None
+            k, margin = plan.signature.k, self.lists.margin
+            return f"exact top {k} of {plan.n_outputs} by {found}, lists within {margin}"
+        return f"approximate: {found}, sums of {plan.sum_bits} bits"
+
+    @property
+    def features(self) -> str:
+        """What a CPU must have, in words."""
+        return " ".join(sorted(self.target.requires)) or "nothing beyond its architecture"
+
+    @property
+    def Y_words(self) -> str:
+        """What a row of results holds, in words."""
+        if not self.is_winners:
+            return f"{self.width} outputs"
+        return "the index of the largest output" if self.width == 1 else "indices, largest first"
+
+    @property
+    def A_words(self) -> str:
+        """How A lies in memory, in words."""
+        if self.A_by_columns:
+            return "its columns are contiguous, A_stride from one to the next"
+        return "its rows are contiguous, A_stride from one to the next"
+
+    @property
+    def Y_layout_words(self) -> str:
+        """How Y lies in memory, in words."""
+        found = "its rows are contiguous, Y_stride from one to the next, no less than a row"
+        if self.Y_by_columns:
+            found = "its columns are contiguous, Y_stride from one to the next, no less than n_rows"
+        return f"{found}; what it holds is added to" if self.plan.signature.residual else found
+
+    @property
+    def batch_words(self) -> str:
+        """What results depend on beside their own row, in words."""
+        if isinstance(self.plan, TilePlan) and self.plan.kind == "approximate":
+            return "\n   The results of a row depend on the rows that it is called with."
+        return ""
+
+    @property
+    def indent(self) -> str:
+        """What brings a second line of arguments below the first."""
+        return " " * len(f"{self.api}int {self.name}_run(")
+
+    @property
+    def version(self) -> str:
+        """Of this package."""
+        return __version__

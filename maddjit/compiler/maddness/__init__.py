@@ -1,0 +1,1 @@
+"""The plan of a MADDNESS kernel: encode, scan, settle, core, and the layout of its constants."""

@@ -1,0 +1,156 @@
+"""B as kernels read it: columns of float32, a copy of half the size to screen with, its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
+from maddjit.models.short_list import SETTLE_LANES, ShortList
+
+WORDS = 16
+"""Words of 32 bits side by side: the first half of each is of one column, the second of another."""
+BOUND_NUMBERS = 4
+"""Numbers beside each output's copy: r, c, its bias, nothing."""
+_LINE = 64
+_UNIT = 2.0**-24
+"""Half the distance from 1 to the next float32."""
+_LEAST = 2.0**-126
+"""What a float32 operation may lose beside its rounding, even where small numbers become zero."""
+_LARGEST = 2.0**60
+"""Of columns this large no bound is given: their products might overflow."""
+_SMALLEST = 0x0D800000
+"""The bits of 2^-100: zeros beside another column's bits would be denormal, and slow for some."""
+_SPARE = 16
+"""Roundings beside those of a sum: of the bias, the bound, its parts and the comparison."""
+_AT_ONCE = 2**20
+"""Elements of B that are packed at a time."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the columns of B, their copy and its bounds are, in bytes from a cache line's start."""
+
+    columns: int
+    """Elements of a column, filled up with zeros to whole groups of lanes."""
+    n_outputs: int
+
+    @classmethod
+    def of(cls, n_features: int, n_outputs: int) -> Packing:
+        """Return the places for a B of that shape."""
+        return cls(-(-n_features // SETTLE_LANES) * SETTLE_LANES, n_outputs)
+
+    @property
+    def column_bytes(self) -> int:
+        """Bytes of a column of float32."""
+        return 4 * self.columns
+
+    @property
+    def copy_bytes(self) -> int:
+        """Bytes of a column's copy."""
+        return 2 * self.columns
+
+    @property
+    def copies_offset(self) -> int:
+        """Where the copies begin."""
+        return self.n_outputs * self.column_bytes
+
+    @property
+    def bounds_offset(self) -> int:
+        """Where the bounds begin."""
+        return self.copies_offset + self.n_outputs * self.copy_bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of everything."""
+        return self.bounds_offset + 4 * BOUND_NUMBERS * self.n_outputs
+
+
+_kept: WeakKeyDictionary[ShortList, NDArray[np.float32]] = WeakKeyDictionary()
+
+
+def packed_of(short: ShortList) -> NDArray[np.float32]:
+    """Return what kernels read of a short list's B: made once, shared by all that settle with it."""
+    found = _kept.get(short)
+    if found is None:
+        found = _kept[short] = packed(short.B, short.bias)
+    return found
+
+
+def packed(B: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what kernels read of B, (D, M), laid out as `Packing` says."""
+    n_features, n_outputs = B.shape
+    places = Packing.of(*B.shape)
+    memory = np.zeros((places.n_bytes + _LINE) // 4, "<f4")
+    first = -memory.__array_interface__["data"][0] % _LINE // 4
+    found: NDArray[np.float32] = memory[first:][: places.n_bytes // 4]
+    columns, copies, bounds = (
+        part.reshape(n_outputs, -1)
+        for part in np.split(found, [places.copies_offset // 4, places.bounds_offset // 4])
+    )
+    columns[:, :n_features] = B.T
+    step = max(1, _AT_ONCE // places.columns)
+    for start in range(0, n_outputs, step):
+        part = slice(start, start + step)
+        words = halved(columns[part])
+        copies[part] = words.view("<f4")
+        r, c = bound(columns[part], copied(words), bias[part], n_features)
+        bounds[part, 0], bounds[part, 1], bounds[part, 2] = r, c, bias[part]
+    found.flags.writeable = False
+    return found
+
+
+def halved(columns: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Return (M, columns / 2) words, 16 for each 32 columns: of the i-th and the 16 + i-th.
+
+    The first is rounded to bfloat16 and is the lower half of the word. The second is read as the
+    whole word, so its lower half is that of the first: the upper half is chosen to make it as close
+    to the column's element as any bfloat16 could be, and nothing needs to be masked.
+    """
+    parted = columns.reshape(len(columns), -1, 2, WORDS)
+    lower = float32_to_bfloat16(parted[:, :, 0]).astype(np.uint32)
+    bits = np.ascontiguousarray(parted[:, :, 1]).view(np.uint32)
+    size = (bits & 0x7FFFFFFF).astype(np.int64) - lower + 0x8000
+    upper = np.maximum(size, _SMALLEST).astype(np.uint32) & 0xFFFF0000
+    words: NDArray[np.uint32] = bits & 0x80000000 | upper | lower
+    return words.reshape(len(columns), -1)
+
+
+def copied(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Return the columns that a kernel takes the words for."""
+    lower = bfloat16_to_float32(words.astype(np.uint16)).reshape(len(words), -1, 1, WORDS)
+    both = np.concatenate([lower, words.view(np.float32).reshape(lower.shape)], axis=2)
+    return both.reshape(len(words), -1)
+
+
+def bound(
+    columns: NDArray[np.float32],
+    copies: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    n_features: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return r and c of each output: computed from a copy it is wrong by ‖a‖ r + c at most.
+
+    That is v ± (‖a‖ r + c), all computed in float32 in any order of additions, with fused products
+    or not, are bounds of the float32 output y of `maddjit.reference.settle` for finite rows whose
+    ‖a‖ does not overflow. Decision 0015 derives them. Both are infinite for outputs that are too
+    large for that.
+    """
+    terms = (n_features + _SPARE) * _UNIT
+    with np.errstate(invalid="ignore", over="ignore"):  # a copy may be infinite, or no number
+        exact, rounded = columns.astype(np.float64), copies.astype(np.float64)
+        norms = np.linalg.norm(exact, axis=1) + np.linalg.norm(rounded, axis=1)
+        apart = np.linalg.norm(rounded - exact, axis=1)
+        start = np.abs(bias.astype(np.float64))
+        is_bounded = (norms < _LARGEST) & (start < _LARGEST) & (4 * terms < 1)
+        gamma = terms / (1 - terms)
+        wider = 1 / (1 - gamma)
+        r = wider * (apart + gamma * norms)
+        c = wider * (2 * gamma * start + r * n_features**0.5 * 2 * _LEAST**0.5)
+        c += (n_features + _SPARE) * 4 * _LEAST
+        r, c = (np.nextafter(part.astype(np.float32), np.float32(np.inf)) for part in (r, c))
+    infinite = np.float32(np.inf)
+    return np.where(is_bounded, r, infinite), np.where(is_bounded, c, infinite)

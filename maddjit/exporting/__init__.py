@@ -1,0 +1,1 @@
+"""Operators for C programs: written, linked, and loaded back."""

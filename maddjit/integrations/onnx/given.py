@@ -1,0 +1,176 @@
+"""ONNX: what callers hand in, feeds and operators, and what is refused of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from maddjit.integrations.onnx.graph import Graph
+from maddjit.integrations.onnx.stages import Replaced
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.winners import WinnerOperator
+
+_PLAIN = frozenset(range(TensorProto.FLOAT, TensorProto.UINT64 + 1)) - {TensorProto.STRING}
+"""Types of ONNX that NumPy has itself."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a model, and which of them a feed must have.
+
+    Attributes
+    ----------
+    required : frozenset of str
+        The inputs that must be there.
+    dtypes : dict of str to numpy.dtype or None
+        All inputs; None for those that are not plain tensors.
+    """
+
+    required: frozenset[str]
+    dtypes: dict[str, np.dtype[Any] | None]
+
+
+def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> Inputs:
+    """Return what feeds of a model have, if all inputs or those in `needed` must be there."""
+    infos = [each for each in graph.proto.graph.input if each.name not in graph.stored]
+    required = {each.name for each in infos} - graph.free
+    kinds = {each.name: each.type.tensor_type.elem_type for each in infos}
+    return Inputs(
+        frozenset(required if needed is None else required & set(needed)),
+        {
+            name: np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind in _PLAIN else None
+            for name, kind in kinds.items()
+        },
+    )
+
+
+def check_feed(feed: object, inputs: Inputs) -> None:
+    """Refuse what does not name the model's inputs, or has an array of another dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is no mapping, or an array is none or has another dtype.
+    ValueError
+        If an input is missing, or a name is not an input's.
+    """
+    if not isinstance(feed, Mapping):
+        raise TypeError(
+            f"feeds must be mappings of input names to arrays, not {type(feed).__name__}"
+        )
+    dtypes = inputs.dtypes
+    if not inputs.required <= feed.keys() <= dtypes.keys():
+        missing = [repr(name) for name in dtypes if name in inputs.required - feed.keys()]
+        unknown = [repr(name) for name in feed if name not in dtypes]
+        wrong = [f"{', '.join(missing)} is missing"] if missing else []
+        wrong += [f"{', '.join(unknown)} is no input"] if unknown else []
+        known = [f"{name!r}" + (f" ({dtype})" if dtype else "") for name, dtype in dtypes.items()]
+        raise ValueError(
+            "a feed must have an array for each of the model's inputs, by its name: "
+            f"{' and '.join(wrong)}; they are {', '.join(known)}"
+        )
+    for name, value in feed.items():
+        dtype = dtypes[name]
+        if dtype is None:
+            continue
+        if not isinstance(value, np.ndarray):
+            raise TypeError(
+                f"the feed {name!r} must be an array of {dtype}, not {type(value).__name__}: "
+                f"np.asarray(…, np.{dtype}) makes one"
+            )
+        if value.dtype != dtype:
+            raise TypeError(
+                f"the feed {name!r} must be of {dtype}, not {value.dtype}: "
+                f".astype(np.{dtype}) converts it"
+            )
+
+
+def check_operator(name: str, operator: Any, shape: tuple[int, int]) -> None:
+    """Refuse what cannot stand for a product of this size, D and M, as far as that is known.
+
+    Raises
+    ------
+    TypeError
+        If it is a model, names winners, or cannot be called.
+    ValueError
+        If it is of another size.
+    """
+    start = f"the operator for {name!r}"
+    if isinstance(operator, MaddnessModel | StrassenTileModel):
+        raise TypeError(
+            f"{start} is a model, a {type(operator).__name__}, which must be compiled first: "
+            "maddjit.compile(model)"
+        )
+    exported = getattr(operator, "description", {})
+    what = exported.get("what", "outputs") if isinstance(exported, Mapping) else "outputs"
+    if isinstance(operator, WinnerOperator) or what != "outputs":
+        raise TypeError(
+            f"{start} returns the indices of winners, and the graph goes on with all {shape[1]} "
+            'outputs: compile the model with result="outputs", or take winners of the rows that '
+            "`take` returns, outside of the graph"
+        )
+    if not callable(operator):
+        raise TypeError(
+            f"{start} must be callable, from (N, {shape[0]}) to (N, {shape[1]}), "
+            f"not a {type(operator).__name__}"
+        )
+    model = getattr(operator, "model", operator)
+    found = getattr(model, "n_features", None), getattr(model, "n_outputs", None)
+    found = found[0], found[1] if found[1] is not None else getattr(operator, "width", None)
+    if None not in found and found != shape:
+        raise ValueError(
+            f"{start} must take {shape[0]} columns and return {shape[1]}, "
+            f"not {found[0]} and {found[1]}"
+        )
+
+
+def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
+    """Return an operator's outputs for A of any number of axes, in A's dtype.
+
+    Look-ups make ordinary numbers of NaN and infinities; rows that have such get NaN instead.
+
+    Raises
+    ------
+    ValueError
+        If A has another number of columns, or the operator returns another shape.
+    TypeError
+        If it returns anything but an array of floating-point numbers.
+    """
+    D, M = replaced.product.B.shape
+    rows = as_rows(replaced.name, x, D)
+    y = replaced.operator(rows)
+    start = f"the operator for {replaced.name!r} must return an array of shape ({len(rows)}, {M})"
+    if not isinstance(y, np.ndarray):
+        raise TypeError(f"{start}, not {type(y).__name__}")
+    if y.shape != (len(rows), M):
+        raise ValueError(f"{start}, not {y.shape}")
+    if y.dtype.kind in "biu":
+        raise TypeError(f"{start} of floating-point numbers, not {y.dtype}")
+    flat = rows.reshape(-1)
+    with np.errstate(all="ignore"):  # the squares may overflow; then each row is looked at
+        if not np.isfinite(np.dot(flat, flat)):
+            bad = ~np.isfinite(rows).all(axis=1, keepdims=True)
+            y = np.where(bad & np.isfinite(y), np.asarray(np.nan, y.dtype), y)
+    return y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
+
+
+def as_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
+    """Return what reaches a product with its leading axes as one.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of columns.
+    """
+    if not x.ndim or x.shape[-1] != n_columns:
+        raise ValueError(
+            f"the rows that reach {name!r} must have {n_columns} columns, but their shape is "
+            f"{x.shape}"
+        )
+    return x.reshape(-1, n_columns)

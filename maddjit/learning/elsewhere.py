@@ -1,0 +1,140 @@
+"""Models that were learned elsewhere: from plain arrays, and from halutmatmul's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.arrays.checks import as_bias
+from maddjit.learning.maddness.tables import quantise
+from maddjit.models.maddness import MaddnessModel, tree_depth
+
+_SPLITS, _TABLES = 0, 1
+"""Where halutmatmul keeps hash trees and look-up tables in what it stores."""
+
+
+def from_arrays(
+    split_dims: ArrayLike,
+    thresholds: ArrayLike,
+    tables: ArrayLike,
+    n_features: int,
+    *,
+    bias: ArrayLike | None = None,
+) -> MaddnessModel:
+    """Make a model of trees and real look-up tables, which are rounded to 8 bits.
+
+    Parameters
+    ----------
+    split_dims : (C, T) array_like of int
+        The column that each level of each tree compares.
+    thresholds : (C, K − 1) array_like
+        Level by level, from the root; a row goes right when ``a >= threshold``.
+    tables : (C, K, M) array_like
+        What each prototype contributes to each output.
+    n_features : int
+        D.
+    bias : (M,) array_like, optional
+        What every row adds beside the tables. The model carries it as its bias, which is not known
+        if none is given: tables may hold one.
+
+    Returns
+    -------
+    MaddnessModel
+        Without a report: nothing is known of its error. Each output is off by at most
+        C / 2 · scale from the sums of the real tables, and by float32 rounding.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape does not fit, an entry is not finite or a column is not one of A's.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> model = maddjit.from_arrays([[1]], [[0.5]], [[[1.0, 0.0], [3.0, 8.0]]], n_features=2)
+    >>> maddjit.reference.apply(model, [[0.0, 0.0], [0.0, 1.0]]).round(2).tolist()
+    [[1.0, 0.0], [3.0, 8.0]]
+    """
+    real = np.asarray(tables, np.float64)
+    if real.ndim != 3 or 0 in real.shape:
+        raise ValueError(f"tables must have shape (C, K, M), none of them 0, not {real.shape}")
+    if not np.isfinite(real).all():
+        raise ValueError("tables must be finite")
+    tree_depth(real.shape[1])
+    added = as_bias(bias, real.shape[2]).astype(np.float64)
+    entries, scale, offset = quantise(real, added, scale="per-output", accumulate="exact")
+    return MaddnessModel(
+        split_dims=np.asarray(split_dims),
+        thresholds=np.asarray(thresholds),
+        tables=entries,
+        scale=scale,
+        offset=offset,
+        n_features=n_features,
+        bias=None if bias is None else added,
+    )
+
+
+def from_halutmatmul(
+    stored: Sequence[Any], n_features: int, *, bias: ArrayLike | None = None
+) -> MaddnessModel:
+    """Make a model of what halutmatmul stores: https://github.com/joennlae/halutmatmul.
+
+    Its ``.npy`` files hold pickled objects, which can run any code when they are read; maddjit does
+    not read them. Read one that you trust yourself, ``np.load(path, allow_pickle=True)``, and hand
+    over what comes out.
+
+    Parameters
+    ----------
+    stored : sequence
+        Item 0: (C, T, K/2 + 3) hash trees, in each level 2^t thresholds, then column, scale and
+        offset; item 1: (M, C, K) look-up tables. The rest is not needed.
+    n_features : int
+        D.
+    bias : (M,) array_like, optional
+        As for `from_arrays`.
+
+    Returns
+    -------
+    MaddnessModel
+        As `from_arrays`. There a row goes right when ``(a − offset) · scale > threshold``, here
+        when `a` is at least the next float32 above ``threshold / scale + offset``: rows that are
+        within rounding of a threshold may go the other way.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there are no such arrays, as for files of k-means prototypes without hash trees.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> trees = np.array([[[0.5, 1.0, 1.0, 0.0]]], np.float32)  # a >= 0.5 in column 1
+    >>> tables = np.array([[[1.0, 3.0]], [[0.0, 8.0]]], np.float32)
+    >>> maddjit.from_halutmatmul([trees, tables], n_features=2)
+    MaddnessModel(D=2, M=2, C=1, K=2, accumulate='exact')
+    """
+    if len(stored) <= _TABLES:
+        raise ValueError(f"stored must hold hash trees and look-up tables, not {len(stored)} items")
+    trees, tables = (np.asarray(stored[place], np.float64) for place in (_SPLITS, _TABLES))
+    if tables.ndim != 3:
+        raise ValueError(f"look-up tables must have shape (M, C, K), not {tables.shape}")
+    depth = tree_depth(tables.shape[2])
+    wanted = (tables.shape[1], depth, 2 ** (depth - 1) + 3)
+    if trees.shape != wanted:
+        raise ValueError(f"hash trees must have shape (C, T, K/2 + 3) = {wanted}: {trees.shape}")
+    columns, scales, offsets = (trees[:, :, place] for place in (-3, -2, -1))
+    if (scales <= 0).any() or (columns != np.rint(columns)).any():
+        raise ValueError("scales of hash trees must be positive, and columns whole numbers")
+    levels = [
+        trees[:, t, : 2**t] / scales[:, t, np.newaxis] + offsets[:, t, np.newaxis]
+        for t in range(depth)
+    ]
+    reached: NDArray[np.float32] = np.nextafter(
+        np.concatenate(levels, axis=1).astype(np.float32), np.float32(np.inf)
+    )
+    return from_arrays(
+        columns.astype(np.int64), reached, tables.transpose(1, 2, 0), n_features, bias=bias
+    )

@@ -1,0 +1,1 @@
+"""From sample rows and B to a MADDNESS model: trees, prototypes, tables."""

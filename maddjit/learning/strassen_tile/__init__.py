@@ -1,0 +1,1 @@
+"""From B, and rows to fit to, to a Strassen-Tile model."""

@@ -1,0 +1,1 @@
+"""Tables and margins for naming each row's largest outputs."""

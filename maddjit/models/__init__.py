@@ -1,0 +1,1 @@
+"""What was learned: frozen, checked records, and how they are kept on disk."""

@@ -1,0 +1,311 @@
+"""What was learned: frozen records of arrays, checked when they are made; nothing here computes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from operator import index
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.models.fit_report import FitReport
+from maddjit.models.records import Model, fields_of, frozen_array, made_again
+from maddjit.models.short_list import ShortList
+
+Accumulate = Literal["exact", "average"]
+
+MAX_PROTOTYPES = 256
+"""A code is one byte."""
+
+MAX_FEATURES = 2**31 - 1
+"""Split columns have 32 bits."""
+
+MAX_AVERAGE_GROUP = 16
+"""The paper's U: at most this many codebooks are reduced by one tree of averages (section 4.4)."""
+
+MAX_RANK = 64
+"""Of an exact core; a larger one would cost what the product costs."""
+
+CORE_LANES = 16
+"""Partial sums of each projection onto a core."""
+
+
+def tree_depth(n_prototypes: int) -> int:
+    """Return T with K = 2ᵀ.
+
+    Raises
+    ------
+    ValueError
+        If `n_prototypes` is not a power of two from 2 to 256.
+    """
+    if not 2 <= n_prototypes <= MAX_PROTOTYPES or n_prototypes & (n_prototypes - 1):
+        raise ValueError(f"n_prototypes must be a power of two from 2 to 256, not {n_prototypes}")
+    return n_prototypes.bit_length() - 1
+
+
+def average_group(n_codebooks: int) -> int:
+    """Return U, the codebooks averaged by one tree: the largest power of two ≤ 16 dividing C."""
+    return min(n_codebooks & -n_codebooks, MAX_AVERAGE_GROUP)
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankCore:
+    """What is computed exactly beside the tables: ``(A · U) · V``, of a small rank r.
+
+    Attributes
+    ----------
+    projection : (D, r) float32
+        U.
+    expansion : (r, M) float32
+        V.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If r is not from 1 to 64, an entry is not finite, or a shape or dtype is not as above.
+    """
+
+    projection: NDArray[np.float32]
+    expansion: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shapes = np.shape(self.projection), np.shape(self.expansion)
+        if not (len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][1] == shapes[1][0]):
+            raise ValueError(
+                f"projection and expansion must have shapes (D, r) and (r, M), not "
+                f"{shapes[0]} and {shapes[1]}"
+            )
+        if not 1 <= shapes[1][0] <= MAX_RANK:
+            raise ValueError(f"the rank must be from 1 to {MAX_RANK}, not {shapes[1][0]}")
+        for name, shape in zip(("projection", "expansion"), shapes, strict=True):
+            array = frozen_array(name, getattr(self, name), np.float32, shape)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite")
+            object.__setattr__(self, name, array)
+
+    @property
+    def rank(self) -> int:
+        """The r of (D, r) and (r, M)."""
+        return len(self.expansion)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return made_again, (LowRankCore, fields_of(self))
+
+    def __repr__(self) -> str:
+        n_features, n_outputs = len(self.projection), self.expansion.shape[1]
+        return f"LowRankCore(D={n_features}, M={n_outputs}, rank={self.rank})"
+
+
+@dataclass(frozen=True, eq=False)
+class MaddnessModel(Model):
+    """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
+
+    Sizes: D columns of A, M outputs, C codebooks, K = 2ᵀ prototypes each. All arrays are copied
+    and made read-only.
+
+    Attributes
+    ----------
+    split_dims : (C, T) int32
+        The column of A that level t of tree c compares (the paper's jᵗ, section 4.1).
+    thresholds : (C, K − 1) float32
+        Node i of level t stands at 2ᵗ − 1 + i. A row goes right when a ≥ threshold. ±inf are legal
+        and send every (finite) row to one side; NaN is not.
+    tables : (C, K, M) uint8
+        Entry of output m for code k of codebook c.
+    scale, offset : (M,) float32
+        ``y = float32(sum) * scale + offset``, two roundings. The bias is in the offset.
+    n_features : int
+        D.
+    accumulate : {"exact", "average"}
+        How the C entries of an output are summed: as integers, or by the paper's tree of rounding
+        averages over groups of `average_group(C)` codebooks.
+    report : FitReport, optional
+        Its error on held-out rows.
+    core : LowRankCore, optional
+        A product of low rank that is added to y exactly: `maddjit.reference.apply` says how.
+    short_list : ShortList, optional
+        What names the exact winners: `maddjit.calibrate` measures it.
+    bias : (M,) float64, optional
+        The bias of ``A @ B + bias`` that the offset holds, for products that are to be exact. None
+        means that it is not known, as in models from elsewhere and in old files; zeros mean that
+        there is none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape, a range or a dtype is not as above.
+    """
+
+    split_dims: NDArray[np.int32]
+    thresholds: NDArray[np.float32]
+    tables: NDArray[np.uint8]
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    n_features: int
+    accumulate: Accumulate = "exact"
+    report: FitReport | None = None
+    core: LowRankCore | None = None
+    short_list: ShortList | None = None
+    bias: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.tables)
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"tables must have shape (C, K, M), none of them 0, not {shape}")
+        n_codebooks, n_prototypes, n_outputs = shape
+        depth = tree_depth(n_prototypes)
+        if self.accumulate not in ("exact", "average"):
+            raise ValueError(f'accumulate must be "exact" or "average", not {self.accumulate!r}')
+        for name, dtype, wanted in (
+            ("split_dims", np.int32, (n_codebooks, depth)),
+            ("thresholds", np.float32, (n_codebooks, n_prototypes - 1)),
+            ("tables", np.uint8, (n_codebooks, n_prototypes, n_outputs)),
+            ("scale", np.float32, (n_outputs,)),
+            ("offset", np.float32, (n_outputs,)),
+        ):
+            object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, wanted))
+        object.__setattr__(self, "n_features", index(self.n_features))
+        if self.n_features > MAX_FEATURES:
+            raise ValueError(f"n_features must be at most {MAX_FEATURES}, not {self.n_features}")
+        if self.split_dims.min() < 0 or self.split_dims.max() >= self.n_features:
+            raise ValueError(f"split_dims must lie in 0 … n_features − 1 = {self.n_features - 1}")
+        if np.isnan(self.thresholds).any():
+            raise ValueError("thresholds must not be NaN")
+        if not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all()):
+            raise ValueError("scale and offset must be finite")
+        if self.bias is not None:
+            bias = frozen_array("bias", self.bias, np.float64, (n_outputs,))
+            if not (np.abs(bias) <= np.finfo(np.float32).max).all():
+                raise ValueError("bias must be finite in float32")
+            object.__setattr__(self, "bias", bias)
+        if self.report is not None:
+            self._check_report(self.report)
+        if self.core is not None:
+            self._check_core(self.core)
+        if self.short_list is not None:
+            self._check_short_list(self.short_list)
+
+    def _check_report(self, report: object) -> None:
+        if not isinstance(report, FitReport):
+            raise TypeError(f"report must be a FitReport, not {type(report).__name__}")
+        if len(report.output_nmse) != self.n_outputs:
+            raise ValueError(
+                f"the report must be of {self.n_outputs} outputs, not {len(report.output_nmse)}"
+            )
+
+    def _check_core(self, core: object) -> None:
+        if not isinstance(core, LowRankCore):
+            raise TypeError(f"core must be a LowRankCore, not {type(core).__name__}")
+        shape = len(core.projection), core.expansion.shape[1]
+        if shape != (self.n_features, self.n_outputs):
+            raise ValueError(
+                f"the core must be of {self.n_features} columns and {self.n_outputs} outputs, "
+                f"not {shape[0]} and {shape[1]}"
+            )
+
+    def _check_short_list(self, short: object) -> None:
+        if not isinstance(short, ShortList):
+            raise TypeError(f"short_list must be a ShortList, not {type(short).__name__}")
+        if self.core is not None or self.accumulate != "exact":
+            raise ValueError("a model with a core or averages cannot have a short list")
+        if short.tables.shape != self.tables.shape or len(short.B) != self.n_features:
+            raise ValueError(
+                f"the short list must have tables of shape {self.tables.shape} and B of "
+                f"{self.n_features} rows, not {short.tables.shape} and {len(short.B)}"
+            )
+        if self.bias is not None and not np.array_equal(short.bias, np.float32(self.bias)):
+            raise ValueError("the short list must have the model's own bias, rounded to float32")
+
+    @classmethod
+    def of(cls, fitted: object) -> MaddnessModel:
+        """Return `fitted` as a model: itself, or a copy of any object with the same attributes.
+
+        Raises
+        ------
+        TypeError
+            If an attribute is missing.
+        """
+        if isinstance(fitted, cls):
+            return fitted
+        names = ("split_dims", "thresholds", "tables", "scale", "offset", "n_features")
+        missing = [name for name in names if not hasattr(fitted, name)]
+        if missing:
+            why = f"it lacks {', '.join(missing)}"
+            if isinstance(fitted, (str, os.PathLike)):
+                why = "maddjit.load(path) first"
+            elif isinstance(getattr(fitted, "model", None), cls):
+                why = "its .model is one"
+            raise TypeError(f"{type(fitted).__name__} is not a fitted model: {why}")
+        arrays = {name: getattr(fitted, name) for name in names}
+        core = getattr(fitted, "core", None)
+        if core is not None and not isinstance(core, LowRankCore):
+            core = LowRankCore(core.projection, core.expansion)
+        return cls(
+            **arrays,
+            accumulate=getattr(fitted, "accumulate", "exact"),
+            core=core,
+            short_list=getattr(fitted, "short_list", None),
+            bias=getattr(fitted, "bias", None),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return made_again, (MaddnessModel, fields_of(self))
+
+    @property
+    def n_codebooks(self) -> int:
+        """C."""
+        return len(self.tables)
+
+    @property
+    def n_prototypes(self) -> int:
+        """K."""
+        return int(self.tables.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """M."""
+        return int(self.tables.shape[2])
+
+    @property
+    def depth(self) -> int:
+        """T, the levels of each tree."""
+        return int(self.split_dims.shape[1])
+
+    def error_bound(self, delta: float = 0.05) -> NDArray[np.float64]:
+        """Return the paper's bound on each output's expected absolute error (theorem 4.1).
+
+        It holds with probability 1 − δ over the training rows, and is far above the held-out error
+        beside it, ``report.absolute_error``, unless there are very many rows. As in the authors'
+        code the regression here corrects bucket means; the theorem is about one without them.
+
+        Parameters
+        ----------
+        delta : float
+
+        Returns
+        -------
+        (M,) float64
+
+        Raises
+        ------
+        ValueError
+            If the model is not the paper's (method="paper", K = 16, ridge prototypes), has no
+            report, or δ is not between 0 and 1.
+        """
+        if self.report is None or self.report.bound_terms is None:
+            raise ValueError(
+                'the bound is known for models of fit(method="paper") with 16 prototypes '
+                "found by ridge regression"
+            )
+        return self.report.bound_terms.bound(delta)
+
+    def __repr__(self) -> str:
+        core = f", rank={self.core.rank}" if self.core else ""
+        known = self.report is not None and self.report.held_out and self.report.n_rows > 1
+        error = f", nmse={self.report.nmse:.4g}" if self.report and known else ""
+        return (
+            f"MaddnessModel(D={self.n_features}, M={self.n_outputs}, C={self.n_codebooks}, "
+            f"K={self.n_prototypes}, accumulate={self.accumulate!r}{core}{error})"
+        )

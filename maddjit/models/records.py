@@ -1,0 +1,84 @@
+"""What frozen records share: read-only arrays, copies by the constructor, methods of models."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def frozen_array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a read-only copy of `value` as an array of that dtype and shape.
+
+    Raises
+    ------
+    TypeError
+        If it holds numbers of another kind.
+    ValueError
+        If the shape differs or a number is beyond the dtype's range.
+    """
+    given = np.asarray(value)
+    kinds = "iu" if np.issubdtype(dtype, np.integer) else "fiu"
+    if given.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {np.dtype(dtype)} values, not {given.dtype}")
+    if given.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {given.shape}")
+    if np.issubdtype(dtype, np.integer) and given.size:
+        limits = np.iinfo(dtype)
+        if given.min() < limits.min or given.max() > limits.max:
+            raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
+    with np.errstate(over="ignore"):
+        array: NDArray[Any] = np.array(given, dtype=dtype, order="C")
+    if array.dtype.kind == "f" and (np.isinf(array) & np.isfinite(given)).any():
+        raise ValueError(f"{name} holds numbers beyond the range of {array.dtype}")
+    array.flags.writeable = False
+    return array
+
+
+def fields_of(record: Any) -> dict[str, Any]:
+    """Return a record's fields by name."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def made_again(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Make a pickled or copied record by its constructor, which checks and freezes it."""
+    return kind(**values)
+
+
+class Model:
+    """What models can do themselves, by functions of upper floors that take them."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model with its report to an .npz file, without pickle: `maddjit.save`.
+
+        Parameters
+        ----------
+        path : path
+            Of the file; overwritten if it is there.
+        """
+        from maddjit.models.storage import save
+
+        save(self, path)  # type: ignore[arg-type]
+
+    def plot(self, A: ArrayLike | None = None, *, codebook: int = 0, figure: Any = None) -> Any:
+        """Draw trees, codes in use and errors: `maddjit.plot`.
+
+        Parameters
+        ----------
+        A : (N, D) array_like, optional
+            Rows whose codes are counted.
+        codebook : int
+            Whose tree is drawn.
+        figure : matplotlib.figure.Figure, optional
+            What to draw into; by default a new one of pyplot's.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from maddjit.looking.pictures import plot
+
+        return plot(self, A, codebook=codebook, figure=figure)  # type: ignore[arg-type]

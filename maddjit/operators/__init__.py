@@ -1,0 +1,1 @@
+"""The callables that users hold, and what stands between an array and a compiled kernel."""

@@ -1,0 +1,139 @@
+"""A kernel as a function of addresses, and which arrays it can write into."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.compiler.maddness.lists import Lists
+from maddjit.compiler.signature import Order, OutOrder
+from maddjit.operators.kernel import Kernel
+from maddjit.operators.threads import check_threads, run, spans
+
+_ARGUMENTS = (
+    ctypes.c_void_p,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_void_p,
+    ctypes.c_int64,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+)
+_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
+"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
+
+The stage is that of results on their way past the caches, or B as winners and tiles read it.
+"""
+_WINNERS_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS, ctypes.c_int64, ctypes.c_int64)
+"""The same with the margin of short lists, and how many outputs each has room for."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """What a call needs to know of a kernel, which lives as long as this does."""
+
+    kernel: Kernel[Any]
+    run: Any
+    dtype: np.dtype[Any]
+    workspace_bytes: int
+    stage_bytes: int
+    streaming_rows: int
+    out_order: OutOrder
+    row_unit: int
+    packed: NDArray[Any] | None
+    more: tuple[int, ...] = ()
+    """What winners' kernels are told beside arrays: the margin, and the room on lists."""
+    _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, kernel: Kernel[Any], lists: Lists | None = None) -> Function:
+        """Take from a kernel what calls need, and of winners what their lists are to be."""
+        plan = kernel.plan
+        assert (lists is not None) == (plan.signature.result == "winners")
+        return cls(
+            kernel,
+            (_WINNERS_KERNEL if lists else _KERNEL)(kernel.function.address),
+            plan.signature.output.dtype,
+            plan.workspace_bytes + (lists.n_bytes if lists else 0),
+            plan.stage_bytes,
+            plan.streaming_rows,
+            plan.signature.out_order,
+            plan.row_unit,
+            plan.packed,
+            (lists.margin, lists.room) if lists else (),
+        )
+
+    def __call__(
+        self, rows: NDArray[Any], out: NDArray[Any], threads: int = 1, least_rows: int = 1
+    ) -> None:
+        """Run the kernel on aligned rows (N, D), into an `out` that it writes directly.
+
+        Parameters
+        ----------
+        threads : int
+            At most this many share the rows, each at least `least_rows`.
+        """
+        n_rows = len(rows)
+        row_step, column_step = rows.strides
+        Y_row, Y_step = out.strides if self.out_order == "F" else (out.strides[0],) * 2
+        streams = n_rows > self.streaming_rows and out.flags.c_contiguous
+
+        def work(first: int, last: int) -> None:  # holds the arrays as long as it may run
+            A_address = rows.__array_interface__["data"][0]
+            Y_address = out.__array_interface__["data"][0]
+            memory = self._workspace()
+            stage: NDArray[Any] = np.empty(self.stage_bytes if streams else 0, np.uint8)
+            if self.packed is not None:
+                stage = self.packed
+            workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
+            self.run(
+                A_address + first * row_step,
+                last - first,
+                row_step,
+                column_step,
+                Y_address + first * Y_row,
+                Y_step,
+                workspace,
+                staged if stage.size else 0,
+                *self.more,
+            )
+            self._spare.append(memory)
+
+        if threads == 1:
+            work(0, n_rows)
+        else:
+            run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
+
+    def _workspace(self) -> NDArray[np.uint8]:
+        """Return memory of an earlier call that is over, for fresh pages cost time."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return np.empty(self.workspace_bytes, np.uint8)
+
+
+def order_of(rows: NDArray[Any]) -> Order:
+    """Tell which step of (N, D) rows is one element."""
+    row_step, column_step = rows.strides
+    if column_step == rows.itemsize:
+        return "C"
+    return "F" if row_step == rows.itemsize else "strided"
+
+
+def direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:
+    """Tell which order of `out` a kernel writes directly: contiguous, apart, not A's memory."""
+    (n_rows, width), (row_step, column_step), itemsize = out.shape, out.strides, out.itemsize
+    if not out.flags.aligned or np.may_share_memory(out, rows):
+        return None
+    if (column_step == itemsize or width == 1) and (
+        n_rows < 2 or abs(row_step) >= width * itemsize
+    ):
+        return "C"
+    if (row_step == itemsize or n_rows == 1) and abs(column_step) >= n_rows * itemsize:
+        return "F"
+    return None

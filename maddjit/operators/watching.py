@@ -1,0 +1,179 @@
+"""Whether exact winners can be trusted in service: lengths of lists, and audits of their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.models.short_list import ShortList
+
+_AUDITED = 2**23
+"""Exact outputs that an audit holds at a time, three times over."""
+_UNIT = 2.0**-24
+"""Half the distance from 1 to the next float32."""
+_LEAST = 2.0**-126
+"""What a float32 operation may lose beside its rounding, even where small numbers become zero."""
+_SPARE = 16
+"""Roundings beside those of D products: of the bias, of the bound, and of what it is added to."""
+
+
+class DriftWarning(UserWarning):
+    """Short lists are longer in service than they were at calibration: the rows have changed."""
+
+
+@dataclass(frozen=True)
+class ListLengths:
+    """How long short lists are in service, beside what calibration saw.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows since the operator was made, or `reset`.
+    mean : float
+        Of their lists' lengths; NaN if there were none.
+    expected, expected_tail, expected_longest : float
+        Mean, 99th percentile and maximum at calibration.
+    """
+
+    n_rows: int
+    mean: float
+    expected: float
+    expected_tail: float
+    expected_longest: float
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Which rows miss a winner of the whole product, and by how much; ``print`` sums it up.
+
+    A row misses a winner if k outputs or more are larger than one that it names, by more than the
+    rounding of float32 products can explain. Rows that are not finite count as missing theirs.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that were looked at.
+    rows : (n,) int64
+        Those that miss a winner, ascending.
+    named, largest : (n, k) int64
+        What these rows name, and the k largest outputs of NumPy's float32 product.
+    shortfalls : (n,) float32
+        How far below the k-th largest output the worst named one is.
+    roundings : (n,) float32
+        How much of that rounding can explain at most, which is less.
+    n_close : int
+        Further rows that name other outputs than NumPy's product here does, for which rounding can
+        be the reason: equal outputs, or nearly equal ones. They miss nothing.
+    """
+
+    n_rows: int
+    rows: NDArray[np.int64]
+    named: NDArray[np.int64]
+    largest: NDArray[np.int64]
+    shortfalls: NDArray[np.float32]
+    roundings: NDArray[np.float32]
+    n_close: int
+
+    @property
+    def share(self) -> float:
+        """The share of rows that miss nothing."""
+        return 1 - len(self.rows) / self.n_rows
+
+    def __str__(self) -> str:
+        found = f"{self.n_rows - len(self.rows)} of {self.n_rows} rows name the exact winners"
+        if self.n_close:
+            found += f", {self.n_close} of them others than NumPy by rounding alone"
+        known = np.isfinite(self.shortfalls)
+        if not known.any():
+            return found
+        worst = int(np.where(known, self.shortfalls, 0).argmax())
+        return (
+            f"{found}; row {self.rows[worst]} falls short most, by {self.shortfalls[worst]:.3g}, "
+            f"of which rounding explains {self.roundings[worst]:.2g}"
+        )
+
+
+def audited(rows: NDArray[np.float32], named: NDArray[np.int64], short: ShortList) -> Audit:
+    """Compare the winners that (N, D) rows name, (N, k), with those of their whole product."""
+    step = max(1, _AUDITED // len(short.bias))
+    B_sizes, bias_sizes = np.abs(short.B), np.abs(short.bias)
+    found, n_close = [], 0
+    for start in range(0, len(rows), step):
+        part, own = rows[start : start + step], named[start : start + step]
+        with np.errstate(over="ignore", invalid="ignore"):
+            exact = part @ short.B + short.bias
+            apart = rounding(np.abs(part) @ B_sizes + bias_sizes, part.shape[1])
+            missed, worst, better = _missed(exact, apart, own)
+            n_close += _n_below(exact, own) - _n_below(exact[missed], own[missed])
+            exact, apart = exact[missed], apart[missed]
+            each = np.arange(len(missed))
+            found.append(
+                (
+                    start + missed,
+                    own[missed],
+                    _largest(exact, short.k),
+                    exact[each, better] - exact[each, worst],
+                    apart[each, better] + apart[each, worst],
+                )
+            )
+    at, names, largest, shortfalls, roundings = map(np.concatenate, zip(*found, strict=True))
+    return Audit(len(rows), at, names, largest, shortfalls, roundings, n_close)
+
+
+def rounding(sizes: NDArray[np.float32], n_features: int) -> NDArray[np.float32]:
+    """Return by how much two float32 computations of the same outputs can differ.
+
+    Let S be the sum of |a b| over D products, and of the bias's size. In any order of additions,
+    fused or not, a term is rounded D + 1 times at most: with u = 2⁻²⁴ and γ = nu / (1 − nu) for
+    n = D + 1, the result is off by γ S (Higham, Accuracy and Stability, section 3.1), and by
+    2 (D + 1) · 2⁻¹²⁶ (1 + γ) where numbers underflow, be it to zero. Two results differ by twice
+    that. The float32 S that is given may itself be too small, by γ. With n = D + 16 what is
+    returned is 2 · 15 u S more than needed: room for its own roundings, and for that of an output
+    plus or minus it, which is u (1 + 3 γ) S.
+
+    Parameters
+    ----------
+    sizes : (N, M) float32
+        S, computed in float32.
+    n_features : int
+        D.
+    """
+    terms = (n_features + _SPARE) * _UNIT
+    gamma = terms / (1 - terms)
+    smallest = 8 * (n_features + _SPARE) * _LEAST
+    return sizes * np.float32(2 * gamma / (1 - gamma)) + np.float32(smallest)
+
+
+def _missed(
+    exact: NDArray[np.float32], apart: NDArray[np.float32], named: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.intp]]:
+    """Return rows that miss a winner, the worst output that each names, and one that is better.
+
+    An operator's own output y is between exact - apart and exact + apart. If those that are named
+    have the k largest y, at most k - 1 others have a larger y than any of them: so none of their
+    upper bounds is below the k-th largest lower bound. Where one is, an output was missed.
+    """
+    k = named.shape[1]
+    lower = exact - apart
+    wanted = np.partition(lower, -k, axis=1)[:, -k]
+    upper = np.take_along_axis(exact, named, axis=1) + np.take_along_axis(apart, named, axis=1)
+    (missed,) = np.nonzero(~(upper.min(axis=1) >= wanted))  # as every row with NaN does
+    worst = named[missed, upper[missed].argmin(axis=1)]
+    better = (lower[missed] == wanted[missed, np.newaxis]).argmax(axis=1)
+    return missed, worst, better
+
+
+def _n_below(exact: NDArray[np.float32], named: NDArray[np.int64]) -> int:
+    """Return how many rows name an output that is less than the k-th largest, however little."""
+    k = named.shape[1]
+    least = np.partition(exact, -k, axis=1)[:, -k]
+    return int((np.take_along_axis(exact, named, axis=1).min(axis=1) < least).sum())
+
+
+def _largest(exact: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Return the k largest outputs of each row, the largest first."""
+    found = np.argpartition(exact, -k, axis=1)[:, -k:].astype(np.int64)
+    order = np.argsort(-np.take_along_axis(exact, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)

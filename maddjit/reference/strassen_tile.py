@@ -1,0 +1,163 @@
+"""The definition of bilinear tile operators in NumPy, and how far kernels may be from it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.arrays.checks import as_rows
+from maddjit.arrays.formats import bfloat16_to_float32
+from maddjit.models.schemes import BilinearScheme
+from maddjit.models.strassen_tile import StrassenTileModel
+
+Precision = Literal["float32", "bfloat16"]
+
+_UNIT = 2.0**-24
+"""Half a unit in the last place of 1, float32."""
+_BFLOAT16_UNIT = 2.0**-8
+"""The same for bfloat16, whose significand has 8 bits, the leading one included."""
+_SMALLEST = 2.0**-126
+"""The smallest normal number of both: below it numbers may be flushed to zero."""
+
+
+def encode_right(scheme: BilinearScheme, B: NDArray[Any]) -> NDArray[np.float64]:
+    """Return V = E_B · B by tiles: (r, Dk, Mk) float64 for B (D, M).
+
+    Tile (K, J) of B has the entry B[k · Dk + K, j · Mk + J] at (k, j), zero beyond B.
+    """
+    _, d, m = scheme.shape
+    rows, columns = -(-B.shape[0] // d), -(-B.shape[1] // m)
+    padded = np.zeros((d * rows, m * columns))
+    padded[: B.shape[0], : B.shape[1]] = B
+    tiles = padded.reshape(d, rows, m, columns).transpose(0, 2, 1, 3).reshape(d * m, -1)
+    encoded = scheme.encode_b.astype(np.float64) @ tiles
+    return encoded.reshape(scheme.rank, rows, columns)
+
+
+def multiply(model: StrassenTileModel, A: ArrayLike) -> NDArray[np.float64]:
+    """Return what the model computes, in float64.
+
+    Of each group of n · R rows, block i holds rows i · R … i · R + R − 1; a last group of N' rows
+    has ⌈N'/n⌉ in place of R and zeros behind its last row. With X[i, k] the rows of block i and the
+    columns of block k, (R, Dk)::
+
+        z_ρ = Σ_ik encode_a[ρ, (i, k)] X[i, k]         (R, Dk), for each ρ of r
+        u_ρ = z_ρ · V_ρ                                (R, Mk)
+        Y[i, j] = Σ_ρ decode[(i, j), ρ] u_ρ + bias[j]
+
+    Parameters
+    ----------
+    model : StrassenTileModel
+    A : (N, D) or (D,) array_like
+        Of any format that operators take. A row with NaN or infinities leaves its tile mates, the
+        rows at the same place of the other blocks, undefined; they need not be NaN.
+
+    Returns
+    -------
+    (N, M) or (M,) float64
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> model = maddjit.fit_strassen_tile(np.eye(3, dtype=np.float32), tile=2, bias=[0, 0, 1])
+    >>> multiply(model, [[1.0, 2.0, 3.0]])
+    array([[1., 2., 4.]])
+    """
+    rows, single = _as_float64(model, A)
+    scheme = model.scheme
+    encode, decode = scheme.encode_a.astype(np.float64), scheme.decode.astype(np.float64)
+    Y = _by_groups(model, rows, encode, model.values.astype(np.float64), decode)
+    Y += model.bias
+    return Y[0] if single else Y
+
+
+def error_bound(
+    model: StrassenTileModel, A: ArrayLike, precision: Precision = "float32"
+) -> NDArray[np.float64]:
+    """Bound how far each output of a kernel is from `multiply`, whatever its order of additions.
+
+    A sum of s terms, coefficients included, rounds no term more than s times in any order: once
+    for its product and s − 1 times for additions, with fma less; not for products with ±1. Sums
+    that several rows of a factor share are part of such an order. An output's term has passed
+    through rounding of A to float32 (if it was not), the sum of its ρ over the s_a entries of
+    encode_a, the sum over Dk, the sum over the s_d entries of decode, and the bias, in all
+    n = 1 + s_a + (Dk + 1) + s_d + 1 roundings at most, with u = 2⁻²⁴ and γ = n u / (1 − n u)::
+
+        |ŷ − y| ≤ γ (|decode| · ((|encode_a| · |X|) · |V|) + |bias|)
+
+    (Higham, Accuracy and Stability of Numerical Algorithms, 2002, sections 3.1 and 3.5). In
+    bfloat16 z and V are rounded to it first, their products are exact: with
+    β = (1 + 2⁻⁸)² − 1 what is bounded grows by ``β |decode| · (|z| · |V|)``, and γ's term by 1 + β.
+    Numbers below 2⁻¹²⁶ may be flushed to zero at every step, which adds a tiny slack. Outputs
+    beyond the range of float32, and those of NaN or infinities, are not bounded.
+
+    Parameters
+    ----------
+    model : StrassenTileModel
+    A : (N, D) or (D,) array_like
+    precision : {"float32", "bfloat16"}
+
+    Returns
+    -------
+    (N, M) or (M,) float64
+    """
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f'precision must be "float32" or "bfloat16", not {precision!r}')
+    rows, single = _as_float64(model, A)
+    scheme = model.scheme
+    encode, decode = scheme.encode_a.astype(np.float64), np.abs(scheme.decode.astype(np.float64))
+    V, bias = np.abs(model.values.astype(np.float64)), np.abs(model.bias.astype(np.float64))
+    n = _roundings(scheme.encode_a) + model.block_features + _roundings(scheme.decode) + 3
+    gamma = n * _UNIT / (1 - n * _UNIT)
+    sizes = _by_groups(model, np.abs(rows), np.abs(encode), V, decode) + bias
+    beta = (1 + _BFLOAT16_UNIT) ** 2 - 1 if precision == "bfloat16" else 0.0
+    bound = (1 + beta) * gamma * sizes
+    if precision == "bfloat16":
+        bound += beta * _by_groups(model, rows, encode, V, decode, np.abs)
+    steps = scheme.rank * (model.block_features + n) * (1 + np.abs(encode).max(initial=1))
+    largest = 1 + max(np.abs(rows).max(initial=1), 1) * np.abs(encode).sum(axis=1).max()
+    slack = _SMALLEST * steps * (1 + V.max()) * largest * (1 + decode.sum(axis=1).max())
+    bound += slack + n * 2.0**-50 * sizes
+    return bound[0] if single else bound
+
+
+def _roundings(factor: NDArray[np.float32]) -> int:
+    """Return how often a term of a factor's longest sum is rounded: by products, then additions."""
+    terms = int(np.count_nonzero(factor, axis=1).max())
+    return terms if not np.isin(factor, (-1, 0, 1)).all() else max(terms - 1, 0)
+
+
+def _by_groups(
+    model: StrassenTileModel,
+    rows: NDArray[np.float64],
+    encode: NDArray[np.float64],
+    V: NDArray[np.float64],
+    decode: NDArray[np.float64],
+    between: Any = None,
+) -> NDArray[np.float64]:
+    """Return (N, M) without bias; `between` is applied to z."""
+    n, d, m = model.scheme.shape
+    Dk, Mk = model.block_features, model.block_outputs
+    Y = np.empty((len(rows), model.n_outputs))
+    step = n * model.tile_rows
+    for first in range(0, len(rows), step):
+        group = rows[first : first + step]
+        R = -(-len(group) // n)
+        padded = np.zeros((n * R, d * Dk))
+        padded[: len(group), : model.n_features] = group
+        X = padded.reshape(n, R, d, Dk).transpose(0, 2, 1, 3).reshape(n * d, R * Dk)
+        z = (encode @ X).reshape(-1, R, Dk)
+        u = (z if between is None else between(z)) @ V
+        tiles = (decode @ u.reshape(len(u), -1)).reshape(n, m, R, Mk)
+        outputs = tiles.transpose(0, 2, 1, 3).reshape(n * R, m * Mk)
+        Y[first : first + step] = outputs[: len(group), : model.n_outputs]
+    return Y
+
+
+def _as_float64(model: StrassenTileModel, A: ArrayLike) -> tuple[NDArray[np.float64], bool]:
+    rows, form, single = as_rows(A, model.n_features)
+    if form.name == "bfloat16":
+        rows = bfloat16_to_float32(rows)
+    return rows.astype(np.float64), single

@@ -1,0 +1,304 @@
+"""`select`: the fastest way to a product within an error budget, timed on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.arrays.checks import as_bias, as_training_matrix, check_random_state
+from maddjit.learning.maddness.goals import leading_directions
+from maddjit.learning.progress import Progress, steps
+from maddjit.selection.candidates import Candidate, Field, Sizes, Workshop
+from maddjit.selection.frontier import Selection
+from maddjit.selection.losses import Loss, Metric, Operator, name_of
+from maddjit.selection.maddness import MaddnessWays, series_of
+from maddjit.selection.products import ExactProduct, LowRankProduct, Winners
+from maddjit.selection.strassen_tile import (
+    LEAST_SIZE,
+    TileSetting,
+    exact_settings,
+    fitted_settings,
+    precisions,
+)
+
+EXACT = "exact product"
+
+_MAX_NUMBERS = 16 * 1024 * 1024
+"""Numbers that a timed call reads or computes at most."""
+_LEAST_ROWS = 20
+
+Wrap = Callable[[Operator], Operator]
+"""From a product to what is asked of it: its outputs, or its winners."""
+
+
+def select(
+    A_train: ArrayLike,
+    B: ArrayLike,
+    budget: float,
+    *,
+    bias: ArrayLike | None = None,
+    metric: Metric = "nmse",
+    k: int = 1,
+    validation: ArrayLike | None = None,
+    targets: ArrayLike | None = None,
+    n_codebooks: int | Sequence[int] = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128),
+    n_prototypes: int | Sequence[int] = (16, 64),
+    core_ranks: int | Sequence[int] = (0, 4, 8),
+    tile_ranks: int | Sequence[int] = (16, 24, 32, 40, 48),
+    others: Mapping[str, Operator] | None = None,
+    n_timed: int = 10000,
+    threads: int = 1,
+    random_state: int = 0,
+    time_limit: float | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress = False,
+) -> Selection:
+    """Find the fastest way to ``A @ B + bias`` whose error is within a budget.
+
+    Weighed are the exact product (NumPy), products of low rank, Strassen-Tile (the plain compiled
+    product among it, and bfloat16 where the CPU has it), MADDNESS of many sizes, and what the
+    caller hands over. Each is judged on one half of the validation rows, drawn at random, and
+    timed in turns with the exact product; those that come into question are timed once more, all
+    in the same turns, and the fastest inside the budget is chosen, once the other half has
+    confirmed it. The exact product is inside every budget. All take float32 rows.
+
+    Sizes of MADDNESS that cannot be the fastest are not fitted. The others are first fitted in
+    haste, without choices, for the metrics "nmse" and "agreement"; those that then lose more than
+    three times the budget stay so, and the table says it.
+
+    Parameters
+    ----------
+    A_train : (N, D) array_like
+        Rows like those that will be multiplied; finite.
+    B : (D, M) array_like
+    budget : float
+        The largest loss, not negative; `metric` says of what.
+    bias : (M,) array_like, optional
+    metric : {"nmse", "agreement", "argmax", "topk"} or callable
+        "nmse": mean((Ŷ − Y)²) / var(Y), the paper's. "agreement": the share of rows whose arg-max
+        is not that of the exact product. A function of outputs (n, M) and their `targets`, of which
+        more is better (accuracy, say): how much lower it is than for the exact product.
+        "argmax" and "topk" ask for winners instead of outputs, and for the share of them that is
+        missed: short lists are settled exactly, with a coverage of 1 − budget / 2, see `compile`.
+        The selection then returns (N, k) indices.
+    k : int
+        How many winners "topk" asks for.
+    validation : (N', D) array_like, optional
+        Rows to judge by, at least 20; by default a quarter of A_train, drawn at random.
+    targets : (N', …) array_like, optional
+        What the metric is told of those rows (or of the rows of A_train, without `validation`).
+    n_codebooks, n_prototypes, core_ranks : ints or sequences of int
+        Sizes to try, see `fit`. Those that do not fit D and M are left out, and so are cores where
+        winners are asked for.
+    tile_ranks : int or sequence of int
+        Ranks of fitted 4 × 4 × 4 tiles to try, 16 to 48, beside exact schemes; see
+        `fit_strassen_tile`, also for why rows depend on their neighbours then.
+    others : mapping of str to callable, optional
+        Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
+    n_timed : int
+        Rows of a timed call; fewer if A or the outputs would be more than 64 MB.
+    threads : int
+        Of compiled operators. NumPy uses those of its BLAS, all processors unless told otherwise
+        (``OPENBLAS_NUM_THREADS=1``): set that as it is where the product will be used.
+    random_state : int
+    time_limit : float, optional
+        Seconds after which no further way is tried. An interrupt (Ctrl-C) ends the search, too.
+    folder : path, optional
+        Where fitted models are kept: a search that was cut short goes on from there. Made if it
+        is not there; damaged files are replaced.
+    progress : bool or callable
+        As for `fit`.
+
+    Returns
+    -------
+    Selection
+        Callable; ``print(selection)`` shows the frontier and what was left out.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an entry is not finite, the budget is negative, a size is impossible,
+        the metric is unknown or is no number, "agreement" is asked for one output, or there are
+        fewer than 20 validation rows.
+    TypeError
+        If an array does not hold real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, maddjit
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((1000, 4)) @ rng.standard_normal((4, 32))
+    >>> B = rng.standard_normal((32, 8))
+    >>> found = maddjit.select(A, B, 0.1, n_codebooks=[4, 8], n_prototypes=[16], core_ranks=[0])
+    >>> found.fresh_loss <= 0.1
+    True
+    """
+    rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
+    n_features, n_outputs = right.shape
+    if rows.shape[1] != n_features:
+        raise ValueError(
+            f"A_train and B must have shapes (N, D) and (D, M), not {rows.shape} and {right.shape}"
+        )
+    added = as_bias(bias, n_outputs)
+    check_random_state(random_state)
+    if n_timed < 1:
+        raise ValueError(f"n_timed must be 1 or more, not {n_timed}")
+    if not budget >= 0:
+        raise ValueError(f"budget must not be negative, but is {budget}")
+    what = name_of(metric)
+    if metric != "topk" and k != 1:
+        raise ValueError('k is for metric="topk"')
+    if not 1 <= k <= n_outputs:
+        raise ValueError(f"k must be from 1 to {n_outputs}, not {k}")
+    train, judged, known = _split(rows, validation, targets, random_state)
+    if metric in ("agreement", "argmax") and n_outputs == 1:
+        raise ValueError("one output has no arg-max to agree on")
+    asks_winners = metric in ("argmax", "topk")
+    wrap: Wrap = partial(Winners, k=k) if asks_winners else _as_it_is
+    exact = wrap(ExactProduct(right, added))
+    order = np.random.default_rng(random_state).permutation(len(judged))
+    choose, confirm = (
+        Loss(
+            metric,
+            judged[half],
+            exact(judged[half]),
+            added,
+            None if known is None else known[half],
+            right,
+        )
+        for half in map(np.sort, np.array_split(order, 2))
+    )
+    n_timed = max(1, min(n_timed, _MAX_NUMBERS // max(n_outputs, n_features)))
+    field = Field(exact, choose, budget, np.resize(judged, (n_timed, n_features)))
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    workshop = Workshop(
+        train, right, added, random_state, threads, None if folder is None else Path(folder)
+    )
+    if asks_winners:
+        core_ranks = (0,)
+        workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
+    sizes = (np.atleast_1d(each).tolist() for each in (n_codebooks, n_prototypes, core_ranks))
+    series = series_of(field, right.shape, *sizes)
+    tiles = _tiles(field, right.shape, np.atleast_1d(tile_ranks).tolist())
+    field.enter(EXACT, exact)
+    try:
+        _search(field, workshop, series, tiles, others or {}, wrap, time_limit, progress)
+    except KeyboardInterrupt:
+        field.left_out["the rest"] = "interrupted"
+    field.time_again()
+    for best in field.found:
+        is_exact = best.operator is exact
+        if not is_exact and not best.loss <= budget:
+            continue
+        fresh_loss = confirm(best.operator)
+        if is_exact or fresh_loss <= budget:
+            break
+        field.left_out[best.name] = (
+            f"its loss on the rows that confirm is {fresh_loss:.4g}; those next to it are not tried"
+        )
+    return Selection(
+        best=best,
+        fresh_loss=fresh_loss,
+        candidates=tuple(field.found),
+        left_out=field.left_out,
+        metric=what,
+        budget=float(budget),
+        n_timed=n_timed,
+    )
+
+
+def _as_it_is(product: Operator) -> Operator:
+    return product
+
+
+def _split(
+    rows: NDArray[Any], validation: ArrayLike | None, targets: ArrayLike | None, random_state: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return rows to learn from, rows to judge by, and the targets of these."""
+    known = None if targets is None else np.asarray(targets)
+    judged = rows if validation is None else as_training_matrix("validation", validation)
+    if known is not None and len(known) != len(judged):
+        raise ValueError(f"targets must be those of {len(judged)} rows, not {len(known)}")
+    if validation is None:
+        order = np.random.default_rng(random_state).permutation(len(rows))
+        held, kept = order[: len(rows) // 4], order[len(rows) // 4 :]
+        rows, judged, known = rows[kept], rows[held], None if known is None else known[held]
+    if len(judged) < _LEAST_ROWS or judged.shape[1] != rows.shape[1]:
+        raise ValueError(
+            f"validation, or a quarter of A_train without it, must be at least {_LEAST_ROWS} rows "
+            f"of {rows.shape[1]} columns, not {judged.shape}"
+        )
+    return rows, judged.astype(np.float32), known
+
+
+def _tiles(
+    field: Field, shape: tuple[int, int], ranks: Sequence[int]
+) -> dict[str, list[TileSetting]]:
+    """Return the tiles to try: exact ones, and by precision those to search among."""
+    for rank in ranks:
+        if not 16 <= rank <= 48:
+            raise ValueError(f"tile_ranks must be from 16 to 48, not {rank}")
+    if min(shape) < LEAST_SIZE:
+        field.left_out["tiles"] = f"D and M must be {LEAST_SIZE} or more to be worth them"
+        return {}
+    found = {"exact": list(exact_settings())}
+    for precision in precisions() if ranks else ():
+        found[f"tiles {precision}"] = fitted_settings(tuple(ranks), precision)
+    return found
+
+
+def _search(
+    field: Field,
+    workshop: Workshop,
+    series: Mapping[str, Sequence[Sizes]],
+    tiles: dict[str, list[TileSetting]],
+    others: Mapping[str, Operator],
+    wrap: Wrap,
+    time_limit: float | None,
+    progress: Progress,
+) -> None:
+    """Enter every candidate worth a try."""
+    ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < min(workshop.B.shape)]
+    n_steps = len(ranks).bit_length() + sum(
+        len(sizes) if workshop.winners else len(sizes).bit_length() for sizes in series.values()
+    )
+    exact_tiles = tiles.pop("exact", [])
+    n_steps += len(exact_tiles) + sum(len(s).bit_length() for s in tiles.values()) + len(others)
+    with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
+        _, directions, _ = leading_directions(workshop.rows, workshop.B, max(ranks, default=1))
+        mean = workshop.rows.mean(axis=0, dtype=np.float64)
+
+        def low_rank(rank: int) -> Candidate:
+            way = LowRankProduct(workshop.B, workshop.bias, mean, directions[:rank])
+            return field.enter(f"low rank {rank}", wrap(way))
+
+        def by_tiles(setting: TileSetting) -> Candidate:
+            operator, model = setting.operator(workshop)
+            return field.enter(str(setting), wrap(operator), model)
+
+        for name, way in others.items():
+            if advance():
+                field.enter(name, wrap(way))
+            else:
+                field.left_out[name] = "the time was over"
+        for setting in exact_tiles:
+            if advance():
+                by_tiles(setting)
+            else:
+                field.left_out[str(setting)] = "the time was over"
+        for name, ranked in tiles.items():
+            field.cheapest(name, ranked, by_tiles, advance)
+        field.cheapest("low rank", ranks, low_rank, advance)
+        ways = MaddnessWays(field, workshop)
+        for name, settings in series.items():
+            if workshop.winners:
+                field.quickest(name, settings, ways.enter, advance)
+            else:
+                field.cheapest(name, settings, ways.enter, advance, ways.quickest)

@@ -1,0 +1,108 @@
+"""Kernels of every feature level on any CPU: their shuffles replaced by what those do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maddjit import reference
+from maddjit.compiler import llvm
+from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.maddness.planner import make_plan
+from maddjit.compiler.render import render
+from maddjit.compiler.signature import Signature
+from maddjit.compiler.strassen_tile.plan import TilePlan
+from maddjit.compiler.strassen_tile.planner import make_tile_plan
+from maddjit.compiler.target import LEVELS, Target
+from maddjit.models import schemes
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.kernel import Kernel
+from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.strassen_tile import TileOperator
+from maddjit.operators.winners import WinnerOperator
+from maddjit.reference import strassen_tile as tile_reference
+from tests.conftest import same_bits
+from tests.emulation import emulate, emulated
+from tests.operators.test_strassen_tile import some_model
+from tests.random_models import random_model, rows_for, with_short_list
+
+
+def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel[Plan]:
+    plan = make_plan(model, target, signature)
+    ir = emulate(render(plan))
+    code = llvm.to_object(ir, target)
+    return Kernel(plan, len(code), llvm.load(code, plan.symbol, target), {})
+
+
+def operator(model: MaddnessModel, level: str, dtype: str = "float32") -> CompiledOperator:
+    return CompiledOperator(
+        model, emulated(level), Signature(dtype), build, again=partial(operator, model, level)
+    )
+
+
+def assert_same(op: CompiledOperator, model: MaddnessModel, A: NDArray[Any]) -> None:
+    assert same_bits(op.encode(A), reference.encode(model, A))
+    assert same_bits(op.sums(A), reference.sums(model, A))
+    expected = reference.apply(model, A)
+    assert same_bits(op(A), expected)
+    columns = np.empty(expected.shape, np.float32, order="F")
+    op(A, out=columns)
+    assert same_bits(np.ascontiguousarray(columns), expected)
+
+
+@pytest.mark.quick(6)
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+@pytest.mark.parametrize("n_prototypes", [2, 4, 8, 16, 32, 64, 256])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_levels(level: str, n_prototypes: int, order: Any) -> None:
+    model = random_model(
+        n_prototypes, n_features=40, n_codebooks=10, n_prototypes=n_prototypes, n_outputs=83
+    )
+    assert_same(
+        operator(model, level), model, np.asarray(rows_for(model, 75, "float32", 1), order=order)
+    )
+
+
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("level", ["x86-64-v4", "x86-64-v4-vbmi"])
+@pytest.mark.parametrize("accumulate", ["exact", "average"])
+def test_wide_vectors_of_float64(level: str, accumulate: Any) -> None:
+    model = random_model(
+        9, n_features=40, n_codebooks=16, n_prototypes=64, n_outputs=150, accumulate=accumulate
+    )
+    A = rows_for(model, 50, "float64", 2)
+    assert_same(operator(model, level, "float64"), model, A)
+    assert_same(operator(model, level, "float64"), model, np.asfortranarray(A))
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+@pytest.mark.parametrize(("n_outputs", "k"), [(20, 1), (300, 1), (300, 4)])
+def test_winners(level: str, n_outputs: int, k: int) -> None:
+    model = random_model(
+        1, n_features=70, n_codebooks=10, n_prototypes=16, n_outputs=n_outputs, largest=3
+    )
+    model = with_short_list(model, k, 60)
+    signature = Signature(result="winners", k=k)
+    op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
+    A = np.random.default_rng(0).standard_normal((75, 70)).astype(np.float32)
+    assert same_bits(op(A), reference.settle(model, A, 0.5).indices)
+
+
+def build_tiles(model: StrassenTileModel, target: Target, signature: Signature) -> Kernel[TilePlan]:
+    plan = make_tile_plan(model, target, signature)
+    code = llvm.to_object(render(plan), target)
+    return Kernel(plan, len(code), llvm.load(code, plan.symbol, target), {})
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+def test_tiles(level: str) -> None:
+    model = some_model(schemes.winograd(), 70, 150)
+    op = TileOperator(model, emulated(level), Signature(), build_tiles, again=lambda: op)
+    A = np.random.default_rng(0).standard_normal((131, 70)).astype(np.float32)
+    away = np.abs(op(A) - tile_reference.multiply(model, A))
+    assert (away <= tile_reference.error_bound(model, A)).all()
