@@ -73,7 +73,7 @@ _kept: WeakKeyDictionary[ShortList, NDArray[np.float32]] = WeakKeyDictionary()
 
 
 def packed_of(short: ShortList) -> NDArray[np.float32]:
-    """Return what kernels read of a short list's B: made once, shared by all that settle with it."""
+    """Return B of a short list as kernels read it; made once, shared by all kernels."""
     found = _kept.get(short)
     if found is None:
         found = _kept[short] = packed(short.B, short.bias)
