@@ -1,5 +1,6 @@
 """maddjit: approximate ``A @ B`` for a fixed B by compiled hash trees and look-up tables."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from maddjit.learning.elsewhere import from_arrays, from_halutmatmul
 from maddjit.learning.fit import AccuracyWarning, fit
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.learning.winners.calibration import calibrate
-from maddjit.looking.pictures import plot
+from maddjit.looking import pictures as pictures  # registers how models are drawn
+from maddjit.models import schemes, storage
+from maddjit.models.drawing import plot
 from maddjit.models.fit_report import FitReport
 from maddjit.models.maddness import LowRankCore, MaddnessModel
 from maddjit.models.schemes import BilinearScheme
@@ -28,6 +31,7 @@ from maddjit.operators.strassen_tile import TileOperator, TileOperatorReport
 from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile
+from maddjit.reference import strassen_tile as tile_reference
 from maddjit.selection.frontier import Selection
 from maddjit.selection.selection import select
 from maddjit.version import __version__
@@ -69,8 +73,15 @@ __all__ = [
     "plot",
     "reference",
     "save",
+    "schemes",
     "select",
+    "storage",
+    "tile_reference",
 ]
+
+# Modules whose public names are shorter than their paths: `import maddjit.native` works, too.
+for _name in ("native", "schemes", "storage", "tile_reference"):
+    sys.modules[f"maddjit.{_name}"] = globals()[_name]
 
 if not TYPE_CHECKING:
 

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
+from maddjit.arrays.layout import Order as Order
+from maddjit.arrays.layout import OutOrder as OutOrder
 
-Order = Literal["C", "F", "strided"]
-OutOrder = Literal["C", "F"]
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
 Precision = Literal["float32", "bfloat16"]
 

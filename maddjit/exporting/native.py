@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_rows, check_out
 from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS
+from maddjit.arrays.layout import direct_order
 from maddjit.compiler import llvm, objects
 from maddjit.compiler.c_interface import LAYOUT
 from maddjit.compiler.ownership import doubt
 from maddjit.compiler.platforms import files_of
 from maddjit.compiler.target import TargetError
-from maddjit.operators.function import direct_order
 
 _DESCRIBED = "_description"
 _RUN = ctypes.CFUNCTYPE(

@@ -1,4 +1,4 @@
-"""`plot`: what a model learned and how wrong it is, drawn by Matplotlib."""
+"""Pictures of a model, drawn by Matplotlib: what it learned, and how wrong it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
+from maddjit.models.drawing import draw
 from maddjit.models.fit_report import FitReport
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.strassen_tile import StrassenTileModel, TileReport
@@ -21,36 +22,12 @@ _WRITTEN_LEVELS = 4
 """Levels of a tree whose thresholds are written out: below them there is no room."""
 
 
-def plot(
-    model: MaddnessModel | StrassenTileModel,
-    A: ArrayLike | None = None,
-    *,
-    codebook: int = 0,
-    figure: Any = None,
+@draw.register(MaddnessModel)
+@draw.register(StrassenTileModel)
+def _drawn(
+    model: MaddnessModel | StrassenTileModel, A: ArrayLike | None, codebook: int, figure: Any
 ) -> Any:
-    """Draw a model: one codebook's tree, codes in use, errors; or a scheme's factors and errors.
-
-    Parameters
-    ----------
-    model : MaddnessModel or StrassenTileModel
-    A : (N, D) array_like, optional
-        Rows whose codes are counted.
-    codebook : int
-        Whose tree is drawn.
-    figure : matplotlib.figure.Figure, optional
-        What to draw into; by default a new one of pyplot's.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ImportError
-        If Matplotlib is not installed.
-    ValueError
-        If there is no such codebook, or A does not fit.
-    """
+    """Draw all pictures of a model into one figure, side by side."""
     drawings = pictures(model, A, codebook)
     if figure is None:
         try:
@@ -59,9 +36,9 @@ def plot(
             raise ImportError("plot needs Matplotlib: pip install 'maddjit[plot]'") from error
         figure = pyplot.figure(figsize=(5 * len(drawings), 4), layout="constrained")
     axes = figure.subplots(1, len(drawings), squeeze=False)[0]
-    for ax, (title, draw) in zip(axes, drawings.items(), strict=True):
+    for ax, (title, picture) in zip(axes, drawings.items(), strict=True):
         ax.set_title(title)
-        draw(ax)
+        picture(ax)
     return figure
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models.archives import stored
 from maddjit.models.records import fields_of, frozen_array, made_again
 
 Objective = Literal["product", "argmax"]
@@ -82,6 +83,7 @@ class BoundTerms:
         return self.training_error + scale * slack * self.norms
 
 
+@stored({"bound_terms": BoundTerms})
 @dataclass(frozen=True, eq=False)
 class FitReport:
     """How wrong a model is on rows that it was not fitted to.

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models.archives import Model, stored
 from maddjit.models.fit_report import FitReport
-from maddjit.models.records import Model, fields_of, frozen_array, made_again
+from maddjit.models.records import fields_of, frozen_array, made_again
 from maddjit.models.short_list import ShortList
 
 Accumulate = Literal["exact", "average"]
@@ -98,6 +99,7 @@ class LowRankCore:
         return f"LowRankCore(D={n_features}, M={n_outputs}, rank={self.rank})"
 
 
+@stored({"core": LowRankCore, "short_list": ShortList, "report": FitReport}, {"bias": None})
 @dataclass(frozen=True, eq=False)
 class MaddnessModel(Model):
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.

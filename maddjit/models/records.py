@@ -1,8 +1,7 @@
-"""What frozen records share: read-only arrays, copies by the constructor, methods of models."""
+"""What frozen records share: read-only arrays, and copies made by the constructor."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from typing import Any
 
@@ -46,39 +45,3 @@ def fields_of(record: Any) -> dict[str, Any]:
 def made_again(kind: type[Any], values: dict[str, Any]) -> Any:
     """Make a pickled or copied record by its constructor, which checks and freezes it."""
     return kind(**values)
-
-
-class Model:
-    """What models can do themselves, by functions of upper floors that take them."""
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model with its report to an .npz file, without pickle: `maddjit.save`.
-
-        Parameters
-        ----------
-        path : path
-            Of the file; overwritten if it is there.
-        """
-        from maddjit.models.storage import save
-
-        save(self, path)  # type: ignore[arg-type]
-
-    def plot(self, A: ArrayLike | None = None, *, codebook: int = 0, figure: Any = None) -> Any:
-        """Draw trees, codes in use and errors: `maddjit.plot`.
-
-        Parameters
-        ----------
-        A : (N, D) array_like, optional
-            Rows whose codes are counted.
-        codebook : int
-            Whose tree is drawn.
-        figure : matplotlib.figure.Figure, optional
-            What to draw into; by default a new one of pyplot's.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        from maddjit.looking.pictures import plot
-
-        return plot(self, A, codebook=codebook, figure=figure)  # type: ignore[arg-type]

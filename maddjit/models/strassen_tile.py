@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.models.records import Model, fields_of, frozen_array, made_again
+from maddjit.models.archives import Model, stored
+from maddjit.models.records import fields_of, frozen_array, made_again
 from maddjit.models.schemes import BilinearScheme
 
 Kind = Literal["exact", "rounded", "approximate"]
@@ -79,6 +80,7 @@ class TileReport:
         )
 
 
+@stored({"scheme": BilinearScheme, "report": TileReport})
 @dataclass(frozen=True, eq=False)
 class StrassenTileModel(Model):
     """A bilinear scheme with one fixed B encoded: ``A @ B + bias``, exactly or approximately.

@@ -1,4 +1,4 @@
-"""A kernel as a function of addresses, and which arrays it can write into."""
+"""A kernel as a function of the addresses of its arrays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.layout import OutOrder
 from maddjit.compiler.maddness.lists import Lists
-from maddjit.compiler.signature import Order, OutOrder
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.threads import check_threads, run, spans
 
@@ -115,25 +115,3 @@ class Function:
             return self._spare.pop()
         except IndexError:
             return np.empty(self.workspace_bytes, np.uint8)
-
-
-def order_of(rows: NDArray[Any]) -> Order:
-    """Tell which step of (N, D) rows is one element."""
-    row_step, column_step = rows.strides
-    if column_step == rows.itemsize:
-        return "C"
-    return "F" if row_step == rows.itemsize else "strided"
-
-
-def direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:
-    """Tell which order of `out` a kernel writes directly: contiguous, apart, not A's memory."""
-    (n_rows, width), (row_step, column_step), itemsize = out.shape, out.strides, out.itemsize
-    if not out.flags.aligned or np.may_share_memory(out, rows):
-        return None
-    if (column_step == itemsize or width == 1) and (
-        n_rows < 2 or abs(row_step) >= width * itemsize
-    ):
-        return "C"
-    if (row_step == itemsize or n_rows == 1) and abs(column_step) >= n_rows * itemsize:
-        return "F"
-    return None

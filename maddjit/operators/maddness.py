@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from maddjit.arrays.checks import as_rows, as_whole, check_out
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import OUTPUTS, RESULTS, SUMS
+from maddjit.arrays.layout import direct_order, order_of
 from maddjit.compiler.maddness.columns import byte_shuffle
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Result, Signature
@@ -20,7 +21,7 @@ from maddjit.exporting.export import Exported, export_plan
 from maddjit.models.maddness import MaddnessModel
 from maddjit.operators.base import Compiled
 from maddjit.operators.fastcall import declines, short_way
-from maddjit.operators.function import Function, direct_order, order_of
+from maddjit.operators.function import Function
 from maddjit.operators.kernel import Kernel, OperatorReport, describe
 from maddjit.operators.pool import Pool
 

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_rows, check_out
 from maddjit.arrays.formats import OUTPUTS
+from maddjit.arrays.layout import direct_order, order_of
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
 from maddjit.models.strassen_tile import Kind, StrassenTileModel
 from maddjit.operators.base import Compiled
-from maddjit.operators.function import direct_order, order_of
 from maddjit.operators.kernel import Kernel, how_made
 from maddjit.operators.pool import Pool
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_rows
 from maddjit.arrays.formats import bfloat16_to_float32
+from maddjit.arrays.layout import order_of
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.signature import RULES, Choices, Order, Signature
@@ -21,7 +22,7 @@ from maddjit.compiler.target import Target
 from maddjit.exporting.export import Exported, What, export_plan
 from maddjit.models.maddness import MaddnessModel
 from maddjit.operators.base import Compiled
-from maddjit.operators.function import Function, order_of
+from maddjit.operators.function import Function
 from maddjit.operators.kernel import Kernel, OperatorReport, describe
 from maddjit.operators.watching import Audit, DriftWarning, ListLengths, audited
 from maddjit.reference.maddness import Settled
