@@ -115,7 +115,7 @@ def test_bytes_are_multiplied_as_the_cpu_can(
 ) -> None:
     """Sums of two products are exact in 16 bits where the CPU has nothing wider."""
     kind = replace(llvm.host(), triple="x86_64-unknown-linux-gnu", features=frozenset(features))
-    monkeypatch.setattr(peers.native, "host", lambda: kind)
+    monkeypatch.setattr(peers.llvm, "host", lambda: kind)
     largest = {int(np.abs(eight_bit.quantised_weights(B, each)[0]).max()) for each in (True, False)}
     assert largest == ({127} if "avxvnni" in features else {64})
     assert "avxvnni" in features or 2 * 255 * 64 < 2**15
