@@ -21,15 +21,10 @@ _WIDENINGS = {
 }
 
 
-def has_half(target: Target) -> bool:
-    """Tell whether `target` converts float16 by an instruction; LLVM would call a library."""
-    return "f16c" in target.requires or target.name == "aarch64"
-
-
 def widening(dtype: str, target: Target) -> str:
     """Return how elements of A become numbers that a threshold can be compared with."""
     if dtype == "float16":
-        return "half" if has_half(target) else "half bits"
+        return "half" if target.converts_half else "half bits"
     return _WIDENINGS[dtype]
 
 
@@ -55,7 +50,7 @@ def ending(signature: Signature, target: Target) -> Ending | None:
         case "float64":
             return Ending("double", low, high)
         case "float16":
-            return Ending("half" if has_half(target) else "half bits", low, high)
+            return Ending("half" if target.converts_half else "half bits", low, high)
         case "bfloat16":
             return Ending("bfloat16", low, high)
     return Ending("none", low, high)

@@ -24,7 +24,7 @@ REPEATED = """
 import resource, sys
 import numpy as np
 import maddjit
-from maddjit.compiler import native
+from maddjit.compiler import llvm
 from tests.random_models import random_model
 sizes = dict(n_features=16, n_codebooks=4, n_prototypes=16, n_outputs=int(sys.argv[1]))
 op = maddjit.compile(random_model(0, **sizes))

@@ -53,7 +53,7 @@ def make_tile_plan(
     finish = ending(signature, target)
     assert finish is not None
     is_bfloat16 = signature.precision == "bfloat16"
-    if is_bfloat16 and BFLOAT16 not in target.requires:
+    if is_bfloat16 and not target.bfloat16_products:
         raise ValueError(f"{target.name} was not asked to have {BFLOAT16}")
     scheme = model.scheme
     height, depth, width = scheme.shape
@@ -105,7 +105,7 @@ def make_tile_plan(
         vector_bits=8 * target.vector_bytes,
         element=INPUTS[signature.dtype].element,
         element_bytes=INPUTS[signature.dtype].itemsize,
-        fuses="fma" in target.requires or target.name == "aarch64",
+        fuses=target.fuses,
         strip=strip,
         vectors=vectors,
         unroll=_UNROLL,
