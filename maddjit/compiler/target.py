@@ -110,6 +110,11 @@ class Target:
         return self.vector_bytes // 4
 
     @property
+    def vector_bits(self) -> int:
+        """Width of one vector register in bits."""
+        return 8 * self.vector_bytes
+
+    @property
     def architecture(self) -> str:
         """The architecture, such as ``x86_64``; ``arm64`` is called ``aarch64``."""
         return architecture_of(self.triple)
