@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,7 +16,7 @@ import pytest
 
 import maddjit
 from maddjit import cli
-from maddjit.compiler import cache, fingerprint, llvm
+from maddjit.compiler import cache, fingerprint, llvm, render
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.signature import Choices, Signature
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
@@ -328,6 +329,77 @@ def test_names_depend_on_the_sources_of_what_templates_read(
     monkeypatch.undo()
     fingerprint._tools.cache_clear()
     assert fingerprint.plan_key(plans[0]) == before
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Copy the sources and templates, and let names depend on the copies."""
+    package = Path(str(maddjit.__file__)).parent
+    for folder in (package, render.templates_folder()):
+        for path in folder.rglob("*"):
+            if path.suffix in (".py", ".j2"):
+                place = tmp_path / folder.name / path.relative_to(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(path.read_bytes())
+    for module in (fingerprint, render):
+        own = Path(str(module.__file__)).relative_to(package)
+        monkeypatch.setattr(module, "__file__", str(tmp_path / package.name / own))
+    return tmp_path
+
+
+def name_now() -> str | None:
+    fingerprint._tools.cache_clear()
+    try:
+        return fingerprint.key_of(b"a plan")
+    finally:
+        fingerprint._tools.cache_clear()
+
+
+def test_names_depend_on_each_source_and_each_template(copied: Path) -> None:
+    """On those of this package that the compiler consists of and imports, at any depth."""
+    before, names = name_now(), set()
+    package = copied / "maddjit"
+    files = [
+        path for room in ("arrays", "models", "compiler") for path in (package / room).rglob("*.py")
+    ]
+    files += (copied / "templates").rglob("*.ll.j2")
+    assert len(files) > 60
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        names.add(name_now())
+        path.write_bytes(content)
+    assert name_now() == before
+    assert len(names | {before, None}) == len(files) + 2
+
+
+def test_names_depend_on_whatever_the_compiler_imports() -> None:
+    package = Path(str(maddjit.__file__)).parent
+    digested = {path.relative_to(package).as_posix() for path in fingerprint.sources()}
+    digested.add("version.py")  # whose version is part of every name
+    for path in (package / "compiler").rglob("*.py"):
+        for name in re.findall(r"^\s*from maddjit\.(\S+) import", path.read_text(), re.MULTILINE):
+            module = name.replace(".", "/") + ".py"
+            assert module in digested or not (package / module).exists(), f"{path}: {module}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "maddjit/compiler/new.py",
+        "maddjit/compiler/maddness/deeper/new.py",
+        "maddjit/arrays/deeper/new.py",
+        "templates/new.ll.j2",
+        "templates/maddness/deeper/new.ll.j2",
+    ],
+)
+def test_names_depend_on_new_files(copied: Path, name: str) -> None:
+    before = name_now()
+    (copied / name).parent.mkdir(exist_ok=True)
+    (copied / name).touch()
+    assert name_now() not in (before, None)
+    (copied / name).unlink()
+    assert name_now() == before
 
 
 def test_nothing_is_kept_without_a_name(folder: Path) -> None:
