@@ -7,18 +7,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from maddjit.arrays.formats import INPUTS
+from maddjit.arrays.formats import INPUTS, Format
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.platforms import System, files_of
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE, lines
 from maddjit.version import __version__
 
 LAYOUT = 1
 """Of the description; another number means something else."""
-LINE = 64
-"""Bytes that workspaces and constants are aligned to."""
 _C_TYPES = {
     "float32": "float",
     "float64": "double",
@@ -36,6 +35,43 @@ _TAKEN = (
 )
 """Targets of CMake's own."""
 _WINNER_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix that the C function takes: the number format, and how it lies in memory."""
+
+    name: str
+    form: Format
+    width: int
+    by_columns: bool
+    """Whether its columns are contiguous, not its rows."""
+
+    @property
+    def type(self) -> str:
+        """The type of an element in C."""
+        return _C_TYPES[self.form.name]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.form.itemsize
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the elements of a row."""
+        return self.itemsize * self.width
+
+    @property
+    def mask(self) -> int:
+        """The bits of an address that are 0 if elements are aligned."""
+        return self.itemsize - 1
+
+    @property
+    def layout(self) -> str:
+        """How it lies in memory, in words."""
+        lines = "columns" if self.by_columns else "rows"
+        return f"its {lines} are contiguous, {self.name}_stride from one to the next"
 
 
 @dataclass(frozen=True)
@@ -147,54 +183,17 @@ class Interface:
         return self.plan.signature.k if self.is_winners else self.plan.n_outputs
 
     @property
-    def A_type(self) -> str:
-        """C's word for an element of A."""
-        return _C_TYPES[self.plan.signature.dtype]
+    def A(self) -> Matrix:
+        """The rows that the C function reads."""
+        signature = self.plan.signature
+        form = INPUTS[signature.dtype]
+        return Matrix("A", form, self.n_features, signature.order == "F")
 
     @property
-    def Y_type(self) -> str:
-        """C's word for a result."""
-        return _C_TYPES[self.plan.signature.output.name]
-
-    @property
-    def A_bytes(self) -> int:
-        """Bytes of an element of A."""
-        return INPUTS[self.plan.signature.dtype].itemsize
-
-    @property
-    def Y_bytes(self) -> int:
-        """Bytes of a result."""
-        return self.plan.signature.output.itemsize
-
-    @property
-    def A_row_bytes(self) -> int:
-        """Bytes of a row of A whose columns are contiguous."""
-        return self.A_bytes * self.n_features
-
-    @property
-    def Y_row_bytes(self) -> int:
-        """Bytes of a row of results that are contiguous."""
-        return self.Y_bytes * self.width
-
-    @property
-    def A_mask(self) -> int:
-        """Bits of an address that are 0 if elements of A are aligned."""
-        return self.A_bytes - 1
-
-    @property
-    def Y_mask(self) -> int:
-        """Bits of an address that are 0 if results are aligned."""
-        return self.Y_bytes - 1
-
-    @property
-    def A_by_columns(self) -> bool:
-        """Whether the columns of A are contiguous in themselves."""
-        return self.plan.signature.order == "F"
-
-    @property
-    def Y_by_columns(self) -> bool:
-        """Whether the columns of Y are contiguous in themselves."""
-        return self.plan.signature.out_order == "F"
+    def Y(self) -> Matrix:
+        """The results that the C function writes."""
+        signature = self.plan.signature
+        return Matrix("Y", signature.output, self.width, signature.out_order == "F")
 
     @property
     def packed(self) -> bytes:
@@ -215,7 +214,7 @@ class Interface:
     def found_offset(self) -> int:
         """Where the kernel's winners are in the workspace, behind its lists."""
         lists_bytes = self.lists.n_bytes if self.lists else 0
-        return -(-(self.plan.workspace_bytes + lists_bytes) // LINE) * LINE
+        return lines(self.plan.workspace_bytes + lists_bytes)
 
     @property
     def workspace_bytes(self) -> int:
@@ -281,16 +280,12 @@ class Interface:
     @property
     def A_words(self) -> str:
         """How A lies in memory, in words."""
-        if self.A_by_columns:
-            return "its columns are contiguous, A_stride from one to the next"
-        return "its rows are contiguous, A_stride from one to the next"
+        return self.A.layout
 
     @property
     def Y_layout_words(self) -> str:
-        """How Y lies in memory, in words."""
-        found = "its rows are contiguous, Y_stride from one to the next, no less than a row"
-        if self.Y_by_columns:
-            found = "its columns are contiguous, Y_stride from one to the next, no less than n_rows"
+        """How Y lies in memory, and what becomes of it, in words."""
+        found = f"{self.Y.layout}, no less than {'n_rows' if self.Y.by_columns else 'a row'}"
         return f"{found}; what it holds is added to" if self.plan.signature.residual else found
 
     @property
