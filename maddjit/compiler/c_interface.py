@@ -210,7 +210,7 @@ class Interface:
 
     @property
     def found_step(self) -> int:
-        """Bytes that a kernel of winners writes for one row: indices, the list's length, outputs."""
+        """Bytes of one row of the kernel's winners: indices, the list's length, outputs."""
         return _WINNER_BYTES * (2 * self.plan.signature.k + 1)
 
     @property
@@ -284,13 +284,14 @@ class Interface:
     def Y_layout_words(self) -> str:
         """How Y lies in memory, and what becomes of it, in words."""
         found = f"{self.Y.layout}, no less than {'n_rows' if self.Y.by_columns else 'a row'}"
-        return f"{found}; what it holds is added to" if self.plan.signature.residual else found
+        added = "; the results are added to what it holds"
+        return found + added * self.plan.signature.residual
 
     @property
     def batch_words(self) -> str:
         """A sentence for results that depend on more than their own row; otherwise empty."""
         if isinstance(self.plan, TilePlan) and self.plan.kind == "approximate":
-            return "\n   The results of a row depend on the rows that it is called with."
+            return "\n   The results of a row also depend on the other rows of the call."
         return ""
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _ARCHITECTURES = {"arm64": "aarch64", "arm64e": "aarch64", "amd64": "x86_64"}
 """Other names of architectures → the names that are used here."""
 _LOADED_AS_ELF = "-elf"
-"""Ends the triple of code that is loaded on Windows: LLVM's JIT links ELF objects there, not COFF."""
+"""Ends the triple of code that is loaded on Windows: LLVM's JIT links no COFF objects there."""
 
 _STACK_PROBES = {
     "x86_64": "4c8d5424084d89d34929c34981ea001000004d39da7605418402ebef418403c3",

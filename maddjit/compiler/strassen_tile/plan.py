@@ -175,10 +175,11 @@ class DecodePlan:
 
     `outputs` are the row and the column within a tile of each value that `code` ends with. Outputs
     are cut into blocks of columns, one for each column of a tile; `widths` says how many outputs
-    each really has. The first `whole_panels` lie inside of every block and are written to Y; what
-    is decoded aside has all columns of a tile. Steps are in bytes: from one block of Y to the next,
-    from one panel to the next, from one vector to the next, from one row aside to the next, and
-    from the bias of one panel to that of the next.
+    each really has. The first `whole_panels` lie inside of every block and are decoded into Y. The
+    others are decoded into the edge of the workspace, where a row has all columns of a tile. Steps
+    are in bytes: from one block of Y to the next, from one panel to the next, from one vector to
+    the next, from one row of the edge to the next, and from the bias of one panel to that of the
+    next.
     """
 
     code: StraightLine
@@ -188,7 +189,7 @@ class DecodePlan:
     block_step: int
     panel_step: int
     vector_step: int
-    aside_row_step: int
+    edge_row_step: int
     bias_step: int
 
 
@@ -198,7 +199,7 @@ class TilePlan:
 
     `kind` is the model's. A tile product is (n, d) times (d, m) numbers, of the given `shape`, and
     takes `rank` multiplications. The workspace has the regions ``z``, ``u``, ``stage`` and
-    ``aside``. `packed` is V as kernels read it; `constants` are part of the code.
+    ``edge``. `packed` is V as kernels read it; `constants` are part of the code.
     """
 
     symbol: str

@@ -81,7 +81,7 @@ def make_tile_plan(
             z=model.scheme.rank * encode.step,
             u=model.scheme.rank * multiply.u_step,
             stage=rows.group * stage.row_step,
-            aside=rows.group * decode.aside_row_step,
+            edge=rows.group * decode.edge_row_step,
         ),
         rows_per_thread=_rows_per_thread(model),
         packed=packed_values(
@@ -158,7 +158,7 @@ def plan_multiply(
 def plan_decode(
     model: StrassenTileModel, signature: Signature, multiply: MultiplyPlan
 ) -> DecodePlan:
-    """Return how U becomes outputs, and which of them are decoded aside."""
+    """Return how U becomes outputs, and which panels of them are decoded into the edge."""
     height, _, width = model.scheme.shape
     most, itemsize = model.values.shape[2], signature.output.itemsize
     widths = tuple(max(0, min(most, model.n_outputs - j * most)) for j in range(width))
@@ -170,7 +170,7 @@ def plan_decode(
         block_step=most * itemsize,
         panel_step=multiply.panel * itemsize,
         vector_step=multiply.lanes * itemsize,
-        aside_row_step=width * multiply.panel * itemsize,
+        edge_row_step=width * multiply.panel * itemsize,
         bias_step=width * multiply.panel_bytes,
     )
 

@@ -111,7 +111,7 @@ def test_every_output_is_decoded_once() -> None:
         assert sum(decode.widths) == model.n_outputs
         assert decode.whole_panels * multiply.panel <= min(decode.widths)
         assert len(decode.code.results) == len(decode.outputs) == len(model.scheme.decode)
-        assert decode.aside_row_step == len(decode.widths) * decode.panel_step
+        assert decode.edge_row_step == len(decode.widths) * decode.panel_step
         assert decode.vector_step * multiply.vectors == decode.panel_step
 
 
@@ -123,7 +123,7 @@ def test_parts_of_the_workspace_have_room() -> None:
             "z": plan.rank * plan.encode.step,
             "u": plan.rank * plan.multiply.u_step,
             "stage": plan.rows.group * plan.stage.row_step,
-            "aside": plan.rows.group * plan.decode.aside_row_step,
+            "edge": plan.rows.group * plan.decode.edge_row_step,
         }
         assert plan.workspace["z"] == 0  # the template begins with it
         assert plan.workspace_bytes >= plan.workspace.n_bytes + 63  # it may begin anywhere
