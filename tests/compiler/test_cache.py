@@ -1,4 +1,4 @@
-"""Compiled objects on disk: found again by other processes, refused if anything is doubtful."""
+"""The cache of compiled objects: other processes find them, and doubtful ones are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.random_models import random_model, rows_for, with_short_list
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use a cache of its own."""
+    """Return the folder of a cache that only this test uses."""
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -304,7 +304,7 @@ def records_of(value: Any, seen: set[type]) -> None:
 def test_names_depend_on_the_sources_of_what_templates_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Of properties, too, which are no numbers of a plan."""
+    """Templates read properties of plans, which are not among a plan's numbers."""
     plain = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
     model = with_short_list(plain, 2, 5)
     level, wanted = named("x86-64-v3"), Signature(result="winners", k=2)
@@ -333,7 +333,7 @@ def test_names_depend_on_the_sources_of_what_templates_read(
 
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Copy the sources and templates, and let names depend on the copies."""
+    """Return a folder with copies of the sources and templates, on which names then depend."""
     package = Path(str(maddjit.__file__)).parent
     for folder in (package, render.templates_folder()):
         for path in folder.rglob("*"):
@@ -356,7 +356,7 @@ def name_now() -> str | None:
 
 
 def test_names_depend_on_each_source_and_each_template(copied: Path) -> None:
-    """On those of this package that the compiler consists of and imports, at any depth."""
+    """Sources are the modules of the compiler and of the rooms it imports from, at any depth."""
     before, names = name_now(), set()
     package = copied / "maddjit"
     files = [

@@ -1,4 +1,4 @@
-"""Feature levels: detection, choice, and what each refuses."""
+"""Feature levels: detection, choice, refusals, and the facts about their CPUs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NEEDS = {
     "llvm.x86.avx512bf16.": {BFLOAT16},
     "llvm.x86.avx512.": {"avx512f"},
 }
-"""What the instructions of x86-64 whose names begin so need; the first that fits counts."""
+"""The features that intrinsics of x86-64 need, by the first of these beginnings that fits."""
 
 
 def needed(intrinsic: str) -> set[str]:
@@ -69,7 +69,7 @@ def test_facts_agree_with_the_features_that_a_level_requires(level: Target) -> N
 
 
 def test_facts_of_aarch64() -> None:
-    """Everything is in its first version, so a machine is asked for nothing."""
+    """The first version of the architecture has all of it, so no feature is required."""
     level = named("aarch64")
     assert (level.vector_bytes, level.n_registers, level.requires) == (16, 32, frozenset())
     assert level.fuses

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.conversion import Input, Output
+from maddjit.compiler.outline import outlined
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
 from maddjit.compiler.target import Target
@@ -197,6 +198,7 @@ class DecodePlan:
 class TilePlan:
     """One Strassen-Tile kernel, decided: what it computes, its parts, and what it reads.
 
+    ``print(plan)`` has a line for each part; ``repr(plan)`` has every number.
     `kind` is the model's. A tile product is (n, d) times (d, m) numbers, of the given `shape`, and
     takes `rank` multiplications. The workspace has the regions ``z``, ``u``, ``stage`` and
     ``edge``. `packed` is V as kernels read it; `constants` are part of the code.
@@ -225,6 +227,9 @@ class TilePlan:
     template = "strassen_tile/kernel.ll.j2"
     stage_bytes = 0
     streaming_rows = np.iinfo(np.int64).max
+
+    def __str__(self) -> str:
+        return outlined(self)
 
     @property
     def is_bfloat16(self) -> bool:

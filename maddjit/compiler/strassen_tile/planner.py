@@ -55,7 +55,7 @@ def make_tile_plan(
     if signature.result != "outputs" or signature.out_order != "C":
         raise ValueError("a Strassen-Tile kernel has rows of outputs and nothing else")
     if signature.precision == "bfloat16" and not target.bfloat16_products:
-        raise ValueError(f"{target.name} was not asked to have {BFLOAT16}")
+        raise ValueError(f"{target.name} does not promise {BFLOAT16}; its with_bfloat16() does")
     rows = cut_rows(model, signature, choices)
     stage = plan_stage(model, target)
     encode = plan_encode(model, signature, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -132,6 +133,12 @@ def test_parts_of_the_workspace_have_room() -> None:
         assert not plan.packed.flags.writeable
         ((name, bias),) = plan.constants
         assert (name, len(bias)) == ("bias", plan.multiply.n_panels * plan.decode.bias_step)
+
+
+def test_a_printed_plan_has_a_line_for_each_part() -> None:
+    plan = make_tile_plan(some_model(schemes.strassen(), 40, 100), named("aarch64"), Signature())
+    names = [line.split()[0] for line in str(plan).splitlines()]
+    assert names == [field.name for field in fields(plan)]
 
 
 def test_packed_is_panel_by_panel() -> None:
