@@ -1,1 +1,1 @@
-"""The stages from a model to machine code: target → plan → render → native."""
+"""The compiler: a model becomes a plan, the plan LLVM IR, the IR machine code for a target."""

@@ -1,4 +1,4 @@
-"""What an exported operator is for C: its name, types, sizes, places, and its description."""
+"""The interface of an exported operator for C: its names, types, sizes and description."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from maddjit.arrays.formats import INPUTS
+from maddjit.arrays.formats import INPUTS, Format
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.platforms import System, files_of
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE, lines
 from maddjit.version import __version__
 
 LAYOUT = 1
-"""Of the description; another number means something else."""
-LINE = 64
-"""Bytes that workspaces and constants are aligned to."""
+"""The number of the description's layout. Descriptions of another layout cannot be read."""
 _C_TYPES = {
     "float32": "float",
     "float64": "double",
@@ -34,25 +33,65 @@ _TAKEN = (
     "all ALL_BUILD clean edit_cache help install INSTALL package PACKAGE package_source preinstall "
     "rebuild_cache RUN_TESTS test ZERO_CHECK"
 )
-"""Targets of CMake's own."""
+"""Names that CMake gives its own targets."""
 _WINNER_BYTES = 8
+"""Bytes of each number that a kernel writes for winners."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix that the C function takes: the number format, and how it lies in memory."""
+
+    name: str
+    form: Format
+    width: int
+    by_columns: bool
+    """Whether its columns are contiguous, not its rows."""
+
+    @property
+    def type(self) -> str:
+        """The type of an element in C."""
+        return _C_TYPES[self.form.name]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.form.itemsize
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the elements of a row."""
+        return self.itemsize * self.width
+
+    @property
+    def mask(self) -> int:
+        """The bits of an address that are 0 if elements are aligned."""
+        return self.itemsize - 1
+
+    @property
+    def layout(self) -> str:
+        """How it lies in memory, in words."""
+        unit = "columns" if self.by_columns else "rows"
+        return f"its {unit} are contiguous, {self.name}_stride from one to the next"
 
 
 @dataclass(frozen=True)
 class Interface:
-    """A kernel with a C function around it: everything that their templates are given.
+    """A kernel and the C function around it: everything that their templates need.
 
     Attributes
     ----------
     name : str
-        What all that C sees begins with.
+        The beginning of every name that C sees.
     plan : Plan or TilePlan
-        Its symbol belongs to the name: two operators can be linked into one program.
+        The kernel's plan. Its symbol contains the name, so that two operators can be linked into
+        one program.
     what : {"outputs", "argmax", "topk"}
+        What the C function returns.
     llvm : str
-        Version of the tools that make the code.
+        The version of LLVM that makes the code.
     lists : Lists or None
-        Of winners: what their kernel is told at each call, a constant of this function.
+        What a kernel of winners is told at each call; a constant of the C function.
     """
 
     name: str
@@ -75,8 +114,8 @@ class Interface:
         Raises
         ------
         ValueError
-            If `name` is no C name or one of CMake's own targets, or the kernel takes A in steps
-            that a matrix in C has not.
+            If `name` is not a name in C or is one of CMake's own targets, or if neither the rows
+            nor the columns of A are contiguous.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"name must be letters, digits and _, a letter first, not {name!r}")
@@ -88,7 +127,7 @@ class Interface:
 
     @property
     def prefix(self) -> str:
-        """What macros begin with."""
+        """The beginning of the names of macros."""
         return self.name.upper()
 
     @property
@@ -98,37 +137,37 @@ class Interface:
 
     @property
     def files(self) -> System:
-        """What the target's system calls the files."""
+        """The target's system, which names the files."""
         return files_of(self.target.triple)
 
     @property
     def is_for_windows(self) -> bool:
-        """Whether objects say what their libraries export, and headers whether it is imported."""
+        """Whether objects tell which symbols are exported, and headers which are imported."""
         return self.target.system == "windows"
 
     @property
     def exported(self) -> str:
-        """LLVM's word for what libraries export, where they do not export everything."""
+        """LLVM's word for exported symbols; empty where libraries export every symbol."""
         return "dllexport " if self.is_for_windows else ""
 
     @property
     def entry(self) -> str:
-        """The function that a library for Windows begins with; empty for other systems."""
+        """The function that Windows calls when it loads the library; empty for other systems."""
         return f"{self.name}_loaded" if self.is_for_windows else ""
 
     @property
     def api(self) -> str:
-        """What declarations in C begin with."""
+        """The beginning of declarations in C."""
         return f"{self.prefix}_API " if self.is_for_windows else ""
 
     @property
     def object_name(self) -> str:
-        """What the object's file is called."""
+        """The name of the object's file."""
         return f"{self.name}{self.files.object_suffix}"
 
     @property
     def library_name(self) -> str:
-        """What the shared library's file is called."""
+        """The name of the shared library's file."""
         return self.files.library_name(self.name)
 
     @property
@@ -138,84 +177,47 @@ class Interface:
 
     @property
     def is_winners(self) -> bool:
-        """Whether the kernel writes more than C is given: lists' lengths and outputs."""
+        """Whether the kernel writes winners, with more numbers than the C function returns."""
         return self.plan.signature.result == "winners"
 
     @property
     def width(self) -> int:
-        """Results of a row."""
+        """Results of one row."""
         return self.plan.signature.k if self.is_winners else self.plan.n_outputs
 
     @property
-    def A_type(self) -> str:
-        """C's word for an element of A."""
-        return _C_TYPES[self.plan.signature.dtype]
+    def A(self) -> Matrix:
+        """The rows that the C function reads."""
+        signature = self.plan.signature
+        form = INPUTS[signature.dtype]
+        return Matrix("A", form, self.n_features, signature.order == "F")
 
     @property
-    def Y_type(self) -> str:
-        """C's word for a result."""
-        return _C_TYPES[self.plan.signature.output.name]
-
-    @property
-    def A_bytes(self) -> int:
-        """Bytes of an element of A."""
-        return INPUTS[self.plan.signature.dtype].itemsize
-
-    @property
-    def Y_bytes(self) -> int:
-        """Bytes of a result."""
-        return self.plan.signature.output.itemsize
-
-    @property
-    def A_row_bytes(self) -> int:
-        """Bytes of a row of A whose columns are contiguous."""
-        return self.A_bytes * self.n_features
-
-    @property
-    def Y_row_bytes(self) -> int:
-        """Bytes of a row of results that are contiguous."""
-        return self.Y_bytes * self.width
-
-    @property
-    def A_mask(self) -> int:
-        """Bits of an address that are 0 if elements of A are aligned."""
-        return self.A_bytes - 1
-
-    @property
-    def Y_mask(self) -> int:
-        """Bits of an address that are 0 if results are aligned."""
-        return self.Y_bytes - 1
-
-    @property
-    def A_by_columns(self) -> bool:
-        """Whether the columns of A are contiguous in themselves."""
-        return self.plan.signature.order == "F"
-
-    @property
-    def Y_by_columns(self) -> bool:
-        """Whether the columns of Y are contiguous in themselves."""
-        return self.plan.signature.out_order == "F"
+    def Y(self) -> Matrix:
+        """The results that the C function writes."""
+        signature = self.plan.signature
+        return Matrix("Y", signature.output, self.width, signature.out_order == "F")
 
     @property
     def packed(self) -> bytes:
-        """The right-hand side as the kernel reads it, if it is not in the code."""
+        """The right-hand side as the kernel reads it; empty if it is part of the code."""
         return b"" if self.plan.packed is None else self.plan.packed.tobytes()
 
     @property
     def block_rows(self) -> int:
-        """Rows whose winners are found before they go on to the caller."""
+        """Rows whose winners are found before they are copied to Y."""
         return self.plan.row_block if isinstance(self.plan, Plan) else 0
 
     @property
     def found_step(self) -> int:
-        """Bytes of a row of the kernel's winners: indices, the list's length, outputs."""
+        """Bytes of one row of the kernel's winners: indices, the list's length, outputs."""
         return _WINNER_BYTES * (2 * self.plan.signature.k + 1)
 
     @property
     def found_offset(self) -> int:
-        """Where the kernel's winners are in the workspace, behind its lists."""
+        """The offset of the winners in the workspace, behind the kernel's lists."""
         lists_bytes = self.lists.n_bytes if self.lists else 0
-        return -(-(self.plan.workspace_bytes + lists_bytes) // LINE) * LINE
+        return lines(self.plan.workspace_bytes + lists_bytes)
 
     @property
     def workspace_bytes(self) -> int:
@@ -225,7 +227,7 @@ class Interface:
 
     @property
     def description(self) -> bytes:
-        """What `maddjit.native.load` needs to know, as JSON with a final zero."""
+        """Everything that `maddjit.native.load` needs to know, as JSON with a final zero byte."""
         signature, target = self.plan.signature, self.target
         told = {
             "layout": LAYOUT,
@@ -251,7 +253,7 @@ class Interface:
 
     @property
     def words(self) -> str:
-        """What the operator is, for people."""
+        """What the operator computes, in words."""
         plan = self.plan
         if isinstance(plan, TilePlan):
             kind = "rounded" if plan.kind == "exact" and plan.is_bfloat16 else plan.kind
@@ -268,7 +270,7 @@ class Interface:
 
     @property
     def features(self) -> str:
-        """What a CPU must have, in words."""
+        """The features that a CPU must have, in words."""
         return " ".join(sorted(self.target.requires)) or "nothing beyond its architecture"
 
     @property
@@ -279,33 +281,25 @@ class Interface:
         return "the index of the largest output" if self.width == 1 else "indices, largest first"
 
     @property
-    def A_words(self) -> str:
-        """How A lies in memory, in words."""
-        if self.A_by_columns:
-            return "its columns are contiguous, A_stride from one to the next"
-        return "its rows are contiguous, A_stride from one to the next"
-
-    @property
     def Y_layout_words(self) -> str:
-        """How Y lies in memory, in words."""
-        found = "its rows are contiguous, Y_stride from one to the next, no less than a row"
-        if self.Y_by_columns:
-            found = "its columns are contiguous, Y_stride from one to the next, no less than n_rows"
-        return f"{found}; what it holds is added to" if self.plan.signature.residual else found
+        """How Y lies in memory, and what becomes of it, in words."""
+        found = f"{self.Y.layout}, no less than {'n_rows' if self.Y.by_columns else 'a row'}"
+        added = "; the results are added to what it holds"
+        return found + added * self.plan.signature.residual
 
     @property
     def batch_words(self) -> str:
-        """What results depend on beside their own row, in words."""
+        """A sentence for results that depend on more than their own row; otherwise empty."""
         if isinstance(self.plan, TilePlan) and self.plan.kind == "approximate":
-            return "\n   The results of a row depend on the rows that it is called with."
+            return "\n   The results of a row also depend on the other rows of the call."
         return ""
 
     @property
     def indent(self) -> str:
-        """What brings a second line of arguments below the first."""
+        """The spaces that align a second line of arguments with the first."""
         return " " * len(f"{self.api}int {self.name}_run(")
 
     @property
     def version(self) -> str:
-        """Of this package."""
+        """The version of this package."""
         return __version__

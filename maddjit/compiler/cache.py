@@ -1,4 +1,4 @@
-"""Compiled objects on disk: keyed by all that they depend on, checked before they are loaded."""
+"""The cache of compiled objects on disk; each object is checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -20,36 +20,41 @@ from maddjit.compiler.ownership import doubt
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "MADDJIT_CACHE_DIR"
-"""Where the cache is; empty for none."""
+"""The environment variable that names the cache's folder; an empty one turns the cache off."""
 BYTES_VARIABLE = "MADDJIT_CACHE_BYTES"
-"""How large it may become."""
+"""The environment variable that bounds the size of the cache, in bytes."""
 
 _MOST_BYTES = 256 * 1024 * 1024
+"""The bound if the environment names none."""
+_EVICTED_TO = 0.8
+"""Share of the bound that is kept when old objects are removed, so that not every write does it."""
+_PART_SECONDS = 3600
+"""Age at which a file that is being written belongs to a process that was ended."""
+
 _MAGIC = b"maddjit object 1\n"
 _SUFFIX = ".object"
 _PART_SUFFIX = ".object-part"
-"""Of a file that is being written."""
-_PART_SECONDS = 3600
-"""Age from which on such a file is what a process left that was ended."""
+"""Ends the name of a file that is still being written."""
 _ABSENT = "it is not there"
 _TO_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _GONE_OR_IN_USE = (FileNotFoundError, *([PermissionError] if os.name == "nt" else []))
-"""Windows removes no file that a process has open."""
-_EVICTED_TO = 0.8
-"""Share of the bound that is left when the least recently used go: not every write evicts."""
+"""Errors of removing a file that may be ignored. Windows removes no file that is open."""
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What is on disk.
+    """What the cache holds.
 
     Attributes
     ----------
     folder : Path or None
-        None if there is no cache, because `MADDJIT_CACHE_DIR` is empty or the home is not known.
+        None if there is no cache: `MADDJIT_CACHE_DIR` is empty, or the home folder is not known.
     problem : str
-        Why the folder is not used, if it is not.
-    n_objects, n_bytes, most_bytes : int
+        Why the folder is not used; empty if it is used.
+    n_objects, n_bytes : int
+        Number of objects, and their size in bytes.
+    most_bytes : int
+        Bytes that they may have.
     """
 
     folder: Path | None
@@ -69,10 +74,10 @@ class CacheInfo:
 
 
 def read(key: str | None) -> bytes | None:
-    """Return the object of that name if it is there, whole, and only its owner could write it.
+    """Return the object of that name, or None if there is none that may be run.
 
-    It is code that will run: files and folders of other users, and such that others may write,
-    are refused. Nothing is raised; what is wrong is logged.
+    An object is code that will run. So it must be complete, belong to the user of this process, and
+    be in a file and a folder that nobody else may write. Nothing is raised; problems are logged.
     """
     folder = _folder()
     if key is None or folder is None or _problem(folder):
@@ -101,9 +106,10 @@ def read(key: str | None) -> bytes | None:
 
 
 def write(key: str | None, code: bytes) -> None:
-    """Keep an object, whole or not at all; the least recently used make room.
+    """Keep an object; the least recently used objects make room for it.
 
-    Where that is not possible (no home, read-only, full) nothing happens but a line in the log.
+    The file appears under its name only when it is complete. If it cannot be kept (there is no home
+    folder, the disk is full or read-only), that is logged and nothing else happens.
     """
     folder = _folder()
     if key is None or folder is None or len(code) > _most_bytes():
@@ -127,7 +133,7 @@ def write(key: str | None, code: bytes) -> None:
 
 
 def info() -> CacheInfo:
-    """Tell what is in the cache."""
+    """Return what the cache holds."""
     folder = _folder()
     problem = _problem(folder) if folder else ""
     if problem == _ABSENT:  # until the first object is written
@@ -137,7 +143,7 @@ def info() -> CacheInfo:
 
 
 def works() -> bool:
-    """Tell whether what is written now can be read back; nothing of it is left."""
+    """Tell whether an object that is written now can be read back; it is removed again."""
     key, content = secrets.token_hex(32), secrets.token_bytes(100)
     write(key, content)
     found = read(key)
@@ -149,7 +155,7 @@ def works() -> bool:
 
 
 def clear() -> int:
-    """Remove all objects; return how many there were."""
+    """Remove all objects, and return how many were removed."""
     folder, n_removed = _folder(), 0
     if folder is None or _problem(folder):
         return 0
@@ -162,6 +168,7 @@ def clear() -> int:
 
 
 def _folder() -> Path | None:
+    """Return the folder that the environment or the operating system names; None for no cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named is not None:
         return Path(named) if named else None
@@ -170,7 +177,7 @@ def _folder() -> Path | None:
         return Path(base, "maddjit", "cache") if base else None
     home = os.environ.get("XDG_CACHE_HOME")
     try:
-        if home and Path(home).is_absolute():  # others are to be ignored, says the specification
+        if home and Path(home).is_absolute():  # the specification ignores relative paths
             return Path(home, "maddjit")
         if sys.platform == "darwin":
             return Path.home() / "Library" / "Caches" / "maddjit"
@@ -180,13 +187,14 @@ def _folder() -> Path | None:
 
 
 def _most_bytes() -> int:
+    """Return the bytes that the cache may have."""
     told = os.environ.get(BYTES_VARIABLE)
     return _as_bytes(told) if told else _MOST_BYTES
 
 
 @cache
 def _as_bytes(told: str) -> int:
-    """Return a number of bytes; of what is none say so once."""
+    """Return the number of bytes that a text names; warn once if it names none."""
     try:
         found = int(told)
     except ValueError:
@@ -198,7 +206,7 @@ def _as_bytes(told: str) -> int:
 
 
 def _problem(folder: Path) -> str:
-    """Tell why a folder's objects must not be run, and say so once; empty if they may."""
+    """Return why a folder's objects must not be run, and warn once; empty if they may be run."""
     try:
         found = doubt(folder.stat(), is_folder=True)
     except FileNotFoundError:
@@ -216,7 +224,7 @@ def _warn_once(folder: Path, problem: str) -> None:
 
 
 def _objects(folder: Path | None, suffix: str = _SUFFIX) -> Iterator[tuple[Path, int, float]]:
-    """Yield path, size and time of the last use of each object, or file of another suffix."""
+    """Yield the path, the size and the time of last use of each file with a suffix."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
@@ -226,7 +234,7 @@ def _objects(folder: Path | None, suffix: str = _SUFFIX) -> Iterator[tuple[Path,
 
 
 def _remove_parts(folder: Path) -> None:
-    """Remove what processes left that were ended while they wrote."""
+    """Remove files that were left by processes that were ended while they wrote."""
     for path, _, written in list(_objects(folder, _PART_SUFFIX)):
         if time.time() - written > _PART_SECONDS:
             with suppress(*_GONE_OR_IN_USE):
@@ -234,12 +242,13 @@ def _remove_parts(folder: Path) -> None:
 
 
 def _evict(folder: Path) -> None:
+    """Remove the least recently used objects if all together exceed the bound."""
     found = sorted(_objects(folder), key=lambda each: each[2])
     total, most = sum(size for _, size, _ in found), _most_bytes()
     if total <= most:
         return
     _remove_parts(folder)
-    for path, size, _ in found[:-1]:  # the last is what was just written
+    for path, size, _ in found[:-1]:  # the last one was written just now
         if total <= _EVICTED_TO * most:
             return
         with suppress(*_GONE_OR_IN_USE):

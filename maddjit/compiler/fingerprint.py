@@ -1,4 +1,4 @@
-"""What an object of the cache depends on, as its name: plan, target, sources, versions."""
+"""The names of compiled objects in the cache: digests of everything that their code depends on."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from maddjit.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_ROOMS = ("arrays", "compiler")
-"""Packages whose modules, at any depth, decide what plans become."""
+_ROOMS = ("arrays", "models", "compiler")
+"""Packages whose modules, at any depth, decide what code a plan becomes."""
 
 
 def key_of(*parts: bytes) -> str | None:
-    """Return the name of what these parts alone determine, with the tools that make it.
+    """Return the name of what is made from these parts alone by the tools of this installation.
 
-    None if the sources of these tools are not there: it is not known then what code they are.
+    None if the sources of the tools are not there as text: then nobody knows what they would make.
     """
     tools = _tools()
     return _digest(tools, *parts).hex() if tools else None
 
 
 def plan_key(plan: Plan | TilePlan) -> str | None:
-    """Return the name of a plan's object: of its numbers, the model's constants and the target.
+    """Return the name of a plan's object, which its numbers, constants and target determine.
 
-    None as of `key_of`.
+    None if the sources of the tools are not there as text.
     """
     parts = [plan.template.encode()]
     for name in (field.name for field in fields(plan)):
@@ -47,12 +47,15 @@ def plan_key(plan: Plan | TilePlan) -> str | None:
 
 
 def target_bytes(target: Target) -> bytes:
-    """Return all that is known of a target, the same in every process."""
+    """Return everything that is known of a target as bytes, the same in every process."""
     return f"{replace(target, requires=frozenset())!r} {sorted(target.requires)}".encode()
 
 
 def sources() -> list[Path]:
-    """Return the modules that decide what plans become; templates read their properties, too.
+    """Return the modules whose text decides what code a plan becomes.
+
+    The numbers in a plan do not tell everything: templates also read the properties of plans, which
+    use constants of other modules.
 
     Raises
     ------
@@ -68,16 +71,20 @@ def sources() -> list[Path]:
 
 @cache
 def _tools() -> bytes | None:
+    """Return a digest of what makes code: versions, sources and templates. None if unknown."""
     versions = f"{__version__} {llvm.LLVMLITE_VERSION} {llvm.LLVM_VERSION}"
     try:
-        texts = [path.read_bytes() for path in sources()] + [render.jinja_modules()]
+        files = (*sources(), *render.templates())
+        texts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
+        texts.append(render.jinja_modules())
     except OSError as error:
         logger.warning("the cache is not used: %s", error)
         return None
-    return _digest(versions.encode(), render.templates_digest(), *texts)
+    return _digest(versions.encode(), *texts)
 
 
 def _digest(*parts: bytes) -> bytes:
+    """Return a digest that also depends on how the bytes are divided into parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

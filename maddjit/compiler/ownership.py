@@ -1,4 +1,4 @@
-"""Who could have written a file or folder that code is to be loaded from."""
+"""Ownership: who could have written a file or folder from which code will be loaded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import stat
 
 ROOT = 0
-"""The user who can change everything anyway."""
+"""The number of the user who can change every file anyway."""
 
 
 def doubt(status: os.stat_result, is_folder: bool, with_root: bool = False) -> str:
-    """Tell why what is there must not be run; empty if only its owner could have written it.
+    """Return why code from a file or folder must not be run; empty if it may be run.
 
-    The owner must be the user of this process, or root if `with_root` says so. Where there are no
-    such users nothing is known, and nothing is doubted but the kind of file.
+    It must be of the right kind, and nobody but its owner may be allowed to write it. The owner
+    must be the user of this process, or also root if `with_root`. Systems without such users are
+    asked for the kind alone.
     """
     right_kind = stat.S_ISDIR if is_folder else stat.S_ISREG
     if not right_kind(status.st_mode):

@@ -1,11 +1,11 @@
-"""Operating systems: what their triples say, which files they link, how code is loaded on them."""
+"""Operating systems: their triples, the files of an exported operator, and how code is loaded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 _ARCHITECTURES = {"arm64": "aarch64", "arm64e": "aarch64", "amd64": "x86_64"}
-"""Other names of an architecture, by the one that is used here."""
+"""Other names of architectures → the names that are used here."""
 _LOADED_AS_ELF = "-elf"
 """Ends the triple of code that is loaded on Windows: LLVM's JIT links no COFF objects there."""
 
@@ -13,21 +13,23 @@ _STACK_PROBES = {
     "x86_64": "4c8d5424084d89d34929c34981ea001000004d39da7605418402ebef418403c3",
     "aarch64": "f003009111120fcb100640d11f0211eb690000541f024039fcffff173f024039c0035fd6",
 }
-"""Machine code, in hexadecimal; the template that it is put into has it as assembly."""
+"""Machine code in hexadecimal, by architecture. Its template lists it as assembly."""
 
 
 @dataclass(frozen=True)
 class System:
-    """What an operating system calls the files of an exported operator.
+    """An operating system, and what it calls the files of an exported operator.
 
     Attributes
     ----------
     name : str
-    triples : dict
-        Of its objects, by architecture.
+        Its name in this package.
+    triples : dict of str to str
+        Architecture → the triple of its objects.
     object_suffix : str
+        The end of an object's file name.
     library_prefix, library_suffix : str
-        Before and behind a shared library's name.
+        The beginning and the end of a shared library's file name.
     """
 
     name: str
@@ -37,7 +39,7 @@ class System:
     library_suffix: str
 
     def library_name(self, name: str) -> str:
-        """Return what the shared library of that name is called."""
+        """Return the file name of the shared library that is called `name`."""
         return f"{self.library_prefix}{name}{self.library_suffix}"
 
 
@@ -58,8 +60,8 @@ SYSTEMS = {
             "lib",
             ".dylib",
         ),
-        # Of the two environments of Windows the one whose objects need no symbol of a C library:
-        # those of the other refer to _fltused. Calls are the same, and every linker takes both.
+        # Windows has two environments. Objects of the other one refer to _fltused in a C library.
+        # Calls are the same in both, and every linker takes objects of both.
         System(
             "windows",
             {"x86_64": "x86_64-pc-windows-gnu", "aarch64": "aarch64-pc-windows-gnu"},
@@ -79,13 +81,13 @@ _VERIFIED = {
     ("macos", "aarch64"): f"{_NOT_RUN}: its objects are loaded and run on emulated Linux",
     ("windows", "x86_64"): f"{_NOT_RUN}: its objects and libraries are loaded and run under Wine",
 }
-"""How the code for a platform is verified; docs/platforms.md says more."""
+"""(system, architecture) → how its code is verified; docs/platforms.md says more."""
 
 
 def verified(triple: str) -> str:
-    """Return how the code for a triple's platform was verified, in a few words.
+    """Return in a few words how the code for a triple's platform was verified.
 
-    Linux is that of glibc: with other C libraries, such as musl, nothing was tried.
+    On Linux only systems with glibc were tried, none with another C library such as musl.
 
     >>> verified("aarch64-unknown-linux-gnu"), verified("x86_64-alpine-linux-musl")
     ('run under emulation', 'never tried')
@@ -98,7 +100,7 @@ def verified(triple: str) -> str:
 
 
 def architecture_of(triple: str) -> str:
-    """Return a triple's architecture: ``"x86_64"``, ``"aarch64"``, or what it says of another.
+    """Return a triple's architecture: ``"x86_64"``, ``"aarch64"``, or the triple's own word.
 
     >>> architecture_of("arm64-apple-darwin23.1.0")
     'aarch64'
@@ -108,7 +110,7 @@ def architecture_of(triple: str) -> str:
 
 
 def system_of(triple: str) -> str:
-    """Return a triple's operating system: ``"linux"``, ``"macos"``, ``"windows"``, or its own word.
+    """Return a triple's system: ``"linux"``, ``"macos"``, ``"windows"``, or the triple's own word.
 
     >>> system_of("x86_64-pc-windows-msvc-elf"), system_of("arm64-apple-darwin23.1.0")
     ('windows', 'macos')
@@ -124,14 +126,14 @@ def system_of(triple: str) -> str:
 
 
 def files_of(triple: str) -> System:
-    """Return what the files of a triple's system are called; as on Linux if it is not listed."""
+    """Return the system of a triple; Linux stands in for one that is not listed."""
     return SYSTEMS.get(system_of(triple), SYSTEMS["linux"])
 
 
 def loaded_triple(triple: str) -> str:
     """Return the triple of code that LLVM's JIT can load into a process of this triple.
 
-    The calling convention is that of the operating system, whatever the format of the object.
+    The operating system decides the calling convention, whatever the format of the object.
 
     >>> loaded_triple("x86_64-pc-windows-msvc"), loaded_triple("x86_64-unknown-linux-gnu")
     ('x86_64-pc-windows-msvc-elf', 'x86_64-unknown-linux-gnu')
@@ -144,7 +146,7 @@ def loaded_triple(triple: str) -> str:
 def linked_triple(triple: str, system: str | None = None) -> str:
     """Return the triple of objects that linkers take, for the triple's own system or another.
 
-    That of a system that is not listed stays as it is.
+    The triple of a system that is not listed is returned unchanged.
 
     Raises
     ------
@@ -164,9 +166,10 @@ def linked_triple(triple: str, system: str | None = None) -> str:
 
 
 def stack_probe(triple: str) -> tuple[str, bytes] | None:
-    """Return the name and the machine code of what Windows must have called before large frames.
+    """Return the name and the machine code of the function that probes the stack on Windows.
 
-    LLVM's calls of it are resolved inside of the object. None if there are no such calls.
+    LLVM calls it at the beginning of functions with large stack frames, and finds it in the object
+    itself. None if the system of the triple does not need it.
     """
     architecture = architecture_of(triple)
     if system_of(triple) != "windows" or architecture not in _STACK_PROBES:

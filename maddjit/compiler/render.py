@@ -1,8 +1,7 @@
-"""Plan → LLVM IR text, facts → a page; the only module that knows jinja2."""
+"""Rendering: plans become LLVM IR, facts become pages; the only module that imports jinja2."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from functools import cache
@@ -19,12 +18,12 @@ from maddjit.compiler.strassen_tile.plan import TilePlan
 
 
 def templates_folder() -> Path:
-    """Return where the templates are: inside an installed package, beside it in a checkout.
+    """Return the folder of templates: inside an installed package, beside it in a checkout.
 
     Raises
     ------
     FileNotFoundError
-        If they are in neither place.
+        If it is in neither place.
     """
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "templates", package.parent / "templates"):
@@ -33,25 +32,27 @@ def templates_folder() -> Path:
     raise FileNotFoundError(f"the templates are missing: neither in {package} nor beside it")
 
 
-@cache
-def templates_digest() -> bytes:
-    """Return what changes if any template does."""
-    folder, digest = templates_folder(), hashlib.sha256()
-    for path in sorted(folder.rglob("*.ll.j2")):
-        digest.update(f"{path.relative_to(folder)}\n".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.digest()
-
-
-def jinja_modules() -> bytes:
-    """Return the names and sizes of Jinja's modules, which another version of it has not.
-
-    Its `__version__` is to go, and to ask for the version of an installed package takes 20 ms.
+def templates() -> list[Path]:
+    """Return the templates of code; the others make text for people and for C compilers.
 
     Raises
     ------
     FileNotFoundError
-        If they are not there as text.
+        If there are none.
+    """
+    return sorted(templates_folder().rglob("*.ll.j2"))
+
+
+def jinja_modules() -> bytes:
+    """Return the names and sizes of Jinja's modules, which differ from version to version.
+
+    Jinja's `__version__` is deprecated, and asking for the version of an installed package takes
+    20 ms.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the modules are not there as text.
     """
     with os.scandir(Path(str(jinja2.__file__)).parent) as entries:
         sizes = sorted((e.name, e.stat().st_size) for e in entries if e.name.endswith(".py"))
@@ -61,15 +62,16 @@ def jinja_modules() -> bytes:
 
 
 def _escaped(data: bytes) -> str:
-    """Write bytes as the inside of an LLVM string constant."""
+    """Return bytes as LLVM writes them inside a string constant."""
     return "\\" + data.hex("\\") if data else ""
 
 
 def _bytecode_cache() -> jinja2.BytecodeCache | None:
-    """Keep compiled templates beside Python's bytecode of this module, where Python would write.
+    """Return a cache of compiled templates beside Python's bytecode; None if Python writes none.
 
-    Whoever can write there can change the module itself, so nothing is trusted that was not before.
-    Jinja checks each against its source; without this every process spends 0.2 s compiling them.
+    Whoever can write there can change this module itself, so nothing new is trusted. Jinja checks
+    each compiled template against its source. Without the cache every process would spend 0.2 s on
+    compiling templates.
     """
     folder = Path(__file__).resolve().parent / "__pycache__"
     if sys.dont_write_bytecode or not can_write(folder):
@@ -91,19 +93,19 @@ def _environment() -> jinja2.Environment:
 
 
 def render_call(call: Any) -> str:
-    """Return the LLVM IR module of a kernel's CPython function."""
+    """Return the LLVM IR of the function by which CPython calls a kernel, as a module."""
     text = _environment().get_template("python/call.ll.j2").render(call=call)
     return _with_probe(text, call.triple)
 
 
 def render(plan: Plan | TilePlan) -> str:
-    """Return the LLVM IR module of a plan."""
+    """Return the LLVM IR of a plan's kernel, as a module."""
     text = _environment().get_template(plan.template).render(plan=plan)
     return _with_probe(text, plan.target.triple)
 
 
 def _with_probe(text: str, triple: str) -> str:
-    """Add to a module for Windows what it calls before it takes more than a page of stack."""
+    """Return a module, for Windows with the function that large stack frames need."""
     probe = stack_probe(triple)
     if probe is None:
         return text
@@ -114,7 +116,7 @@ def _with_probe(text: str, triple: str) -> str:
 
 
 def render_interface(interface: Interface) -> str:
-    """Return the LLVM IR module of a plan with its C function, and what it reads, as constants."""
+    """Return the LLVM IR of an exported kernel, its C function and constants, as a module."""
     function = _environment().get_template("c/interface.ll.j2").render(c=interface)
     return f"{render(interface.plan)}\n{function}"
 
@@ -128,5 +130,5 @@ def render_c(interface: Interface) -> dict[str, str]:
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Return a page of HTML; what it is told is escaped."""
+    """Return a page of HTML made of a template and values, which are escaped."""
     return _environment().get_template(template).render(**values)

@@ -1,4 +1,4 @@
-"""What a kernel is asked for: formats, layouts, results; and what its planner may be told."""
+"""What is asked of a kernel: formats, layouts and results; and what its planner may be told."""
 
 from __future__ import annotations
 
@@ -18,19 +18,36 @@ Precision = Literal["float32", "bfloat16"]
 class Signature:
     """What one compiled function accepts and returns.
 
-    `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
-    "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
-    `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the
-    exact ones among those whose scores are within a margin that each call brings; `scored` asks for
-    their outputs too.
-    `precision` is what Strassen-Tile multiplies in; with `residual` it adds what Y holds already.
+    Attributes
+    ----------
+    dtype : str
+        The number format of A.
+    order : {"C", "F", "strided"}
+        What of A is contiguous: rows ("C"), columns ("F"), or neither ("strided").
+    result : {"outputs", "sums", "codes", "argmax", "winners"}
+        What is returned. "argmax" names the largest outputs. "winners" names the largest outputs
+        exactly, among those whose scores are within a margin that each call brings.
+    epilogue : Epilogue
+        How outputs are clamped and converted.
+    out_order : {"C", "F"}
+        Whether the rows or the columns of outputs and sums are contiguous.
+    sums : str
+        The number format of sums.
+    k : int
+        The number of outputs that "argmax" and "winners" name for each row.
+    scored : bool
+        Whether winners are returned with their outputs.
+    precision : {"float32", "bfloat16"}
+        The number format in which Strassen-Tile multiplies.
+    residual : bool
+        Whether Strassen-Tile adds its outputs to what Y already holds.
 
     Raises
     ------
     ValueError
-        If one of them is unknown.
+        If a name is unknown.
     TypeError
-        If `epilogue` is none.
+        If `epilogue` is not an Epilogue.
     """
 
     dtype: str = "float32"
@@ -70,7 +87,9 @@ class Signature:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a planner may be told instead of deciding by its rules; none of it changes a result.
+    """Decisions that a planner is told to make, instead of by its rules. No result depends on them.
+
+    None leaves a decision to the rules.
 
     Attributes
     ----------
@@ -79,8 +98,8 @@ class Choices:
     tile_bytes : int, optional
         Bytes of table that one pass over a block of rows may use.
     lines : bool, optional
-        Whether rows are read by whole vectors that are then shuffled, where that is possible, or
-        element by element.
+        Whether rows are read by whole vectors, which are then shuffled, where the target can do
+        that; otherwise they are read element by element.
 
     Raises
     ------
@@ -104,4 +123,4 @@ class Choices:
 
 
 RULES = Choices()
-"""Nothing but the planner's rules."""
+"""All decisions are left to the planner's rules."""

@@ -166,7 +166,7 @@ class TileOperator(Compiled[TilePlan]):
             precision=self._default.precision,
             scheme=f"{scheme.name}, rank {scheme.rank} of {' × '.join(map(str, scheme.shape))}",
             saving=scheme.saving,
-            additions=(plan.encode.n_operations, plan.decode.n_operations),
+            additions=(plan.encode.code.n_operations, plan.decode.code.n_operations),
             error=str(self.model.report or ""),
             target=plan.target.name,
             packed_bytes=plan.packed.nbytes,

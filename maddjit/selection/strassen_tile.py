@@ -55,7 +55,7 @@ def precisions() -> tuple[Precision, ...]:
     """Return what this machine multiplies tiles in, at the level that it compiles for."""
     host = llvm.host()
     level = resolve(os.environ.get(ENVIRONMENT_VARIABLE) or None, host)
-    has_bfloat16 = level.vector_bytes == 64 and BFLOAT16 in host.features
+    has_bfloat16 = level.may_have_bfloat16 and BFLOAT16 in host.features
     return ("float32", "bfloat16") if has_bfloat16 else ("float32",)
 
 

@@ -94,7 +94,7 @@ def test_encode_compares_vectors(level: str, register: str) -> None:
 
 
 def row_reads(body: list[tuple[str, str]], names: tuple[str, ...]) -> list[int]:
-    """Return the offsets of the reads from a row, of which most are made with one register."""
+    """Return the offsets of the reads from a row, which have the most frequent base register."""
     found = [
         (match[2], int(match[1] or 0))
         for name, operands in body
@@ -158,7 +158,7 @@ def test_multiply_and_add_are_not_contracted() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_winners_are_settled_by_whole_vectors_and_no_calls(level: str, order: Any) -> None:
-    """The loop over columns multiplies and adds 64 of them: as many vectors as hold those."""
+    """The loop over columns multiplies and adds 64 columns with as many vectors as hold them."""
     model = random_model(0, n_features=512, n_codebooks=16, n_prototypes=16, n_outputs=300)
     for k in (1, 3):
         code = maddjit.emit(

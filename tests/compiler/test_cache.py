@@ -1,9 +1,10 @@
-"""Compiled objects on disk: found again by other processes, refused if anything is doubtful."""
+"""The cache of compiled objects: other processes find them, and doubtful ones are refused."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,7 +16,7 @@ import pytest
 
 import maddjit
 from maddjit import cli
-from maddjit.compiler import cache, fingerprint, llvm
+from maddjit.compiler import cache, fingerprint, llvm, render
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.signature import Choices, Signature
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
@@ -26,7 +27,7 @@ from tests.random_models import random_model, rows_for, with_short_list
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use a cache of its own."""
+    """Return the folder of a cache that only this test uses."""
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -303,7 +304,7 @@ def records_of(value: Any, seen: set[type]) -> None:
 def test_names_depend_on_the_sources_of_what_templates_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Of properties, too, which are no numbers of a plan."""
+    """Templates read properties of plans, which are not among a plan's numbers."""
     plain = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
     model = with_short_list(plain, 2, 5)
     level, wanted = named("x86-64-v3"), Signature(result="winners", k=2)
@@ -328,6 +329,77 @@ def test_names_depend_on_the_sources_of_what_templates_read(
     monkeypatch.undo()
     fingerprint._tools.cache_clear()
     assert fingerprint.plan_key(plans[0]) == before
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return a folder with copies of the sources and templates, on which names then depend."""
+    package = Path(str(maddjit.__file__)).parent
+    for folder in (package, render.templates_folder()):
+        for path in folder.rglob("*"):
+            if path.suffix in (".py", ".j2"):
+                place = tmp_path / folder.name / path.relative_to(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(path.read_bytes())
+    for module in (fingerprint, render):
+        own = Path(str(module.__file__)).relative_to(package)
+        monkeypatch.setattr(module, "__file__", str(tmp_path / package.name / own))
+    return tmp_path
+
+
+def name_now() -> str | None:
+    fingerprint._tools.cache_clear()
+    try:
+        return fingerprint.key_of(b"a plan")
+    finally:
+        fingerprint._tools.cache_clear()
+
+
+def test_names_depend_on_each_source_and_each_template(copied: Path) -> None:
+    """Sources are the modules of the compiler and of the rooms it imports from, at any depth."""
+    before, names = name_now(), set()
+    package = copied / "maddjit"
+    files = [
+        path for room in ("arrays", "models", "compiler") for path in (package / room).rglob("*.py")
+    ]
+    files += (copied / "templates").rglob("*.ll.j2")
+    assert len(files) > 60
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        names.add(name_now())
+        path.write_bytes(content)
+    assert name_now() == before
+    assert len(names | {before, None}) == len(files) + 2
+
+
+def test_names_depend_on_whatever_the_compiler_imports() -> None:
+    package = Path(str(maddjit.__file__)).parent
+    digested = {path.relative_to(package).as_posix() for path in fingerprint.sources()}
+    digested.add("version.py")  # whose version is part of every name
+    for path in (package / "compiler").rglob("*.py"):
+        for name in re.findall(r"^\s*from maddjit\.(\S+) import", path.read_text(), re.MULTILINE):
+            module = name.replace(".", "/") + ".py"
+            assert module in digested or not (package / module).exists(), f"{path}: {module}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "maddjit/compiler/new.py",
+        "maddjit/compiler/maddness/deeper/new.py",
+        "maddjit/arrays/deeper/new.py",
+        "templates/new.ll.j2",
+        "templates/maddness/deeper/new.ll.j2",
+    ],
+)
+def test_names_depend_on_new_files(copied: Path, name: str) -> None:
+    before = name_now()
+    (copied / name).parent.mkdir(exist_ok=True)
+    (copied / name).touch()
+    assert name_now() not in (before, None)
+    (copied / name).unlink()
+    assert name_now() == before
 
 
 def test_nothing_is_kept_without_a_name(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `llvm` refuses before LLVM could abort, and that it loads what it is given."""
+"""LLVM: code that would make it abort is refused, other code is compiled and loaded."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ print(grown // 1024 if sys.platform == "darwin" else grown)
 @pytest.mark.skipif(sys.platform == "win32", reason="has no resource.getrusage")
 @pytest.mark.parametrize("n_outputs", [4, pytest.param(1000, marks=pytest.mark.slow)])
 def test_memory_of_a_compilation_is_given_back(n_outputs: int) -> None:
-    """10 MiB for 1000 compilations are 10.24 KiB for each: 0 to 2 are kept, of callbacks.
+    """The bound is 10 MiB for 1000 compilations: 10.24 KiB each, of which callbacks keep 0 to 2.
 
-    A pass manager that stays is 40 KiB of 4 outputs and 110 of 1000. The first ten fill what
-    LLVM's own tables and the allocator keep.
+    A pass manager that is not freed keeps 40 KiB for 4 outputs and 110 KiB for 1000. The first ten
+    compilations are not counted: LLVM's own tables and the allocator grow then.
     """
     command = [sys.executable, "-c", REPEATED, str(n_outputs)]
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -1,4 +1,4 @@
-"""Code for other systems: formats, symbols, relocations; that of this architecture runs here."""
+"""Code for other systems: formats, symbols and relocations. Code for this architecture is run."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ TRIPLES = {
     ("windows", "x86_64"): "x86_64-pc-windows-msvc",
     ("windows", "aarch64"): "aarch64-pc-windows-msvc",
 }
-"""What LLVM calls processes there."""
+"""The triples of processes on these systems, as LLVM reports them."""
 LEVEL = {"x86_64": "x86-64-v4-vbmi", "aarch64": "aarch64"}
 COVERAGE = 0.5
 
 
 def host(system: str, architecture: str, level: str | None = None) -> Host:
-    """Return the record of a machine that this one is not."""
+    """Return the record of a machine of another kind."""
     features = named(level or LEVEL[architecture]).requires
     return Host(TRIPLES[system, architecture], "generic", features, 2**25)
 
@@ -58,7 +58,7 @@ def target(system: str, architecture: str, level: str | None = None) -> Target:
 
 @cache
 def models() -> dict[str, tuple[Any, Signature]]:
-    """Models, and what is asked of them."""
+    """Return models by name, each with the signature of its kernel."""
     small = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
     listed = random_model(2, n_features=20, n_codebooks=6, n_prototypes=16, n_outputs=70)
     B = np.random.default_rng(3).standard_normal((20, 20)).astype(np.float32)
@@ -113,7 +113,7 @@ RELOCATIONS = {
     ("coff", "x86_64"): {4, 5, 6, 7, 8, 9},  # REL32, with up to five bytes behind
     ("coff", "aarch64"): {3, 4, 5, 6, 7},  # BRANCH26, PAGEBASE_REL21, PAGEOFFSETs
 }
-"""Distances inside the object: no kind is an address, and none is of the system's own."""
+"""Kinds of relocations that are distances inside of an object; none is an address."""
 
 
 def numbers(code: bytes, at: int, *sizes: int) -> list[int]:
@@ -176,7 +176,7 @@ def test_objects_need_nothing(system: str, architecture: str, kind: str) -> None
 
 @pytest.mark.parametrize(("system", "architecture"), list(TRIPLES))
 def test_what_is_not_defined_is_found(system: str, architecture: str) -> None:
-    """Else the tests above would pass for want of looking."""
+    """If needs were not seen, the tests above would always pass."""
     ir = "declare void @elsewhere()\ndefine void @here() {\n call void @elsewhere()\n ret void\n}\n"
     open_ended = replace(target(system, architecture), intrinsics=("elsewhere",))
     for chosen in (open_ended, open_ended.for_linkers()):
@@ -185,7 +185,7 @@ def test_what_is_not_defined_is_found(system: str, architecture: str) -> None:
 
 
 def test_code_that_needs_something_is_not_loaded() -> None:
-    """LLVM would end the process."""
+    """LLVM would end the process if it were loaded."""
     ir = "declare void @elsewhere()\ndefine void @here() {\n call void @elsewhere()\n ret void\n}\n"
     careless = replace(resolve(None, HERE), intrinsics=("elsewhere",))
     with pytest.raises(llvm.NativeCodeError, match="the compiled object needs elsewhere"):
@@ -199,19 +199,19 @@ on_linux_of_x86 = pytest.mark.skipif(
 _TYPES = {"p": "ptr", "n": "i64", "i": "i32", "v": "void"}
 _CTYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "i": ctypes.c_int, "v": None}
 _KERNEL = "vpnnnpnpp"
-"""What a kernel returns and takes: pointers and numbers."""
+"""What a kernel returns and takes: nothing (v), pointers (p) and numbers (n)."""
 _LISTING_KERNEL = _KERNEL + "nn"
-"""The same of one that lists outputs: a margin and the room on lists, too."""
+"""A kernel that lists outputs also takes a margin and the room on lists."""
 
 
 class Bridges:
-    """Functions that call others by the convention of Windows from that of Linux, or back."""
+    """Makes functions that translate between the calling conventions of Windows and Linux."""
 
     def __init__(self) -> None:
         self._kept: list[llvm.LoadedFunction] = []
 
     def make(self, address: int, kinds: str, own: str = "", other: str = "") -> int:
-        """Return a function of one convention that calls an address by the other one."""
+        """Return the address of a function that calls `address` by another convention."""
         chosen = resolve(None, HERE)
         returned, names = _TYPES[kinds[0]], [f"%{i}" for i in range(len(kinds) - 1)]
         taken = ", ".join(f"{_TYPES[kind]} {x}" for kind, x in zip(kinds[1:], names, strict=True))
@@ -225,11 +225,11 @@ class Bridges:
         return self._kept[-1].address
 
     def into(self, address: int, kinds: str) -> int:
-        """Return what Linux calls for what Windows has compiled."""
+        """Return a function that Linux can call, which calls code for Windows."""
         return self.make(address, kinds, other="win64cc")
 
     def out_of(self, address: int, kinds: str) -> int:
-        """Return what code for Windows calls for what Linux has."""
+        """Return a function that code for Windows can call, which calls code for Linux."""
         return self.make(address, kinds, own="win64cc")
 
 
@@ -249,7 +249,7 @@ def call_kernel(
 @pytest.mark.parametrize("system", ["macos", "windows"])
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_code_for_other_systems_runs_here(system: str, name: str) -> None:
-    """LLVM links each format on every system; what differs of calls is bridged."""
+    """LLVM links every format on every system, and bridges translate the calls."""
     bridges = Bridges()
     for kind in models():
         model, _ = models()[kind]
@@ -297,7 +297,7 @@ _API_KINDS = {
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="the function is for CPython")
 @pytest.mark.parametrize("system", ["macos", "windows"])
 def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CPython calls it here, and it calls CPython, each by the convention of its system."""
+    """CPython and the function call each other, each by the convention of its own system."""
     model = random_model(0, n_features=12, n_codebooks=6, n_prototypes=16, n_outputs=10)
     chosen = resolve(RUNNABLE[-1], replace(HERE, triple=TRIPLES[system, "x86_64"]))
     plan = plan_of(model, chosen, Signature())
@@ -335,7 +335,7 @@ def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
-    """Vectors that do not fit into registers take more than a page."""
+    """Vectors that do not fit into registers take more than a page of stack."""
     model = random_model(
         9, n_features=40, n_codebooks=16, n_prototypes=64, n_outputs=150, accumulate="average"
     )
@@ -351,7 +351,7 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
-    """Its workspace is more than a page of stack, for which LLVM calls a function."""
+    """The workspace is more than a page of stack, so LLVM calls the stack probe."""
     model = random_model(1, n_features=40, n_codebooks=16, n_prototypes=16, n_outputs=10)
     chosen = target("windows", architecture)
     plan = plan_of(model, chosen, Signature())
@@ -363,7 +363,7 @@ def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
 
 @pytest.mark.parametrize("system", ["macos", "windows"])
 def test_listings_are_those_of_linux(system: str) -> None:
-    """Other systems' assembly has other comments, labels and sections, which nothing here reads."""
+    """Assembly is listed as for Linux: each system has comments, labels and sections of its own."""
     listings = []
     for each in ("linux", system):
         chosen = target(each, "aarch64")

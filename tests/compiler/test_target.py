@@ -1,12 +1,19 @@
-"""Feature levels: detection, choice, and what each refuses."""
+"""Feature levels: detection, choice, refusals, and the facts about their CPUs."""
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+import maddjit
 from maddjit.compiler.target import (
+    BFLOAT16,
     LEVELS,
     Host,
+    Target,
     TargetError,
     missing_features,
     named,
@@ -17,6 +24,84 @@ from maddjit.compiler.target import (
 AVX2 = named("x86-64-v3").requires
 AVX512 = named("x86-64-v4").requires
 VBMI = named("x86-64-v4-vbmi").requires
+
+
+EVERY = [pytest.param(named(name), id=name) for name in LEVELS]
+ON_X86 = EVERY[:-1]
+NEEDS = {
+    "llvm.x86.avx.": {"avx2"},
+    "llvm.x86.avx2.": {"avx2"},
+    "llvm.x86.avx512.pshuf.b.512": {"avx512bw"},
+    "llvm.x86.avx512.permvar.qi.512": {"avx512vbmi"},
+    "llvm.x86.avx512.vpermi2var.qi.512": {"avx512vbmi"},
+    "llvm.x86.avx512.vpdpbusd.512": {"avx512vnni"},
+    "llvm.x86.avx512bf16.": {BFLOAT16},
+    "llvm.x86.avx512.": {"avx512f"},
+}
+"""The features that intrinsics of x86-64 need, by the first of these beginnings that fits."""
+
+
+def needed(intrinsic: str) -> set[str]:
+    if not intrinsic.startswith("llvm.x86."):
+        return set()
+    return next(needs for begun, needs in NEEDS.items() if intrinsic.startswith(begun))
+
+
+def instructions(target: Target) -> list[str]:
+    """Return the instructions that are facts of a target."""
+    looked_up = [name for _, name in (*target.permutes, *target.byte_shuffles)]
+    return [*looked_up, *filter(None, (target.byte_products, target.bfloat16_products))]
+
+
+@pytest.mark.parametrize("level", ON_X86)
+def test_facts_agree_with_the_features_that_a_level_requires(level: Target) -> None:
+    has_avx512 = "avx512f" in level.requires
+    assert level.vector_bytes == (64 if has_avx512 else 32 if "avx2" in level.requires else 16)
+    assert level.lanes == level.vector_bytes // 4
+    assert level.n_registers == (32 if has_avx512 else 16)
+    assert level.fuses == ("fma" in level.requires)
+    assert level.converts_half == ("f16c" in level.requires)
+    assert level.has_masks == level.may_have_bfloat16 == has_avx512
+    assert level.paired_bytes == ((2, 4) if {"avx512f", "avx512bw"} <= level.requires else ())
+    assert bool(level.byte_products) == ("avx512vnni" in level.requires)
+    assert bool(level.byte_shuffle(64)) == ("avx512vbmi" in level.requires)
+    assert not level.bfloat16_products
+
+
+def test_facts_of_aarch64() -> None:
+    """The first version of the architecture has all of it, so no feature is required."""
+    level = named("aarch64")
+    assert (level.vector_bytes, level.n_registers, level.requires) == (16, 32, frozenset())
+    assert level.fuses
+    assert level.converts_half
+    assert level.byte_shuffles == ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
+    lacks = (level.has_masks, level.paired_bytes, level.permutes, level.byte_products)
+    assert not any(lacks)
+    assert not level.may_have_bfloat16
+
+
+@pytest.mark.parametrize("level", EVERY)
+def test_what_a_level_has_it_may_declare_and_requires(level: Target) -> None:
+    for target in (level, *([level.with_bfloat16()] if level.may_have_bfloat16 else [])):
+        assert set(instructions(target)) <= set(target.intrinsics)
+        for intrinsic in target.intrinsics:
+            assert needed(intrinsic) <= target.requires, intrinsic
+
+
+@pytest.mark.parametrize("level", EVERY)
+def test_look_ups(level: Target) -> None:
+    for table, one in ((level.permutes, level.permute), (level.byte_shuffles, level.byte_shuffle)):
+        assert [(entries, one(entries)) for entries, _ in table] == list(table)
+        assert one(3) == ""
+
+
+def test_a_level_with_products_of_bfloat16() -> None:
+    level = named("x86-64-v4").with_bfloat16()
+    assert level.requires == AVX512 | {BFLOAT16}
+    assert level.features == "+prfchw,+avx512bf16"
+    assert level.bfloat16_products == "llvm.x86.avx512bf16.dpbf16ps.512"
+    with pytest.raises(TargetError, match="take an AVX-512 one"):
+        named("x86-64-v3").with_bfloat16()
 
 
 def host(*features: str, cpu: str = "somecpu", triple: str = "x86_64-pc-linux-gnu") -> Host:
@@ -58,3 +143,47 @@ def test_architectures() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(TargetError, match=f"the targets are {LEVELS[0]}"):
         named("sse9")
+
+
+PACKAGE = Path(maddjit.__file__).parent
+MAY_READ = {
+    "intrinsics": {"compiler/target.py", "compiler/llvm.py"},
+    "requires": {
+        "compiler/target.py",
+        "compiler/fingerprint.py",  # which code a target gets
+        "compiler/c_interface.py",  # the others report it
+        "cli/machine.py",
+    },
+}
+"""Modules that may read an attribute of targets from which facts could be concluded."""
+
+
+NAME_OR_WIDTH = re.compile(r"([\w.]*[._])?(target|level)\.(name|vector_bytes)")
+
+
+def compared(tree: ast.AST) -> list[ast.expr]:
+    """Return the operands of all comparisons and the subjects of all `match` statements."""
+    found: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            found += [node.left, *node.comparators]
+        elif isinstance(node, ast.Match):
+            found.append(node.subject)
+    return found
+
+
+def test_facts_about_cpus_are_asked_of_targets_only() -> None:
+    """No module compares a level's name or width, or concludes from features what a CPU can do."""
+    levels = {name for name in LEVELS if "-" in name}  # an architecture has the name of another
+    modules = sorted(PACKAGE.rglob("*.py"))
+    assert len(modules) > 100
+    for path in modules:
+        module, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in MAY_READ:
+                assert module in MAY_READ[node.attr], f"{module} reads {ast.unparse(node)}"
+        for part in compared(tree):
+            text = ast.unparse(part)
+            assert not NAME_OR_WIDTH.fullmatch(text), f"{module} compares {text}"
+            constants = {node.value for node in ast.walk(part) if isinstance(node, ast.Constant)}
+            assert not constants & levels, f"{module} compares with {text}"

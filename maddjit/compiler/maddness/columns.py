@@ -11,22 +11,13 @@ from maddjit.compiler.maddness.scanning import Scan, accumulators, runs
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import MaddnessModel
 
-_SHUFFLES = {
-    (64, 16): "llvm.x86.avx512.pshuf.b.512",
-    (64, 32): "llvm.x86.avx512.permvar.qi.512",
-    (64, 64): "llvm.x86.avx512.permvar.qi.512",
-    (64, 128): "llvm.x86.avx512.vpermi2var.qi.512",
-    (32, 16): "llvm.x86.avx2.pshuf.b",
-    (16, 16): "llvm.aarch64.neon.tbl1.v16i8",
-}
-"""(bytes of a vector, entries of a table) → the shuffle that looks a vector of codes up."""
 _SHAPES = {(8, 32): (4, 4), (16, 32): (4, 2), (32, 32): (2, 1), (8, 16): (2, 4), (16, 16): (2, 2)}
 """(bits of a sum, registers) → outputs and vectors of rows whose sums are in flight together."""
 
 _UNROLL = {8: 2, 16: 8, 32: 4}
 """Codebooks in straight-line code: more, and LLVM loads so much early that sums are spilled."""
-_QUADS = ("llvm.x86.avx512.permvar.qi.512", "llvm.x86.avx512.vpdpbusd.512")
-"""Look four codebooks of 16 up in one table of 64, and add the four entries of each row."""
+_QUAD_ENTRIES = 64
+"""Entries of the one table in which four codebooks of 16 are looked up."""
 _QUADS_SHAPE = (4, 2)
 """Outputs and vectors of rows of quads in flight together."""
 _LEAST_GROUP = 3
@@ -41,7 +32,8 @@ def quads(target: Target, scan: Scan) -> tuple[ByteShuffle, Scan] | None:
     It is one where sums are wide and few codebooks add up in a byte.
     """
     wide = scan.sum_bits > 8 and scan.group < _LEAST_GROUP and not scan.average
-    if not (wide and scan.n_prototypes <= 16 and set(_QUADS) <= set(target.intrinsics)):
+    intrinsic = target.byte_shuffle(_QUAD_ENTRIES)
+    if not (wide and scan.n_prototypes <= 16 and intrinsic and target.byte_products):
         return None
     four = replace(
         scan,
@@ -51,14 +43,14 @@ def quads(target: Target, scan: Scan) -> tuple[ByteShuffle, Scan] | None:
         codebook_step=4 * scan.codebook_step,
         splits_bytes=4 * scan.splits_bytes,
     )
-    return ByteShuffle(_QUADS[0], 64, 64, 64, tuple(range(64)), codebooks=4), four
+    return ByteShuffle(intrinsic, 64, 64, 64, tuple(range(64)), codebooks=4), four
 
 
 def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
     """Return the shuffle for tables of so many entries, or None if `target` has none."""
     entries = max(16, n_prototypes)
-    intrinsic = _SHUFFLES.get((target.vector_bytes, entries))
-    if intrinsic not in target.intrinsics:
+    intrinsic = target.byte_shuffle(entries)
+    if not intrinsic:
         return None
     lanes = target.vector_bytes
     # A table shorter than the vector is repeated: shuffles look in each 16 bytes, or by low bits.

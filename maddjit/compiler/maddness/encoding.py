@@ -14,20 +14,11 @@ from maddjit.models.maddness import MaddnessModel
 _MAX_PERMUTES = 8
 """Permutes that are together faster than a gather."""
 _MAX_SPLATS = 8
-"""Thresholds of a level that AVX-512 keeps in a register each; its masks select among them."""
+"""Thresholds of a level that are kept in a register each where masks select among them."""
 _MAX_SELECTED = 32
 """Nodes of a level whose thresholds are selected by the bits above; more are gathered."""
 _LEAST_LANES = 4
 """Lanes of the narrowest vector."""
-_PERMUTES = {
-    (32, 4): "llvm.x86.avx.vpermilvar.ps.256",
-    (32, 8): "llvm.x86.avx2.permps",
-    (64, 4): "llvm.x86.avx512.vpermilvar.ps.512",
-    (64, 8): "llvm.x86.avx512.permvar.sf.512",
-    (64, 16): "llvm.x86.avx512.permvar.sf.512",
-    (64, 32): "llvm.x86.avx512.vpermi2var.ps.512",
-}
-"""(bytes of a vector, thresholds of a level) → the shuffle that fetches them by node."""
 
 
 def row_levels(target: Target, depth: int) -> tuple[Level, ...]:
@@ -36,17 +27,17 @@ def row_levels(target: Target, depth: int) -> tuple[Level, ...]:
 
 
 def _row_level(target: Target, level: int) -> Level:
-    entries, lanes = 2**level, target.vector_bytes // 4
+    entries, lanes = 2**level, target.lanes
     place = (entries, 4 * entries, 8 * level)
     if entries == 1:
         return Level("splat", *place)
-    if entries == 2 or (target.vector_bytes == 64 and entries <= _MAX_SPLATS):
+    if entries == 2 or (target.has_masks and entries <= _MAX_SPLATS):
         return Level("select", *place, folds=_path_folds(level))
-    intrinsic = _PERMUTES.get((target.vector_bytes, min(entries, lanes)))
-    pair = _PERMUTES.get((target.vector_bytes, entries)) if entries == 2 * lanes else None
-    if pair in target.intrinsics:
+    intrinsic = target.permute(min(entries, lanes))
+    pair = target.permute(entries) if entries == 2 * lanes else ""
+    if pair:
         return Level("permute2", *place, intrinsic=pair)
-    if intrinsic in target.intrinsics and entries <= _MAX_PERMUTES * lanes:
+    if intrinsic and entries <= _MAX_PERMUTES * lanes:
         size = min(entries, lanes)
         spread = tuple(lane % size for lane in range(lanes))
         registers = tuple(range(0, 4 * entries, 4 * size))
@@ -82,7 +73,7 @@ def codebook_batches(
 
     Hardware fetches ahead only for reads that ascend (docs/decisions/0003-kernels.md).
     """
-    lanes = target.vector_bytes // 4
+    lanes = target.lanes
     batches = []
     threshold_offset = 0
     for first in range(0, model.n_codebooks, lanes):

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.compiler.conversion import Ending
 from maddjit.compiler.maddness.core import CorePlan
 from maddjit.compiler.maddness.encode_records import Batch, Level
 from maddjit.compiler.maddness.scan_records import ByteShuffle, ColumnTile, Tile
 from maddjit.compiler.maddness.settling import Settling
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an output leaves: clamped between literals (empty: not), then converted.
-
-    `units` is the factor to whole units, `smallest` and `largest` bound them before the zero point
-    is added.
-    """
-
-    narrowing: Literal["none", "double", "half", "half bits", "bfloat16", "integer"]
-    low: str = ""
-    high: str = ""
-    units: str = ""
-    smallest: str = ""
-    largest: str = ""
-    zero_point: int = 0
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ _STEPS_OF_LINES = {4: 0.5, 2: 1.0}
 
 def can_read_lines(n_features: int, target: Target, form: Format) -> bool:
     """Tell whether shuffles of two whole vectors are one instruction, and a row holds a vector."""
-    wide = target.vector_bytes == 64 and form.itemsize in (2, 4)
-    return wide and n_features >= target.vector_bytes // 4
+    return form.itemsize in target.paired_bytes and n_features >= target.lanes
 
 
 def fewer(lines: Steps, elements: Steps, itemsize: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is read of Windows' files: the architecture, and an object's symbols not defined in it."""
+"""The reader of Windows' COFF files: their architecture and the symbols they do not define."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SYMBOL = np.dtype(
 
 
 def architecture(head: bytes) -> str | None:
-    """Return the architecture that a file's first bytes tell, as in triples; None if unknown.
+    """Return the architecture of a file with these first bytes, as triples name it, or None.
 
-    They are those of an object, or of a program or library with what begins one.
+    The file may be an object, a program or a library.
     """
     start = 0
     if head.startswith(_PROGRAM):
@@ -35,7 +35,7 @@ def architecture(head: bytes) -> str | None:
 
 
 def undefined(code: bytes) -> list[str]:
-    """Return the names that a COFF object refers to and does not define; none for other formats."""
+    """Return the symbols that a COFF object refers to and does not define; none in other files."""
     if architecture(code) is None or code.startswith(_PROGRAM):
         return []
     at, count = (int.from_bytes(code[i : i + 4], "little") for i in (8, 12))
@@ -43,7 +43,7 @@ def undefined(code: bytes) -> list[str]:
     texts = at + count * _SYMBOL.itemsize
     found: list[str] = []
     i = 0
-    while i < count:  # further records of a symbol are no symbols
+    while i < count:  # a symbol may have further records, which are skipped
         symbol = symbols[i]
         if symbol["section"] == 0 and symbol["storage"] == _EXTERNAL and symbol["value"] == 0:
             raw = code[at + i * _SYMBOL.itemsize :][:8]

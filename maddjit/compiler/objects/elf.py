@@ -1,11 +1,11 @@
-"""What is read of ELF files: the architecture, and the symbols that are not defined."""
+"""The reader of ELF files: their architecture and the symbols they do not define."""
 
 from __future__ import annotations
 
 import numpy as np
 
 _MAGIC = b"\x7fELF\x02\x01"
-"""Of files of 64 bits, little-endian."""
+"""The first bytes of a little-endian file for 64 bits."""
 _ARCHITECTURES = {62: "x86_64", 183: "aarch64"}
 _SYMBOL_TABLE = 2
 _HEADER_BYTES = 64
@@ -36,14 +36,14 @@ _SYMBOL = np.dtype(
 
 
 def architecture(head: bytes) -> str | None:
-    """Return the architecture that a file's first bytes tell, as in triples; None if unknown."""
+    """Return the architecture of a file with these first bytes, as triples name it, or None."""
     if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
         return None
     return _ARCHITECTURES.get(int.from_bytes(head[18:20], "little"))
 
 
 def undefined(code: bytes) -> list[str]:
-    """Return the names that an ELF object refers to and does not define; none for other formats."""
+    """Return the symbols that an ELF object refers to and does not define; none in other files."""
     if architecture(code) is None:
         return []
     at = int.from_bytes(code[40:48], "little")

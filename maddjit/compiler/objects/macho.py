@@ -1,11 +1,11 @@
-"""What is read of macOS' files: the architecture, and the symbols that are not defined."""
+"""The reader of macOS' Mach-O files: their architecture and the symbols they do not define."""
 
 from __future__ import annotations
 
 import numpy as np
 
 _MAGIC = b"\xcf\xfa\xed\xfe"
-"""Of files of 64 bits, little-endian."""
+"""The first bytes of a little-endian file for 64 bits."""
 _ARCHITECTURES = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
 _HEADER_BYTES = 32
 _SYMBOL_TABLE = 2
@@ -16,16 +16,16 @@ _SYMBOL = np.dtype(
 
 
 def architecture(head: bytes) -> str | None:
-    """Return the architecture that a file's first bytes tell, as in triples; None if unknown."""
+    """Return the architecture of a file with these first bytes, as triples name it, or None."""
     if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
         return None
     return _ARCHITECTURES.get(_number(head, 4))
 
 
 def undefined(code: bytes) -> list[str]:
-    """Return the names, as C has them, that a Mach-O file refers to and does not define.
+    """Return the symbols that a Mach-O file refers to and does not define; none in other files.
 
-    There are none in files of other formats.
+    Symbols are named as in C, without the underscore in front.
     """
     if architecture(code) is None:
         return []
@@ -44,4 +44,5 @@ def undefined(code: bytes) -> list[str]:
 
 
 def _number(code: bytes, at: int) -> int:
+    """Return the number of 32 bits at a place of a file."""
     return int.from_bytes(code[at : at + 4], "little")

@@ -1,1 +1,1 @@
-"""The plan of a Strassen-Tile kernel: blocking, straight-line code, and V as kernels read it."""
+"""The compiler of Strassen-Tile models: the planner, its plan, straight-line code, packed V."""

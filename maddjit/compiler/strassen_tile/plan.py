@@ -1,4 +1,4 @@
-"""The plan of a Strassen-Tile kernel: every number its templates and reports need."""
+"""The plan of a Strassen-Tile kernel: every number its templates and reports need, part by part."""
 
 from __future__ import annotations
 
@@ -8,17 +8,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.maddness.plan import Ending
+from maddjit.compiler.conversion import Input, Output
+from maddjit.compiler.outline import outlined
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE, Workspace
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How the rows of A are cut: a block is `groups` groups, a group is `tile_rows` rows of tiles.
+
+    A group lies part by part in memory: first the first rows of all its tile rows, then their
+    second rows, and so on.
+    """
+
+    tile_height: int
+    tile_rows: int
+    groups: int
+
+    @property
+    def group(self) -> int:
+        """Rows of a group. Threads share whole groups."""
+        return self.tile_height * self.tile_rows
+
+    @property
+    def block(self) -> int:
+        """Rows that are encoded before they are multiplied."""
+        return self.groups * self.group
+
+    @property
+    def block_tile_rows(self) -> int:
+        """Rows of tiles of a block."""
+        return self.groups * self.tile_rows
+
+    @property
+    def tile_less_one(self) -> int:
+        """The number that is added to rows before they are divided into whole tiles."""
+        return self.tile_height - 1
 
 
 @dataclass(frozen=True)
 class FeatureBlock:
-    """Neighbouring columns of A that are one column of tiles: `whole` of them in whole vectors.
+    """Neighbouring columns of A that become one column of tiles.
 
-    `byte_offset` is where they begin in a staged row.
+    Whole vectors hold the first `whole` of them. They begin at `byte_offset` in a staged row.
     """
 
     first: int
@@ -33,56 +68,158 @@ class FeatureBlock:
 
 
 @dataclass(frozen=True)
-class TilePlan:
-    """One Strassen-Tile kernel, decided.
+class StagePlan:
+    """How rows are copied as float32 before they are encoded, where A cannot be read in place.
 
-    Z, the encoded A, is [ρ][tile row][k], U [ρ][tile row][panel]: products of one panel of outputs.
-    V is [panel][ρ][k][column of the panel], where k counts pairs if numbers are bfloat16. A block
-    of rows is some groups; each group is a tile's rows, `tile_rows` apart.
+    A staged row holds one block of columns after another, each filled up with zeros. Steps are in
+    bytes: from one block to the next, and from one row to the next.
+    """
+
+    blocks: tuple[FeatureBlock, ...]
+    block_step: int
+    row_step: int
+    n_vectors: int
+
+
+@dataclass(frozen=True)
+class EncodePlan:
+    """How tiles of A become Z, which is [ρ][tile row][column of a block].
+
+    `inputs` are the row and the column within a tile of each value that `code` begins with.
+    `n_columns` are those of a block, filled up. Numbers of Z have `element_bytes`. Steps are
+    in bytes: from one tile row to the next (`row_step`) and from one ρ to the next (`step`). If
+    `is_direct`, whole groups are read from A itself, `direct_step` from one block to the next.
+    """
+
+    code: StraightLine
+    inputs: tuple[tuple[int, int], ...]
+    n_columns: int
+    element_bytes: int
+    row_step: int
+    step: int
+    is_direct: bool
+    direct_step: int
+
+
+@dataclass(frozen=True)
+class MultiplyPlan:
+    """How Z is multiplied by V: a strip of tile rows times a panel of columns, sums in registers.
+
+    V is [panel][ρ][step][column of the panel]. A step is 4 bytes of Z: one float32 number, or a
+    pair of bfloat16 numbers. U, the products of one panel, is [ρ][tile row][column of the panel].
+    A strip has `strip` tile rows, a panel `vectors` vectors of `lanes` columns. `passes` are the
+    first step and the number of steps of each sum; later passes are added to the first one. In
+    bytes, `z_strip_step` leads from one strip of Z to the next, `u_step` from one ρ of U to the
+    next.
+    """
+
+    strip: int
+    vectors: int
+    lanes: int
+    unroll: int
+    rank: int
+    n_steps: int
+    n_panels: int
+    passes: tuple[tuple[int, int], ...]
+    z_strip_step: int
+    u_step: int
+
+    @property
+    def panel(self) -> int:
+        """Columns of V that are multiplied at once."""
+        return self.vectors * self.lanes
+
+    @property
+    def pair_lanes(self) -> int:
+        """Numbers of bfloat16 in a vector."""
+        return 2 * self.lanes
+
+    @property
+    def panel_bytes(self) -> int:
+        """Bytes of one row of a panel: of V, where a step is 4 bytes, and of U."""
+        return 4 * self.panel
+
+    @property
+    def panel_lines(self) -> int:
+        """Cache lines of one row of a panel. As many strips fetch a part of what follows each."""
+        return -(-self.panel_bytes // LINE)
+
+    @property
+    def v_step(self) -> int:
+        """Bytes from the V of one ρ to that of the next."""
+        return self.n_steps * self.panel_bytes
+
+    @property
+    def v_panel_step(self) -> int:
+        """Bytes from one panel of V to the next."""
+        return self.rank * self.v_step
+
+    @property
+    def u_strip_step(self) -> int:
+        """Bytes of U from one strip to the next."""
+        return self.strip * self.panel_bytes
+
+    @property
+    def strip_less_one(self) -> int:
+        """The number that is added to tile rows before they are divided into whole strips."""
+        return self.strip - 1
+
+    @property
+    def turns(self) -> tuple[tuple[int, int], ...]:
+        """Each step of the innermost loop's straight-line code, and the number after it."""
+        return tuple((step, step + 1) for step in range(self.unroll))
+
+
+@dataclass(frozen=True)
+class DecodePlan:
+    """How U becomes outputs, panel by panel.
+
+    `outputs` are the row and the column within a tile of each value that `code` ends with. Outputs
+    are cut into blocks of columns, one for each column of a tile; `widths` says how many outputs
+    each really has. The first `whole_panels` lie inside of every block and are decoded into Y. The
+    others are decoded into the edge of the workspace, where a row has all columns of a tile. Steps
+    are in bytes: from one block of Y to the next, from one panel to the next, from one vector to
+    the next, from one row of the edge to the next, and from the bias of one panel to that of the
+    next.
+    """
+
+    code: StraightLine
+    outputs: tuple[tuple[int, int], ...]
+    widths: tuple[int, ...]
+    whole_panels: int
+    block_step: int
+    panel_step: int
+    vector_step: int
+    edge_row_step: int
+    bias_step: int
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """One Strassen-Tile kernel, decided: what it computes, its parts, and what it reads.
+
+    ``print(plan)`` has a line for each part; ``repr(plan)`` has every number.
+    `kind` is the model's. A tile product is (n, d) times (d, m) numbers, of the given `shape`, and
+    takes `rank` multiplications. The workspace has the regions ``z``, ``u``, ``stage`` and
+    ``edge``. `packed` is V as kernels read it; `constants` are part of the code.
     """
 
     symbol: str
     target: Target
     signature: Signature
+    kind: str
     n_features: int
     n_outputs: int
     shape: tuple[int, int, int]
     rank: int
-    kind: str
-    is_bfloat16: bool
-    lanes: int
-    vector_bits: int
-    element: str
-    element_bytes: int
-    fuses: bool
-    strip: int
-    vectors: int
-    unroll: int
-    steps: int
-    pass_steps: int
-    encode: StraightLine
-    decode: StraightLine
-    tile_rows: int
-    block_groups: int
-    feature_blocks: tuple[FeatureBlock, ...]
-    output_widths: tuple[int, ...]
-    block_features: int
-    padded_features: int
-    block_outputs: int
-    n_panels: int
-    whole_panels: int
-    is_direct: bool
-    z_row_bytes: int
-    z_step: int
-    u_step: int
-    u_offset: int
-    stage_offset: int
-    edge_offset: int
-    workspace_bytes: int
-    output_element: str
-    output_bytes: int
-    ending: Ending
-    widening: str
+    input: Input
+    output: Output
+    rows: Rows
+    stage: StagePlan
+    encode: EncodePlan
+    multiply: MultiplyPlan
+    decode: DecodePlan
+    workspace: Workspace
     rows_per_thread: int
     packed: NDArray[Any] = field(repr=False, compare=False)
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
@@ -91,155 +228,20 @@ class TilePlan:
     stage_bytes = 0
     streaming_rows = np.iinfo(np.int64).max
 
+    def __str__(self) -> str:
+        return outlined(self)
+
+    @property
+    def is_bfloat16(self) -> bool:
+        """Whether Z and V are rounded to bfloat16 and multiplied in pairs."""
+        return self.signature.precision == "bfloat16"
+
     @property
     def row_unit(self) -> int:
-        """Rows of a group; threads share whole groups."""
-        return self.tile_height * self.tile_rows
+        """Rows that threads share whole multiples of."""
+        return self.rows.group
 
     @property
-    def tile_height(self) -> int:
-        """Rows of a tile."""
-        return self.shape[0]
-
-    @property
-    def tile_width(self) -> int:
-        """Columns of a tile of outputs."""
-        return self.shape[2]
-
-    @property
-    def block_rows(self) -> int:
-        """Rows that are encoded before they are multiplied."""
-        return self.block_groups * self.row_unit
-
-    @property
-    def panel(self) -> int:
-        """Columns of V that are multiplied at once."""
-        return self.vectors * self.lanes
-
-    @property
-    def panel_bytes(self) -> int:
-        """Bytes of a row of a panel: of V, where each holds one or two numbers, and of U."""
-        return 4 * self.panel
-
-    @property
-    def vector_bytes(self) -> int:
-        """Bytes of a vector."""
-        return 4 * self.lanes
-
-    @property
-    def v_step(self) -> int:
-        """Bytes from the V of one ρ to that of the next."""
-        return self.steps * self.panel_bytes
-
-    @property
-    def v_panel_bytes(self) -> int:
-        """Bytes from one panel of V to the next."""
-        return self.rank * self.v_step
-
-    @property
-    def strip_z_bytes(self) -> int:
-        """Bytes of Z from one strip of tile rows to the next."""
-        return self.strip * self.z_row_bytes
-
-    @property
-    def strip_u_bytes(self) -> int:
-        """Bytes of U from one strip of tile rows to the next."""
-        return self.strip * self.panel_bytes
-
-    @property
-    def z_element_bytes(self) -> int:
-        """Bytes of an encoded number."""
-        return 2 if self.is_bfloat16 else 4
-
-    @property
-    def stage_k_bytes(self) -> int:
-        """Bytes from one block of columns to the next in a staged row."""
-        return 4 * self.padded_features
-
-    @property
-    def stage_row_bytes(self) -> int:
-        """Bytes from one staged row to the next: not a power of two, which share cache sets."""
-        return len(self.feature_blocks) * self.stage_k_bytes + 64
-
-    @property
-    def direct_k_bytes(self) -> int:
-        """Bytes from one block of columns to the next in A itself."""
-        return 4 * self.block_features
-
-    @property
-    def stage_vectors(self) -> int:
-        """Vectors of a staged row."""
-        return self.stage_row_bytes // self.vector_bytes
-
-    @property
-    def edge_j_bytes(self) -> int:
-        """Bytes of one tile column's outputs of a panel, set aside."""
-        return self.panel * self.output_bytes
-
-    @property
-    def edge_row_bytes(self) -> int:
-        """Bytes of one row's outputs of a panel, set aside."""
-        return self.tile_width * self.edge_j_bytes
-
-    @property
-    def output_block_bytes(self) -> int:
-        """Bytes from one block of outputs to the next."""
-        return self.block_outputs * self.output_bytes
-
-    @property
-    def output_panel_bytes(self) -> int:
-        """Bytes from the outputs of one panel to those of the next."""
-        return self.panel * self.output_bytes
-
-    @property
-    def output_vector_bytes(self) -> int:
-        """Bytes of a vector of outputs."""
-        return self.lanes * self.output_bytes
-
-    @property
-    def bias_panel_bytes(self) -> int:
-        """Bytes of the bias of one panel."""
-        return self.tile_width * self.panel_bytes
-
-    @property
-    def less_one(self) -> int:
-        """What rounds rows up to whole tiles."""
-        return self.tile_height - 1
-
-    @property
-    def strip_less_one(self) -> int:
-        """What rounds tile rows up to whole strips."""
-        return self.strip - 1
-
-    @property
-    def panel_lines(self) -> int:
-        """Cache lines of a row of a panel: so many strips fetch a part of the next V each."""
-        return -(-self.panel_bytes // 64)
-
-    @property
-    def first_steps(self) -> int:
-        """Steps of the first pass."""
-        return min(self.steps, self.pass_steps)
-
-    @property
-    def later_passes(self) -> tuple[tuple[int, int], ...]:
-        """Where each further pass begins, and its steps."""
-        starts = range(self.pass_steps, self.steps, self.pass_steps)
-        return tuple((start, min(self.pass_steps, self.steps - start)) for start in starts)
-
-    @property
-    def turns(self) -> tuple[tuple[int, int], ...]:
-        """Each step of the innermost loop's straight-line code, and the one after it."""
-        return tuple((step, step + 1) for step in range(self.unroll))
-
-    @property
-    def inputs(self) -> tuple[tuple[int, int], ...]:
-        """Row and column within a tile of each value that is encoded."""
-        n, d, _ = self.shape
-        return tuple((i, k) for i in range(n) for k in range(d))
-
-    @property
-    def outputs(self) -> tuple[tuple[int, int], ...]:
-        """Row and column within a tile of each value that is decoded."""
-        n, _, m = self.shape
-        return tuple((i, j) for i in range(n) for j in range(m))
+    def workspace_bytes(self) -> int:
+        """Bytes of workspace, wherever it begins: its regions begin at cache lines."""
+        return self.workspace.end + LINE

@@ -1,41 +1,44 @@
-"""(Strassen-Tile model, target, signature) → TilePlan: blocking, and V as kernels read it."""
+"""The planner of Strassen-Tile kernels: (model, target, signature) → TilePlan, part by part."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from maddjit.arrays.formats import INPUTS, float32_to_bfloat16
-from maddjit.compiler.conversion import ending, widening
+from maddjit.compiler.conversion import input_of, output_of
 from maddjit.compiler.signature import RULES, Choices, Signature
-from maddjit.compiler.strassen_tile.plan import FeatureBlock, TilePlan
+from maddjit.compiler.strassen_tile.packing import packed_bias, packed_values
+from maddjit.compiler.strassen_tile.plan import (
+    DecodePlan,
+    EncodePlan,
+    FeatureBlock,
+    MultiplyPlan,
+    Rows,
+    StagePlan,
+    TilePlan,
+)
 from maddjit.compiler.strassen_tile.straight_line import straight_line
 from maddjit.compiler.target import BFLOAT16, Target
+from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.strassen_tile import StrassenTileModel
 
-_LINE = 64
 _Z_BYTES = 4 * 1024 * 1024
-"""Encoded rows that stay near while all panels of V pass by."""
+"""Bytes of encoded rows that stay in a near cache while all panels of V pass by."""
 _MOST_TILE_ROWS = 64
-"""Tile rows after which a panel of V has been read often enough for its way from memory."""
-_UNROLL = 4
-"""Steps of the innermost loop in straight-line code; the padding of blocks is a multiple."""
+"""Tile rows of a block for which a panel of V is worth its way from memory."""
 _PADDED = 16
-"""Columns of a block are filled up to a multiple of this, at any target."""
+"""A block's columns are filled up to a multiple of this number, whatever the target."""
+_UNROLL = 4
+"""Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
 _PASS_STEPS = 256
-"""Steps whose products are summed apart: the rounding of longer sums would grow with them."""
+"""Steps whose products are summed before they are added to U: longer sums would round worse."""
 _STRIPS = {
     64: ((4, 4), (8, 2), (8, 1)),
     32: ((4, 3), (4, 2), (8, 1)),
     16: ((4, 2), (8, 1)),
 }
-"""Tile rows and vectors of outputs of a micro-kernel, by bytes of a vector; the widest first."""
+"""Tile rows and vectors of outputs whose sums fit in registers, by bytes of a vector."""
 _MOST_PADDING = 1.05
-"""Times as wide as the narrowest a panel may fill outputs up."""
+"""A wider panel is better unless it fills outputs up to more than this times the least width."""
 _THREAD_OPERATIONS = 10_000_000
-"""Multiply-adds that are worth another thread: some 200 µs."""
+"""Multiply-adds that are worth another thread: about 200 µs of work."""
 
 
 def make_tile_plan(
@@ -46,105 +49,136 @@ def make_tile_plan(
     Raises
     ------
     ValueError
-        If something other than rows of outputs is asked for.
+        If something other than rows of outputs is asked for, or the target cannot multiply in the
+        precision asked for.
     """
     if signature.result != "outputs" or signature.out_order != "C":
         raise ValueError("a Strassen-Tile kernel has rows of outputs and nothing else")
-    finish = ending(signature, target)
-    assert finish is not None
-    is_bfloat16 = signature.precision == "bfloat16"
-    if is_bfloat16 and BFLOAT16 not in target.requires:
-        raise ValueError(f"{target.name} was not asked to have {BFLOAT16}")
-    scheme = model.scheme
-    height, depth, width = scheme.shape
-    lanes = target.vector_bytes // 4
-    _, block_features, block_outputs = model.values.shape
-    strip, vectors = _micro_kernel(block_outputs, target)
-    panel = lanes * vectors
-    padded = -(-block_features // _PADDED) * _PADDED
-    n_panels = -(-block_outputs // panel)
-    blocks = tuple(
-        _feature_block(k * block_features, block_features, model.n_features, lanes, 4 * padded * k)
-        for k in range(depth)
-    )
-    widths = tuple(
-        max(0, min(block_outputs, model.n_outputs - j * block_outputs)) for j in range(width)
-    )
-    z_element = 2 if is_bfloat16 else 4
-    # A line more than a power of two might be: rows would share cache sets.
-    z_row = z_element * padded + _LINE
-    group_z = model.tile_rows * scheme.rank * z_row
-    groups = max(1, min(_Z_BYTES // group_z, _MOST_TILE_ROWS // model.tile_rows))
-    if choices.row_block:
-        groups = max(1, choices.row_block // (height * model.tile_rows))
-    most_rows = groups * model.tile_rows
-    z_step = most_rows * z_row + _LINE
-    u_step = most_rows * 4 * panel + _LINE
-    output_bytes = signature.output.itemsize
-    sizes = (
-        scheme.rank * z_step,
-        scheme.rank * u_step,
-        height * model.tile_rows * (depth * 4 * padded + _LINE),
-        height * model.tile_rows * width * panel * output_bytes,
-    )
-    offsets = [sum(_lines(size) for size in sizes[:part]) for part in range(len(sizes) + 1)]
-    direct = (signature.dtype, signature.order) == ("float32", "C")
-    encode, decode = straight_line(scheme.encode_a, "z"), straight_line(scheme.decode, "y")
-    operations = scheme.rank * block_features * block_outputs / height
+    if signature.precision == "bfloat16" and not target.bfloat16_products:
+        raise ValueError(f"{target.name} does not promise {BFLOAT16}; its with_bfloat16() does")
+    rows = cut_rows(model, signature, choices)
+    stage = plan_stage(model, target)
+    encode = plan_encode(model, signature, rows)
+    multiply = plan_multiply(model, target, rows, encode)
+    decode = plan_decode(model, signature, multiply)
     return TilePlan(
         symbol=_symbol(model, target, signature),
         target=target,
         signature=signature,
+        kind=model.kind,
         n_features=model.n_features,
         n_outputs=model.n_outputs,
-        shape=scheme.shape,
-        rank=scheme.rank,
-        kind=model.kind,
-        is_bfloat16=is_bfloat16,
-        lanes=lanes,
-        vector_bits=8 * target.vector_bytes,
-        element=INPUTS[signature.dtype].element,
-        element_bytes=INPUTS[signature.dtype].itemsize,
-        fuses="fma" in target.requires or target.name == "aarch64",
+        shape=model.scheme.shape,
+        rank=model.scheme.rank,
+        input=input_of(signature, target),
+        output=output_of(signature, target),
+        rows=rows,
+        stage=stage,
+        encode=encode,
+        multiply=multiply,
+        decode=decode,
+        workspace=Workspace().add(
+            z=model.scheme.rank * encode.step,
+            u=model.scheme.rank * multiply.u_step,
+            stage=rows.group * stage.row_step,
+            edge=rows.group * decode.edge_row_step,
+        ),
+        rows_per_thread=_rows_per_thread(model),
+        packed=packed_values(
+            model.values, encode.n_columns, multiply.panel, signature.precision == "bfloat16"
+        ),
+        constants=(("bias", packed_bias(model, multiply.panel)),),
+    )
+
+
+def cut_rows(model: StrassenTileModel, signature: Signature, choices: Choices) -> Rows:
+    """Return how the rows of A are cut, so that a block's Z stays in a near cache."""
+    height = model.scheme.shape[0]
+    group_bytes = model.tile_rows * model.scheme.rank * _z_row_step(model, signature)
+    groups = min(_Z_BYTES // group_bytes, _MOST_TILE_ROWS // model.tile_rows)
+    if choices.row_block:
+        groups = choices.row_block // (height * model.tile_rows)
+    return Rows(height, model.tile_rows, max(1, groups))
+
+
+def plan_stage(model: StrassenTileModel, target: Target) -> StagePlan:
+    """Return how rows of A are copied, block of columns after block of columns."""
+    most, block_step = model.values.shape[1], 4 * _padded_columns(model)
+    depth = model.scheme.shape[1]
+    blocks = []
+    for k in range(depth):
+        width = max(0, min(most, model.n_features - k * most))
+        whole = width // target.lanes * target.lanes
+        blocks.append(FeatureBlock(k * most, width, whole, k * block_step))
+    row_step = _spread(depth * block_step)
+    return StagePlan(tuple(blocks), block_step, row_step, row_step // target.vector_bytes)
+
+
+def plan_encode(model: StrassenTileModel, signature: Signature, rows: Rows) -> EncodePlan:
+    """Return how tiles of A become Z."""
+    height, depth, _ = model.scheme.shape
+    n_columns, row_step = _padded_columns(model), _z_row_step(model, signature)
+    is_float32_by_rows = (signature.dtype, signature.order) == ("float32", "C")
+    return EncodePlan(
+        code=straight_line(model.scheme.encode_a, "z"),
+        inputs=tuple((i, k) for i in range(height) for k in range(depth)),
+        n_columns=n_columns,
+        element_bytes=_z_element_bytes(signature),
+        row_step=row_step,
+        step=_spread(rows.block_tile_rows * row_step),
+        is_direct=is_float32_by_rows and model.n_features == depth * n_columns,
+        direct_step=4 * model.values.shape[1],
+    )
+
+
+def plan_multiply(
+    model: StrassenTileModel, target: Target, rows: Rows, encode: EncodePlan
+) -> MultiplyPlan:
+    """Return how Z is multiplied by V, and how V is cut into panels."""
+    block_outputs = model.values.shape[2]
+    strip, vectors = _micro_kernel(block_outputs, target)
+    panel = vectors * target.lanes
+    n_steps = encode.n_columns // (4 // encode.element_bytes)
+    return MultiplyPlan(
         strip=strip,
         vectors=vectors,
+        lanes=target.lanes,
         unroll=_UNROLL,
-        steps=padded // (4 // z_element),
-        pass_steps=_PASS_STEPS,
-        encode=encode,
-        decode=decode,
-        tile_rows=model.tile_rows,
-        block_groups=groups,
-        feature_blocks=blocks,
-        output_widths=widths,
-        block_features=block_features,
-        padded_features=padded,
-        block_outputs=block_outputs,
-        n_panels=n_panels,
-        whole_panels=min(widths) // panel,
-        is_direct=direct and model.n_features == depth * padded,
-        z_row_bytes=z_row,
-        z_step=z_step,
-        u_step=u_step,
-        u_offset=offsets[1],
-        stage_offset=offsets[2],
-        edge_offset=offsets[3],
-        workspace_bytes=offsets[4] + _LINE,
-        output_element=signature.output.element,
-        output_bytes=output_bytes,
-        ending=finish,
-        widening=widening(signature.dtype, target),
-        rows_per_thread=max(1, round(_THREAD_OPERATIONS / operations)),
-        packed=_packed(model.values, padded, panel, is_bfloat16),
-        constants=(("bias", _bias(model, panel, n_panels)),),
+        rank=model.scheme.rank,
+        n_steps=n_steps,
+        n_panels=-(-block_outputs // panel),
+        passes=tuple(
+            (start, min(_PASS_STEPS, n_steps - start)) for start in range(0, n_steps, _PASS_STEPS)
+        ),
+        z_strip_step=strip * encode.row_step,
+        u_step=_spread(rows.block_tile_rows * 4 * panel),
+    )
+
+
+def plan_decode(
+    model: StrassenTileModel, signature: Signature, multiply: MultiplyPlan
+) -> DecodePlan:
+    """Return how U becomes outputs, and which panels of them are decoded into the edge."""
+    height, _, width = model.scheme.shape
+    most, itemsize = model.values.shape[2], signature.output.itemsize
+    widths = tuple(max(0, min(most, model.n_outputs - j * most)) for j in range(width))
+    return DecodePlan(
+        code=straight_line(model.scheme.decode, "y"),
+        outputs=tuple((i, j) for i in range(height) for j in range(width)),
+        widths=widths,
+        whole_panels=min(widths) // multiply.panel,
+        block_step=most * itemsize,
+        panel_step=multiply.panel * itemsize,
+        vector_step=multiply.lanes * itemsize,
+        edge_row_step=width * multiply.panel * itemsize,
+        bias_step=width * multiply.panel_bytes,
     )
 
 
 def _micro_kernel(block_outputs: int, target: Target) -> tuple[int, int]:
-    """Return tile rows and vectors of outputs: wide, as long as few outputs are made up."""
-    lanes = target.vector_bytes // 4
+    """Return tile rows and vectors of outputs: the widest panel that wastes few columns."""
     known = _STRIPS[target.vector_bytes]
-    filled = [-(-block_outputs // (lanes * vectors)) * vectors for _, vectors in known]
+    filled = [-(-block_outputs // (target.lanes * vectors)) * vectors for _, vectors in known]
     return next(
         shape
         for shape, width in zip(known, filled, strict=True)
@@ -152,43 +186,33 @@ def _micro_kernel(block_outputs: int, target: Target) -> tuple[int, int]:
     )
 
 
-def _lines(size: int) -> int:
-    return -(-size // _LINE) * _LINE
+def _padded_columns(model: StrassenTileModel) -> int:
+    """Return the columns of a block of A, filled up."""
+    n_columns: int = model.values.shape[1]
+    return -(-n_columns // _PADDED) * _PADDED
 
 
-def _feature_block(first: int, most: int, n_features: int, lanes: int, offset: int) -> FeatureBlock:
-    width = max(0, min(most, n_features - first))
-    return FeatureBlock(first, width, width // lanes * lanes, offset)
+def _z_element_bytes(signature: Signature) -> int:
+    return 2 if signature.precision == "bfloat16" else 4
 
 
-def _packed(
-    values: NDArray[np.float32], padded: int, panel: int, is_bfloat16: bool
-) -> NDArray[Any]:
-    """Return V as [panel][ρ][k][column], filled up with zeros; of bfloat16, two k side by side."""
-    rank, n_features, n_outputs = values.shape
-    n_panels = -(-n_outputs // panel)
-    every = np.zeros((rank, padded, n_panels * panel), np.float32)
-    every[:, :n_features, :n_outputs] = values
-    parts: NDArray[Any] = every.reshape(rank, padded, n_panels, panel).transpose(2, 0, 1, 3)
-    if is_bfloat16:
-        pairs = float32_to_bfloat16(parts).reshape(n_panels, rank, padded // 2, 2, panel)
-        parts = pairs.swapaxes(3, 4)
-    memory = np.empty(parts.size + _LINE, parts.dtype)
-    first = -memory.__array_interface__["data"][0] % _LINE // memory.itemsize
-    packed = memory[first:][: parts.size]
-    packed.reshape(parts.shape)[...] = parts
-    packed.flags.writeable = False
-    return packed
+def _z_row_step(model: StrassenTileModel, signature: Signature) -> int:
+    """Return the bytes of Z from one tile row to the next."""
+    return _spread(_z_element_bytes(signature) * _padded_columns(model))
 
 
-def _bias(model: StrassenTileModel, panel: int, n_panels: int) -> bytes:
-    """Return the bias as [panel][column of a tile][column of the panel]."""
-    width, most = model.scheme.shape[2], model.values.shape[2]
-    every = np.zeros((width, n_panels * panel), "<f4")
-    for j in range(width):
-        own = model.bias[j * most : (j + 1) * most]
-        every[j, : len(own)] = own
-    return every.reshape(width, n_panels, panel).swapaxes(0, 1).tobytes()
+def _spread(size: int) -> int:
+    """Return the distance of neighbours of `size` bytes: a cache line more than their size.
+
+    The size itself is often a power of two, at which neighbours would share cache sets.
+    """
+    return size + LINE
+
+
+def _rows_per_thread(model: StrassenTileModel) -> int:
+    """Return the rows whose multiply-adds are worth another thread."""
+    of_a_row: float = model.values.size / model.scheme.shape[0]
+    return max(1, round(_THREAD_OPERATIONS / of_a_row))
 
 
 def _symbol(model: StrassenTileModel, target: Target, signature: Signature) -> str:

@@ -1,4 +1,4 @@
-"""Known linear maps as straight-line code: zeros vanish, common pairs are shared."""
+"""Straight-line code of known linear maps: zeros cost nothing, common pairs are computed once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Terms = dict[int, float]
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: the value `new` from the values `left` and `right`, and a literal `factor`.
+    """One operation: it makes the value `new` of the values `left` and `right` and a `factor`.
 
-    add: left + right; subtract: left − right; scale: left · factor; add scaled: left · factor +
-    right; negate: −left; zero: 0.
+    The kinds are add: left + right; subtract: left − right; scale: left · factor; add scaled:
+    left · factor + right; negate: −left; zero: 0. The factor is a literal of LLVM.
     """
 
     new: str
@@ -33,29 +33,30 @@ class Step:
 
 @dataclass(frozen=True)
 class StraightLine:
-    """Steps from the values x.0, x.1, …, and the names of the values that are the result."""
+    """Steps that begin with the values x.0, x.1, …, and the names of the values that result."""
 
     steps: tuple[Step, ...]
     results: tuple[str, ...]
 
     @property
     def n_operations(self) -> int:
-        """Arithmetic operations of one application."""
+        """Number of arithmetic operations."""
         return sum(step.kind != "zero" for step in self.steps)
 
 
 def straight_line(matrix: NDArray[np.float32], prefix: str = "y") -> StraightLine:
-    """Return steps that multiply a vector by a known matrix.
+    """Return the steps that multiply a vector by a known matrix.
 
-    Pairs ±(x ± y) that several rows need, up to a common factor, are computed once: the most
-    frequent first (the greedy heuristic of Paar, 1997). No sum has more terms than its row has
-    entries other than zero.
+    A pair ±(x ± y) that several rows need, each times a factor, is computed once. The most frequent
+    pair is taken first (the greedy heuristic of Paar, 1997). A sum has at most as many terms as its
+    row has entries other than zero.
 
     Parameters
     ----------
     matrix : (n_results, n_values) float32
+        The linear map.
     prefix : str
-        Of the names of the results.
+        The beginning of the names of results.
 
     Examples
     --------
@@ -77,7 +78,10 @@ def straight_line(matrix: NDArray[np.float32], prefix: str = "y") -> StraightLin
 
 
 def _shared(rows: list[_Terms], names: list[str]) -> list[Step]:
-    """Replace pairs of terms that occur more than once by values of their own, in place."""
+    """Return steps that make values of pairs that occur more than once; `rows` then use these.
+
+    `rows` and `names` are changed in place.
+    """
     steps: list[Step] = []
     while True:
         found: Counter[tuple[int, int, bool]] = Counter()
@@ -100,7 +104,10 @@ def _shared(rows: list[_Terms], names: list[str]) -> list[Step]:
 
 
 def _sum(row: _Terms, names: list[str], name: str) -> tuple[list[Step], str]:
-    """Add the terms of one row, those with a factor of one first: they need no product to begin."""
+    """Return steps that add the terms of one row up, and the name of the sum.
+
+    Terms with a factor of one come first, because a sum can begin with them without a product.
+    """
     if not row:
         return [Step(f"{name}.zero", "zero")], f"{name}.zero"
     order = {1.0: 0, -1.0: 2}

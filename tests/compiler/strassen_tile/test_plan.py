@@ -1,50 +1,167 @@
-"""Plans and assembly of Strassen-Tile kernels: memory that does not overlap, a dense inner loop."""
+"""Plans of Strassen-Tile kernels, part by part, and their assembly: a dense inner loop."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 import maddjit
-from maddjit.compiler.signature import Signature
-from maddjit.compiler.strassen_tile.planner import make_tile_plan
-from maddjit.compiler.target import BFLOAT16, LEVELS, TargetError, named
+from maddjit.arrays.formats import bfloat16_to_float32
+from maddjit.compiler.signature import RULES, Choices, Signature
+from maddjit.compiler.strassen_tile.packing import packed_values
+from maddjit.compiler.strassen_tile.planner import (
+    cut_rows,
+    make_tile_plan,
+    plan_decode,
+    plan_encode,
+    plan_multiply,
+    plan_stage,
+)
+from maddjit.compiler.target import BFLOAT16, LEVELS, Target, TargetError, named
 from maddjit.models import schemes
+from maddjit.models.strassen_tile import StrassenTileModel
 from tests.compiler.test_assembly import instructions, loops
 from tests.operators.test_strassen_tile import NAMES, some_model, some_scheme
 
+SIZES = ((5, 3), (64, 64), (700, 130))
+"""Columns of A and outputs."""
+KINDS = (
+    Signature(),
+    Signature("int8", "F"),
+    Signature(epilogue=maddjit.Epilogue(dtype="float64")),
+    Signature(precision="bfloat16"),
+)
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", NAMES)
-def test_parts_of_the_workspace_follow_each_other(level: str, name: str) -> None:
-    for n_features, n_outputs in ((5, 3), (64, 64), (700, 130)):
-        model = some_model(some_scheme(name), n_features, n_outputs)
-        plan = make_tile_plan(model, named(level), Signature())
-        rows = plan.block_groups * plan.tile_rows
-        assert rows % plan.strip == 0
-        assert plan.z_step >= rows * plan.z_row_bytes
-        assert plan.z_row_bytes >= plan.z_element_bytes * plan.padded_features
-        assert plan.u_step >= rows * plan.panel_bytes
-        assert plan.u_offset >= plan.rank * plan.z_step
-        assert plan.stage_offset >= plan.u_offset + plan.rank * plan.u_step
-        assert plan.edge_offset >= plan.stage_offset + plan.row_unit * plan.stage_row_bytes
-        end = plan.edge_offset + plan.row_unit * plan.edge_row_bytes
-        assert plan.workspace_bytes >= end + 63  # its beginning moves to a cache line's
-        assert plan.packed.nbytes == plan.n_panels * plan.v_panel_bytes
+
+def cases() -> Iterator[tuple[StrassenTileModel, Target, Signature]]:
+    for name in NAMES:
+        for n_features, n_outputs in SIZES:
+            model = some_model(some_scheme(name), n_features, n_outputs)
+            for level in map(named, LEVELS):
+                yield from ((model, level, kind) for kind in KINDS[:-1])
+                if level.may_have_bfloat16:
+                    yield model, level.with_bfloat16(), KINDS[-1]
+
+
+def test_rows_are_cut_into_whole_strips_that_stay_near() -> None:
+    for model, level, signature in cases():
+        rows = cut_rows(model, signature, RULES)
+        assert rows.group == model.scheme.shape[0] * model.tile_rows
+        assert rows.block == rows.groups * rows.group
+        encode = plan_encode(model, signature, rows)
+        assert rows.groups == 1 or model.scheme.rank * encode.step <= 4.1 * 2**20
+        assert rows.block_tile_rows % plan_multiply(model, level, rows, encode).strip == 0
+    model = some_model(schemes.strassen(), 64, 64)
+    told = cut_rows(model, Signature(), Choices(row_block=64 * model.tile_rows))
+    assert told.block == 64 * model.tile_rows
+
+
+def test_a_staged_row_holds_every_column_once() -> None:
+    for model, level, _ in cases():
+        stage = plan_stage(model, level)
+        columns = [c for b in stage.blocks for c in range(b.first, b.first + b.width)]
+        assert columns == list(range(model.n_features))
+        assert stage.row_step == stage.n_vectors * level.vector_bytes
+        assert stage.row_step >= len(stage.blocks) * stage.block_step
+        for k, block in enumerate(stage.blocks):
+            assert block.byte_offset == k * stage.block_step
+            assert block.whole % level.lanes == 0
+            assert 0 <= block.rest < level.lanes
+            assert 4 * block.width <= stage.block_step
+
+
+def test_z_has_room_for_every_column() -> None:
+    for model, level, signature in cases():
+        rows = cut_rows(model, signature, RULES)
+        encode = plan_encode(model, signature, rows)
+        assert encode.n_columns >= model.values.shape[1]
+        assert encode.n_columns % level.lanes == 0
+        assert encode.row_step >= encode.element_bytes * encode.n_columns
+        assert encode.step >= rows.block_tile_rows * encode.row_step
+        assert len(encode.code.results) == model.scheme.rank
+        assert len(encode.inputs) == model.scheme.encode_a.shape[1]
+        if encode.is_direct:
+            assert model.n_features == len(plan_stage(model, level).blocks) * encode.n_columns
+            assert (signature.dtype, signature.order) == ("float32", "C")
+
+
+def test_every_step_is_in_one_pass() -> None:
+    for model, level, signature in cases():
+        rows = cut_rows(model, signature, RULES)
+        encode = plan_encode(model, signature, rows)
+        multiply = plan_multiply(model, level, rows, encode)
+        assert 4 * multiply.n_steps == encode.element_bytes * encode.n_columns
+        steps = [i for start, count in multiply.passes for i in range(start, start + count)]
+        assert steps == list(range(multiply.n_steps))
+        assert all(count % multiply.unroll == 0 for _, count in multiply.passes)
+        assert multiply.n_panels * multiply.panel >= model.values.shape[2]
+        assert (multiply.strip + 1) * multiply.vectors + 1 <= level.n_registers
+        assert multiply.u_step >= rows.block_tile_rows * multiply.panel_bytes
+        assert multiply.z_strip_step == multiply.strip * encode.row_step
+
+
+def test_every_output_is_decoded_once() -> None:
+    for model, level, signature in cases():
+        rows = cut_rows(model, signature, RULES)
+        multiply = plan_multiply(model, level, rows, plan_encode(model, signature, rows))
+        decode = plan_decode(model, signature, multiply)
+        assert sum(decode.widths) == model.n_outputs
+        assert decode.whole_panels * multiply.panel <= min(decode.widths)
+        assert len(decode.code.results) == len(decode.outputs) == len(model.scheme.decode)
+        assert decode.edge_row_step == len(decode.widths) * decode.panel_step
+        assert decode.vector_step * multiply.vectors == decode.panel_step
+
+
+def test_parts_of_the_workspace_have_room() -> None:
+    for model, level, signature in cases():
+        plan = make_tile_plan(model, level, signature)
+        sizes = {region.name: region.size for region in plan.workspace.regions}
+        assert sizes == {
+            "z": plan.rank * plan.encode.step,
+            "u": plan.rank * plan.multiply.u_step,
+            "stage": plan.rows.group * plan.stage.row_step,
+            "edge": plan.rows.group * plan.decode.edge_row_step,
+        }
+        assert plan.workspace["z"] == 0  # the template begins with it
+        assert plan.workspace_bytes >= plan.workspace.n_bytes + 63  # it may begin anywhere
+        assert plan.packed.nbytes == plan.multiply.n_panels * plan.multiply.v_panel_step
         assert plan.packed.__array_interface__["data"][0] % 64 == 0
-        assert sum(block.width for block in plan.feature_blocks) == n_features
-        assert sum(plan.output_widths) == n_outputs
+        assert not plan.packed.flags.writeable
+        ((name, bias),) = plan.constants
+        assert (name, len(bias)) == ("bias", plan.multiply.n_panels * plan.decode.bias_step)
+
+
+def test_a_printed_plan_has_lines_for_each_part_and_not_for_each_step() -> None:
+    scheme = schemes.kronecker(schemes.strassen(), schemes.strassen())
+    plan = make_tile_plan(some_model(scheme, 40, 100), named("aarch64"), Signature())
+    lines = str(plan).splitlines()
+    names = [line.split()[0] for line in lines]
+    assert {name.partition(".")[0] for name in names} == {field.name for field in fields(plan)}
+    assert len(lines) < 40
+    assert "62 Step" in str(plan)
 
 
 def test_packed_is_panel_by_panel() -> None:
     model = some_model(schemes.strassen(), 40, 100)
     plan = make_tile_plan(model, named("x86-64-v3"), Signature())
-    V = plan.packed.reshape(plan.n_panels, plan.rank, plan.padded_features, plan.panel)
-    every = V.transpose(1, 2, 0, 3).reshape(plan.rank, plan.padded_features, -1)
+    n_panels, panel = plan.multiply.n_panels, plan.multiply.panel
+    V = plan.packed.reshape(n_panels, plan.rank, plan.encode.n_columns, panel)
+    every = V.transpose(1, 2, 0, 3).reshape(plan.rank, plan.encode.n_columns, -1)
     assert (every[:, :20, :50] == model.values).all()
     assert np.count_nonzero(every) == np.count_nonzero(model.values)
+
+
+def test_packed_bfloat16_has_two_rows_side_by_side() -> None:
+    values = np.arange(1, 1 + 2 * 3 * 5, dtype=np.float32).reshape(2, 3, 5)  # exact in bfloat16
+    packed = packed_values(values, n_columns=16, panel=4, is_bfloat16=True)
+    V = bfloat16_to_float32(packed).reshape(2, 2, 8, 4, 2)
+    every = V.transpose(1, 2, 4, 0, 3).reshape(2, 16, 8)
+    assert (every[:, :3, :5] == values).all()
+    assert np.count_nonzero(every) == values.size
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -54,13 +171,14 @@ def test_the_inner_loop_multiplies_and_does_not_spill(level: str) -> None:
     (loop,) = loops(code[start : code.index(".Lfunc_end", start)])
     plan = make_tile_plan(some_model(schemes.strassen(), 256, 256), named(level), Signature())
     counts = Counter(name for name, _ in loop)
-    products = plan.unroll * plan.strip * plan.vectors
+    multiply = plan.multiply
+    products = multiply.unroll * multiply.strip * multiply.vectors
     assert counts["vfmadd231ps"] + counts["fmla"] + counts["mulps"] == products
     assert not any("rsp" in operands or "[sp" in operands for _, operands in loop)
-    if plan.fuses:
+    if plan.target.fuses:
         assert products >= 0.5 * len(loop)
         # broadcasts and vectors of V, prefetches, and what keeps the count
-        assert len(loop) <= products + plan.unroll * (plan.strip + plan.vectors + 4) + 8
+        assert len(loop) <= products + multiply.unroll * (multiply.strip + multiply.vectors + 4) + 8
 
 
 def test_the_inner_loop_of_bfloat16() -> None:
