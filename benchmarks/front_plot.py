@@ -1,11 +1,12 @@
-"""The README's plot and table: error against speed of one layer, at AVX-512 and at AVX2.
+"""The README's plot, table and first figures: error against speed, at AVX-512 and at AVX2.
 
     python -m benchmarks.front_plot            # measure, then draw and write
     python -m benchmarks.front_plot --render   # draw and write what is stored
 
 The layers are those of `examples/demo.py`, whose rows are in the repository. Each level is measured
-by a process of its own, in one thread, and has its own file in `results`. On a machine with AVX-512, maddjit, OpenBLAS and PyTorch are held to AVX2 for the second level;
-onnxruntime cannot be, and is left out there.
+by a process of its own, in one thread, and has its own file in `results`. On a machine with
+AVX-512, maddjit, OpenBLAS and PyTorch are held to AVX2 for the second level. onnxruntime cannot be
+held to it, and is left out there.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ IN_README = {
     ("winner", "exact winners: 99.9% promised"): "**exact for 99.9 % of rows**",
 }
 """The rows of the README's table, and their names there. "8 bits" is the fastest of them."""
+FIRST = ("hidden", "look-ups: 32 an output")
+"""The way that the README's second sentence is about."""
 TITLES = {
     "hidden": "hidden, 512 × 512",
     "head": "last, 512 × 10",
@@ -61,9 +64,9 @@ distance from their mean.
 
 All ways take turns in one process, in one thread, float32 in and out. The exact product is
 `numpy.matmul` without the bias; the others add it. Speeds are ratios of CPU time, taken round by
-round. At AVX2, maddjit, OpenBLAS and PyTorch with oneDNN are held to AVX2. "With VNNI", oneDNN alone
-may use the 8-bit dot products of AVX-VNNI besides. onnxruntime cannot be held to a level, so AVX2
-lacks it.
+round. At AVX2, maddjit, OpenBLAS and PyTorch with oneDNN are held to AVX2. "With VNNI", oneDNN
+alone may also use the 8-bit dot products of AVX-VNNI. onnxruntime cannot be held to a level, so it
+is missing at AVX2.
 """
 
 
@@ -97,9 +100,11 @@ def measure(rounds: int, batch: int, eight_bit_alone: bool) -> Record:
     """Return what this process measures, with the machine and the versions."""
     rows = front_ways.measure(batch, rounds, eight_bit_alone)
     libraries = {"oneDNN of torch": front_ways.onednn()}
-    return machine.describe() | {"libraries": libraries, "batch": batch, "rounds": rounds} | {
-        "rows": rows
-    }
+    return (
+        machine.describe()
+        | {"libraries": libraries, "batch": batch, "rounds": rounds}
+        | {"rows": rows}
+    )
 
 
 def _store(record: Record) -> None:
@@ -113,45 +118,54 @@ def _level(record: Record) -> str:
     return {"x86-64-v3": "AVX2"}.get(name, "AVX-512" if name.startswith("x86-64-v4") else name)
 
 
-def _records() -> list[Record]:
+def records() -> list[Record]:
     """Return what is stored, AVX2 first."""
     paths = sorted(RESULTS.glob("front-*.json"))
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return sorted(found, key=_level, reverse=True)
 
 
-def _machines(records: list[Record]) -> list[list[Record]]:
+def machines(stored: list[Record]) -> list[list[Record]]:
     """Return the records of each machine together."""
     found: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        found.setdefault((record["machine"]["cpu"], record["machine"]["llvm_cpu"]), []).append(
-            record
-        )
+    for record in stored:
+        name = record["machine"]["cpu"], record["machine"]["llvm_cpu"]
+        found.setdefault(name, []).append(record)
     return list(found.values())
 
 
 def render() -> None:
     """Draw the plot; write the page of results and the README's table."""
-    machines = _machines(_records())
-    draw(machines, PLOT)
-    PAGE.write_text(page(machines), encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
+    found = machines(records())
+    draw(found, PLOT)
+    PAGE.write_text(page(found), encoding="utf-8")
+    README.write_text(with_figures(README.read_text(encoding="utf-8"), found[0]), encoding="utf-8")
+
+
+def with_figures(text: str, of_machine: list[Record]) -> str:
+    """Return the README with the table and the first sentence's figures of a machine."""
     before, after = text.partition(START)[0], text.partition(END)[2]
-    README.write_text(f"{before}{START}{table(machines[0])}{END}{after}", encoding="utf-8")
+    text = f"{before}{START}{table(of_machine)}{END}{after}"
+    rows = {_level(record): _chosen(record["rows"], *FIRST)[0] for record in of_machine}
+    for level, row in rows.items():
+        figure = rf"\d+( times\s(?:as fast as `numpy.matmul` )?with\s{level})"
+        text = re.sub(figure, rf"{row['speed'][1]:.0f}\1", text, count=1)
+    right = min(row["right"] for row in rows.values())
+    return re.sub(r"(names )[\d.]+", rf"\g<1>{100 * right:.1f}", text, count=1)
 
 
-def table(records: list[Record]) -> str:
+def table(of_machine: list[Record]) -> str:
     """Return the README's table: some ways, with the medians of a machine's two levels."""
-    levels = sorted(map(_level, records), reverse=True)
+    levels = sorted(map(_level, of_machine), reverse=True)
     lines = ["| layer | way | error | images right | " + " | ".join(levels) + " |"]
     lines.append("| --- | --- " + "| ---: " * (2 + len(levels)) + "|")
     before = ""
     for (layer, name), shown in IN_README.items():
-        found = [_chosen(record["rows"], layer, name) for record in records]
+        found = [_chosen(record["rows"], layer, name) for record in of_machine]
         first = [rows[0] for rows in found]
         errors = [row["nmse"] for row in first if row["nmse"] is not None]
         right = min(row["right"] for row in first)
-        speeds = dict(zip(map(_level, records), map(_speeds, found), strict=True))
+        speeds = dict(zip(map(_level, of_machine), map(_speeds, found), strict=True))
         cells = ["" if layer == before else TITLES[layer], shown]
         cells += [_error(max(errors)) if errors else "–", f"{100 * right:.1f} %"]
         lines.append(f"| {' | '.join([*cells, *(speeds[level] for level in levels)])} |")
@@ -181,10 +195,10 @@ def _error(nmse: float) -> str:
     return f"{nmse:.1g}" if nmse >= 1e-4 else f"{nmse:.5f}" if nmse else "0"
 
 
-def page(machines: list[list[Record]]) -> str:
+def page(found: list[list[Record]]) -> str:
     """Return all that was measured, as a page of results."""
     lines = ["# Error and speed of two layers", "", PAGE_TEXT]
-    for record in (record for records in machines for record in records):
+    for record in (record for of_machine in found for record in of_machine):
         versions = record["versions"] | record["libraries"]
         kept = {name: text for name, text in versions.items() if name in LIBRARIES and text}
         lines += [
@@ -207,22 +221,21 @@ def page(machines: list[list[Record]]) -> str:
     return "\n".join(lines)
 
 
-def draw(machines: list[list[Record]], path: Path) -> None:
+def draw(found: list[list[Record]], path: Path) -> None:
     """Draw the hidden layer: a panel for each machine, a kind of marker for each level."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {"svg.hashsalt": "maddjit", "font.size": 12, "axes.linewidth": 0.8}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(5.6, 5.2 * len(machines)), layout="constrained", facecolor="white")
-        panels = figure.subplots(len(machines), 1, squeeze=False)[:, 0]
-        for axes, records in zip(panels, machines, strict=True):
-            _panel(axes, records)
+    with mpl.rc_context({"svg.hashsalt": "maddjit", "font.size": 12, "axes.linewidth": 0.8}):
+        figure = Figure(figsize=(5.6, 5.2 * len(found)), layout="constrained", facecolor="white")
+        panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+        for axes, of_machine in zip(panels, found, strict=True):
+            _panel(axes, of_machine)
         figure.savefig(path, metadata={"Date": None, "Creator": None})
 
 
-def _panel(axes: Any, records: list[Record]) -> None:
-    for record in records:
+def _panel(axes: Any, of_machine: list[Record]) -> None:
+    for record in of_machine:
         is_avx2 = _level(record) == "AVX2"
         dashes = (0, (4, 2)) if is_avx2 else "-"
         axes.plot([], [], "o", label=_level(record), **_look("#444444", is_avx2, dashes))
