@@ -40,7 +40,7 @@ IN_README = {
     ("hidden", "exact: numpy.matmul"): "`numpy.matmul`",
     ("hidden", "8 bits"): "8 bits",
     ("hidden", "low rank: 16 of 512"): "low rank, 16 of 512",
-    ("hidden", "look-ups: 32 + rank 8"): "**32 look-ups an output, and rank 8**",
+    ("hidden", "look-ups: 16 + rank 8"): "**16 look-ups an output, and rank 8**",
     ("hidden", "look-ups: 32 an output"): "**32 look-ups an output**",
     ("head", "8 bits"): "8 bits",
     ("head", "look-ups: 16 an output"): "**16 look-ups an output**",
