@@ -1,4 +1,6 @@
-# Everything a newcomer needs: `make demo` and `make test` set up what they use.
+# `make` lists what there is. Every target sets up what it needs, in .venv.
+#
+# A comment directly above a target is its description; its first sentence is the line in the list.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,33 +10,46 @@ EXTRAS = progress plot safetensors cli sklearn onnx dask
 # Levels below those of today's servers, which a machine of any level passes for.
 LOWER = x86-64-v3 x86-64
 
-.PHONY: demo test slow levels lint types wheel extras torch bench experiments winners tiles service docs clean
+.DEFAULT_GOAL = help
+.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service docs front clean
 
+# List the targets.
+help:
+	@awk '/^# / { text = text substr($$0, 2); next } \
+	  /^[a-z]+:/ && text { sub(/\. .*|\.$$/, "", text); printf "  make %-12s%s\n", \
+	    substr($$0, 1, index($$0, ":") - 1), text } \
+	  { text = "" }' $(MAKEFILE_LIST)
+
+# Two layers of a network in several ways: accuracy beside speed, and a picture. Half a minute.
 demo: $(VENV)/.examples
 	$(BIN)/python examples/demo.py
 
+# Run the quick tests. About four minutes on two cores.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
 
-# All other tests, the longer ones and the other feature levels; CI runs them all the same.
+# Run the other tests: longer ones, and every case at every feature level. CI runs them, too.
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
-# What `make test` runs, and all examples, as on machines of lower levels.
+# Run the quick tests and all examples as on machines without AVX-512, and without AVX2.
+# One level alone: make level-x86-64-v3
 levels: $(LOWER:%=level-%)
 
 level-%: $(VENV)/.dev
 	MADDJIT_TARGET=$* $(BIN)/python -m pytest -n 2
 	MADDJIT_TARGET=$* $(BIN)/python -m pytest -n 2 -m slow tests/test_examples.py
 
+# Check style and formatting with ruff.
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Check types with mypy.
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# Build the wheel, install it where nothing else is, and use it from outside the checkout.
+# Build the wheel, install it where nothing else is, and use it from there.
 wheel: $(VENV)/.dev
 	rm -rf dist build/wheel-check
 	$(BIN)/python -m build --wheel --outdir dist .
@@ -42,7 +57,7 @@ wheel: $(VENV)/.dev
 	build/wheel-check/bin/pip install --quiet dist/*.whl
 	cd build/wheel-check && bin/python -I $(CURDIR)/.ci/use_wheel.py
 
-# The wheel with each extra, in an environment of its own; PyTorch has its own target.
+# Try the wheel with each extra, in an environment of its own. PyTorch has its own target.
 extras: wheel $(EXTRAS:%=extra-%)
 
 extra-%:
@@ -50,10 +65,10 @@ extra-%:
 	build/extras/$*/bin/pip install --quiet "$$(ls dist/*.whl)[$*]"
 	cd build/extras/$* && bin/python -I $(CURDIR)/.ci/use_extra.py $*
 
-# The same with PyTorch, and the tests that need it. Its CUDA build takes 6 GB here.
+# Try the wheel with PyTorch, and run the tests that need it. Its CUDA build takes 6 GB here.
 torch: extra-torch
 	build/extras/torch/bin/pip install --quiet "$$(ls dist/*.whl)[torch,test]"
-	build/extras/torch/bin/python -m pytest -m '' tests/integrations/test_torch*.py maddjit/integrations \
+	build/extras/torch/bin/python -m pytest -m '' tests/integrations/torch maddjit/integrations \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]"
 
 # Measure everything (some minutes on a quiet machine) and write docs/performance.md.
@@ -77,10 +92,14 @@ tiles: $(VENV)/.bench
 service: $(VENV)/.bench
 	$(BIN)/python benchmarks/service.py
 
-# The documentation as HTML, into build/docs, all of it anew: pages show what the code of today
-# prints. A warning is an error, and nothing is fetched.
+# Build the documentation as HTML, into build/docs. All of it is built anew, since pages show what
+# the code of today prints. A warning is an error, and nothing is fetched.
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs build/docs
+
+# Measure the plot and the table of the README, at AVX-512 and at AVX2. A few minutes.
+front: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.front_plot
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'
@@ -106,5 +125,6 @@ $(VENV)/.tasks: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[bench,tasks]'
 	touch $@
 
+# Remove what the other targets made: .venv, build and dist.
 clean:
 	rm -rf $(VENV) build dist

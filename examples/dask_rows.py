@@ -1,8 +1,8 @@
-"""Rows in blocks, in two processes: `maddjit.integrations.dask`.
+"""Multiply rows block by block in two processes, with `maddjit.integrations.dask`.
 
-Made-up rows of which twelve dimensions matter are multiplied block by block. Each process compiles
-the operator once. Expect the error of the looked-up product and the number of operators that each
-process has compiled; some seconds.
+The rows are made up, and vary in twelve dimensions. Each process compiles the operator once. The
+script prints the error of the looked-up product and how many operators each process compiled. It
+takes some seconds.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from maddjit.integrations.dask import apply, n_operators
 
 
 def made_up(n_rows: int, chunk: int, seed: int) -> da.Array:
-    """Return rows of 64 columns, which are made where they are needed."""
+    """Return rows of 64 columns. Each process makes the blocks that it needs."""
     directions = np.random.default_rng(0).standard_normal((12, 64))
     rows = da.random.default_rng(seed).standard_normal((n_rows, 12), chunks=(chunk, 12))
     return (rows @ directions).astype(np.float32)
 
 
 def main(n_rows: int, n_blocks: int) -> None:
-    """Fit here, multiply there, compare with the product."""
+    """Fit in this process, multiply in the others, and compare with the product."""
     B = np.random.default_rng(1).standard_normal((64, 10)).astype(np.float32)
     model = maddjit.fit(made_up(4000, 4000, 2).compute(), B, n_codebooks=32)
     rows = made_up(n_rows, -(-n_rows // n_blocks), 3)

@@ -1,8 +1,9 @@
 """The first minute: two layers of a small network, multiplied in several ways.
 
-Each layer is computed exactly, in 8 bits, by low rank and by look-ups, in turns and in one thread;
-the rest of the network stays as it is. The rows are shipped: `first_minute/README.md` says what
-they are. It takes half a minute or so.
+The script computes each layer exactly, in 8 bits, by low rank and by look-ups. It prints how often
+the network is then right and how fast each way is, and draws a picture. The ways take turns in one
+thread; the rest of the network stays as it is. The rows are in the repository, and
+`first_minute/README.md` describes them. It takes about half a minute.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ with fixed weights. Each is replaced in turn; the rest of the network stays as i
 Learned from {learn} rows, tested on 2000, all of images that the network was not trained on.
 {machine}
 
-right      test images whose true class the network names
-as exact   test images whose class is that of the exact network
-speed      times as fast as the exact way: median of {rounds} rounds, and where half of them lie;
+right      share of the test images whose true class the network names
+as exact   share of the test images for which it names the same class as the exact network
+speed      times as fast as the exact way: median of {rounds} rounds, and the middle half of them;
            {batch} rows a call, float32 in and out, one thread
 look-ups   each output is a sum of 8, 16, … numbers from tables, in place of 512 products;
-           "+ rank 8": the 8 directions in which outputs vary most are multiplied after all
-beaten by  that way is faster and right as often
+           "+ rank 8" multiplies the 8 directions in which the outputs vary most
+beaten by  that way is faster and right at least as often
 """
 NEXT = """\
 Where to go next
@@ -46,7 +47,7 @@ Where to go next
 
 
 def level() -> str:
-    """Return the level that maddjit compiles for, and who chose it."""
+    """Return the feature level that maddjit compiles for, and why it is this one."""
     rows = np.arange(64.0).reshape(16, 4)
     name = maddjit.compile(maddjit.fit(rows, rows[:4], 1)).target.name
     if os.environ.get("MADDJIT_TARGET"):
@@ -55,7 +56,7 @@ def level() -> str:
 
 
 def blas() -> str:
-    """Return the name of NumPy's BLAS and of its kernels."""
+    """Return the names of NumPy's BLAS and of the kernels that it uses here."""
     found = [library for library in threadpool_info() if library["user_api"] == "blas"]
     if not found:
         return "a BLAS that threadpoolctl does not know: it may use more than one thread"
@@ -64,7 +65,7 @@ def blas() -> str:
 
 
 def for_hidden(layer: Layer, codebooks: list[int]) -> Iterator[Way]:
-    """Yield ways to all outputs of the hidden layer."""
+    """Yield ways to compute all outputs of the hidden layer."""
     yield from ways.eight_bit(layer)
     for rank in (8, 16, 32):
         yield ways.low_rank(layer, rank)
@@ -75,7 +76,7 @@ def for_hidden(layer: Layer, codebooks: list[int]) -> Iterator[Way]:
 
 
 def for_head(layer: Layer, codebooks: list[int]) -> Iterator[Way]:
-    """Yield ways to all outputs of the head."""
+    """Yield ways to compute all outputs of the head."""
     yield from ways.eight_bit(layer)
     yield ways.low_rank(layer, 8)
     for n_codebooks in codebooks:
@@ -83,13 +84,13 @@ def for_head(layer: Layer, codebooks: list[int]) -> Iterator[Way]:
 
 
 def for_winners(layer: Layer) -> Iterator[Way]:
-    """Yield ways to the largest output of the head."""
+    """Yield ways to find the largest output of the head."""
     yield from map(ways.winner, ways.eight_bit(layer))
     yield from ways.exact_winners(layer, 8, (0.99, 0.999))
 
 
 def main(n_learn: int, codebooks: list[int], batch: int, rounds: int, path: Path) -> None:
-    """Print the tables and draw the picture."""
+    """Measure all ways, print the tables and draw the picture."""
     hidden, head = layers.load(n_learn)
     machine = f"maddjit: level {level()}\nNumPy: {blas()}; 8 bits: {ways.rival()}"
     print(INTRODUCTION.format(learn=len(hidden.learn), machine=machine, batch=batch, rounds=rounds))

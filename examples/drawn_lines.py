@@ -1,4 +1,4 @@
-"""For `ocr_head.py`: lines of the standard library's docstrings, as images."""
+"""Images of lines of text for `ocr_head.py`, from the standard library's docstrings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 
 def lines(n: int) -> list[str]:
-    """Return n different lines of docstrings, those of a module together."""
+    """Return n different lines of docstrings. Lines of the same module are neighbours."""
     rng = np.random.default_rng(0)
     found: dict[str, None] = {}
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))

@@ -1,4 +1,4 @@
-"""For the examples: the last layer of an ONNX file, how many rows a coverage takes, timing."""
+"""What `magika_files.py` and `ocr_head.py` share: last layers of ONNX files, coverage, timing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Floats = NDArray[np.float32]
 
 
 def last_layer(path: Path, feeds: Sequence[Feed]) -> tuple[Floats, Floats, Floats]:
-    """Return A, B and bias: rows that reach the last MatMul, its matrix, and what is added.
+    """Return A, B and bias of the last MatMul: the rows that reach it, its matrix, what is added.
 
-    `take` gives A and B. What is added after a MatMul is a node of its own, and it decides winners,
-    too: it is looked for here.
+    `take` gives A and B. The bias is another node, after the MatMul. It is looked up here, because
+    it also decides which output is the largest.
     """
     model = onnx.load(path)
     product = initialisers(model)[-1].node
@@ -40,9 +40,10 @@ def last_layer(path: Path, feeds: Sequence[Feed]) -> tuple[Floats, Floats, Float
 
 
 def rows_needed(coverage: float) -> int:
-    """Return how many rows to calibrate with a coverage takes at least.
+    """Return the smallest number of rows with which `coverage` can be calibrated.
 
-    n rows vouch for n / (n + 1), and a tenth of them serves to choose how scores are rounded.
+    n rows vouch for a coverage of n / (n + 1). A tenth of the rows does not count: it serves to
+    choose how scores are rounded.
     """
     return ceil(coverage / (1 - coverage) / 0.9)
 
@@ -50,9 +51,9 @@ def rows_needed(coverage: float) -> int:
 def times_as_fast(
     op: Callable[[Floats], object], A: Floats, B: Floats, n_rows: int, rounds: int
 ) -> str:
-    """Return how much faster winners are named than by a product and its arg-max, in one thread.
+    """Return how many times as fast as a product and its arg-max `op` names winners, as text.
 
-    The product writes into memory that is there, and is spared adding the bias.
+    Both run in one thread. The product writes into memory that exists, and adds no bias.
     """
     rows = np.resize(A, (n_rows, A.shape[1]))
     scores = np.empty((n_rows, B.shape[1]), np.float32)

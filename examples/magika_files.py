@@ -1,15 +1,17 @@
-"""Types of your own files: the last layer of Google's Magika, 512 → 214, by look-ups.
+"""Name the types of your own files: the last layer of Google's Magika, 512 → 214, by look-ups.
 
-The network of the package magika runs up to its last layer on files of the folders you name, by
-default those of the Python installation; files are read and nothing is written. Half of them serve
-to learn from, a quarter to calibrate with and a quarter, of other folders where there are several,
-to test on. Expect a line per coverage: on what share of the test files the type is the exact
-network's, about the coverage or more; how many of the 214 types were in doubt on average; and the
-speed of this layer. Then some files with their types. Needs ``pip install '.[heads]'``; a minute or
-two. The rest of this network takes thousands of times as long: it shows how, not where, to save.
+The network of the package magika runs up to its last layer on files in the folders that you name,
+by default those of the Python installation. Files are read, and nothing is written. Half of the
+files serve to learn from, a quarter to calibrate with, and a quarter to test on. The parts are of
+different folders if there are several.
 
-These are the types that win in the network. Magika's own answer replaces doubtful ones by txt or
-unknown.
+The script prints a line for each coverage: the share of test files whose type is the exact
+network's, which should be about the coverage or more; how many of the 214 types were in doubt on
+average; and the speed of this layer. Then it prints some files with their types. These types are
+the network's winners. Magika itself replaces doubtful ones by txt or unknown.
+
+It needs ``pip install '.[heads]'`` and takes a minute or two. The rest of this network takes
+thousands of times as long as its last layer, so this example shows how to save time, not where.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ SHOWN = 8
 
 
 def files(paths: list[str]) -> dict[str, set[str]]:
-    """Return the names of files by folder.
+    """Return the names of the files in each folder.
 
-    Links and other file systems are not followed; hidden folders and caches are passed over.
+    Links and other file systems are not followed. Hidden folders and caches are skipped.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for path in map(os.path.realpath, paths):
@@ -57,7 +59,7 @@ def files(paths: list[str]) -> dict[str, set[str]]:
 
 
 def mixed(found: dict[str, set[str]]) -> list[str]:
-    """Return paths in random order, but one of each folder before the second of any."""
+    """Return paths in random order, but the first of every folder before the second of any."""
     rng = random.Random(0)
     ranked = []
     for folder in sorted(found):
@@ -68,9 +70,9 @@ def mixed(found: dict[str, set[str]]) -> list[str]:
 
 
 def read(detector: magika.Magika, paths: list[str], n: int) -> dict[bytes, str]:
-    """Return what enters the network of the first n files that differ in it, and their paths.
+    """Return what the network is given for each of the first n different files, with its path.
 
-    Files that cannot be read are passed over, and those of few bytes, which Magika tells without
+    Files that cannot be read are skipped, and so are very short ones, which Magika names without
     its network.
     """
     found: dict[bytes, str] = {}
@@ -90,7 +92,10 @@ def read(detector: magika.Magika, paths: list[str], n: int) -> dict[bytes, str]:
 
 
 def divided(paths: list[str]) -> list[NDArray[np.intp]]:
-    """Return a half, a quarter and a quarter: folder after folder, so that two at most are cut."""
+    """Return indices of a half, a quarter and a quarter of the files, divided by folders.
+
+    At most two folders are cut.
+    """
     rng = np.random.default_rng(0)
     folders, of_path = np.unique([os.path.dirname(path) for path in paths], return_inverse=True)
     order = np.lexsort((rng.random(len(paths)), rng.permutation(len(folders))[of_path]))

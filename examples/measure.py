@@ -1,7 +1,7 @@
-"""Timing for the examples: candidates take turns in one process, ratios are taken turn by turn.
+"""Timing for the examples: two candidates take turns, and their ratio is taken turn by turn.
 
-The clock is the CPU time of the calling thread, which other programs disturb less than time on the
-wall; where its steps are too coarse (Windows), it is the latter.
+The clock is the CPU time of the calling thread, which other programs disturb less than wall time.
+Where that clock is too coarse (on Windows), it is wall time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ clock = thread_time if get_clock_info("thread_time").resolution < 1e-5 else perf
 def speed_up(
     peer: Callable[[], object], own: Callable[[], object], rounds: int = 31, least: float = 2e-3
 ) -> tuple[float, float, float]:
-    """Return how many times faster `own` is than `peer`: quartile, median, quartile.
+    """Return how many times as fast as `peer` the call `own` is: quartile, median, quartile.
 
     Each turn repeats a candidate for at least `least` seconds.
     """

@@ -1,15 +1,17 @@
-"""Lines of text read by PP-OCRv4's recogniser, whose last layer, 120 → 6625, works by look-ups.
+"""Read lines of text with PP-OCRv4's recogniser, whose last layer, 120 → 6625, works by look-ups.
 
-Lines of the standard library's docstrings are drawn in Pillow's own font, in random sizes and
-shades, with blur and noise. The network of the package rapidocr-onnxruntime runs on them up to its
-last layer, which names one of 6624 characters, or none, at each time step. Expect a line per
-coverage: at what share of time steps of other lines the winner is the exact one, about the coverage
-or more; edits per character written; how many characters were in doubt on average; and the speed of
-this layer, which takes a twentieth of the network's time. Needs ``pip install '.[heads]'``; some
-minutes, of which ``--objective product`` saves most.
+The script draws lines of the standard library's docstrings in Pillow's own font, in random sizes
+and shades, with blur and noise. The network of the package rapidocr-onnxruntime runs on them up to
+its last layer, which names one of 6624 characters, or none, at each time step.
 
-Images that are named, each of one line of text, are read in the end. Other fonts and languages are
-unlike the lines of calibration, so the share of exact winners is told for each.
+It prints a line for each coverage: the share of time steps of other lines at which the exact winner
+is named, which should be about the coverage or more; edits per character written; how many
+characters were in doubt on average; and the speed of this layer, which takes a twentieth of the
+network's time. At last it reads the images that you name, each of one line of text. Other fonts and
+languages are unlike the lines of calibration, so it prints the share of exact winners for each.
+
+It needs ``pip install '.[heads]'`` and takes some minutes. ``--objective product`` saves most of
+them.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def as_input(image: Image.Image) -> Floats:
 
 
 def opened(paths: list[str]) -> dict[str, Floats]:
-    """Return the inputs of images that can be read, and say of others why they cannot."""
+    """Return the network's input for each image. Say why, if an image cannot be read."""
     found = {}
     for path in paths:
         try:
@@ -62,13 +64,16 @@ def opened(paths: list[str]) -> dict[str, Floats]:
 
 
 def text(winners: NDArray[np.int64], alphabet: Sequence[str]) -> str:
-    """Read the winners of successive time steps: repeats are one character, 0 is none (CTC)."""
+    """Return the text of the winners at successive time steps (CTC).
+
+    A repeated winner is one character; winner 0 is none.
+    """
     first = np.diff(winners, prepend=-1) != 0
     return "".join(alphabet[winner] for winner in winners[first & (winners != 0)])
 
 
 def edits(left: str, right: str) -> int:
-    """Return how many characters must be inserted, deleted or replaced."""
+    """Return how many insertions, deletions and replacements turn one text into the other."""
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, start=1):
         above, row = row, [i]
@@ -78,7 +83,7 @@ def edits(left: str, right: str) -> int:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Draw, fit, calibrate, compile; print the table, some lines, and those of the images."""
+    """Draw, fit, calibrate and compile; print the table, some lines, and the images' texts."""
     spec = find_spec("rapidocr_onnxruntime")  # only its file is needed
     if spec is None or not spec.submodule_search_locations:
         sys.exit("rapidocr-onnxruntime is not installed: pip install '.[heads]'")

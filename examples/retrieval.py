@@ -1,8 +1,9 @@
-"""The exact ten nearest of many items: `maddjit.compile(…, result="topk")` for retrieval.
+"""Find the exact ten nearest of many items: `maddjit.compile(…, result="topk")` for retrieval.
 
-Items and queries are made up: topics with items around them, queries between topics. Scores of all
-items are looked up, those close to the tenth best are settled by exact products. Expect a line per
-coverage with the share of queries all of whose ten nearest items were named; some seconds.
+Items and queries are made up: items lie around topics, and so do queries. The operator looks up the
+scores of all items and settles those close to the tenth best by exact products. The script prints,
+for each coverage, the share of queries for which it names all ten nearest items. It takes some
+seconds.
 """
 
 from __future__ import annotations

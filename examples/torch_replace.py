@@ -1,8 +1,8 @@
-"""Layers of a PyTorch model replaced by look-ups, then fine-tuned: `maddjit.integrations.torch`.
+"""Replace layers of a PyTorch model by look-ups and fine-tune it: `maddjit.integrations.torch`.
 
-A small network learns scikit-learn's digits; its hidden and last layers are replaced, its tables
-are trained for a few epochs, and rounded to 8 bits again. Expect the test accuracy after each of
-these steps; some seconds.
+A small network learns scikit-learn's digits. The script replaces its second and last linear layers,
+trains their tables for a few epochs, and rounds them to 8 bits again. It prints the test accuracy
+after each of these steps. It takes some seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from maddjit.integrations.torch import fine_tune, replace_linear, requantise
 def train(
     model: nn.Module, parameters: list, X: torch.Tensor, y: torch.Tensor, epochs: int
 ) -> None:
-    """Lower the cross-entropy."""
+    """Train the parameters to lower the cross-entropy."""
     optimiser = torch.optim.Adam(parameters, 0.002)
     for _ in range(epochs):
         for part in torch.randperm(len(X)).split(64):

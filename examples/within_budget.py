@@ -1,7 +1,8 @@
-"""At most so much accuracy lost, as fast as possible: `maddjit.select` on scikit-learn's digits.
+"""Find the fastest way that loses at most so much accuracy: `maddjit.select` on digits.
 
-A hidden layer of 64 × 512 is replaced. Expect a table of what is worth a choice on this machine,
-from a few codebooks to the exact product, and the one that is taken; about half a minute.
+The script replaces a hidden layer of 64 × 512 of a network for scikit-learn's digits. It prints a
+table of the ways that are worth a choice on this machine, from a few codebooks to the exact
+product, and the one that was chosen. It takes about half a minute.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import maddjit
 
 
 def main(budget: float, sizes: list[int]) -> None:
-    """Train a network, choose a way to its hidden layer, print the choice."""
+    """Train a network, choose a way to compute its hidden layer, and print the choice."""
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)
     order = np.random.default_rng(0).permutation(len(X))

@@ -1,7 +1,7 @@
-"""A classifier for a C program: learn digits, export the operator, build `classify.c`, compare.
+"""Put a classifier into a C program: learn digits, export the operator, build `classify.c`.
 
-Needs CMake and a C compiler. Expect an accuracy of about .95, and that C and Python name the same
-digit on every image; some seconds.
+It needs CMake and a C compiler and takes some seconds. Expect an accuracy of about .95, and that C
+and Python name the same digit on every image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main(folder: Path) -> None:
-    """Learn, export, build, run, compare."""
+    """Learn, export, build, run and compare."""
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)
     fit, calibrate, test = np.split(np.random.default_rng(0).permutation(len(X)), [700, 1200])

@@ -65,7 +65,7 @@ def load_weights() -> dict[str, Array]:
 
 
 def _linear(x: Array, weights: dict[str, Array], name: str) -> Array:
-    """Apply layer `name` and ReLU: (m, inputs) -> (m, outputs)."""
+    """Return layer `name` and ReLU, applied to rows: (m, inputs) -> (m, outputs)."""
     y = x @ weights[name]
     y += weights[f"{name}_bias"]
     np.maximum(y, 0, out=y)

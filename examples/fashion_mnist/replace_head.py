@@ -1,8 +1,9 @@
 """The paper's image experiment: the 512 → 10 layer of a CNN on Fashion-MNIST becomes look-ups.
 
-Test accuracy, error and speed beside the exact product, for several numbers of codebooks. Needs
-the data (Debian package `dataset-fashion-mnist`); the network's weights are here, see `train.py`.
-Expect 93.8 % exact, at least 93 % at C = 16, in about half a minute.
+The table has test accuracy, error and speed beside the exact product, for several numbers C of
+codebooks. The script needs the data (Debian package `dataset-fashion-mnist`). The network's weights
+are here; `train.py` made them. Expect an accuracy of 93.8 % for the exact product and at least 93 %
+at C = 16. It takes about half a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from measure import speed_up
 
 
 def main(n_train: int, codebooks: list[int], rounds: int) -> None:
-    """Print the table."""
+    """Fit and time each size; print the table."""
     weights = network.load_weights()
     B, bias = network.head(weights)
     train_images, _ = network.load_images("train")

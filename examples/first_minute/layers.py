@@ -1,4 +1,4 @@
-"""The two layers of the network, with rows to learn from, to calibrate with and to test on."""
+"""The network's two layers, with rows to learn from, to calibrate with and to test on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer ``rows @ B + bias``, and what the network makes of its outputs.
+    """A layer ``rows @ B + bias``, with its rows and the part of the network behind it.
 
     Attributes
     ----------
     name : str
-        What the network calls it: "hidden" or "head".
+        The network's name for it: "hidden" or "head".
     B, bias : float32, shapes (512, outputs) and (outputs,)
         The layer.
     learn, calibrate, test : float32, shape (n, 512)
-        Its inputs, of different images each.
+        Inputs of the layer. The three parts are of different images.
     labels : uint8, shape (n,)
         The true classes of the test rows. Nothing is learned from labels.
+    head : pair of arrays, optional
+        For the hidden layer, weights and bias of the layer behind it.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Layer:
     head: tuple[Floats, Floats] | None = None
 
     def classes(self, outputs: Floats) -> NDArray[np.intp]:
-        """Return the class that the whole network names, from this layer's outputs."""
+        """Return the class that the network names, given this layer's outputs, for each row."""
         scores = outputs
         if self.head:
             weights, bias = self.head
@@ -50,7 +52,7 @@ class Layer:
 
 
 def load(n_learn: int) -> tuple[Layer, Layer]:
-    """Return the hidden layer and the head, with at most 4000 rows to learn from."""
+    """Return the hidden layer and the head, with `n_learn` rows to learn from, at most 4000."""
     with np.load(ROWS_FILE, allow_pickle=False) as stored:
         inputs = stored["activations"] * stored["step"]  # back to float32, as layers have it
         labels = stored["labels"][-N_TEST:]

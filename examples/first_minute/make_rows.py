@@ -1,8 +1,9 @@
-"""Make `rows.npz`: what the examples' own network feeds into its hidden layer, in 8 bits.
+"""Make `rows.npz`: the inputs of the hidden layer of the examples' own network, in 8 bits.
 
-The first 8000 test images of Fashion-MNIST, none of which the network was trained on, go through
-its convolutions in NumPy. This needs the Debian package `dataset-fashion-mnist` and takes some ten
-seconds. Another BLAS rounds sums otherwise, so some entries may then differ by one step.
+The first 8000 test images of Fashion-MNIST go through the network's convolutions in NumPy. The
+network was not trained on them. The script needs the Debian package `dataset-fashion-mnist` and
+takes about ten seconds. Another BLAS rounds sums differently, so a few entries may differ by one
+step.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fashion_mnist import network
 ROWS_FILE = Path(__file__).with_name("rows.npz")
 N_ROWS = 8000
 STEP = np.float32(0.02)
-"""One step of the 8 bits: 255 steps are 5.1, and the largest activation is 4.8."""
+"""The size of one step of the 8 bits. 255 steps are 5.1; the largest activation is 4.8."""
 
 
 def activations(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

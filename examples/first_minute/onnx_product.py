@@ -1,6 +1,7 @@
-"""The strongest rival at hand: the 8-bit product of onnxruntime, from float32 rows, in one thread.
+"""The 8-bit product of onnxruntime, from float32 rows, in one thread: a strong rival.
 
-B is int8 with a scale for each output. Rows become uint8 at each call, which is part of its time.
+B is int8 with a scale for each output. Each call converts the rows to uint8, and its time includes
+that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Call = Callable[[], NDArray[Any]]
 
 @cache
 def saturates() -> bool:
-    """Tell whether this CPU clamps sums of uint8 · int8, as x86 without VNNI instructions does."""
+    """Tell whether onnxruntime clamps sums of uint8 · int8 here, as on x86 CPUs without VNNI."""
     product = helper.make_node("MatMulInteger", ["A", "B"], ["Y"])
     A, B = np.full((4, 64), 255, np.uint8), np.full((64, 16), 127, np.int8)
     Y = np.empty((4, 16), np.int32)
@@ -31,7 +32,7 @@ def saturates() -> bool:
 def prepared(B: Floats, bias: Floats) -> Callable[[Floats], Call]:
     """Return a function that takes rows and returns a call, which computes ``rows @ B + bias``.
 
-    Where sums would be clamped, B has 7 bits, as onnxruntime's guide to quantising advises.
+    Where sums would be clamped, B has 7 bits, as onnxruntime's guide to quantisation advises.
     """
     scale = np.abs(B).max(axis=0) / np.float32(63 if saturates() else 127)
     weights = np.rint(B / scale).astype(np.int8)
@@ -55,7 +56,7 @@ def prepared(B: Floats, bias: Floats) -> Callable[[Floats], Call]:
 def _bound(
     nodes: list[Any], constants: dict[str, NDArray[Any]], A: NDArray[Any], Y: NDArray[Any]
 ) -> Call:
-    """Return a call that runs nodes from A to Y, which are not copied."""
+    """Return a call that runs the nodes, reading A and writing Y in place."""
     taken, given = (
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
         for name, x in (("A", A), ("Y", Y))

@@ -18,7 +18,7 @@ COLOURS = {
 
 
 def draw(tables: Sequence[Table], title: str, path: Path) -> bool:
-    """Write the picture; return whether matplotlib is there to do so."""
+    """Write the picture. Return False, and write nothing, if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
@@ -41,7 +41,7 @@ def draw(tables: Sequence[Table], title: str, path: Path) -> bool:
             if rows:
                 lines[family] = axes.plot(*points, "o-", color=colour)[0]
             for i, (row, *point) in enumerate(zip(rows, *points, strict=True)):
-                # Neighbours' words stand on other sides, so they do not overlap.
+                # Labels alternate between two sides, so that neighbours do not overlap.
                 place, side = ((-5, -13), "right") if i % 2 else ((5, 5), "left")
                 axes.annotate(row.size, point, place, textcoords="offset points", ha=side)
         axes.set_xscale("log", base=2)

@@ -1,4 +1,4 @@
-"""The table: how often each way is right, how fast it is, and which other way beats it."""
+"""The demo's table: how often each way is right, how fast it is, and which other way beats it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Row:
     Attributes
     ----------
     right, same : float
-        Shares of the test images whose true class the whole network names, and whose class is
-        that of the exact network.
+        Shares of the test images for which the network names the true class, and the class that
+        the exact network names.
     low, speed, high : float
-        How many times as fast as the exact way: lower quartile, median and upper quartile.
+        Times as fast as the exact way: lower quartile, median and upper quartile.
     """
 
     family: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def short(self) -> str:
-        """The name without what it is called besides."""
+        """A shorter name, for remarks about other rows."""
         return f"{self.family.removesuffix(' and rank')} {self.size}".rstrip()
 
 
@@ -49,19 +49,19 @@ class Table:
     rows: tuple[Row, ...]
 
     def best(self) -> list[Row]:
-        """Return the ways that no other way beats, the frontier, from slow to fast."""
+        """Return the ways that no other way beats (the frontier), from slow to fast."""
         found = [row for row in self.rows if self.beaten_by(row) is None]
         return sorted(found, key=lambda row: row.speed)
 
     def beaten_by(self, row: Row) -> Row | None:
-        """Return the fastest way that is faster and right at least as often."""
+        """Return the fastest of the ways that beat `row`: faster, and right at least as often."""
         better = [
             other for other in self.rows if other.speed > row.speed and other.right >= row.right
         ]
         return max(better, key=lambda other: other.speed, default=None)
 
     def remark(self, row: Row) -> str:
-        """Say what speaks against a way."""
+        """Return what speaks against a way; empty if nothing does."""
         other = self.beaten_by(row)
         if row.family == "exact":
             return ""
@@ -95,7 +95,10 @@ def _times(ratio: float) -> str:
 def measure(
     title: str, layer: Layer, peer: Way, ways: Iterable[Way], batch: int, rounds: int
 ) -> Table:
-    """Measure each way on all test rows, and its time in turns with `peer` on `batch` of them."""
+    """Return the table of `ways`.
+
+    Shares are of all test rows. For its speed, each way takes turns with `peer` on `batch` rows.
+    """
     few = layer.test[:batch]
     exact = layer.classes(layer.test @ layer.B + layer.bias)
     rows = [Row(peer.family, peer.size, peer.name, float(np.mean(exact == layer.labels)), 1)]

@@ -1,4 +1,4 @@
-"""Ways to compute a layer: the product, 8 bits, low rank, look-ups; and ways to name the winner."""
+"""Ways to compute a layer (exactly, in 8 bits, by low rank, by look-ups) or to name its winner."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Way:
     Attributes
     ----------
     family, size : str
-        What kind of way it is, and how large: a line of the picture and a point on it.
+        The kind of way, which is a line of the picture, and its size, which is a point on it.
     name : str
-        Both, as the table has them.
+        The name in the table, made of both.
     prepare : callable
         ``prepare(rows)`` returns a call that computes the layer's outputs for these rows, or
         their winners.
@@ -39,7 +39,7 @@ class Way:
 
 
 def product(layer: Layer) -> Way:
-    """Return the exact product alone: the others add the bias, too."""
+    """Return the exact product, without the bias that the other ways add."""
 
     def prepare(rows: Floats) -> Call:
         out = np.empty((len(rows), len(layer.bias)), np.float32)
@@ -49,7 +49,7 @@ def product(layer: Layer) -> Way:
 
 
 def product_and_bias(layer: Layer) -> Way:
-    """Return the exact layer. Winners cannot be told without the bias."""
+    """Return the exact layer, with the bias, without which the largest output is not known."""
 
     def prepare(rows: Floats) -> Call:
         out = np.empty((len(rows), len(layer.bias)), np.float32)
@@ -59,7 +59,7 @@ def product_and_bias(layer: Layer) -> Way:
 
 
 def rival() -> str:
-    """Say who multiplies in 8 bits, and how."""
+    """Return which library multiplies in 8 bits, and how."""
     if not HAS_ONNX:
         return "left out, onnxruntime is not installed"
     from first_minute import onnx_product
@@ -70,7 +70,7 @@ def rival() -> str:
 
 
 def eight_bit(layer: Layer) -> Iterator[Way]:
-    """Yield the 8-bit product, where onnxruntime is installed."""
+    """Yield the 8-bit product, if onnxruntime is installed."""
     if HAS_ONNX:
         from first_minute import onnx_product
 
@@ -79,7 +79,7 @@ def eight_bit(layer: Layer) -> Iterator[Way]:
 
 
 def low_rank(layer: Layer, rank: int) -> Way:
-    """Return two thin products that lose least of the outputs of the rows to learn from."""
+    """Return the two thin products with the smallest squared error on the rows to learn from."""
     outputs = layer.learn @ layer.B
     mean = outputs.mean(axis=0)
     _, directions = np.linalg.eigh(np.cov(outputs, rowvar=False))
@@ -103,7 +103,7 @@ def low_rank(layer: Layer, rank: int) -> Way:
 def look_ups(layer: Layer, n_codebooks: int, rank: int = 0) -> Way:
     """Fit and compile look-ups, `n_codebooks` for each output.
 
-    They may leave `rank` directions, in which the outputs vary most, to two thin exact products.
+    Two thin exact products may take over the `rank` directions in which the outputs vary most.
     """
     model = maddjit.fit(layer.learn, layer.B, n_codebooks, bias=layer.bias, core_rank=rank)
     op = maddjit.compile(model)
@@ -119,7 +119,7 @@ def look_ups(layer: Layer, n_codebooks: int, rank: int = 0) -> Way:
 
 
 def winner(way: Way) -> Way:
-    """Return the same way, followed by NumPy's arg-max."""
+    """Return `way` followed by NumPy's arg-max."""
 
     def prepare(rows: Floats) -> Call:
         run = way.prepare(rows)
@@ -129,9 +129,10 @@ def winner(way: Way) -> Way:
 
 
 def exact_winners(layer: Layer, n_codebooks: int, coverages: Sequence[float]) -> Iterator[Way]:
-    """Yield look-ups that leave few classes in doubt, for exact products to settle.
+    """Yield operators that name the largest output: look-ups first, then exact products.
 
-    The exact winner is named for a share of `coverage` of the rows, or more.
+    Look-ups leave few classes in doubt, and exact products settle those. For a share of at least
+    `coverage` of the rows, the exact winner is named.
     """
     model = maddjit.fit(layer.learn, layer.B, n_codebooks, bias=layer.bias)
     model = maddjit.calibrate(model, layer.calibrate, layer.B, bias=layer.bias)
