@@ -172,9 +172,9 @@ def _onnx(path: str, name: str | None) -> NDArray[Any]:
     try:
         import onnx
 
-        from maddjit.integrations.onnx.named import named
+        from maddjit.integrations.onnx.arrays import array_named
 
-        return named(onnx.load(path), name, lambda names: _chosen(path, name, names))
+        return array_named(onnx.load(path), name, lambda names: _chosen(path, name, names))
     except ImportError as error:
         raise MissingExtraError(path, "onnx and onnxruntime", "onnx") from error
     except InputError:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from maddjit.integrations.torch import ops
-from maddjit.integrations.torch.state import VERSION, bring_up_to_date, model_of, why_not_loaded
+from maddjit.integrations.torch.state import VERSION, bring_up_to_date, unpacked, why_not_loaded
 from maddjit.integrations.torch.tables import float_tables, with_tables
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.storage import to_bytes
@@ -95,7 +95,7 @@ class MaddnessLinear(nn.Module):
     @property
     def fitted(self) -> MaddnessModel:
         """The model, as last fitted or requantised; it has no report."""
-        model = model_of(self.packed)
+        model = unpacked(self.packed)
         assert isinstance(model, MaddnessModel)
         return model
 

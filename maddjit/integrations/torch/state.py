@@ -35,7 +35,7 @@ def why_not_loaded(layer: Any, state: Any, prefix: str) -> str:
         why = "the state has another weight and no packed model, so look-ups would stay as they"
         return "" if same else f"{why} are: load it into the original model, then replace"
     try:
-        model = model_of(packed)
+        model = unpacked(packed)
     except ValueError as error:
         return f"packed: {error}"
     if not isinstance(model, MaddnessModel):
@@ -52,7 +52,7 @@ def why_not_loaded(layer: Any, state: Any, prefix: str) -> str:
     return ""
 
 
-def model_of(packed: torch.Tensor) -> Any:
+def unpacked(packed: torch.Tensor) -> Any:
     """Return the model whose bytes a tensor holds.
 
     Raises
