@@ -2,20 +2,20 @@
 
 import hashlib
 import math
-import threading
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maddjit.integrations.kept import Kept
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.storage import from_bytes
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.pipeline import compile
 
-_operators: dict[str, CompiledOperator] = {}
-_compiling = threading.Lock()
+_operators: Kept[CompiledOperator] = Kept()
+"""The operators of this process, by the hash of their models' bytes."""
 
 
 def key_of(packed: Tensor) -> str:
@@ -25,15 +25,13 @@ def key_of(packed: Tensor) -> str:
 
 def operator(packed: Tensor, key: str) -> CompiledOperator:
     """Return a model's operator. Each process compiles it once, and keeps it until it ends."""
-    found = _operators.get(key)
-    if found is None:
-        with _compiling:
-            if key not in _operators:
-                model = from_bytes(packed.numpy().tobytes())
-                assert isinstance(model, MaddnessModel)
-                _operators[key] = compile(model)
-            found = _operators[key]
-    return found
+
+    def compiled() -> CompiledOperator:
+        model = from_bytes(packed.numpy().tobytes())
+        assert isinstance(model, MaddnessModel)
+        return compile(model)
+
+    return _operators.get(key, compiled)
 
 
 def _rows(x: Tensor) -> Any:
