@@ -8,7 +8,7 @@ import pytest
 
 from maddjit.cli import main
 from maddjit.compiler import cache
-from tests.cli.running import facts
+from tests.cli.running import facts, run
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,16 @@ def test_inspect(
 ) -> None:
     assert main(["inspect", path, *options]) == 0
     assert expected in capsys.readouterr().out
+
+
+def test_a_plan_has_one_line_for_each_field(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"inspect {path}") == 0
+    lines = capsys.readouterr().out.partition("\nplan")[2].splitlines()[1:]
+    names = [line.split()[0] for line in lines]
+    assert {"symbol", "signature.dtype", "signature.epilogue.low"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert max(map(len, lines)) < 150
+    assert any(line.endswith("…") for line in lines)
 
 
 def test_inspect_as_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_an_interrupted_command_writes_nothing(
     assert run(command) == 130
     assert capsys.readouterr().err == "maddjit: interrupted\n"
     assert (files / "m.npz").read_text() == "good"
+
+
+@pytest.mark.parametrize("command", ["fit", "select", "compile", "inspect", "bench", "export"])
+def test_help_says_what_each_argument_does(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(f"{command} --help") == 0
+    _, *sections = capsys.readouterr().out.split("\n\n")
+    assert sections[0].endswith(".")
+    assert sections[-1].startswith(f"examples:\n  maddjit {command} ")
+    lines = "\n".join(sections[1:-1]).replace("\n" + 24 * " ", "  ").splitlines()
+    arguments = [line for line in lines if re.match(r"  \S", line)]
+    assert len(arguments) > 10
+    assert not [line for line in arguments if not re.match(r"  \S.*?  +\w+ \w+", line)]
 
 
 def test_warnings_are_told(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def model_of(
 
 
 def is_constant(graph: Graph, name: str) -> bool:
-    """Tell whether a tensor is the same for all feeds."""
+    """Return whether a tensor is the same for all feeds."""
     if name in graph.makers:
         return graph.makers[name] in graph.fixed
     sparse = (each.values.name for each in graph.proto.graph.sparse_initializer)

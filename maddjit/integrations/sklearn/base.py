@@ -113,7 +113,7 @@ class CompiledEstimator(BaseEstimator):
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
         """Return rows to learn from, B and bias, and decide whether rows are centred at calls."""
         self._is_flat = found.is_flat
-        self.centre_ = found.centre if found.is_far else None
+        self.centre_ = found.centre if found.rows_are_far else None
         self.offset_: NDArray[np.float64] | None = None
         dense = to_learn_from(rows, self.random_state)
         bias = found.value
@@ -132,7 +132,7 @@ class CompiledEstimator(BaseEstimator):
         rows = self._fit_estimator(X, y, **checks)
         found = self._linear_map(rows, X)
         dense, B, bias = self._placed(found, rows)
-        if found.is_far_up(FAR):
+        if found.outputs_are_far(FAR):
             self.offset_ = found.value
             bias = bias - found.value
         self._compile(self._learn(dense, B, bias), dense)

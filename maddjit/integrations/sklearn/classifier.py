@@ -160,7 +160,7 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
         to forgive. Probabilities take the same steps, but sums over M classes may be taken in
         another order: that may cost M u times their size, and 8 further roundings.
         """
-        if found.is_far_up(_LOST):
+        if found.outputs_are_far(_LOST):
             raise ReplacementError(
                 f"scores of {shown(self.estimator_)} are so large beside their spread that "
                 "float32 cannot hold them"

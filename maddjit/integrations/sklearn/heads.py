@@ -81,7 +81,7 @@ def head_of(estimator: Any) -> Any:
 
 
 def names_the_largest(head: Any, is_flat: bool) -> bool:
-    """Return whether `predict` is known to name the class with the largest score, or by a sign."""
+    """Return whether `predict` is known to take the class of the largest score, or of the sign."""
     own = getattr_static(type(head), "predict", None)
     for kind in (LinearClassifierMixin, RidgeClassifier):  # these use their decision function
         if isinstance(head, kind) and own is getattr_static(kind, "predict"):

@@ -64,13 +64,13 @@ class LinearMap:
     answers: NDArray[Any]
 
     @property
-    def is_far(self) -> bool:
+    def rows_are_far(self) -> bool:
         """Whether the rows lie so far from zero that float32 would lose their differences."""
         sizes = np.abs(self.centre.astype(np.float64)) @ np.abs(self.B)
         varies = self.spread > _NEGLIGIBLE * self.spread.max()
         return bool((sizes[varies] > FAR * self.spread[varies]).any())
 
-    def is_far_up(self, ratio: float) -> bool:
+    def outputs_are_far(self, ratio: float) -> bool:
         """Return whether an output lies more than `ratio` times its spread away from zero."""
         varies = self.spread > _NEGLIGIBLE * self.spread.max()
         return bool((np.abs(self.value)[varies] > ratio * self.spread[varies]).any())
