@@ -1,4 +1,4 @@
-"""The command line, ``maddjit`` or ``python -m maddjit``: a module for each group of commands."""
+"""The command line, ``maddjit`` or ``python -m maddjit``: each group of commands has a module."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
-from maddjit.cli import exporting, learning, looking, machine, timing
+from maddjit.cli import exporting, fitting, looking, machine, selecting, timing
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.inputs import MissingExtraError
 from maddjit.cli.outputs import is_stdout
@@ -24,11 +25,11 @@ FINE, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
 _EXPECTED = (OSError, ValueError, TypeError, NativeCodeError, MissingExtraError, MemoryError)
-"""What wrong files, wrong options and this machine's limits raise: the message says it all."""
+"""Errors of wrong files, wrong options and this machine's limits: their message says it all."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are told like all others, and by --json as JSON."""
+    """A parser whose errors are told like all others, with --json as JSON."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -36,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Logged(logging.Handler):
-    """Hands what is logged of a command's doings to a function."""
+    """Passes what the package logs on to a function."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
@@ -47,32 +48,38 @@ class _Logged(logging.Handler):
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    common.add_argument("--debug", action="store_true", help="show where an error came from")
     parser = _Parser(
         prog="maddjit",
-        description="Compile matrix products whose right-hand side is known.",
-        epilog="Matrices: file.npy, file.npz:key, file.safetensors:name, file.onnx:constant.",
+        description="Approximate A @ B for a fixed matrix B: learn a model from sample rows A, "
+        "compile it for this CPU, time it, look at its code, export it.",
+        epilog="maddjit COMMAND --help shows the options of a command, with examples. Matrices are "
+        "file.npy, file.npz:key, file.safetensors:name or file.onnx:name.",
     )
     parser.add_argument("--version", action="version", version=f"maddjit {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for group in (learning, looking, timing, exporting, machine):
-        group.add(commands, common)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="command", title="commands"
+    )
+    for group in (fitting, selecting, looking, timing, exporting, machine):
+        group.add(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the name of the program; by default that of this process.
+
     Returns
     -------
     int
-        The exit status: 0; 1 after an error, of which stderr and with --json also stdout tells;
-        2 for wrong usage; 130 if it was interrupted.
+        The exit status: 0 if all went well; 1 after an error, which stderr tells, with --json
+        stdout as well; 2 for wrong usage; 130 if the command was interrupted.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    if isinstance(sys.stdout, TextIOWrapper):  # characters that it lacks are escaped
+    if isinstance(sys.stdout, TextIOWrapper):  # escape characters that it lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(given)
@@ -80,10 +87,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(done.code or FINE)
     except UsageError as error:
         return _failed(error, "--json" in given)
-    # A model that goes to stdout has it for itself.
-    taken = any(is_stdout(getattr(options, name, None)) for name in ("output", "plot", "html"))
-    stream = sys.stderr if taken else sys.stdout
+    stream = _stream(options)  # before the command writes files
     warned: list[str] = []
+    try:
+        with _warnings_told(warned):
+            answer: Answer = options.run(options)
+        print(
+            _shown(answer, options.json, warned), file=stream, flush=True
+        )  # to nobody if it is closed
+    except KeyboardInterrupt:
+        print("maddjit: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError as error:
+        if error.filename is not None:
+            return _failed(error, options.json)  # the reader of a model needs all of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # enough was read
+        return FINE
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        return _failed(error, options.json)
+    return answer.status
+
+
+@contextmanager
+def _warnings_told(warned: list[str]) -> Iterator[None]:
+    """Print warnings, and what the package logs, on stderr, and append them to a list."""
 
     def warn(message: Warning | str, *_: object, **__: object) -> None:
         warned.append(str(message))
@@ -95,41 +124,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = warn
-            answer: Answer = options.run(options)
-        shown = answer.text
-        if options.json:
-            extra = {"warnings": warned} if warned else {}
-            shown = _json({**answer.facts, **extra}, indent=2)
-        print(shown, file=stream, flush=True)  # to nobody if it is closed
-    except KeyboardInterrupt:
-        print("maddjit: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError as error:  # whoever read has read enough
-        if error.filename is not None:
-            return _failed(error, options.json)  # of a model, all would have been needed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
-    except Exception as error:
-        if options.debug:
-            traceback.print_exc()
-        return _failed(error, options.json)
+            yield
     finally:
         logger.removeHandler(logged)
-    return answer.status
+
+
+def _stream(options: argparse.Namespace) -> TextIO | None:
+    """Return where answers go: stdout, or stderr if stdout is the file that a command writes."""
+    taken = any(is_stdout(getattr(options, name, None)) for name in ("output", "plot", "html"))
+    return sys.stderr if taken else sys.stdout
+
+
+def _shown(answer: Answer, as_json: bool, warned: Sequence[str]) -> str:
+    if not as_json:
+        return answer.text
+    return _json({**answer.facts, **({"warnings": warned} if warned else {})}, indent=2)
 
 
 def _json(facts: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return JSON, in which characters are escaped by its own rules if stdout may lack them."""
+    """Return JSON; unless stdout takes UTF-8, other characters than ASCII are escaped in it."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
     return json.dumps(jsonable(facts), indent=indent, ensure_ascii=encoding != "utf8")
 
 
 def _failed(error: Exception, as_json: bool) -> int:
+    """Tell an error on stderr, with --json on stdout as well, and return the exit status."""
     words = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         words = f"{error.filename}: {error.strerror}"
     if not isinstance(error, (*_EXPECTED, UsageError)):
-        words = f"{type(error).__name__}: {words} (unexpected; --debug shows where)"
+        words = f"{type(error).__name__}: {words} (an unexpected error: --debug shows where)"
     print(f"maddjit: {words}", file=sys.stderr)
     if as_json:
         print(_json({"error": words}))

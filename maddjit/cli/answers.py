@@ -1,4 +1,4 @@
-"""What a command has to say: text for readers, facts for programs."""
+"""The answer of a command: text for people, facts for programs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 _FEW, _MANY = 64, 10000
-"""Elements of a matrix and of a vector that are written out."""
+"""A matrix and a vector with no more elements than these are written out as JSON."""
 
 
 class UsageError(Exception):
-    """Options that do not go together, or of which one is missing."""
+    """Options are missing or do not go together."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Answer:
     Attributes
     ----------
     text : str
+        What is printed.
     facts : mapping of str to anything that `jsonable` takes
+        What is printed instead if --json is given.
     status : int
         The exit status.
     """
@@ -36,8 +38,9 @@ class Answer:
 
 
 def jsonable(value: Any) -> Any:
-    """Return `value` as JSON has it: records by their fields, long arrays and bytes by their size.
+    """Return a value in the types of JSON.
 
+    Records become objects of their fields; long arrays and bytes are replaced by their sizes.
     Numbers that JSON lacks become the strings "nan", "inf" and "-inf".
     """
     if value is None or isinstance(value, (bool, int, str)):
@@ -64,7 +67,7 @@ def jsonable(value: Any) -> Any:
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows of text in columns, the first flush left and the others flush right."""
+    """Return rows of text as aligned columns, the first one flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

@@ -1,4 +1,4 @@
-"""``maddjit export``: a model as code for other programs."""
+"""``maddjit export``: write a model as code for other programs."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ from typing import Any
 import maddjit
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer
+from maddjit.cli.commands import add_command
 from maddjit.compiler.platforms import SYSTEMS
 from maddjit.models.storage import load
 
 
-def add(commands: Any, common: argparse.ArgumentParser) -> None:
+def add(commands: Any) -> None:
     """Add the command."""
-    writing = commands.add_parser(
-        "export", parents=[common], help="write a model as code for other programs"
+    parser = add_command(
+        commands,
+        "export",
+        _export,
+        "write a model as code for other programs",
+        "Write a model as an object file with a C header, an example and a file for CMake, and as\n"
+        "a shared library if a linker is found. Any language that calls C can use them; neither\n"
+        "Python nor maddjit is needed to run them.",
+        "maddjit export model.npz --dir out --name head",
+        "maddjit export model.npz --dir out --target x86-64-v3 --system windows",
     )
-    kernels.add_flags(writing)
-    writing.add_argument("--dir", required=True, metavar="FOLDER", help="where the files go")
-    writing.add_argument("--name", default="product", help="what its functions begin with")
-    writing.add_argument(
-        "--system", choices=tuple(SYSTEMS), help="of the programs; default: this machine's"
+    kernels.add_flags(parser)
+    parser.add_argument("--dir", required=True, metavar="FOLDER", help="folder for the files")
+    parser.add_argument(
+        "--name", default="product", help="prefix of files and functions (default: product)"
     )
-    writing.set_defaults(run=_export)
+    parser.add_argument(
+        "--system",
+        choices=tuple(SYSTEMS),
+        help="operating system of the programs (default: this machine's)",
+    )
 
 
 def _export(options: argparse.Namespace) -> Answer:

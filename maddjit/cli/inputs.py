@@ -1,4 +1,4 @@
-"""Matrices from files: npy, npz, safetensors and the constants of ONNX graphs."""
+"""Read matrices from files: npy, npz, safetensors and the constants of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = re.compile(r"(?P<path>.+?\.(?P<kind>npz|safetensors|onnx))(?::(?P<name>
 
 
 class MissingExtraError(ImportError):
-    """A package that is needed for what was asked, and is not installed."""
+    """A package that the command needs is not installed."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(
@@ -27,18 +27,18 @@ class MissingExtraError(ImportError):
 
 
 class InputError(ValueError):
-    """A file that is not what was expected."""
+    """A file does not hold what was expected."""
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """An array and where it is from."""
+    """An array and the words that named it on the command line."""
 
     source: str
     array: NDArray[Any]
 
     def facts(self) -> dict[str, Any]:
-        """Return what is worth remembering of it."""
+        """Return what a model file remembers of it: source, shape, dtype and SHA-256."""
         content = np.ascontiguousarray(self.array)
         return {
             "source": self.source,
@@ -54,23 +54,28 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     Parameters
     ----------
     source : str
-        file.npy, file.npz:key, file.safetensors:name or file.onnx:constant; what follows the colon
-        may be left out if there is one array alone. Of ONNX it is the name of a constant, or of a
-        MatMul or Gemm that multiplies by one, or of its output; that of a Gemm is turned round and
-        scaled as its transB and alpha say. A name with two meanings is refused.
+        file.npy, file.npz:key, file.safetensors:name or file.onnx:name. The colon and what follows
+        may be left out if the file holds a single array. In an ONNX file a name is that of a
+        constant, or of a MatMul or Gemm that multiplies by one, or of its output. The matrix of a
+        Gemm is transposed and scaled as its transB and alpha say. A name with two meanings is
+        refused.
     what : str
-        What errors call it.
+        What errors call the array.
     ndim : int
+        2 for a matrix, 1 for a vector.
     transpose : bool
+        Whether to return the transpose of what the file holds.
 
     Raises
     ------
     InputError
-        If the file is damaged, holds several arrays and none was named, holds none of that name,
-        if it is of another shape than expected, or holds NaN or what float32 cannot.
+        If the file is damaged; if it holds several arrays and none was named, or none of that name;
+        if the array has another number of axes or is empty; if it holds NaN or numbers that are too
+        large for float32.
     MissingExtraError
         If the package that reads such files is not installed.
     FileNotFoundError
+        If there is no such file.
     """
     path, kind, name = _parts(source)
     if not Path(path).is_file():
@@ -100,17 +105,17 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
 
 
 def path_of(source: str) -> str:
-    """Return the file that holds it."""
+    """Return the path of the file that an array's source names."""
     return _parts(source)[0]
 
 
-def pair(rows: Matrix, right: Matrix) -> None:
+def check_pair(rows: Matrix, right: Matrix) -> None:
     """Check that A and B can be multiplied.
 
     Raises
     ------
     InputError
-        If not; the message says whether B turned round could be.
+        If they cannot; the message says whether the transpose of B could be.
     """
     D, (n_rows, n_outputs) = rows.array.shape[1], right.array.shape
     if n_rows != D:
@@ -122,7 +127,7 @@ def pair(rows: Matrix, right: Matrix) -> None:
 
 
 def _parts(source: str) -> tuple[str, str, str | None]:
-    """Return path, kind and name."""
+    """Return the path, the kind of file and the name of the array, if one is given."""
     found = _NAMED.fullmatch(source)
     return (found["path"], found["kind"], found["name"]) if found else (source, "npy", None)
 
@@ -138,12 +143,12 @@ def _npz(path: str, name: str | None) -> NDArray[Any]:
     if not _is_archive(path):
         raise InputError(f"{path} holds a single array: call it .npy")
     with np.load(path, allow_pickle=False) as archive:
-        array: NDArray[Any] = archive[_chosen(path, name, archive.files)]
+        array: NDArray[Any] = archive[_key(path, name, archive.files)]
     return array
 
 
 def _is_archive(path: str) -> bool:
-    """Tell .npz from .npy by how it begins, whatever its name."""
+    """Return whether a file is .npz, not .npy, by its first bytes, whatever its name."""
     with Path(path).open("rb") as file:
         start = file.read(6)
     if not start.startswith((b"PK", b"\x93NUMPY")):
@@ -157,13 +162,13 @@ def _safetensors(path: str, name: str | None) -> NDArray[Any]:
     except ImportError as error:
         raise MissingExtraError(path, "safetensors", "safetensors") from error
     with safe_open(path, framework="np") as file:
-        chosen = _chosen(path, name, file.keys())
+        key = _key(path, name, file.keys())
         try:
-            array: NDArray[Any] = file.get_tensor(chosen)
+            array: NDArray[Any] = file.get_tensor(key)
         except TypeError as error:
-            kind = file.get_slice(chosen).get_dtype()
+            kind = file.get_slice(key).get_dtype()
             raise InputError(
-                f"{path}: {chosen} is of type {kind}, which NumPy lacks (BF16 is in ml_dtypes)"
+                f"{path}: {key} is of type {kind}, which NumPy lacks (BF16 is in ml_dtypes)"
             ) from error
     return array
 
@@ -172,9 +177,9 @@ def _onnx(path: str, name: str | None) -> NDArray[Any]:
     try:
         import onnx
 
-        from maddjit.integrations.onnx.named import named
+        from maddjit.integrations.onnx.arrays import array_named
 
-        return named(onnx.load(path), name, lambda names: _chosen(path, name, names))
+        return array_named(onnx.load(path), name, lambda names: _key(path, name, names))
     except ImportError as error:
         raise MissingExtraError(path, "onnx and onnxruntime", "onnx") from error
     except InputError:
@@ -183,7 +188,8 @@ def _onnx(path: str, name: str | None) -> NDArray[Any]:
         raise InputError(f"{path}: {error}") from error
 
 
-def _chosen(path: str, name: str | None, names: Iterable[str]) -> str:
+def _key(path: str, name: str | None, names: Iterable[str]) -> str:
+    """Return the name of the array that is meant, which must be one of those in the file."""
     known = list(names)
     if name is None and len(known) == 1:
         return known[0]

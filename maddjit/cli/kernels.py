@@ -1,4 +1,4 @@
-"""What commands share that compile a model: their flags, the operator, facts about both."""
+"""What commands share that compile a model: flags, the operator, and facts about the model."""
 
 from __future__ import annotations
 
@@ -22,28 +22,45 @@ ORDERS = ("C", "F", "strided")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that choose a kernel."""
-    parser.add_argument("model", help="file that maddjit fit or maddjit.save has written")
+    """Add the model's file and the flags that choose a kernel."""
+    parser.add_argument("model", help="a file written by maddjit fit, maddjit select or model.save")
     group = parser.add_argument_group("the kernel")
-    group.add_argument("--target", choices=LEVELS, help="feature level; default: the best here")
-    group.add_argument("--dtype", choices=tuple(INPUTS), default="float32", help="of A")
-    group.add_argument("--order", choices=ORDERS, default="C", help="of A")
+    group.add_argument(
+        "--target",
+        choices=LEVELS,
+        help="the feature level of the CPU to compile for (default: the best of this machine)",
+    )
+    group.add_argument(
+        "--dtype", choices=tuple(INPUTS), default="float32", help="dtype of A (default: float32)"
+    )
+    group.add_argument(
+        "--order",
+        choices=ORDERS,
+        default="C",
+        help="layout of A: rows contiguous (C), columns contiguous (F), or neither (default: C)",
+    )
     group.add_argument(
         "--result",
         choices=("outputs", "argmax", "topk"),
-        help="default: outputs; the exact winners if the model was calibrated for them",
+        help="what is returned: all outputs, or the exact winners (default: outputs; winners if "
+        "the model was calibrated for them)",
     )
-    group.add_argument("--coverage", type=float, default=0.999, help="of exact winners")
+    group.add_argument(
+        "--coverage",
+        type=float,
+        default=0.999,
+        help="the probability with which a row's winners are the exact ones (default: 0.999)",
+    )
     group.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="that a Strassen-Tile model multiplies in",
+        help="what a Strassen-Tile model multiplies in (default: float32)",
     )
 
 
 def result_of(model: Model, options: argparse.Namespace) -> str:
-    """Return what is asked of a model: what was said, or what it was made for."""
+    """Return the result that --result asks for; by default, what the model was made for."""
     short = getattr(model, "short_list", None)
     if options.result is not None:
         return str(options.result)
@@ -78,7 +95,7 @@ def operator(model: Model, options: argparse.Namespace) -> AnyOperator:
 
 
 def facts_of(model: Model) -> dict[str, Any]:
-    """Return what a model is, in numbers."""
+    """Return the kind, the sizes and the options of a model, for JSON."""
     sizes = {"n_features": model.n_features, "n_outputs": model.n_outputs}
     if isinstance(model, StrassenTileModel):
         return {
@@ -103,8 +120,8 @@ def facts_of(model: Model) -> dict[str, Any]:
     }
 
 
-def described(model: Model) -> str:
-    """Return a model and its report in words."""
+def summary(model: Model) -> str:
+    """Return a model and its report in words, one to three lines."""
     lines = [repr(model)]
     if isinstance(model, MaddnessModel) and model.short_list:
         lines.append(repr(model.short_list))

@@ -1,9 +1,10 @@
-"""``maddjit compile`` and ``maddjit inspect``: what becomes of a model, kept and shown."""
+"""``maddjit compile`` and ``maddjit inspect``: compile a model, and show its plan and code."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from maddjit.arrays.formats import INPUTS
 from maddjit.building import emit
 from maddjit.cli import kernels, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
+from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import InputError, read
 from maddjit.cli.kernels import AnyOperator, Model
 from maddjit.cli.outputs import check_output
@@ -22,41 +24,76 @@ from maddjit.models.storage import load, provenance_of
 
 Stage = Literal["template", "optimized", "assembly"]
 
+_LONG = 96
+"""Characters of a plan's field that are shown as text."""
 
-def add(commands: Any, common: argparse.ArgumentParser) -> None:
+
+def add(commands: Any) -> None:
     """Add the commands."""
-    warming = commands.add_parser(
-        "compile", parents=[common], help="compile for this machine and keep the code in the cache"
-    )
-    kernels.add_flags(warming)
-    warming.add_argument(
-        "--also", nargs="+", default=[], metavar="DTYPE:ORDER", help="further kernels: float64:F"
-    )
-    warming.set_defaults(run=_compile)
+    _add_compile(commands)
+    _add_inspect(commands)
 
-    showing = commands.add_parser(
-        "inspect", parents=[common], help="show the plan, IR or assembly of a model, or all"
+
+def _add_compile(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "compile",
+        _compile,
+        "compile for this machine and keep the code in the cache",
+        "Compile a model for this machine, so that later processes find its code in the cache.",
+        "maddjit compile model.npz",
+        "maddjit compile model.npz --dtype float64 --also float32:F uint8:C",
     )
-    kernels.add_flags(showing)
-    shown = showing.add_mutually_exclusive_group()
+    kernels.add_flags(parser)
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        default=[],
+        metavar="DTYPE:ORDER",
+        help="kernels for other dtypes and layouts of A to compile as well, such as float64:F",
+    )
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = add_command(
+        commands,
+        "inspect",
+        _inspect,
+        "show the plan, IR or assembly of a model, or all",
+        "Show a model and its report, how it is compiled (the plan), or its code.",
+        "maddjit inspect model.npz",
+        "maddjit inspect model.npz --asm",
+        "maddjit inspect model.npz --ir --target aarch64",
+        "maddjit inspect model.npz --html model.html --rows A.npy",
+    )
+    kernels.add_flags(parser)
+    shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--asm",
         nargs="?",
         const="stages",
         choices=("stages", "plain"),
-        help="the assembly, annotated by stages or as it is",
+        help="show the assembly, in stages with counts and notes, or plain (default: stages)",
     )
     shown.add_argument(
         "--ir",
         nargs="?",
         const="template",
         choices=("template", "optimized"),
-        help="the LLVM IR as rendered, or after LLVM's passes",
+        help="show the LLVM IR as the template renders it, or as LLVM's passes leave it "
+        "(default: template)",
     )
-    shown.add_argument("--html", metavar="FILE", help="write all of it as a page")
-    showing.add_argument("--rows", metavar="A", help="rows whose codes --html draws")
-    showing.add_argument("--codebook", type=int, default=0, help="whose tree --html draws")
-    showing.set_defaults(run=_inspect)
+    shown.add_argument(
+        "--html", metavar="FILE", help="write all of it, with figures, as a web page"
+    )
+    parser.add_argument("--rows", metavar="A", help="rows whose codes the figures of --html count")
+    parser.add_argument(
+        "--codebook",
+        type=int,
+        default=0,
+        metavar="INDEX",
+        help="the codebook whose tree --html draws (default: 0)",
+    )
 
 
 def _compile(options: argparse.Namespace) -> Answer:
@@ -87,15 +124,15 @@ def _kernel_of(words: str) -> tuple[str, Any]:
     dtype, _, order = words.partition(":")
     if dtype not in INPUTS or (order or "C") not in kernels.ORDERS:
         raise UsageError(
-            f"--also {words}: expected dtype:order of {', '.join(INPUTS)} and "
-            f"{', '.join(kernels.ORDERS)}"
+            f"--also {words}: expected dtype:order, with a dtype of {', '.join(INPUTS)} and an "
+            f"order of {', '.join(kernels.ORDERS)}"
         )
     return dtype, order or "C"
 
 
 def _inspect(options: argparse.Namespace) -> Answer:
     if options.rows is not None and options.html is None:
-        raise UsageError("--rows is for --html")
+        raise UsageError("--rows is for the figures of --html: add --html or leave it out")
     if options.html is not None:
         check_output(options.html, options.model, options.rows)
     model = load(options.model)
@@ -121,8 +158,7 @@ def _inspect(options: argparse.Namespace) -> Answer:
         facts["plan"] = op.plan
         if options.html is not None:
             return _paged(op, options, facts)
-        plan = (f"{name:<20}{value}" for name, value in plan_lines(op))
-        lines = [kernels.described(model), str(op.report), "plan", *plan]
+        lines = [kernels.summary(model), str(op.report), *_shortened(plan_lines(op))]
         return Answer("\n".join(lines), facts)
     if options.asm == "stages":
         return _listed(annotated(op.ir(), op.target), facts)
@@ -131,19 +167,36 @@ def _inspect(options: argparse.Namespace) -> Answer:
 
 
 def plan_lines(op: AnyOperator) -> list[tuple[str, str]]:
-    """Return the fields of an operator's plan as text, constants by their size."""
-    plan = op.plan
-    lines = []
-    for name in (field.name for field in fields(plan)):
-        value = getattr(plan, name)
-        if name == "target":
-            value = value.name
-        elif name == "constants":
-            value = ", ".join(f"{key}: {len(content)} bytes" for key, content in value)
+    """Return the fields of an operator's plan as text; those of records inside it by name.name."""
+    return list(_fields_of(op.plan))
+
+
+def _fields_of(record: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the names and texts of a record's fields, arrays and constants by their size."""
+    for field in fields(record):
+        name, value = f"{prefix}{field.name}", getattr(record, field.name)
+        if field.name == "target":
+            yield name, value.name
+        elif field.name == "constants":
+            yield name, ", ".join(f"{key}: {len(content)} bytes" for key, content in value)
         elif hasattr(value, "nbytes"):
-            value = f"{value.dtype} of shape {value.shape}"
-        lines.append((name, str(value)))
-    return lines
+            yield name, f"{value.dtype} of shape {value.shape}"
+        elif is_dataclass(value):
+            yield from _fields_of(value, f"{name}.")
+        else:
+            yield name, str(value)
+
+
+def _shortened(lines: list[tuple[str, str]]) -> list[str]:
+    """Return a plan in columns, one line a field; long texts are cut."""
+    width = max(len(name) for name, _ in lines) + 2
+    cut = [f"{name:<{width}}{_cut(text)}" for name, text in lines]
+    whole = all(len(text) <= _LONG for _, text in lines)
+    return ["plan" if whole else "plan (… marks fields that --json and --html show whole)", *cut]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def _emitted(model: Model, options: argparse.Namespace, stage: Stage) -> str:
@@ -172,7 +225,7 @@ def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) 
                 f"--rows: {options.rows} must have {n_features} columns, not shape {rows.shape}"
             )
     listing = annotated(op.ir(), op.target)
-    text, n_figures = page.page(
+    text, n_figures = page.html_page(
         op,
         name=Path(options.model).name,
         provenance=jsonable(facts["provenance"]),
@@ -185,5 +238,5 @@ def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) 
     write_whole(options.html, content)
     told = f"{options.html}: {len(content)} bytes, {n_figures} figures"
     if not n_figures:
-        told += " (they need Matplotlib: pip install 'maddjit[plot]')"
+        told += " (figures need Matplotlib: pip install 'maddjit[plot]')"
     return Answer(told, {**facts, "html": options.html, "figures": n_figures})

@@ -1,4 +1,4 @@
-"""``maddjit doctor`` and ``maddjit cache``: what runs here, what is kept of compiled code."""
+"""``maddjit doctor`` and ``maddjit cache``: what this machine can run, and the code it has kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from maddjit.cli.answers import Answer, table
-from maddjit.cli.platform import Sample, fitted_sample, states
+from maddjit.cli.commands import add_command
+from maddjit.cli.platform import WRONG, Finding, Sample, findings, fitted_sample
 from maddjit.compiler import cache
 from maddjit.compiler.llvm import LLVM_VERSION, host
 from maddjit.compiler.target import (
@@ -32,23 +34,36 @@ from maddjit.reference.strassen_tile import error_bound
 from maddjit.version import __version__
 
 _ALIASES = {"abm": "lzcnt", "3dnowprefetch": "prfchw", "bmi1": "bmi", "asimd": "neon"}
-"""The operating system's names of features, by LLVM's."""
-_PACKAGES = ("numpy", "scipy", "llvmlite", "jinja2", "py-cpuinfo")
-_OPTIONAL = ("tqdm", "matplotlib", "threadpoolctl", "ml-dtypes", "onnx", "onnxruntime")
-_OPTIONAL_TOO = ("safetensors", "torch")
+"""Names that the operating system gives features, and LLVM's names of the same features."""
+_PACKAGES = (
+    *("numpy", "scipy", "llvmlite", "jinja2", "py-cpuinfo"),
+    *("tqdm", "matplotlib", "threadpoolctl", "ml-dtypes", "onnx", "onnxruntime"),
+    *("safetensors", "torch"),
+)
+"""The packages whose versions are told: needed ones first, then those of extras."""
 
 
-def add(commands: Any, common: argparse.ArgumentParser) -> None:
+def add(commands: Any) -> None:
     """Add the commands."""
-    asked = commands.add_parser(
-        "doctor", parents=[common], help="show what this machine can run, and try it"
+    add_command(
+        commands,
+        "doctor",
+        _doctor,
+        "show what this machine can run, and try it",
+        "Show the CPU's features and the feature levels that this machine can run, and compile\n"
+        "and run a small model at each of them. The exit status is 1 if any result is wrong.",
     )
-    asked.set_defaults(run=_doctor)
-    kept = commands.add_parser(
-        "cache", parents=[common], help="show or empty the cache of compiled code"
+    parser = add_command(
+        commands,
+        "cache",
+        _cache,
+        "show or empty the cache of compiled code",
+        "Show the folder and size of the cache of compiled code, or empty it. The environment\n"
+        "variables MADDJIT_CACHE_DIR (empty: no cache) and MADDJIT_CACHE_BYTES change both.",
+        "maddjit cache info",
+        "maddjit cache clear",
     )
-    kept.add_argument("action", choices=("info", "clear"))
-    kept.set_defaults(run=_cache)
+    parser.add_argument("action", choices=("info", "clear"), help="show it or empty it")
 
 
 def _cache(options: argparse.Namespace) -> Answer:
@@ -59,62 +74,117 @@ def _cache(options: argparse.Namespace) -> Answer:
     return Answer("\n".join([*lines, str(found)]), {**facts, "cache": found})
 
 
+@dataclass(frozen=True)
+class _Health:
+    """All that the doctor finds out: what the machine is, and whether code is right on it.
+
+    Attributes
+    ----------
+    brand : str
+        The CPU's name.
+    features : dict of str to dict
+        For each feature that a level needs, which detectors see it.
+    versions : dict of str to str or None
+    levels : dict of str to dict
+        What was found of each feature level.
+    chosen : str or None
+        The level that `maddjit.compile` takes.
+    why : str
+    tiles_right : bool or None
+    platform : dict of str to Finding
+    """
+
+    brand: str
+    features: dict[str, dict[str, bool]]
+    versions: dict[str, str | None]
+    levels: dict[str, dict[str, Any]]
+    chosen: str | None
+    why: str
+    tiles_right: bool | None
+    platform: dict[str, Finding]
+
+    @property
+    def is_healthy(self) -> bool:
+        tried = [self.tiles_right, *(level["right"] for level in self.levels.values())]
+        return not any(
+            right is False for right in tried + [f.right for f in self.platform.values()]
+        )
+
+
 def _doctor(_: argparse.Namespace) -> Answer:
     """Ask every detector, and compare an operator of each level with its definition."""
+    health, machine = _examined(), host()
+    facts = {
+        "healthy": health.is_healthy,
+        "cpu": {"brand": health.brand, "llvm": machine.cpu, "triple": machine.triple},
+        "versions": {
+            "maddjit": __version__,
+            "python": sys.version.split()[0],
+            **health.versions,
+        },
+        "levels": health.levels,
+        "chosen": health.chosen,
+        "why": health.why,
+        "tiles_right": health.tiles_right,
+        "features": health.features,
+        "platform": health.platform,
+        "cache": cache.info(),
+    }
+    return Answer("\n".join(_told(health)), facts, 0 if health.is_healthy else 1)
+
+
+def _examined() -> _Health:
+    """Return what the detectors see, and what came of trying code."""
     import cpuinfo  # takes over a second
 
-    machine, cpu = host(), cpuinfo.get_cpu_info()
+    cpu = cpuinfo.get_cpu_info()
     seen = {
-        "LLVM": set(machine.features),
+        "LLVM": set(host().features),
         "cpuinfo": _normalised(cpu.get("flags", ())),
         "/proc/cpuinfo": _proc_flags(),
     }
-    brand = cpu.get("brand_raw", "unknown")
-    installed = {name: _version(name) for name in (*_PACKAGES, *_OPTIONAL, *_OPTIONAL_TOO)}
     sample = fitted_sample()
-    levels = {name: _tried(name, seen, sample) for name in LEVELS}
-    chosen, why = _chosen()
-    tiles = _tiles_right(sample) if chosen else None
-    platform_states = states(sample, chosen)
-    found = [tiles, *(level["right"] for level in levels.values())]
-    healthy = not any(
-        right is False for right in found + [s.right for s in platform_states.values()]
-    )
+    chosen, why = _level_taken()
     wanted = sorted({f for level in LEVELS for f in named(level).requires} | {BFLOAT16})
     asked = {name: flags for name, flags in seen.items() if flags}
-    features = {f: {name: f in flags for name, flags in asked.items()} for f in wanted}
-    said = (f"{name} {number}" for name, number in installed.items() if number)
-    missing = (name for name, number in installed.items() if not number)
+    return _Health(
+        brand=cpu.get("brand_raw", "unknown"),
+        features={f: {name: f in flags for name, flags in asked.items()} for f in wanted},
+        versions={name: _version(name) for name in _PACKAGES},
+        levels={name: _tried(name, seen, sample) for name in LEVELS},
+        chosen=chosen,
+        why=why,
+        tiles_right=_tiles_right(sample) if chosen else None,
+        platform=findings(sample, chosen),
+    )
+
+
+def _told(health: _Health) -> list[str]:
+    """Return the lines that people read."""
+    said = (f"{name} {number}" for name, number in health.versions.items() if number)
+    missing = (name for name, number in health.versions.items() if not number)
     lines = [
-        f"cpu              {brand}; LLVM calls it {machine.cpu}",
+        f"cpu              {health.brand}; LLVM calls it {host().cpu}",
         f"system           {platform.platform()}, Python {platform.python_version()}",
         f"versions         maddjit {__version__}, LLVM {LLVM_VERSION}, {', '.join(said)}",
         f"not-installed    {', '.join(missing) or 'nothing'}",
-        *(f"{name:<16} {state.words}" for name, state in platform_states.items()),
-        *(f"{name:<16} {level['words']}" for name, level in levels.items()),
-        f"chosen           {chosen or 'none'}: {why}",
+        *(f"{name:<16} {finding.words}" for name, finding in health.platform.items()),
+        *(f"{name:<16} {level['words']}" for name, level in health.levels.items()),
+        f"chosen           {health.chosen or 'none'}: {health.why}",
     ]
-    if tiles is not None:
-        lines.append(f"tiles            {'right' if tiles else 'WRONG: please report this'}")
-    rows = [("feature", *asked)]
-    rows += [(f, *("yes" if has else "-" for has in by.values())) for f, by in features.items()]
-    facts = {
-        "healthy": healthy,
-        "cpu": {"brand": brand, "llvm": machine.cpu, "triple": machine.triple},
-        "versions": {"maddjit": __version__, "python": sys.version.split()[0], **installed},
-        "levels": levels,
-        "chosen": chosen,
-        "why": why,
-        "tiles_right": tiles,
-        "features": features,
-        "platform": platform_states,
-        "cache": cache.info(),
-    }
-    return Answer("\n".join([*lines, table(rows)]), facts, 0 if healthy else 1)
+    if health.tiles_right is not None:
+        lines.append(f"tiles            {'right' if health.tiles_right else WRONG}")
+    detectors = next(iter(health.features.values()))
+    rows = [("feature", *detectors)]
+    rows += [
+        (feature, *("yes" if has else "-" for has in by.values()))
+        for feature, by in health.features.items()
+    ]
+    return [*lines, table(rows)]
 
 
 def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, Any]:
-    """Return what is missing for a level; if nothing is, whether its code is right."""
+    """Return which features a level lacks here; if none, whether its code is right."""
     level = named(name)
     missing = missing_features(level, host())
     if missing:
@@ -125,17 +195,18 @@ def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, An
     right = bool(
         np.array_equal(compile(sample.model, name)(sample.A), apply(sample.model, sample.A))
     )
-    words = "right" if right else "WRONG: please report this"
+    words = "right" if right else WRONG
     words += "".join(f"; {by} misses {', '.join(f)}" for by, f in doubts.items() if seen[by])
     return {"right": right, "missing": [], "words": words}
 
 
 def _tiles_right(sample: Sample) -> bool:
+    """Return whether a Strassen-Tile operator is within its proven bound of the definition."""
     A, model = sample.A, fit_strassen_tile(sample.B, tile=2)
     return bool((np.abs(compile(model)(A) - apply(model, A)) <= error_bound(model, A)).all())
 
 
-def _chosen() -> tuple[str | None, str]:
+def _level_taken() -> tuple[str | None, str]:
     """Return the level that `maddjit.compile` takes, and why."""
     machine = host()
     told = os.environ.get(ENVIRONMENT_VARIABLE) or None
@@ -160,12 +231,13 @@ def _chosen() -> tuple[str | None, str]:
 
 
 def _normalised(flags: Any) -> set[str]:
+    """Return features by LLVM's names."""
     bare = (str(flag).replace("_", "") for flag in flags)
     return {_ALIASES.get(flag, flag) for flag in bare}
 
 
 def _proc_flags() -> set[str]:
-    """Return what Linux says of the first CPU; nothing elsewhere."""
+    """Return the features that Linux lists for the first CPU; none on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

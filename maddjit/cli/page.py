@@ -1,4 +1,4 @@
-"""``maddjit inspect --html``: a model, its plan and its code on a page that needs nothing else."""
+"""``maddjit inspect --html``: a model, its plan and its code on one self-contained web page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from maddjit.version import __version__
 _TEMPLATE = "html/report.html.j2"
 
 
-def page(
+def html_page(
     op: AnyOperator,
     name: str,
     provenance: Mapping[str, Any],
@@ -28,7 +28,7 @@ def page(
     rows: ArrayLike | None,
     codebook: int,
 ) -> tuple[str, int]:
-    """Return the page and how many figures are on it: none without Matplotlib."""
+    """Return the page, and the number of figures on it, which is 0 without Matplotlib."""
     drawings = pictures(op.model, rows, codebook)
     figures = [
         {"title": title, "source": source}
@@ -64,14 +64,14 @@ def page(
 
 
 def _words(value: Any) -> str:
-    """Return a fact in words, those inside it one a line."""
+    """Return a fact in words; facts inside it have a line each."""
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_words(one)}" for key, one in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _flat(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a model was made from, each of its inputs by itself."""
+    """Yield the names and words of what a model was made from, and of each input by itself."""
     for key, value in provenance.items():
         if key == "inputs":
             yield from ((name, _words(facts)) for name, facts in value.items())
@@ -80,7 +80,7 @@ def _flat(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _image(title: str, draw: Draw) -> str:
-    """Return a picture as the address of an image that holds it; empty without Matplotlib."""
+    """Return the data URL of a picture; empty without Matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

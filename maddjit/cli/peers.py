@@ -1,7 +1,8 @@
-"""8-bit products of the libraries that are installed, from float32 rows, in one thread.
+"""8-bit products of other libraries, for comparison: float32 rows, one thread.
 
-B is int8 with a scale for each output; rows are quantised at each call, which is part of its time.
-Where these libraries add pairs of products in 16 bits, weights have 7 bits, which never saturate.
+B is int8 with a scale for each output. Rows are quantised at each call, and that is part of its
+time. Where these libraries add pairs of products in 16 bits, weights have 7 bits, which never
+saturate.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from numpy.typing import NDArray
 from maddjit.compiler import llvm
 from maddjit.compiler.target import Host
 
-Product = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Multiply = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def eight_bit(
     B: NDArray[np.float32], bias: NDArray[np.float32], rows: NDArray[np.float32]
-) -> tuple[dict[str, Product], dict[str, str]]:
-    """Return the products there are, and why the others are missing; each has been tried once."""
-    found: dict[str, Product] = {}
+) -> tuple[dict[str, Multiply], dict[str, str]]:
+    """Return the products that work here, each tried once, and why the others do not."""
+    found: dict[str, Multiply] = {}
     missing: dict[str, str] = {}
     for name, make in (("8-bit torch", _torch), ("8-bit onnxruntime", _onnxruntime)):
         try:
@@ -37,7 +38,7 @@ def eight_bit(
     return found, missing
 
 
-def _with_bias(product: Product, bias: NDArray[np.float32]) -> Product:
+def _with_bias(product: Multiply, bias: NDArray[np.float32]) -> Multiply:
     if not bias.any():
         return product
 
@@ -52,9 +53,9 @@ def _with_bias(product: Product, bias: NDArray[np.float32]) -> Product:
 def largest_weight(host: Host) -> int:
     """Return the largest integer weight with which 8-bit products are exact on a CPU.
 
-    On x86 CPUs without VNNI onnxruntime and FBGEMM, which is behind torch's ``linear_dynamic``, add
-    two products of an unsigned and a signed byte in 16 bits, and saturate (``vpmaddubsw``).
-    onnxruntime's guide advises 7 bits for the weights there: 2 · 255 · 64 = 32640 is below 2¹⁵.
+    On x86 CPUs without VNNI, two libraries add two products of an unsigned and a signed byte in 16
+    bits, and saturate (``vpmaddubsw``): onnxruntime, and FBGEMM, which torch's ``linear_dynamic``
+    uses. onnxruntime's guide advises weights of 7 bits there: 2 · 255 · 64 = 32640 is below 2¹⁵.
     """
     saturates = host.architecture == "x86_64" and not {"avx512vnni", "avxvnni"} & host.features
     return 64 if saturates else 127
@@ -63,9 +64,9 @@ def largest_weight(host: Host) -> int:
 def quantised(
     B: NDArray[np.float32], per_output: bool = True, most: int | None = None
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return B as int8, and the scale of each output or of all; 1 where all is 0.
+    """Return B as int8, and the scale of each output or one for all; it is 1 where all is 0.
 
-    The largest weight is `most`, by default what this CPU multiplies exactly.
+    The largest weight is `most`, by default the largest that this CPU multiplies exactly.
     """
     most = most or largest_weight(llvm.host())
     largest = np.abs(B).max(axis=0 if per_output else None)
@@ -73,14 +74,14 @@ def quantised(
     return np.rint(B / scale).astype(np.int8), scale
 
 
-def _torch(B: NDArray[np.float32]) -> Product:
-    """Return dynamic quantisation as torch has it."""
+def _torch(B: NDArray[np.float32]) -> Multiply:
+    """Return torch's product with dynamic quantisation of the rows."""
     import torch
 
     _, scale = quantised(B)
     torch.set_num_threads(1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to take these tensors away one day
+        warnings.simplefilter("ignore")  # torch says that it will drop these tensors one day
         weights = torch.quantize_per_channel(
             torch.from_numpy(np.ascontiguousarray(B.T)),
             torch.from_numpy(scale).double(),
@@ -98,8 +99,8 @@ def _torch(B: NDArray[np.float32]) -> Product:
     return product
 
 
-def _onnxruntime(B: NDArray[np.float32]) -> Product:
-    """Return DynamicQuantizeLinear and MatMulInteger."""
+def _onnxruntime(B: NDArray[np.float32]) -> Multiply:
+    """Return onnxruntime's product by DynamicQuantizeLinear and MatMulInteger."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 

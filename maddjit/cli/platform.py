@@ -1,4 +1,4 @@
-"""What ``maddjit doctor`` says of the platform: each way that code takes here, tried."""
+"""What ``maddjit doctor`` finds out about the platform: code is loaded, called, kept, exported."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from maddjit.operators.maddness import CompiledOperator
 from maddjit.pipeline import compile
 from maddjit.reference.maddness import apply
 
-_WRONG = "WRONG: please report this"
+WRONG = "WRONG: please report this"
+"""What is said of code whose results are not those of the definition."""
 
 
 @dataclass(frozen=True)
-class State:
-    """What was found of one thing: right, wrong or, if it is not to be had, None; in words."""
+class Finding:
+    """What was found out about one thing, in words; `right` is None if nothing was tried."""
 
     right: bool | None
     words: str
@@ -32,7 +33,7 @@ class State:
 
 @dataclass(frozen=True)
 class Sample:
-    """What code is tried on: a small model, rows, and the right-hand side."""
+    """What code is tried on: a small model, rows (999, 32), and the right-hand side (32, 5)."""
 
     model: MaddnessModel
     A: NDArray[np.float32]
@@ -40,53 +41,61 @@ class Sample:
 
 
 def fitted_sample() -> Sample:
-    """Return the small model that code is tried on, with its rows and right-hand side."""
+    """Fit the small model that code is tried on, and return it with its rows and B."""
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))
     return Sample(fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B)
 
 
-def states(sample: Sample, level: str | None) -> dict[str, State]:
-    """Return the state of the platform, of loading, calling, keeping and exporting code."""
+def findings(sample: Sample, level: str | None) -> dict[str, Finding]:
+    """Try to load, call, keep and export code of a level, and return what happened.
+
+    Without a level only the platform and the cache are looked at.
+    """
     machine = host()
     kind = f"{machine.system} on {machine.architecture}"
-    found = {"platform": State(None, f"{kind} ({machine.triple}): {verified(machine.triple)}")}
+    found = {"platform": Finding(None, f"{kind} ({machine.triple}): {verified(machine.triple)}")}
     if level is not None:
         A, wanted = sample.A, apply(sample.model, sample.A)
         op = compile(sample.model, level)
         found["jit"] = _same(op(A), wanted, "compiled code is loaded")
-        found["fastcall"] = _short_way(op, A, wanted)
-    found["cache"] = State(None, f"{cache.info()}{_kept()}")
+        found["fastcall"] = _fastcall(op, A, wanted)
+    found["cache"] = Finding(None, f"{cache.info()}{_kept()}")
     if level is not None:
         found["export"] = _exported(op, A, wanted)
     return found
 
 
-def _same(Y: Any, wanted: Any, words: str) -> State:
+def _same(Y: Any, wanted: Any, words: str) -> Finding:
+    """Return whether results are the wanted ones, bit for bit."""
     right = bool(np.array_equal(Y, wanted))
-    return State(right, f"{words}: {'right' if right else _WRONG}")
+    return Finding(right, f"{words}: {'right' if right else WRONG}")
 
 
-def _short_way(op: CompiledOperator, A: Any, wanted: Any) -> State:
+def _fastcall(op: CompiledOperator, A: Any, wanted: Any) -> Finding:
     answer = op._short_way(A)
     if answer is NotImplemented:
-        return State(None, "not taken: this Python is not CPython, so calls go by ctypes")
+        return Finding(None, "not taken: this Python is not CPython, so calls go by ctypes")
     return _same(answer, wanted, "CPython calls the code itself")
 
 
 def _kept() -> str:
+    """Return in words whether the cache can be written; nothing if there is none."""
     info = cache.info()
     if info.folder is None or info.problem:
         return ""
     return "; written and read back" if cache.works() else "; it cannot be written"
 
 
-def _exported(op: CompiledOperator, A: Any, wanted: Any) -> State:
-    """Export, link and load back; a library that is loaded may stay behind on Windows."""
+def _exported(op: CompiledOperator, A: Any, wanted: Any) -> Finding:
+    """Export the sample, link it, load it back and compare its results.
+
+    On Windows a library that is loaded cannot be removed, and may stay behind.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         made = op.export(folder, name="doctor")
         if made.library is None:
-            return State(None, f"objects alone: {made.missing}")
+            return Finding(None, f"objects alone: {made.missing}")
         loaded = exported_operators.load(made.library, "doctor")
         return _same(loaded(A), wanted, "libraries are linked and loaded")

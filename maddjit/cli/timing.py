@@ -1,9 +1,9 @@
-"""``maddjit bench``: this model on this machine, beside NumPy's product and 8-bit ones."""
+"""``maddjit bench``: time a model on this machine beside NumPy's product and 8-bit products."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import ceil
 from timeit import Timer
 from typing import Any
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from maddjit.arrays.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError, table
+from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import read
 from maddjit.cli.kernels import Model
-from maddjit.cli.peers import Product, eight_bit, largest_weight
+from maddjit.cli.peers import Multiply, eight_bit, largest_weight
 from maddjit.compiler import llvm
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.storage import load
@@ -24,27 +25,41 @@ from maddjit.selection.blas import one_thread
 from maddjit.selection.products import Winners
 
 _TURN = 5e-3
-"""Seconds that a turn lasts at least."""
+"""The least seconds that a turn lasts."""
 OWN, NUMPY = "maddjit", "numpy float32"
 
 Run = Callable[[], object]
 
 
-def add(commands: Any, common: argparse.ArgumentParser) -> None:
+def add(commands: Any) -> None:
     """Add the command."""
-    timing = commands.add_parser(
-        "bench", parents=[common], help="time a model against NumPy and 8-bit products"
+    parser = add_command(
+        commands,
+        "bench",
+        _bench,
+        "time a model against NumPy and 8-bit products",
+        "Time a model on this machine, in turns with the exact product of NumPy and with 8-bit\n"
+        "products of PyTorch and onnxruntime, if these are installed; one thread each.",
+        "maddjit bench model.npz --B B.npy --rows A.npy",
+        "maddjit bench model.npz --dtype uint8 --order F",
     )
-    kernels.add_flags(timing)
-    timing.add_argument("--rows", metavar="A", help="rows to time and judge by; default: random")
-    timing.add_argument("--n", type=int, default=10000, help="rows of a call (default 10000)")
-    timing.add_argument(
-        "--B", metavar="FILE", help="the exact right-hand side, if not in the model"
+    kernels.add_flags(parser)
+    parser.add_argument(
+        "--rows",
+        metavar="A",
+        help="rows to time and to measure errors on (default: random rows, without errors)",
     )
-    timing.add_argument("--transpose", action="store_true", help="B is stored as (M, D)")
-    timing.add_argument("--bias", metavar="FILE", help="added to the product")
-    timing.add_argument("--rounds", type=int, default=15)
-    timing.set_defaults(run=_bench)
+    parser.add_argument(
+        "--n", type=int, default=10000, help="number of rows of a call (default: 10000)"
+    )
+    parser.add_argument(
+        "--B", metavar="FILE", help="the exact right-hand side, if the model does not hold it"
+    )
+    parser.add_argument("--transpose", action="store_true", help="B is stored as (M, D)")
+    parser.add_argument("--bias", metavar="FILE", help="a vector (M,) that is added to the product")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="how often each way has its turn (default: 15)"
+    )
 
 
 def _bench(options: argparse.Namespace) -> Answer:
@@ -52,12 +67,12 @@ def _bench(options: argparse.Namespace) -> Answer:
         raise UsageError("--n and --rounds must be 1 or more")
     model = load(options.model)
     right = _right(model, options)
-    rows = _rows(model, options)
+    rows = _timed_rows(model, options)
     op = kernels.operator(model, options)
     result = kernels.result_of(model, options)
     k = 1 if result == "outputs" else model.short_list.k  # type: ignore[union-attr]
     A = _as_given(rows, options)
-    runs: dict[str, Run] = {OWN: _own(op, A, result)}
+    runs: dict[str, Run] = {OWN: _maddjit(op, A, result)}
     missing: dict[str, str] = {}
     outputs: dict[str, Callable[[], NDArray[Any]]] = {OWN: lambda: op(A)}
     if right is None:
@@ -76,8 +91,8 @@ def _bench(options: argparse.Namespace) -> Answer:
     return _answer(op, options, rows, seconds, errors, missing, limited is not None)
 
 
-def _numpy(B: NDArray[np.float32], bias: NDArray[np.float32], n_rows: int) -> Product:
-    """Return NumPy's product into memory that is there already, as maddjit's is."""
+def _numpy(B: NDArray[np.float32], bias: NDArray[np.float32], n_rows: int) -> Multiply:
+    """Return NumPy's product, which writes into memory that exists already, as maddjit's does."""
     Y = np.empty((n_rows, B.shape[1]), np.float32)
     added = bias if bias.any() else None
 
@@ -90,7 +105,8 @@ def _numpy(B: NDArray[np.float32], bias: NDArray[np.float32], n_rows: int) -> Pr
     return product
 
 
-def _own(op: Any, A: NDArray[Any], result: str) -> Run:
+def _maddjit(op: Any, A: NDArray[Any], result: str) -> Run:
+    """Return a call of the operator, which writes outputs into memory that exists already."""
     if result != "outputs":
         return lambda: op(A)
     out = op(A)
@@ -98,9 +114,10 @@ def _own(op: Any, A: NDArray[Any], result: str) -> Run:
 
 
 def take_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, NDArray[np.float64]]:
-    """Return the seconds of a call of each in each round: all have the same luck with the machine.
+    """Return the seconds that a call of each way took in each round, (rounds,) by name.
 
-    The order is another one in each round; a turn repeats its call for 5 ms or more.
+    All ways take a turn in each round, in a new random order, so that the machine's other work
+    hits them alike. A turn repeats its call for 5 ms or more.
     """
     timers = {name: Timer(run) for name, run in runs.items()}
     calls = {}
@@ -118,7 +135,7 @@ def take_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, NDArray[np.flo
 def _right(
     model: Model, options: argparse.Namespace
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Return B and bias if they are known."""
+    """Return B and bias, if they are given or the model holds them."""
     if options.B is None:
         if options.bias is not None or options.transpose:
             raise UsageError("--bias and --transpose go with --B")
@@ -127,7 +144,8 @@ def _right(
     B = read(options.B, "--B", transpose=options.transpose).array.astype(np.float32)
     if B.shape != (model.n_features, model.n_outputs):
         raise ValueError(
-            f"--B must be of shape {(model.n_features, model.n_outputs)}, not {B.shape}"
+            f"--B must have the shape {(model.n_features, model.n_outputs)} of the model, not "
+            f"{B.shape}"
         )
     known = model.bias if isinstance(model, MaddnessModel) or model.is_encoded else None
     own = None if known is None else known.astype(np.float32)
@@ -137,11 +155,12 @@ def _right(
     if bias.shape != (model.n_outputs,):
         raise ValueError(f"--bias must have {model.n_outputs} numbers, not {len(bias)}")
     if own is not None and (bias != own).any():
-        raise ValueError("--bias is not the one that the model carries: leave it out")
+        raise ValueError("--bias is not the bias that the model was fitted with: leave it out")
     return B, bias
 
 
-def _rows(model: Model, options: argparse.Namespace) -> NDArray[np.float32]:
+def _timed_rows(model: Model, options: argparse.Namespace) -> NDArray[np.float32]:
+    """Return rows (n, D): random ones, or the given ones, repeated or cut to n."""
     if options.rows is None:
         rng = np.random.default_rng(0)
         return (20 * rng.standard_normal((options.n, model.n_features))).astype(np.float32)
@@ -152,7 +171,7 @@ def _rows(model: Model, options: argparse.Namespace) -> NDArray[np.float32]:
 
 
 def _as_given(rows: NDArray[np.float32], options: argparse.Namespace) -> NDArray[Any]:
-    """Return rows in the dtype and order that the operator is to read."""
+    """Return rows in the dtype and order that the operator reads; `rows` are rounded alike."""
     form = INPUTS[options.dtype]
     A: NDArray[Any] = rows
     if form.name == "bfloat16":
@@ -165,7 +184,10 @@ def _as_given(rows: NDArray[np.float32], options: argparse.Namespace) -> NDArray
     seen = bfloat16_to_float32(A) if form.name == "bfloat16" else A
     is_whole = form.dtype.kind in "iu" and form.name != "bfloat16"
     if options.rows is not None and is_whole and not np.array_equal(seen, rows):
-        raise ValueError(f"--rows hold numbers that {options.dtype} cannot: errors would mislead")
+        raise ValueError(
+            f"--rows hold numbers that {options.dtype} cannot hold, so errors would mislead: give "
+            "rows of that dtype, or another --dtype"
+        )
     rows[...] = seen
     if options.order == "F":
         return np.asfortranarray(A)
@@ -178,7 +200,7 @@ def _errors(
     right: tuple[NDArray[np.float32], NDArray[np.float32]],
     result: str,
 ) -> dict[str, float]:
-    """Return the NMSE of each; for winners the share of rows of which not all are exact."""
+    """Return each way's NMSE; for winners, the share of rows whose winners are not all exact."""
     exact = rows.astype(np.float64) @ right[0] + right[1]
     errors = {}
     for name, way in outputs.items():
@@ -205,49 +227,23 @@ def _answer(
     missing: Mapping[str, str],
     limited: bool,
 ) -> Answer:
-    is_outputs = kernels.result_of(op.model, options) == "outputs"
-    what = "NMSE" if is_outputs else "missed"
-    says_much = options.rows is not None and errors
-    base = seconds.get(NUMPY)
-    lines = [("", "µs a call", "quartiles", "× numpy", what)]
-    found: dict[str, Any] = {}
-    for name, own in seconds.items():
-        low, median, high = (float(1e6 * time) for time in np.percentile(own, [25, 50, 75]))
-        ratios = None if base is None else np.percentile(base / own, [25, 50, 75]).tolist()
-        error = errors[name] if says_much else None
-        found[name] = {
-            "microseconds": [low, median, high],
-            "times_as_fast_as_numpy": ratios,
-            "error": error,
-        }
-        lines.append(
-            (
-                name,
-                f"{median:.4g}",
-                f"{low:.4g} … {high:.4g}",
-                "" if ratios is None else f"{ratios[1]:.3g}",
-                "" if error is None else f"{error:.3g}",
-            )
-        )
+    """Return what was measured, as a table with notes and as facts."""
+    result = kernels.result_of(op.model, options)
+    what = "NMSE" if result == "outputs" else "missed"
+    told = errors if options.rows is not None else {}
+    ways = {name: _way(own, seconds.get(NUMPY), told.get(name)) for name, own in seconds.items()}
     D, M = op.model.n_features, op.model.n_outputs
+    threads = "one thread"
+    if not limited:
+        threads += "; NumPy takes as many as it likes: install threadpoolctl to limit it to one"
     head = [
         repr(op),
         f"{len(rows)} × {D} × {M}, {options.dtype} {options.order}, {options.rounds} rounds",
+        threads,
     ]
-    if limited:
-        head.append("one thread")
-    else:
-        head.append("one thread; NumPy's as many as it likes: install threadpoolctl to limit them")
-    notes = ["× numpy: the median of each round's ratio"] if base is not None else []
-    notes += [f"{name}: {why}" for name, why in missing.items()]
-    if largest_weight(llvm.host()) < 127 and any(name.startswith("8-bit") for name in seconds):
-        notes.append(
-            "weights of 8-bit products have 7 bits: this CPU has no VNNI, 8 would saturate"
-        )
-    if options.rows is None:
-        notes.append("rows are random: give --rows for errors on yours")
-    if op.model.report:
-        notes.append(f"the fit: {op.model.report}")
+    lines = [("", "µs a call", "quartiles", "× numpy", what)]
+    lines += [(name, *_words(way)) for name, way in ways.items()]
+    notes = _notes(op, options, seconds, missing)
     facts = {
         "model": kernels.facts_of(op.model),
         "target": op.target.name,
@@ -255,10 +251,53 @@ def _answer(
         "rounds": options.rounds,
         "dtype": options.dtype,
         "order": options.order,
-        "result": kernels.result_of(op.model, options),
+        "result": result,
         "error": what,
         "one_thread": limited,
-        "ways": found,
+        "ways": ways,
         "missing": missing,
     }
     return Answer("\n".join([*head, table(lines), *notes]), facts)
+
+
+def _way(
+    seconds: NDArray[np.float64], base: NDArray[np.float64] | None, error: float | None
+) -> dict[str, Any]:
+    """Return quartiles of a way's times and of its speed beside NumPy's, and its error."""
+    quartiles = [25, 50, 75]
+    return {
+        "microseconds": [float(1e6 * each) for each in np.percentile(seconds, quartiles)],
+        "times_as_fast_as_numpy": None
+        if base is None
+        else np.percentile(base / seconds, quartiles).tolist(),
+        "error": error,
+    }
+
+
+def _words(way: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return a way's cells in the table."""
+    low, median, high = way["microseconds"]
+    ratios, error = way["times_as_fast_as_numpy"], way["error"]
+    return (
+        f"{median:.4g}",
+        f"{low:.4g} … {high:.4g}",
+        "" if ratios is None else f"{ratios[1]:.3g}",
+        "" if error is None else f"{error:.3g}",
+    )
+
+
+def _notes(
+    op: Any, options: argparse.Namespace, ways: Collection[str], missing: Mapping[str, str]
+) -> list[str]:
+    """Return what a reader of the table should know."""
+    notes = ["× numpy: the median over rounds of how many times as fast as NumPy"] * (NUMPY in ways)
+    notes += [f"{name}: {why}" for name, why in missing.items()]
+    if largest_weight(llvm.host()) < 127 and any(name.startswith("8-bit") for name in ways):
+        notes.append(
+            "weights of 8-bit products have 7 bits: this CPU has no VNNI, 8 would saturate"
+        )
+    if options.rows is None:
+        notes.append("rows are random: give --rows to see errors on your rows")
+    if op.model.report:
+        notes.append(f"the fit: {op.model.report}")
+    return notes

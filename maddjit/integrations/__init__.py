@@ -1,1 +1,1 @@
-"""maddjit inside other libraries: a module each, which needs the extra of the same name."""
+"""Use maddjit from other libraries: one package or module each, with an extra of the same name."""

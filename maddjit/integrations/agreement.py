@@ -1,4 +1,4 @@
-"""Compare what was rebuilt around an exact product with the original, before it is handed over."""
+"""Compare what was rebuilt around exact products with the original, before users get it."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from numpy.typing import ArrayLike
 
 
 class ReplacementError(ValueError):
-    """What was rebuilt does not answer as the original does, even with exact products."""
+    """What was rebuilt does not answer as the original does, although its products are exact."""
 
 
 def check_same(
     what: str, original: ArrayLike, rebuilt: ArrayLike, bound: ArrayLike = 0.0, remedy: str = ""
 ) -> None:
-    """Raise an error that says where two answers to the same rows differ, if they do.
+    """Raise an error if two answers to the same rows differ, and say where.
 
     Parameters
     ----------
     what : str
-        The answer's name, such as ``"predict_proba"``.
+        What the error calls the answer, such as ``"predict_proba"``.
     original, rebuilt : array_like
         Numbers, texts or other objects that compare with ``==``. NaN equals NaN.
     bound : array_like
-        How far numbers may lie apart; broadcasts to their shape. 0 asks for equal bits of value.
+        How far numbers may lie apart; it broadcasts to their shape. With 0 numbers must be equal.
     remedy : str
-        What to do about it, the message's end.
+        The end of the message, which says what to do.
 
     Raises
     ------
     ReplacementError
-        If shapes differ, or an entry by more than `bound`. It names the first such entry and the
-        largest difference.
+        If the shapes differ, or an entry by more than `bound`. The message names the first such
+        entry and the largest difference.
 
     Examples
     --------

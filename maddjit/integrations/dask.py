@@ -1,16 +1,16 @@
-"""Dask: an operator applied to the blocks of rows of an array, compiled once a process."""
+"""Dask: an operator is applied to an array block by block; each process compiles it once."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
-import threading
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.integrations.extras import missing
+from maddjit.integrations.kept import Kept
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.strassen_tile import TileOperator
@@ -21,35 +21,35 @@ try:
 except ImportError as error:
     raise missing("Dask", "dask") from error
 
-_operators: dict[str, Any] = {}
-_compiling = threading.Lock()
+_operators: Kept[Any] = Kept()
+"""The operators of this process, by the hash of the bytes that tasks carry."""
 
 
 def apply(operator: Any, rows: Any) -> Any:
     """Apply an operator to a Dask array, block by block.
 
-    Each worker process compiles it once, for its own CPU, and keeps it as long as it lives.
+    Each worker process compiles the operator once, for its own CPU, and keeps it until it ends.
 
     Parameters
     ----------
     operator : MaddnessModel, StrassenTileModel, or what `maddjit.compile` returns
-        A model is compiled as `maddjit.compile` does without options. An approximate Strassen-Tile
+        A model is compiled as by `maddjit.compile` without options. An approximate Strassen-Tile
         operator gives other results for other chunks: see `TileOperator`.
     rows : (N, D) dask.array.Array
-        In chunks of whole rows; N may be unknown.
+        Rows in chunks that hold whole rows. N may be unknown.
 
     Returns
     -------
-    (N, M) dask.array.Array; (N,) or (N, k) of winners
-        Lazy, of the same chunks of rows.
+    dask.array.Array
+        Outputs (N, M), or winners (N,) or (N, k). It is lazy, and its chunks have the same rows.
 
     Raises
     ------
     TypeError
-        If `rows` is not a Dask array, or `operator` is no operator of maddjit.
+        If `rows` is not a Dask array, or `operator` is neither a model nor an operator.
     ValueError
-        If it has another number of columns, they are in several chunks, or the operator adds a
-        residual: there is none to give it.
+        If `rows` has another number of columns, if its columns are in several chunks, or if the
+        operator adds a residual, which `apply` cannot give it.
 
     Examples
     --------
@@ -73,8 +73,8 @@ def apply(operator: Any, rows: Any) -> Any:
         raise TypeError(f"operator must be a model or an operator, not {type(operator).__name__}")
     if isinstance(operator, TileOperator) and operator._default.residual:
         raise ValueError(
-            "operator must not be compiled with residual=True: apply has rows alone to give it; "
-            "add to its results"
+            "operator must not be compiled with residual=True, because apply has only rows to give "
+            "it: compile it without, and add the residual to its results"
         )
     n_features = model.n_features
     if rows.ndim != 2 or rows.shape[1] != n_features:
@@ -87,7 +87,7 @@ def apply(operator: Any, rows: Any) -> Any:
     if is_model:
         empty = np.empty((0, model.n_outputs), np.float32)
     else:
-        empty = operator(np.empty((0, n_features), np.float32))  # monitors count no row of it
+        empty = operator(np.empty((0, n_features), np.float32))  # monitors count no rows here
     task = _Task(pickle.dumps(operator))
     if empty.ndim == 1:
         return rows.map_blocks(task, dtype=empty.dtype, drop_axis=1, meta=empty)
@@ -104,23 +104,19 @@ def n_operators() -> int:
 
 
 class _Task:
-    """What travels to the workers: the operator's bytes, and their hash."""
+    """What travels to the workers: the pickled operator, and the hash of its bytes."""
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
         self.key = hashlib.sha256(packed).hexdigest()
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
-        found = _operators.get(self.key)
-        if found is None:
-            with _compiling:
-                if self.key not in _operators:
-                    made = pickle.loads(self.packed)
-                    is_operator = callable(made)
-                    _operators[self.key] = made if is_operator else compile(made)
-                found = _operators[self.key]
-        answer: NDArray[Any] = found(rows)
+        answer: NDArray[Any] = _operators.get(self.key, self._compiled)(rows)
         return answer
+
+    def _compiled(self) -> Any:
+        made = pickle.loads(self.packed)
+        return made if callable(made) else compile(made)
 
     def __dask_tokenize__(self) -> str:
         return f"maddjit-{self.key}"

@@ -1,4 +1,4 @@
-"""ONNX: what callers hand in, feeds and operators, and what is refused of it."""
+"""ONNX: check the feeds and operators that callers hand in, and apply an operator to rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.winners import WinnerOperator
 
 _PLAIN = frozenset(range(TensorProto.FLOAT, TensorProto.UINT64 + 1)) - {TensorProto.STRING}
-"""Types of ONNX that NumPy has itself."""
+"""ONNX's types that NumPy has, too."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Inputs:
     Attributes
     ----------
     required : frozenset of str
-        The inputs that must be there.
+        The inputs that a feed must have.
     dtypes : dict of str to numpy.dtype or None
-        All inputs; None for those that are not plain tensors.
+        All inputs with their dtypes; None if an input is not a plain tensor.
     """
 
     required: frozenset[str]
@@ -37,7 +37,7 @@ class Inputs:
 
 
 def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> Inputs:
-    """Return what feeds of a model have, if all inputs or those in `needed` must be there."""
+    """Return the inputs of a model; a feed must have all of them, or those in `needed`."""
     infos = [each for each in graph.proto.graph.input if each.name not in graph.stored]
     required = {each.name for each in infos} - graph.free
     kinds = {each.name: each.type.tensor_type.elem_type for each in infos}
@@ -51,14 +51,14 @@ def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> Inputs:
 
 
 def check_feed(feed: object, inputs: Inputs) -> None:
-    """Refuse what does not name the model's inputs, or has an array of another dtype.
+    """Refuse a feed that lacks inputs, has other names, or has arrays of another dtype.
 
     Raises
     ------
     TypeError
-        If it is no mapping, or an array is none or has another dtype.
+        If the feed is not a mapping, or a value is not an array or has another dtype.
     ValueError
-        If an input is missing, or a name is not an input's.
+        If an input is missing, or a name is not that of an input.
     """
     if not isinstance(feed, Mapping):
         raise TypeError(
@@ -92,14 +92,14 @@ def check_feed(feed: object, inputs: Inputs) -> None:
 
 
 def check_operator(name: str, operator: Any, shape: tuple[int, int]) -> None:
-    """Refuse what cannot stand for a product of this size, D and M, as far as that is known.
+    """Refuse an operator that cannot stand for a product of the shape (D, M), as far as is known.
 
     Raises
     ------
     TypeError
-        If it is a model, names winners, or cannot be called.
+        If it is a model, returns winners, or cannot be called.
     ValueError
-        If it is of another size.
+        If it has another size.
     """
     start = f"the operator for {name!r}"
     if isinstance(operator, MaddnessModel | StrassenTileModel):
@@ -111,8 +111,8 @@ def check_operator(name: str, operator: Any, shape: tuple[int, int]) -> None:
     what = exported.get("what", "outputs") if isinstance(exported, Mapping) else "outputs"
     if isinstance(operator, WinnerOperator) or what != "outputs":
         raise TypeError(
-            f"{start} returns the indices of winners, and the graph goes on with all {shape[1]} "
-            'outputs: compile the model with result="outputs", or take winners of the rows that '
+            f"{start} returns the indices of winners, but the graph needs all {shape[1]} outputs: "
+            'compile the model with result="outputs", or take winners of the rows that '
             "`take` returns, outside of the graph"
         )
     if not callable(operator):
@@ -130,17 +130,17 @@ def check_operator(name: str, operator: Any, shape: tuple[int, int]) -> None:
         )
 
 
-def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
-    """Return an operator's outputs for A of any number of axes, in A's dtype.
+def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
+    """Return an operator's outputs (…, M) for x of shape (…, D), in the dtype of x.
 
-    Look-ups make ordinary numbers of NaN and infinities; rows that have such get NaN instead.
+    Look-ups make ordinary numbers of NaN and infinities. Rows that have any get NaN instead.
 
     Raises
     ------
     ValueError
-        If A has another number of columns, or the operator returns another shape.
+        If x has another number of columns, or the operator returns another shape.
     TypeError
-        If it returns anything but an array of floating-point numbers.
+        If the operator returns anything but an array of floating-point numbers.
     """
     D, M = replaced.product.B.shape
     rows = as_rows(replaced.name, x, D)
@@ -153,7 +153,7 @@ def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
     if y.dtype.kind in "biu":
         raise TypeError(f"{start} of floating-point numbers, not {y.dtype}")
     flat = rows.reshape(-1)
-    with np.errstate(all="ignore"):  # the squares may overflow; then each row is looked at
+    with np.errstate(all="ignore"):  # if the squares overflow, each row is looked at
         if not np.isfinite(np.dot(flat, flat)):
             bad = ~np.isfinite(rows).all(axis=1, keepdims=True)
             y = np.where(bad & np.isfinite(y), np.asarray(np.nan, y.dtype), y)
@@ -161,7 +161,7 @@ def apply(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
-    """Return what reaches a product with its leading axes as one.
+    """Return what reaches a product as rows: all axes but the last become one.
 
     Raises
     ------

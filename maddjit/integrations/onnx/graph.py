@@ -1,4 +1,4 @@
-"""ONNX: what each node reads, which tensors are the same for all feeds, and their values."""
+"""ONNX: a graph with an index of what nodes read, what is constant, and the constants' values."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from maddjit.integrations.onnx.sessions import check_loaded, failures, plain
+from maddjit.integrations.onnx.loading import check_loaded
+from maddjit.integrations.onnx.sessions import failures, unfused_session
 
 DOMAINS = ("", "ai.onnx")
-"""Names of ONNX's own set of operators."""
+"""The names of ONNX's own domain of operators."""
 
 _WITH_DEFAULTS = 4
-"""IR version from which on an initialiser that is an input, too, is a default."""
+"""From this IR version on, an initialiser that is also an input of the graph is a default."""
 
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"}
     | {"Bernoulli", "Dropout", "BiasDropout", "BitmaskDropout"}
 )
-"""Operators that may answer differently to the same inputs. Dropouts do when they train."""
+"""Operators that may answer differently to the same inputs; dropouts do so in training."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A model and what is where in it.
+    """A model and an index of its graph.
 
     Attributes
     ----------
     proto : onnx.ModelProto
     nodes : list of onnx.NodeProto
-        Those of the graph itself, in an order in which they can run.
+        The nodes of the graph itself, in an order in which they can run. A node's place in this
+        list stands for the node in other lists.
     stored : dict of str to onnx.TensorProto
         Constants whose value is in the file: initialisers and Constant nodes.
     free : set of str
         Initialisers that feeds may override.
     makers : dict of str to int
-        The place of the node that makes a tensor.
+        For each tensor that a node makes, the place of that node.
     fixed : set of int
-        Places of nodes whose outputs are the same for all feeds.
+        The places of nodes whose outputs are the same for all feeds.
     """
 
     proto: Any
@@ -53,14 +55,14 @@ class Graph:
 
 
 def indexed(proto: Any, varying: Collection[str] = ()) -> Graph:
-    """Return a model with its index; nodes that depend on tensors in `varying` are not fixed."""
+    """Return a model with an index; nodes that depend on tensors in `varying` are not fixed."""
     graph, free = proto.graph, defaults(proto)
     nodes = list(graph.node)
     stored = {each.name: each for each in graph.initializer if each.name not in free}
     random = _RANDOM | {
         function.name
         for function in proto.functions
-        if any(node.op_type in _RANDOM for node in every(function.node))
+        if any(node.op_type in _RANDOM for node in with_branches(function.node))
     }
     known = {*stored, *(each.values.name for each in graph.sparse_initializer), ""}
     makers: dict[str, int] = {}
@@ -72,7 +74,7 @@ def indexed(proto: Any, varying: Collection[str] = ()) -> Graph:
             (node.input or is_given)
             and reads(node) <= known
             and node.output[0] not in varying
-            and not any(each.op_type in random for each in every([node]))
+            and not any(each.op_type in random for each in with_branches([node]))
         ):
             fixed.add(place)
             known |= set(node.output)
@@ -90,13 +92,13 @@ def defaults(proto: Any) -> set[str]:
     }
 
 
-def every(nodes: Iterable[Any]) -> Iterator[Any]:
-    """Yield nodes and those of their branches."""
+def with_branches(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Yield nodes, and after each the nodes of its branches."""
     for node in nodes:
         yield node
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
-                yield from every(graph.node)
+                yield from with_branches(graph.node)
 
 
 def reads(node: Any) -> set[str]:
@@ -112,10 +114,10 @@ def reads(node: Any) -> set[str]:
     return found
 
 
-def before(graph: Graph, names: Iterable[str], cut: Iterable[str] = ()) -> list[int]:
-    """Return the places of the nodes that tensors depend on, in their order.
+def nodes_before(graph: Graph, names: Iterable[str], cut: Iterable[str] = ()) -> list[int]:
+    """Return the places, in order, of the nodes that tensors depend on.
 
-    What makes the tensors in `cut` is left out.
+    Nodes that make the tensors in `cut`, and what only these depend on, are left out.
     """
     ended, found, open_ = set(cut), set(), list(names)
     while open_:
@@ -126,10 +128,10 @@ def before(graph: Graph, names: Iterable[str], cut: Iterable[str] = ()) -> list[
     return sorted(found)
 
 
-def part(graph: Graph, names: Sequence[str]) -> Any:
-    """Return the smallest model that makes these tensors, its outputs, from the same inputs."""
+def smallest_model(graph: Graph, names: Sequence[str]) -> Any:
+    """Return the smallest model whose outputs are these tensors, made from the same inputs."""
     proto = graph.proto
-    own = [graph.nodes[place] for place in before(graph, names)]
+    own = [graph.nodes[place] for place in nodes_before(graph, names)]
     needed = {name for node in own for name in reads(node)} | set(names)
     inputs = [each for each in proto.graph.input if each.name in needed]
     return model_of(proto, own, inputs, names, needed)
@@ -142,7 +144,7 @@ def model_of(
     outputs: Sequence[str],
     needed: set[str],
 ) -> Any:
-    """Return a model of some nodes of another, with those of its weights that are needed."""
+    """Return a model of some nodes of another, with the weights of the other that are needed."""
     stored = {each.name for each in proto.graph.initializer}
     stored |= {each.values.name for each in proto.graph.sparse_initializer}
     constants = stored - defaults(proto)
@@ -164,7 +166,7 @@ def model_of(
 
 
 def is_constant(graph: Graph, name: str) -> bool:
-    """Tell whether a tensor is the same for all feeds."""
+    """Return whether a tensor is the same for all feeds."""
     if name in graph.makers:
         return graph.makers[name] in graph.fixed
     sparse = (each.values.name for each in graph.proto.graph.sparse_initializer)
@@ -172,7 +174,7 @@ def is_constant(graph: Graph, name: str) -> bool:
 
 
 def why_not_constant(graph: Graph, name: str) -> str:
-    """Return what a tensor depends on that is not the same for all feeds."""
+    """Return in words what makes a tensor differ from feed to feed."""
     while name in graph.makers:
         node = graph.nodes[graph.makers[name]]
         varying = sorted(each for each in reads(node) if each and not is_constant(graph, each))
@@ -187,15 +189,16 @@ def why_not_constant(graph: Graph, name: str) -> str:
 def constant(graph: Graph, name: str) -> NDArray[Any]:
     """Return the value of a tensor for which `is_constant` holds.
 
-    What is not in the file as it is, is computed by onnxruntime from what is, node by node.
+    A value that is not in the file is computed by onnxruntime, node by node, from values that are.
 
     Raises
     ------
     ValueError
-        If the weights are in another file, which was not loaded, or onnxruntime cannot compute it.
+        If the weights are in another file that was not loaded, or if onnxruntime cannot compute the
+        value.
     """
     needed = {name}
-    for place in before(graph, [name]) if name not in graph.stored else ():
+    for place in nodes_before(graph, [name]) if name not in graph.stored else ():
         needed |= reads(graph.nodes[place])
     for each in needed & set(graph.stored):
         check_loaded(graph.stored[each])
@@ -203,13 +206,15 @@ def constant(graph: Graph, name: str) -> NDArray[Any]:
         found: NDArray[Any] = numpy_helper.to_array(graph.stored[name])
         return found
     made = f"{name}, known"
-    model = part(graph, [name])
+    model = smallest_model(graph, [name])
     model.graph.node.append(helper.make_node("Identity", [name], [made]))
     model.graph.output[0].name = made
     try:
-        answer: NDArray[Any] = plain(model).run([made], {})[0]
+        answer: NDArray[Any] = unfused_session(model).run([made], {})[0]
     except failures() as error:
-        kinds = ", ".join(sorted({graph.nodes[each].op_type for each in before(graph, [name])}))
+        kinds = ", ".join(
+            sorted({graph.nodes[each].op_type for each in nodes_before(graph, [name])})
+        )
         raise ValueError(
             f"{name!r} is computed from constants by {kinds or 'nothing'}, which onnxruntime "
             f"cannot do: {error}"

@@ -1,4 +1,4 @@
-"""ONNX: which node a name means, and what a MatMul or Gemm multiplies by."""
+"""ONNX: the node that a name means, and the matrix and bias of a MatMul or Gemm."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from maddjit.integrations.onnx.graph import (
     DOMAINS,
     Graph,
     constant,
-    every,
     is_constant,
     why_not_constant,
+    with_branches,
 )
 
 KINDS = ("MatMul", "Gemm")
@@ -25,7 +25,7 @@ _INTEGERS = frozenset(
     {"MatMulInteger", "QLinearMatMul", "ConvInteger", "QLinearConv"}
     | {"QGemm", "MatMulInteger16", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
 )
-"""Products of integers, some of them of onnxruntime's own."""
+"""Products of integers; some of these operators are onnxruntime's own."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Product:
     Attributes
     ----------
     B : (D, M) float32
-        Transposed and scaled as a Gemm's attributes say.
+        The matrix, transposed and scaled as a Gemm's attributes say.
     bias : (M,) float32 or None
-        A Gemm's, scaled, too.
+        A Gemm's bias, scaled as its attributes say.
     dtype : numpy.dtype
-        That of B in the graph.
+        The dtype of B in the graph.
     """
 
     B: NDArray[np.float32]
@@ -48,14 +48,14 @@ class Product:
 
 
 def is_product(node: Any) -> bool:
-    """Tell whether a node is a MatMul or Gemm of ONNX's own."""
+    """Return whether a node is ONNX's own MatMul or Gemm."""
     return node.op_type in KINDS and node.domain in DOMAINS
 
 
 def names_of_products(graph: Graph) -> dict[int, str]:
-    """Return a name for each product of the graph itself, by its place: one that `find` takes.
+    """Return for the place of each product of the graph itself a name that `find_node` takes.
 
-    It is the node's own if no other product is called so, nor its output, else its output's.
+    It is the node's own name if that means no other product or its output; else its output's name.
     """
     answering = _answering(graph)
     return {
@@ -65,16 +65,16 @@ def names_of_products(graph: Graph) -> dict[int, str]:
     }
 
 
-def find(graph: Graph, name: str) -> Any:
-    """Return the node that is called so, or whose output is.
+def find_node(graph: Graph, name: str) -> Any:
+    """Return the node that has a name, or whose output has it.
 
-    Products come before other nodes, and then names of nodes before names of outputs.
+    A product is preferred to other nodes; among these, a node's own name to its output's.
 
     Raises
     ------
     ValueError
-        If there is none, if several products answer to the name, one by its own and one by its
-        output's, or if the product is in a branch of another node.
+        If there is no such node, if the name may mean several products, by their own names or by
+        their outputs', or if the product is in a branch of another node.
     """
     answering = [node for node in graph.nodes if name and name in (node.name, *node.output)]
     products = [node for node in answering if is_product(node)]
@@ -83,7 +83,7 @@ def find(graph: Graph, name: str) -> Any:
         meant = [f"the {each.op_type} that makes {each.output[0]!r}" for each in products]
         meant += [f"{n_inner} in branches of other nodes"] if n_inner else []
         raise ValueError(
-            f"{name!r} may mean {' or '.join(meant)}, for names of nodes and of outputs count "
+            f"{name!r} may mean {' or '.join(meant)}, because names of nodes and of outputs count "
             "alike: use a name that only one of them has, or give the nodes names of their own"
         )
     if n_inner:
@@ -105,8 +105,8 @@ def product_of(node: Any, graph: Graph) -> Product:
     Raises
     ------
     ValueError
-        If it is not a product of real numbers, B is not a constant matrix, A is transposed, or
-        what a Gemm adds is not one constant row.
+        If the node is not a product of real numbers, if its B is not a constant matrix, if its A is
+        transposed, or if what a Gemm adds is not one constant row.
     """
     name = node.name or node.output[0]
     if not is_product(node):
@@ -123,7 +123,10 @@ def product_of(node: Any, graph: Graph) -> Product:
         return Product(_scaled(given, 1.0), None, given.dtype)
     options = {each.name: helper.get_attribute_value(each) for each in node.attribute}
     if options.get("transA", 0):
-        raise ValueError(f"the left-hand side of {name!r} is transposed (transA): its rows change")
+        raise ValueError(
+            f"the left-hand side of {name!r} is transposed (transA), which changes "
+            "its rows: export the model with a Transpose before it"
+        )
     B = _scaled(given.T if options.get("transB", 0) else given, options.get("alpha", 1.0))
     if len(node.input) < 3 or not node.input[2]:
         return Product(B, None, given.dtype)
@@ -135,7 +138,7 @@ def product_of(node: Any, graph: Graph) -> Product:
 
 
 def _scaled(array: NDArray[Any], scale: float) -> NDArray[np.float32]:
-    """Return an array times a number, rounded to float32 once."""
+    """Return an array times a number, rounded once to float32."""
     if array.dtype != np.float64:
         array = array.astype(np.float32)
     scaled: NDArray[np.float32] = (array.dtype.type(scale) * array).astype(np.float32)
@@ -143,17 +146,17 @@ def _scaled(array: NDArray[Any], scale: float) -> NDArray[np.float32]:
 
 
 def _answering(graph: Graph) -> Counter[str]:
-    """Return how many products answer to each name, those in branches included."""
+    """Return how many products each name may mean, those in branches included."""
     return Counter(
         name
-        for node in every(graph.nodes)
+        for node in with_branches(graph.nodes)
         if is_product(node)
         for name in {node.name, *node.output} - {""}
     )
 
 
 def _constant(node: Any, place: int, what: str, graph: Graph) -> NDArray[Any]:
-    """Return an input of a node that must be the same for all feeds, and of real numbers."""
+    """Return the value of a node's input, which must be constant and of real numbers."""
     name, called = node.input[place], node.name or node.output[0]
     if not is_constant(graph, name):
         raise ValueError(
@@ -171,10 +174,12 @@ def _constant(node: Any, place: int, what: str, graph: Graph) -> NDArray[Any]:
 
 
 def _kind(node: Any) -> str:
+    """Return the node's operator, with its domain if that is not ONNX's own."""
     return str(node.op_type) if node.domain in DOMAINS else f"{node.domain}::{node.op_type}"
 
 
 def _why_not(node: Any) -> str:
+    """Return why an operator does not count as a product."""
     if node.op_type in _INTEGERS:
         return (
             "a product of integers, and operators stand for products of real numbers, a MatMul or "

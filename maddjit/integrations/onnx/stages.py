@@ -1,4 +1,4 @@
-"""ONNX: a graph cut at operators into stages, each a session of onnxruntime, and how they run."""
+"""ONNX: a graph is cut at operators into stages, each a session of onnxruntime, and run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from maddjit.integrations.onnx.graph import before, indexed, is_constant, model_of, reads
+from maddjit.integrations.onnx.graph import (
+    Graph,
+    indexed,
+    is_constant,
+    model_of,
+    nodes_before,
+    reads,
+)
+from maddjit.integrations.onnx.loading import check_weights
 from maddjit.integrations.onnx.products import Product
-from maddjit.integrations.onnx.sessions import check_weights, session
+from maddjit.integrations.onnx.sessions import session
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """A node in whose place an operator stands, and the name that it was called by."""
+    """A node in whose place an operator stands, and the name by which the caller meant it."""
 
     name: str
     node: Any
@@ -26,19 +34,27 @@ class Replaced:
 
     @property
     def source(self) -> str:
-        """The name of A."""
+        """The name of the tensor that is A."""
         return str(self.node.input[0])
 
 
 Replacements = Mapping[str, Replaced]
-"""By the names of their outputs."""
+"""Replaced nodes by the names of their outputs."""
 
 
 @dataclass
 class Stage:
     """Nodes that run together, after the operators whose outputs they need.
 
-    Its inputs are what others hand to it; those that have a default may be left out.
+    Attributes
+    ----------
+    replaced : list of str
+        The outputs of the operators that run first.
+    inputs, outputs : list of str
+        What other stages hand to it, and what it hands on. Inputs that have a default may be left
+        out.
+    session : onnxruntime.InferenceSession or None
+        What runs the nodes; None if there are none.
     """
 
     replaced: list[str]
@@ -47,58 +63,114 @@ class Stage:
     session: Any = None
 
 
-def stages(
+def cut_into_stages(
     proto: Any,
     replaced: Replacements,
     options: Any = None,
     make: Callable[[Any, Any], Any] = session,
 ) -> list[Stage]:
-    """Cut a graph: a tensor's level is how many operators lie on the longest way to it.
+    """Cut a graph at replaced nodes into stages, in the order in which they run.
 
-    What is the same for all feeds is in every stage that needs it, and what nothing needs is in
-    none. `make` makes a session of a model and options.
+    A tensor's level is the number of operators on the longest path to it, and the nodes of a level
+    are a stage. Nodes whose outputs are the same for all feeds are in every stage that needs them;
+    nodes that nothing needs are in none.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+    replaced : mapping of str to Replaced
+    options : onnxruntime.SessionOptions, optional
+    make : callable
+        Makes a session from a model and options.
+
+    Raises
+    ------
+    ValueError
+        If the type of a tensor between two stages is not known.
     """
     graph = indexed(proto, replaced)
     wanted = {each.name for each in proto.graph.output} | {x.source for x in replaced.values()}
+    levels = _levels(graph, wanted, replaced)
+    types = _types(proto, replaced)
+    found = []
+    for level in range(levels.n):
+        nodes, inputs, outputs = _cut(graph, wanted, levels, level)
+        stage = Stage(levels.operators.get(level, []), inputs, outputs)
+        if outputs:
+            given = [_info(name, types) for name in inputs]
+            needed = {name for node in nodes for name in reads(node)}
+            stage.session = make(model_of(proto, nodes, given, outputs, needed), options)
+        found.append(stage)
+    return found
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """What runs at each level: nodes whose outputs depend on feeds, and operators.
+
+    Attributes
+    ----------
+    nodes : dict of int to list of int
+        The nodes' places.
+    operators : dict of int to list of str
+        The operators' outputs.
+    reads : dict of int to set of str
+        The tensors that the nodes read.
+    """
+
+    nodes: dict[int, list[int]]
+    operators: dict[int, list[str]]
+    reads: dict[int, set[str]]
+
+    @property
+    def n(self) -> int:
+        return max([*self.nodes, *self.operators], default=0) + 1
+
+
+def _levels(graph: Graph, wanted: set[str], replaced: Replacements) -> _Levels:
+    """Return the levels of the nodes and operators that the wanted tensors depend on."""
     level: dict[str, int] = {}
-    placed: dict[int, list[int]] = {}
-    made: dict[int, list[str]] = {}
-    needed_nodes = {*before(graph, wanted, replaced), *(graph.makers[name] for name in replaced)}
-    for place in sorted(needed_nodes - graph.fixed):  # in an order in which they can run
+    nodes: dict[int, list[int]] = {}
+    operators: dict[int, list[str]] = {}
+    needed = {*nodes_before(graph, wanted, replaced), *(graph.makers[name] for name in replaced)}
+    for place in sorted(needed - graph.fixed):  # in an order in which they can run
         node = graph.nodes[place]
         output = node.output[0]
         if output in replaced:
             level[output] = level.get(replaced[output].source, 0) + 1
-            made.setdefault(level[output], []).append(output)
+            operators.setdefault(level[output], []).append(output)
             continue
         here = max((level.get(name, 0) for name in reads(node)), default=0)
         level |= dict.fromkeys(node.output, here)
-        placed.setdefault(here, []).append(place)
+        nodes.setdefault(here, []).append(place)
     read = {
         here: {name for place in own for name in reads(graph.nodes[place])}
-        for here, own in placed.items()
+        for here, own in nodes.items()
     }
-    types = _types(proto, replaced)
-    found = []
-    for here in range(max([*placed, *made], default=0) + 1):
-        needed = read.get(here, set()) | (wanted if here == 0 else set())
-        copied = before(graph, [x for x in needed if graph.makers.get(x) in graph.fixed])
-        nodes = [graph.nodes[place] for place in sorted({*placed.get(here, []), *copied})]
-        inner = {name for node in nodes for name in node.output if name}
-        needed = {name for node in nodes for name in reads(node)}
-        asked = wanted.union(*(names for other, names in read.items() if other != here))
-        outputs = sorted(
-            name
-            for name in inner & asked
-            if graph.makers[name] not in graph.fixed or (name in wanted and here == 0)
-        )
-        inputs = sorted(x for x in needed - inner - {""} if not is_constant(graph, x))
-        stage = Stage(made.get(here, []), inputs, outputs)
-        if outputs:
-            given = [_info(name, types) for name in inputs]
-            stage.session = make(model_of(proto, nodes, given, outputs, needed), options)
-        found.append(stage)
-    return found
+    return _Levels(nodes, operators, read)
+
+
+def _cut(
+    graph: Graph, wanted: set[str], levels: _Levels, level: int
+) -> tuple[list[Any], list[str], list[str]]:
+    """Return the nodes of a level's stage, and the names of its inputs and outputs.
+
+    The first stage also makes the wanted tensors that are the same for all feeds.
+    """
+    needed = levels.reads.get(level, set()) | (wanted if level == 0 else set())
+    fixed = [name for name in needed if graph.makers.get(name) in graph.fixed]
+    places = {*levels.nodes.get(level, []), *nodes_before(graph, fixed)}
+    nodes = [graph.nodes[place] for place in sorted(places)]
+    inner = {name for node in nodes for name in node.output if name}
+    outer = {name for node in nodes for name in reads(node)} - inner - {""}
+    inputs = sorted(name for name in outer if not is_constant(graph, name))
+    asked = wanted.union(*(names for other, names in levels.reads.items() if other != level))
+    outputs = sorted(
+        name
+        for name in inner & asked
+        if graph.makers[name] not in graph.fixed or (name in wanted and level == 0)
+    )
+    return nodes, inputs, outputs
 
 
 def run_stages(
@@ -107,13 +179,13 @@ def run_stages(
     replaced: Replacements,
     answer: Callable[[str, NDArray[Any]], NDArray[Any]],
 ) -> dict[str, Any]:
-    """Return every tensor that stages and operators hand on, and what was known before.
+    """Run stages and operators, and return all that they hand on with what was known before.
 
     Parameters
     ----------
     parts : sequence of Stage
     known : dict of str to array
-        Feeds, and what is stored and asked for.
+        The feed, and initialisers that are outputs of the model or rows of a product.
     replaced : dict of str to Replaced
     answer : callable
         Takes the name of a product's output and its A, and returns the product.
@@ -129,7 +201,7 @@ def run_stages(
 
 
 def _types(proto: Any, replaced: Replacements) -> dict[str, int]:
-    """Return the element types of tensors, where they are known; 0 if they are no tensors."""
+    """Return the element types of tensors, as far as known; 0 for what is not a tensor."""
     graph = proto.graph
     found = {
         each.name: each.type.tensor_type.elem_type
@@ -143,7 +215,7 @@ def _types(proto: Any, replaced: Replacements) -> dict[str, int]:
 
 
 def _info(name: str, types: Mapping[str, int]) -> Any:
-    """Return the type of a tensor that one part hands to another, without its shape."""
+    """Return the type of a tensor between two stages, without its shape."""
     if not types.get(name):
         raise ValueError(
             f"the type of {name!r} is not known, so the graph cannot be cut there: replace other "

@@ -1,4 +1,4 @@
-"""What the estimators for scikit-learn have in common."""
+"""The base of the estimators for scikit-learn: fit an estimator, find its product, compile it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.sklearn.heads import advice_for, head_of, shown
-from maddjit.integrations.sklearn.probe import FAR, Product, product_of
+from maddjit.integrations.sklearn.linear_map import FAR, LinearMap, linear_map_of
 from maddjit.integrations.sklearn.rows import (
     check_width,
     framed,
@@ -30,11 +30,11 @@ from maddjit.pipeline import compile
 _DTYPES = (np.float64, np.float32)
 _CHECKS = {"dtype": _DTYPES, "accept_sparse": "csr"}
 _FEW = 20
-"""Rows below which `maddjit.fit` keeps none back to judge by."""
+"""With fewer rows `maddjit.fit` keeps none back to measure its error on."""
 
 
 class CompiledEstimator(BaseEstimator):
-    """The base of all three: an estimator, its linear map and the operator of that."""
+    """The base of all three: it holds an estimator, and compiles the estimator's linear map."""
 
     _method: str
     _default: type
@@ -61,7 +61,7 @@ class CompiledEstimator(BaseEstimator):
         self.random_state = random_state
 
     def _fit_estimator(self, X: Any, y: Any, **checks: Any) -> Any:
-        """Fit the estimator, unless it is frozen, and return the rows to learn trees from."""
+        """Fit the estimator, unless it is frozen, and return the validated rows."""
         estimator = self._default() if self.estimator is None else self.estimator
         needs_y = not isinstance(self, TransformerMixin)
         if needs_y and not (isinstance(estimator, FrozenEstimator) and y is None):
@@ -72,15 +72,15 @@ class CompiledEstimator(BaseEstimator):
         self.estimator_ = clone(estimator).fit(X if hasattr(X, "iloc") else rows, y)
         if rows.shape[0] < _FEW:
             warnings.warn(
-                f"{rows.shape[0]} rows were given, from which nothing can be kept back to judge "
-                f"the operator by: give some hundreds of rows like those that will come",
+                f"{rows.shape[0]} rows were given, too few to keep some back and measure the "
+                "operator's error on them: give some hundreds of rows like those that will come",
                 AccuracyWarning,
                 stacklevel=3,
             )
         return rows
 
-    def _product(self, rows: Any, X: Any) -> Product:
-        """Return the product in the estimator's answers, once it is proved to be all of them."""
+    def _linear_map(self, rows: Any, X: Any) -> LinearMap:
+        """Return what the estimator computes, once it is proved to be a product and a bias."""
         ask = getattr(self.estimator_, self._method, None)
         if ask is None:
             raise ReplacementError(
@@ -89,11 +89,12 @@ class CompiledEstimator(BaseEstimator):
             )
         like_x = framed(X)
         what = f"{self._method} of {shown(self.estimator_)}"
-        return product_of(
+        return linear_map_of(
             lambda points: ask(like_x(points)), rows, what, advice_for(head_of(self.estimator_))
         )
 
     def _learn(self, rows: NDArray[Any], B: NDArray[Any], bias: NDArray[Any]) -> Any:
+        """Return a model that is fitted with this estimator's parameters."""
         n_codebooks = min(16, len(B)) if self.n_codebooks is None else self.n_codebooks
         return fit(
             rows,
@@ -108,17 +109,17 @@ class CompiledEstimator(BaseEstimator):
         )
 
     def _placed(
-        self, product: Product, rows: Any
+        self, found: LinearMap, rows: Any
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
-        """Return rows to learn from, B and bias; decide what is subtracted and added at calls."""
-        self._is_flat = product.is_flat
-        self.centre_ = product.centre if product.is_far else None
+        """Return rows to learn from, B and bias, and decide whether rows are centred at calls."""
+        self._is_flat = found.is_flat
+        self.centre_ = found.centre if found.rows_are_far else None
         self.offset_: NDArray[np.float64] | None = None
         dense = to_learn_from(rows, self.random_state)
-        bias = product.value
+        bias = found.value
         if self.centre_ is None:
-            bias = bias - product.centre.astype(np.float64) @ product.B
-        return self._centred(dense), product.B, bias
+            bias = bias - found.centre.astype(np.float64) @ found.B
+        return self._centred(dense), found.B, bias
 
     def _centred(self, rows: NDArray[Any]) -> NDArray[Any]:
         return rows if self.centre_ is None else rows - self.centre_.astype(rows.dtype)
@@ -127,13 +128,13 @@ class CompiledEstimator(BaseEstimator):
         self.operator_ = compile(model, dtype=rows.dtype.name, threads=self.threads)
 
     def _fit_product(self, X: Any, y: Any, **checks: Any) -> None:
-        """Fit, find, learn and compile a regressor or transformer."""
+        """Fit the estimator of a regressor or transformer, learn its linear map and compile it."""
         rows = self._fit_estimator(X, y, **checks)
-        product = self._product(rows, X)
-        dense, B, bias = self._placed(product, rows)
-        if product.is_far_up(FAR):
-            self.offset_ = product.value
-            bias = bias - product.value
+        found = self._linear_map(rows, X)
+        dense, B, bias = self._placed(found, rows)
+        if found.outputs_are_far(FAR):
+            self.offset_ = found.value
+            bias = bias - found.value
         self._compile(self._learn(dense, B, bias), dense)
 
     def _rows(self, X: Any) -> Any:
@@ -141,7 +142,7 @@ class CompiledEstimator(BaseEstimator):
         return validate_data(self, X, reset=False, **_CHECKS)
 
     def _each(self, function: Callable[[Any], NDArray[Any]], rows: Any) -> NDArray[Any]:
-        """Return what an operator's method gives for rows, sparse or far from zero or not."""
+        """Return a function of an operator for rows, made dense and centred where they need it."""
         return in_blocks(lambda block: function(self._centred(block)), rows)
 
     def _outputs(self, X: Any) -> NDArray[Any]:
@@ -158,7 +159,7 @@ class CompiledEstimator(BaseEstimator):
 
 
 def _advised(estimator: Any, X: Any, *y: Any, **checks: Any) -> Any:
-    """Return validated rows, and y if it is given; errors say what to do about texts."""
+    """Return validated rows, and y if it is given; errors say what to do if X holds texts."""
     try:
         return validate_data(estimator, X, *y, ensure_min_samples=2, **_CHECKS, **checks)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The classifier for scikit-learn: scores looked up, close calls settled if asked for."""
+"""The classifier for scikit-learn: scores are looked up, and close calls settled if asked for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from maddjit.integrations.agreement import ReplacementError, check_same
 from maddjit.integrations.sklearn.base import CompiledEstimator
-from maddjit.integrations.sklearn.heads import ANSWERS, head_of, names_the_largest, of_scores, shown
-from maddjit.integrations.sklearn.probe import Product, plain
+from maddjit.integrations.sklearn.heads import (
+    ANSWERS,
+    answer_from_scores,
+    head_of,
+    names_the_largest,
+    shown,
+)
+from maddjit.integrations.sklearn.linear_map import LinearMap, as_array
 from maddjit.integrations.sklearn.rows import framed
 from maddjit.learning.maddness.options import Method
 from maddjit.learning.winners.calibration import calibrate
@@ -25,13 +31,15 @@ from maddjit.models.short_list import CoverageError
 from maddjit.pipeline import compile
 
 _HELD_FOR_WINNERS = 0.5
-"""Share of the rows that short lists are calibrated on."""
+"""The share of the rows that short lists are calibrated on."""
 _LOST = 2.0**17
-"""Ratio of scores to their spread beyond which float32, of 24 bits, loses 1 % of the spread."""
+"""At a larger ratio of scores to their spread, float32 with its 24 bits loses 1 % of the spread."""
 _REMEDY = "so it is made of more than the scores, which are all that is compiled"
 
 
 def _estimator_has(method: str) -> Callable[[Any], bool]:
+    """Return a function that tells whether a classifier's estimator has a method."""
+
     def has(self: Any) -> bool:
         estimator = getattr(self, "estimator_", self.estimator)
         return hasattr(LogisticRegression() if estimator is None else estimator, method)
@@ -42,29 +50,33 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
 class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
     """A linear classifier whose decision function is looked up.
 
-    What the estimator makes of its scores stays: classes, indicator matrices of several labels,
-    probabilities, thresholds that were set. `fit` proves this on sample rows.
+    The estimator's own methods make classes, indicator matrices of several labels and
+    probabilities from the scores, and thresholds that were set stay. `fit` proves on sample rows
+    that exact scores give the estimator's own answers.
 
     Parameters
     ----------
     estimator : classifier, optional
         Anything with a `decision_function` that is linear in X; `LogisticRegression` by
-        default. One in a `sklearn.frozen.FrozenEstimator` is not fitted again.
+        default. An estimator in a `sklearn.frozen.FrozenEstimator` is not fitted again.
     exact : bool
         Whether `predict` settles close calls by exact products, so that it gives the estimator's
         own classes with the probability `coverage`. Half of the rows then serve to learn, the other
-        half to calibrate; 1110 of them are needed for a coverage of .999.
+        half to calibrate. A coverage of .999 needs 1110 rows in the second half.
     coverage : float
+        The probability with which `predict` gives the estimator's own class, if `exact`.
     n_codebooks, n_prototypes, method, core_rank, time_limit, threads, random_state
-        As for `MaddnessRegressor`; an exact one has no core.
+        As for `MaddnessRegressor`. With ``exact=True``, `core_rank` must be 0.
 
     Attributes
     ----------
     estimator_, operator_, centre_
         As for `MaddnessRegressor`.
     winners_ : WinnerOperator
-        If `exact`; its `monitor` and `audit` watch for other rows.
+        What names classes, if `exact`. Its `monitor` and `audit` watch for rows unlike those that
+        it was calibrated on.
     classes_ : (n_classes,) array
+        The classes, as the estimator has them.
 
     Examples
     --------
@@ -108,20 +120,26 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the estimator, learn trees and tables from these rows, and compile them.
 
-        Parameters, errors and warnings are those of `MaddnessRegressor.fit`; further a
-        `maddjit.CoverageError` if there are too few rows for the coverage.
+        Parameters, errors and warnings are those of `MaddnessRegressor.fit`. A
+        `maddjit.CoverageError`, which is a ValueError, says that there are too few rows for the
+        coverage.
         """
-        self.__dict__.pop("winners_", None)  # of another fit
+        self.__dict__.pop("winners_", None)  # those of an earlier fit
         rows = self._fit_estimator(X, y, multi_output=True)
-        product = self._product(rows, X)
-        self._check_answers(product, X)
+        found = self._linear_map(rows, X)
+        self._check_answers(found, X)
         self.classes_ = self.estimator_.classes_
-        dense, B, bias = self._placed(product, rows)
-        if not self.exact:
+        dense, B, bias = self._placed(found, rows)
+        if self.exact:
+            self._check_exact(len(dense))
+            self._fit_winners(dense, B, bias)
+        else:
             self._compile(self._learn(dense, B, bias), dense)
-            return self
-        self._check_exact(len(dense))
-        if self._is_flat:  # of two classes: the first one's output is 0
+        return self
+
+    def _fit_winners(self, dense: NDArray[Any], B: NDArray[Any], bias: NDArray[Any]) -> None:
+        """Learn from half of the rows, calibrate on the others, and compile both operators."""
+        if self._is_flat:  # two classes have one score: the first class gets the score 0
             B, bias = np.pad(B, ((0, 0), (1, 0))), np.pad(bias, (1, 0))
         order = np.random.default_rng(self.random_state).permutation(len(dense))
         held, kept = np.split(order, [int(_HELD_FOR_WINNERS * len(dense))])
@@ -134,47 +152,46 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
             dtype=dense.dtype.name,
             threads=self.threads,
         )
-        return self
 
-    def _check_answers(self, product: Product, X: Any) -> None:
-        """Prove that what is answered of the estimator's scores is what the estimator answers.
+    def _check_answers(self, found: LinearMap, X: Any) -> None:
+        """Prove that the head's answers from the estimator's scores are the estimator's answers.
 
-        The scores here are the estimator's own, so labels have no near ties to be forgiven.
-        Probabilities take the same steps, but sums over M classes may be taken in another order:
-        M u times their size, and 8 further roundings.
+        The scores here are the estimator's own, so labels must be equal; there are no near ties
+        to forgive. Probabilities take the same steps, but sums over M classes may be taken in
+        another order: that may cost M u times their size, and 8 further roundings.
         """
-        if product.is_far_up(_LOST):
+        if found.outputs_are_far(_LOST):
             raise ReplacementError(
                 f"scores of {shown(self.estimator_)} are so large beside their spread that "
                 "float32 cannot hold them"
             )
         self._head = head_of(self.estimator_)
-        self._is_flat = product.is_flat
-        x = framed(X)(product.rows)
-        scores = product.answers
+        self._is_flat = found.is_flat
+        x = framed(X)(found.rows)
+        scores = found.answers
         for method in ANSWERS:
             if not hasattr(self.estimator_, method):
                 continue
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # log(0) say: it was answered before, too
-                told = getattr(self.estimator_, method)(x)
+                warnings.simplefilter("ignore")  # such as log(0), of which both warn
+                expected = getattr(self.estimator_, method)(x)
                 if method == "predict":
-                    self._takes_largest = told.ndim == 1 and names_the_largest(
+                    self._takes_largest = expected.ndim == 1 and names_the_largest(
                         self._head, self._is_flat
                     )
-                found = self._answer(method, scores)
+                answer = self._answer(method, scores)
             what = f"{method} of {shown(self.estimator_)}"
             if method == "predict":
                 bound: Any = 0.0
-                check_same(f"the dtype of {what}", [told.dtype.name], [found.dtype.name])
+                check_same(f"the dtype of {what}", [expected.dtype.name], [answer.dtype.name])
             else:
-                finite = np.where(np.isfinite(told), np.abs(told), 0.0)
+                finite = np.where(np.isfinite(expected), np.abs(expected), 0.0)
                 width = scores.shape[1] if scores.ndim == 2 else 2
-                bound = (width + 8) * np.finfo(told.dtype).eps * np.maximum(1, finite)
-            check_same(what, plain(told), plain(found), bound, _REMEDY)
+                bound = (width + 8) * np.finfo(expected.dtype).eps * np.maximum(1, finite)
+            check_same(what, as_array(expected), as_array(answer), bound, _REMEDY)
 
     def _check_exact(self, n_rows: int) -> None:
-        """Refuse before learning what would be refused after it."""
+        """Refuse before learning what calibration would refuse after it."""
         if not self._takes_largest:
             raise ReplacementError(
                 f"exact=True settles which score is largest, and predict of "
@@ -192,13 +209,19 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
             )
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Return (N,) or (N, n_classes) looked-up scores; parameters and errors of `predict`."""
+        """Return looked-up scores, (N,) for two classes and (N, n_classes) for more.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not finite, or has another number of features.
+        """
         return self._outputs(X)
 
     def predict(self, X: Any) -> Any:
-        """Return (N,) classes: of the best looked-up scores, or the settled ones if `exact`.
+        """Return classes (N,): those of the best looked-up scores, or settled ones if `exact`.
 
-        Of several labels it returns the (N, n_classes) indicator matrix that the estimator would.
+        With several labels, return the indicator matrix (N, n_classes), as the estimator does.
 
         Raises
         ------
@@ -223,22 +246,22 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return (N, n_classes): what the estimator makes of looked-up scores."""
+        """Return probabilities (N, n_classes), which the estimator makes from looked-up scores."""
         answer: NDArray[Any] = self._answer("predict_proba", self._outputs(X))
         return answer
 
     @available_if(_estimator_has("predict_log_proba"))
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return (N, n_classes): the logarithms of `predict_proba`."""
+        """Return the logarithms (N, n_classes) of `predict_proba`."""
         answer: NDArray[Any] = self._answer("predict_log_proba", self._outputs(X))
         return answer
 
     def _answer(self, method: str, scores: NDArray[Any]) -> Any:
-        """Return what the estimator makes of scores."""
+        """Return the answer that a method of the estimator makes from scores."""
         if method == "predict" and self._takes_largest:
             best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
             return self.estimator_.classes_[best]
-        return of_scores(self._head, method, scores)
+        return answer_from_scores(self._head, method, scores)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""What makes classes and probabilities of a classifier's scores: the classifier's own methods."""
+"""Heads of classifiers: the methods that make classes and probabilities from scores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from sklearn.svm import SVC, NuSVC
 from maddjit.integrations.agreement import ReplacementError
 
 ANSWERS = ("predict", "predict_proba", "predict_log_proba")
-"""What classifiers answer beside their scores."""
+"""The methods of classifiers whose answers are made from scores."""
+
+REFUSALS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""Errors by which estimators refuse what they are asked."""
 
 _HAND_ON = {
     FrozenEstimator: "estimator",
@@ -32,11 +35,10 @@ _HAND_ON = {
     RFE: "estimator_",
     SelfTrainingClassifier: "estimator_",
 }
-"""Estimators whose answers are those of another one to the same or selected columns."""
-
+"""Estimators that pass the same or selected columns to another one, and its answers on."""
 
 _LONG = 100
-"""Characters of an estimator's text that errors show."""
+"""Errors show an estimator's text if it has no more characters than this."""
 
 _IN_PAIRS = (SVC, NuSVC, OneVsOneClassifier)
 _ADVICE = {
@@ -50,14 +52,14 @@ _ADVICE = {
 
 
 def shown(estimator: Any) -> str:
-    """Return an estimator's text, without a frozen one around it; its class if that is long."""
+    """Return the text of an estimator, taken out of a frozen one; only its class if it is long."""
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     text = " ".join(repr(inner).split())
     return text if len(text) <= _LONG else type(inner).__name__
 
 
 def keeps(estimator: Any, kind: type) -> bool:
-    """Return whether the estimator is of that kind and overrides none of its answers."""
+    """Return whether an estimator is of a kind and overrides none of the kind's answers."""
     return isinstance(estimator, kind) and all(
         getattr_static(type(estimator), name, None) is getattr_static(kind, name, None)
         for name in (*ANSWERS, "decision_function", "transform")
@@ -65,31 +67,31 @@ def keeps(estimator: Any, kind: type) -> bool:
 
 
 def without_wrappers(estimator: Any) -> Any:
-    """Return the estimator inside frozen ones, searches and selections of columns of its own."""
+    """Return the estimator that is left without freezing, searches and selections of columns."""
     for kind, name in _HAND_ON.items():
-        if keeps(estimator, kind) and hasattr(estimator, name):  # searches may keep no best one
+        if keeps(estimator, kind) and hasattr(estimator, name):  # a search may have no best one
             return without_wrappers(getattr(estimator, name))
     return estimator
 
 
 def head_of(estimator: Any) -> Any:
-    """Return the part that makes answers of scores: a pipeline's last step, a search's best."""
+    """Return the part that makes answers from scores: a pipeline's last step, a search's best."""
     inner = without_wrappers(estimator)
     return head_of(inner.steps[-1][1]) if keeps(inner, Pipeline) else inner
 
 
 def names_the_largest(head: Any, is_flat: bool) -> bool:
-    """Return whether `predict` is known to name the class of the largest score, or of a sign."""
+    """Return whether `predict` is known to take the class of the largest score, or of the sign."""
     own = getattr_static(type(head), "predict", None)
-    for kind in (LinearClassifierMixin, RidgeClassifier):  # they ask their own decision function
+    for kind in (LinearClassifierMixin, RidgeClassifier):  # these use their decision function
         if isinstance(head, kind) and own is getattr_static(kind, "predict"):
             return True
-    voting = not is_flat and isinstance(head, (SVC, NuSVC))  # in pairs of classes
+    voting = not is_flat and isinstance(head, (SVC, NuSVC))  # pairs of classes vote
     return any(keeps(head, kind) for kind in (OneVsRestClassifier, SVC, NuSVC)) and not voting
 
 
 def advice_for(head: Any) -> str:
-    """Return what to do about a kind of classifier that is refused, if something is known."""
+    """Return the end of an error: what to do about this kind of classifier, if that is known."""
     for kind, advice in _ADVICE.items():
         two = kind is _IN_PAIRS and len(getattr(head, "classes_", ())) == 2
         if isinstance(head, kind) and not two:
@@ -97,17 +99,17 @@ def advice_for(head: Any) -> str:
     return ""
 
 
-def of_scores(head: Any, method: str, scores: NDArray[Any]) -> Any:
+def answer_from_scores(head: Any, method: str, scores: NDArray[Any]) -> Any:
     """Return what a classifier's method answers if its decision function gives these scores.
 
     Raises
     ------
     ReplacementError
-        If the method asks for more than scores.
+        If the method uses more than the scores.
     """
     try:
         return getattr(_with_scores(head, scores), method)(scores)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except REFUSALS as error:
         raise ReplacementError(
             f"{method} of {shown(head)} cannot be made of its decision function alone, which is "
             f"all that is compiled{advice_for(head)}: {error}"
@@ -117,7 +119,7 @@ def of_scores(head: Any, method: str, scores: NDArray[Any]) -> Any:
 def _with_scores(head: Any, scores: NDArray[Any]) -> Any:
     """Return a copy of the classifier whose decision function gives these scores."""
     fake = copy(head)
-    fake.decision_function = lambda X: scores.copy(order="K")  # some work in place
+    fake.decision_function = lambda X: scores.copy(order="K")  # some heads change it in place
     if keeps(head, OneVsRestClassifier):
         columns = scores.T if scores.ndim == 2 else scores[np.newaxis]
         fake.estimators_ = [
@@ -126,13 +128,13 @@ def _with_scores(head: Any, scores: NDArray[Any]) -> Any:
             else _without_columns(each)
             for each, column in zip(head.estimators_, columns, strict=True)
         ]
-    elif hasattr(head, "estimator_"):  # of those that set a threshold
+    elif hasattr(head, "estimator_"):  # classifiers that set a threshold have one
         fake.estimator_ = _with_scores(head_of(head.estimator_), scores)
     return fake
 
 
 def _without_columns(constant: Any) -> Any:
-    """Return a copy of a predictor of one class that takes rows of any width."""
+    """Return a copy of a predictor that knows one class, which takes rows of any width."""
     fake = copy(constant)
     vars(fake).pop("n_features_in_", None)
     return fake

@@ -1,4 +1,4 @@
-"""Rows as scikit-learn's users have them: frames with named columns and sparse matrices."""
+"""Rows in the forms that scikit-learn takes: arrays, frames with named columns, sparse matrices."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 1 << 22
-"""Entries of sparse rows that are made dense at a time: 32 MiB at most."""
+"""The entries of sparse rows that are made dense at a time, at most 32 MiB."""
 _LEARNED = 1 << 26
-"""Entries of sparse rows that are made dense to learn from: 512 MiB at most."""
+"""The entries of sparse rows that are made dense to learn from, at most 512 MiB."""
 _ENOUGH = 1000
-"""Rows that must be among those, if so many are given."""
+"""So many rows must be among those, if so many are given."""
 
 
 def is_sparse(rows: Any) -> bool:
-    """Return whether rows are a matrix of SciPy's that is not dense."""
+    """Return whether rows are a sparse matrix of SciPy."""
     return hasattr(rows, "toarray")
 
 
 def is_numbers(X: Any) -> bool:
-    """Return whether X holds nothing but numbers."""
+    """Return whether X holds numbers alone, or texts that can be read as numbers."""
     if is_sparse(X):
         return True
     try:
@@ -40,7 +40,7 @@ def check_width(rows: Any) -> None:
     Raises
     ------
     ValueError
-        If fewer than 1000 of more rows would be taken (`to_learn_from`).
+        If `to_learn_from` would take fewer than 1000 rows although more are given.
     """
     n_rows, n_features = rows.shape
     if is_sparse(rows) and min(n_rows, _ENOUGH) * n_features > _LEARNED:
@@ -52,7 +52,7 @@ def check_width(rows: Any) -> None:
 
 
 def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
-    """Return dense rows: all, or as many random ones of a sparse matrix as 512 MiB takes."""
+    """Return dense rows: all, or of a sparse matrix as many random ones as 512 MiB hold."""
     n_rows, n_features = rows.shape
     most = _LEARNED // n_features
     if is_sparse(rows) and n_rows > most:
@@ -62,7 +62,7 @@ def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
 
 
 def in_blocks(function: Callable[[NDArray[Any]], NDArray[Any]], rows: Any) -> NDArray[Any]:
-    """Return `function` of rows, which are made dense block by block if they are sparse."""
+    """Return `function` of rows. Sparse rows are made dense and passed to it block by block."""
     if not is_sparse(rows):
         return function(rows)
     step = max(1, _BLOCK // rows.shape[1])
@@ -71,7 +71,7 @@ def in_blocks(function: Callable[[NDArray[Any]], NDArray[Any]], rows: Any) -> ND
 
 
 def framed(X: Any) -> Callable[[NDArray[Any]], Any]:
-    """Return what makes an array a frame with the columns of X, if X is one of pandas."""
+    """Return a function that gives an array the columns of X, if X is a frame of pandas."""
     if not hasattr(X, "iloc"):
         return lambda rows: rows
     return lambda rows: type(X)(rows, columns=X.columns)

@@ -1,8 +1,9 @@
-"""Whether a PyTorch model answers alike with exact products in the places of its layers."""
+"""Compare a PyTorch model's outputs with those that it gives with exact products in its layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,85 +13,110 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from maddjit.integrations.agreement import ReplacementError, check_same
-from maddjit.integrations.torch.layers import Places, take_over
-from maddjit.integrations.torch.modules import ExactConv1x1, ExactLinear
+from maddjit.integrations.torch.places import Places
 from maddjit.integrations.torch.rows import Watch, call
+from maddjit.integrations.torch.stand_ins import stand_in_for
 
 
 def run_checked(model: nn.Module, batch: Any, watches: dict[str, Watch]) -> None:
-    """Run a batch while watches sample, again as it is, and with exact products in their places.
+    """Run a batch three times: watched, as it is, and with exact products in the layers' places.
 
-    All runs start from the same random numbers and buffers, and each gets a copy of the batch.
-    Where an exact product is called less often than its layer, `why_not` of its watch says so.
+    Watches sample rows in the first run alone. All runs start from the same random numbers and
+    buffers, and each gets a copy of the batch; after the last one, random numbers and buffers are
+    as after the first. If a stand-in is called less often than its layer, `why_not` of the layer's
+    watch says so.
 
     Raises
     ------
     ValueError
-        If two runs of the model as it is differ.
+        If the first two runs differ.
     ReplacementError
-        If exact products give other outputs. All layers are back in their places then.
+        If the outputs with exact products differ. All layers are back in their places then.
     """
     runs = _Runs(model, batch)
-    first = runs.answers()
-    end = _State(model)
-    for watch in watches.values():
-        watch.sampling = False
-        watch.calls.clear()
+    first = runs.outputs()
+    end = _Snapshot(model)
     try:
-        second = runs.answers()
-        path, _ = _difference(first, second)
-        if path:
-            raise ValueError(
-                f"two runs of the model on the same batch differ in {path}, before anything is "
-                "replaced, so a replacement cannot be compared with it. Does the model keep a "
-                "cache or other state, or draw numbers that torch's generator does not know? "
-                "check=False goes without the comparison"
-            )
-        called = {name: len(watch.calls) for name, watch in watches.items()}
-        stand_ins = {
-            name: _exact(watch.layer)
-            for name, watch in watches.items()
-            if called[name] and watch.weight is not None and not watch.why_not
-        }
-        found = runs.answers({watches[name].layer: made for name, made in stand_ins.items()})
-        for name, made in stand_ins.items():
-            calls = watches[name].calls[called[name] :]
-            if sum(module is made for module in calls) < called[name]:
-                watches[name].why_not = "it is called by another way than as a submodule"
-        path, how = _difference(second, found)
-        if path:
-            alone = [
-                name
-                for name, made in stand_ins.items()
-                if _difference(second, runs.answers({watches[name].layer: made}))[0]
-            ]
-            names = f"; so it does with {', '.join(alone)} replaced alone" if alone else ""
-            raise ReplacementError(f"{how}{names}; leave such layers out by pattern=")
+        with _counting(watches.values()):
+            second = runs.outputs()
+            _check_repeatable(first, second)
+            n_calls = {name: len(watch.calls) for name, watch in watches.items()}
+            stand_ins = {
+                name: stand_in_for(watch.layer)
+                for name, watch in watches.items()
+                if n_calls[name] and watch.weight is not None and not watch.why_not
+            }
+            others = {name: {watches[name].layer: made} for name, made in stand_ins.items()}
+            third = runs.outputs({k: v for each in others.values() for k, v in each.items()})
+            for name, made in stand_ins.items():
+                calls = watches[name].calls[n_calls[name] :]
+                if sum(module is made for module in calls) < n_calls[name]:
+                    watches[name].why_not = "it is called by another way than as a submodule"
+            _check_alike(second, third, runs, others)
     finally:
         end.restore()
-        for watch in watches.values():
+
+
+@contextmanager
+def _counting(watches: Collection[Watch]) -> Iterator[None]:
+    """Let watches count calls, from none on, without sampling rows."""
+    try:
+        for watch in watches:
+            watch.sampling = False
+            watch.calls.clear()
+        yield
+    finally:
+        for watch in watches:
             watch.sampling = True
             watch.calls.clear()
 
 
+def _check_repeatable(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Refuse a model whose two runs on the same batch differ."""
+    path, _ = _difference(first, second)
+    if path:
+        raise ValueError(
+            f"two runs of the model on the same batch differ in {path}, before anything is "
+            "replaced, so a replacement cannot be compared with it. Does the model keep a "
+            "cache or other state, or draw numbers that torch's generator does not know? "
+            "check=False goes without the comparison"
+        )
+
+
+def _check_alike(
+    expected: dict[str, Any],
+    found: dict[str, Any],
+    runs: _Runs,
+    others: Mapping[str, dict[Any, nn.Module]],
+) -> None:
+    """Refuse other outputs, and name the layers whose stand-ins make a difference one by one."""
+    path, how = _difference(expected, found)
+    if path:
+        alone = [
+            name for name, other in others.items() if _difference(expected, runs.outputs(other))[0]
+        ]
+        names = f"; so it does with {', '.join(alone)} replaced alone" if alone else ""
+        raise ReplacementError(f"{how}{names}; leave such layers out by pattern=")
+
+
 class _Runs:
-    """Runs of a model on one batch that start from one state."""
+    """Runs of a model on one batch, all from the same state."""
 
     def __init__(self, model: nn.Module, batch: Any) -> None:
         self.model, self.batch = model, batch
-        self.start = _State(model)
+        self.start = _Snapshot(model)
 
-    def answers(self, others: dict[Any, nn.Module] | None = None) -> dict[str, Any]:
-        """Return what the output consists of, with other modules in the places of layers."""
+    def outputs(self, others: dict[Any, nn.Module] | None = None) -> dict[str, Any]:
+        """Run the model, with `others` in the places of layers, and return its output in pieces."""
         self.start.restore()
         plain = dict(self.batch) if isinstance(self.batch, Mapping) else self.batch
         batch = tree_map_only(torch.Tensor, torch.clone, plain)
         with _Placed(self.model, others or {}):
-            return parts(call(self.model, batch))
+            return _pieces(call(self.model, batch))
 
 
 class _Placed(Places):
-    """Modules in the places of layers, for a while."""
+    """A context in which other modules are in the places of layers."""
 
     def __init__(self, model: nn.Module, others: dict[Any, nn.Module]) -> None:
         super().__init__(model, list(others))
@@ -108,8 +134,8 @@ class _Placed(Places):
             )
 
 
-class _State:
-    """The buffers of a model and torch's random numbers, as they are now."""
+class _Snapshot:
+    """The buffers of a model and the state of torch's random numbers, to be restored."""
 
     def __init__(self, model: nn.Module) -> None:
         self.random = torch.get_rng_state()
@@ -127,20 +153,8 @@ class _State:
                 buffer.copy_(value)
 
 
-def _exact(layer: Any) -> nn.Module:
-    """Return a stand-in on the layer's own memory, for products may depend on its alignment."""
-    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
-    made = (
-        ExactConv1x1(weight, bias, layer.stride)
-        if isinstance(layer, nn.Conv2d)
-        else ExactLinear(weight, bias)
-    )
-    take_over(layer, made)
-    return made
-
-
-def parts(output: Any, path: str = "output", within: tuple[Any, ...] = ()) -> dict[str, Any]:
-    """Return copies of the tensors, numbers and texts of an output, by their places in it."""
+def _pieces(output: Any, path: str = "output", within: tuple[Any, ...] = ()) -> dict[str, Any]:
+    """Return copies of the tensors, numbers and texts in an output, by their paths in it."""
     if isinstance(output, torch.Tensor) and not output.is_nested:
         return {path: output.detach().clone()}
     if any(output is each for each in within):
@@ -160,12 +174,12 @@ def parts(output: Any, path: str = "output", within: tuple[Any, ...] = ()) -> di
         inner = {f".{key}": value for key, value in vars(output).items()}
     found: dict[str, Any] = {path: f"a {type(output).__name__}"}
     for key, value in inner.items():
-        found |= parts(value, path + key, (*within, output))
+        found |= _pieces(value, path + key, (*within, output))
     return found
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
-    """Return where the parts of two outputs differ first, and how; empty if they are alike."""
+    """Return the first path at which two outputs differ, and how; both are empty if none does."""
     start = "with its exact product in place,"
     for path in {**one, **other}:
         if not (path in one and path in other):
@@ -184,6 +198,7 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
 
 
 def _array(value: Any) -> Any:
+    """Return a tensor as an array, in float64 if it is of floating point; other values as is."""
     if not torch.is_tensor(value):
         return value
     dense = value.dequantize() if value.is_quantized else value

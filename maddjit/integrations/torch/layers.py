@@ -1,4 +1,4 @@
-"""Which layers of a PyTorch model can be replaced, and what their replacements take over."""
+"""Find the layers of a PyTorch model that can be replaced, and say why the others must stay."""
 
 from __future__ import annotations
 
@@ -12,67 +12,61 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
-# All that says which hooks a call runs, and how.
-_HOOKS = {
-    "_forward_pre_hooks": "forward pre-hook",
-    "_forward_pre_hooks_with_kwargs": "",
-    "_forward_hooks": "forward hook",
-    "_forward_hooks_with_kwargs": "",
-    "_forward_hooks_always_called": "",
-    "_backward_pre_hooks": "backward pre-hook",
-    "_backward_hooks": "backward hook",
-}
+from maddjit.integrations.torch.places import HOOKS, own_names
+
 _STATE_HOOKS = (
     "_state_dict_hooks",
     "_state_dict_pre_hooks",
     "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
-# What a subclass may define and still compute and store what its base does.
 _HARMLESS = {
     *("__init__", "__repr__", "extra_repr", "reset_parameters"),
     *("__module__", "__doc__", "__annotations__", "__constants__", "__orig_bases__"),
     *("__parameters__", "__static_attributes__", "__firstlineno__", "__type_params__"),
     *("__annotate__", "__annotate_func__", "__annotations_cache__"),
 }
-_TAKEN = {"packed", "tables", "base", "key"}  # attributes of every replacement
+"""What a subclass may define and still compute and store what its base class does."""
+
+_TAKEN = {"packed", "tables", "base", "key"}
+"""Attributes that every replacement has for itself."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer that a pattern asks for.
+    """A layer that matches the pattern.
 
     Attributes
     ----------
     name : str
     layer : nn.Module
     shape : (int, int)
-        Inputs and outputs.
+        The numbers of inputs and outputs.
     why_not : str
-        Why it cannot be replaced, or nothing.
-    exactly : bool
-        A pattern without wildcards asks for it.
+        Why the layer cannot be replaced; empty if it can.
+    is_named : bool
+        Whether the pattern gives its name in full, without wildcards.
     notes : tuple of str
-        What else a replacement means for it, for the report.
+        What else changes if it is replaced, for the report.
     """
 
     name: str
     layer: Any
     shape: tuple[int, int]
     why_not: str
-    exactly: bool
+    is_named: bool
     notes: tuple[str, ...]
 
 
 def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Candidate]:
-    """Return the linear layers by the first name that matches; each counts once.
+    """Return the linear layers whose name matches, each once and by the first name that matches.
 
     Raises
     ------
     ValueError
-        If there is none, one is not initialised, or something is compiled.
+        If no layer matches, a layer is not initialised, or the model or a part of it is compiled.
     TypeError
-        If one that can be replaced is not on the CPU or not of floating point.
+        If a layer that could be replaced is not on the CPU or is not of floating point.
     """
     _refuse_the_whole(model)
     patterns = [pattern] if isinstance(pattern, str) else pattern
@@ -87,14 +81,17 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
             raise ValueError(f"{name} is not initialised: call the model once on a batch before")
         why_not = kept.get(layer) or _why_not(layer)
         if not why_not and not (layer.weight.device.type == "cpu" and _is_floating(layer)):
-            raise TypeError(f"{name} must be of floating point and on the CPU")
+            raise TypeError(
+                f"{name} must be of floating point and on the CPU, not of {layer.weight.dtype} "
+                f"on {layer.weight.device}: convert the model first"
+            )
         shape = (
             (layer.in_channels, layer.out_channels)
             if isinstance(layer, nn.Conv2d)
             else (layer.in_features, layer.out_features)
         )
-        exactly = name in (patterns or ())
-        found.append(Candidate(name, layer, shape, why_not, exactly, _notes(model, layer)))
+        is_named = name in (patterns or ())
+        found.append(Candidate(name, layer, shape, why_not, is_named, _notes(model, layer)))
     if not found:
         asked = [
             f"; {name} is a {type(module).__module__}.{type(module).__qualname__}"
@@ -109,6 +106,7 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
 
 
 def _refuse_the_whole(model: nn.Module) -> None:
+    """Refuse a model that is a layer itself, or that is compiled."""
     if _is_linear(model):
         raise ValueError(
             f"the model is a layer itself, a {type(model).__name__}, which cannot be replaced in "
@@ -134,7 +132,7 @@ def _is_floating(layer: Any) -> bool:
 
 
 def _read_by_parents(model: nn.Module) -> dict[Any, str]:
-    """Return the layers whose weights PyTorch takes instead of calling them, and why they stay."""
+    """Return the layers whose weights PyTorch reads without calling them, and why they stay."""
     found: dict[Any, str] = {}
     for parent in model.modules():
         names: tuple[str, ...] = ()
@@ -148,7 +146,12 @@ def _read_by_parents(model: nn.Module) -> dict[Any, str]:
 
 
 def _why_not(layer: Any) -> str:
-    """Return what of a layer a replacement could not do, or nothing."""
+    """Return what a layer has or does that a replacement could not; empty if there is nothing."""
+    return _why_not_by_class(layer) or _why_not_by_weights(layer) or _why_not_by_attributes(layer)
+
+
+def _why_not_by_class(layer: Any) -> str:
+    """Return what its class, or the layer in the place of a method, defines by itself."""
     kind = type_before_parametrizations(layer)
     base: type = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
     added = {
@@ -161,8 +164,11 @@ def _why_not(layer: Any) -> str:
     if added:
         return f"it is of the class {kind.__name__}, which defines {_few(added)} by itself"
     own = [name for name in vars(layer) if callable(getattr(type(layer), name, None))]
-    if own:
-        return f"its own {_few(own)} stands in the place of its class's"
+    return f"its own {_few(own)} stands in the place of its class's" if own else ""
+
+
+def _why_not_by_weights(layer: Any) -> str:
+    """Return why its weight or bias cannot be read as a plain, finite matrix or vector."""
     for name in ("weight", "bias"):
         if not any(name in parts for parts in _holders(layer)):
             return (
@@ -178,6 +184,11 @@ def _why_not(layer: Any) -> str:
             return f"its {name} is sparse; make it dense first"
         if tensor.device.type == "cpu" and not bool(torch.isfinite(tensor).all()):
             return f"its {name} is not finite"
+    return ""
+
+
+def _why_not_by_attributes(layer: Any) -> str:
+    """Return which of its hooks, modules or attributes a replacement could not take over."""
     hooks = [hook for name in _STATE_HOOKS for hook in getattr(layer, name).values()]
     if any(not str(hook.__module__).startswith("torch.nn.utils.") for hook in hooks):
         return "it has hooks of its state, which a replacement stores under other names"
@@ -190,27 +201,28 @@ def _why_not(layer: Any) -> str:
 
 
 def _holders(layer: Any) -> tuple[Any, ...]:
-    """Return where the tensors of a layer are that are not computed by hooks."""
+    """Return the dictionaries that hold those tensors of a layer that no hook computes."""
     parametrised = layer.parametrizations if is_parametrized(layer) else {}
     return layer._parameters, layer._buffers, parametrised
 
 
 def _few(names: Any) -> str:
+    """Return up to three names in words."""
     shown = sorted(names)
     return ", ".join(shown[:3]) + (" and more" if len(shown) > 3 else "")
 
 
 def _notes(model: nn.Module, layer: Any) -> tuple[str, ...]:
-    """Return what of a layer is moved across, made lasting or parted from others."""
+    """Return what a replacement takes over, makes permanent or no longer shares, in words."""
     notes = []
     kind = type_before_parametrizations(layer)
     if kind not in (nn.Linear, nn.Conv2d):
         notes.append(f"was of the class {kind.__name__}")
-    for attribute, words in _HOOKS.items():
+    for attribute, words in HOOKS.items():
         number = len(getattr(layer, attribute)) if words else 0
         if number:
             notes.append(f"{number} {words}{'s' * (number > 1)} moved across")
-    own = [*_extra(layer._parameters), *_extra(layer._buffers)]
+    own = [*own_names(layer._parameters), *own_names(layer._buffers)]
     if own:
         notes.append(f"{_few(own)} moved across")
     if is_parametrized(layer):
@@ -226,50 +238,3 @@ def _notes(model: nn.Module, layer: Any) -> tuple[str, ...]:
     if tied:
         notes.append(f"no longer tied to {_few(tied)}")
     return tuple(notes)
-
-
-def _extra(parts: Any) -> list[str]:
-    return [name for name in parts if name not in ("weight", "bias")]
-
-
-def take_over(old: Any, new: Any) -> None:
-    """Give a replacement the hooks, mode, parameters, buffers and attributes of its layer.
-
-    Dictionaries of hooks are shared, so that their handles still remove them.
-    """
-    for name in _HOOKS:
-        new.__dict__[name] = old.__dict__[name]
-    new._is_full_backward_hook = old._is_full_backward_hook
-    new.training = old.training
-    for name in _extra(old._parameters):
-        new._parameters[name] = old._parameters[name]
-    for name in _extra(old._buffers):
-        new._buffers[name] = old._buffers[name]
-    new._non_persistent_buffers_set |= old._non_persistent_buffers_set & new._buffers.keys()
-    for name, value in vars(old).items():
-        if name not in vars(new) and not hasattr(type(new), name):
-            new.__dict__[name] = value
-
-
-class Places:
-    """Where layers stand in a model, to put others there and to put them back."""
-
-    def __init__(self, model: nn.Module, layers: Sequence[Any]) -> None:
-        ids = {id(layer) for layer in layers}
-        self._slots = [
-            (parent._modules, key, child)
-            for parent in model.modules()
-            for key, child in parent._modules.items()  # named_children leaves out repetitions
-            if id(child) in ids
-        ]
-
-    def put(self, others: dict[Any, nn.Module]) -> None:
-        """Put other modules where layers are."""
-        for modules, key, layer in self._slots:
-            if layer in others:
-                modules[key] = others[layer]
-
-    def put_back(self) -> None:
-        """Put the layers where they were."""
-        for modules, key, layer in self._slots:
-            modules[key] = layer

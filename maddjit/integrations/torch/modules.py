@@ -1,4 +1,4 @@
-"""PyTorch modules whose product is looked up, and how their tables are trained."""
+"""PyTorch modules whose product is looked up: linear layers and 1 × 1 convolutions."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ import torch
 from torch import nn
 
 from maddjit.integrations.torch import ops
-from maddjit.learning.maddness.tables import quantise
+from maddjit.integrations.torch.state import VERSION, bring_up_to_date, unpacked, why_not_loaded
+from maddjit.integrations.torch.tables import float_tables, with_tables
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import from_bytes, to_bytes
+from maddjit.models.storage import to_bytes
 
 
 class MaddnessLinear(nn.Module):
-    """A linear layer that is looked up.
+    """A linear layer whose outputs are looked up.
 
-    Its state is the model's bytes, and the weight and bias of the layer that it stands for; they
-    travel with `state_dict`, `torch.save` and `torch.export`.
+    Its state holds the model's bytes, and the weight and bias of the layer that it replaces. The
+    state travels with `state_dict`, `torch.save` and `torch.export`.
 
     Parameters
     ----------
     fitted : MaddnessModel
-        The bias is in it, too.
+        What is looked up, the bias included.
     weight : (M, D) tensor
+        The weight of the replaced layer.
     bias : (M,) tensor, optional
-        What readers of the attribute get.
+        The bias of the replaced layer, for code that reads the attribute.
 
     Attributes
     ----------
     in_features, out_features : int
+        The sizes D and M.
     weight, bias : nn.Parameter or None
-        Those of the layer, as they were when it was replaced, for whoever reads them. They are
-        frozen, and not what is looked up; by the weight, gradients pass to the inputs. A bias of
-        NaN is not known: the state was saved by a version that did not keep it.
+        Those of the replaced layer, as they were when it was replaced, for code that reads them.
+        They are frozen, and look-ups do not use them; gradients pass to the inputs through the
+        weight. A bias of NaN is unknown: the version that saved the state did not keep it.
     tables, base : nn.Parameter or None
-        (C, K, M) and (M,), between `fine_tune` and `requantise`.
+        Tables (C, K, M) and offset (M,) that are being trained, between `fine_tune` and
+        `requantise`.
 
     Raises
     ------
@@ -44,7 +48,7 @@ class MaddnessLinear(nn.Module):
         If weight or bias have other shapes.
     """
 
-    _version = 2  # since 2 with a bias, and a convolution's weight of four dimensions
+    _version = VERSION
     weight: Any
     bias: Any
     tables: Any
@@ -60,7 +64,7 @@ class MaddnessLinear(nn.Module):
         self._set(fitted)
 
     def _hold(self, weight: Any, bias: Any) -> None:
-        """Keep the layer's weight and bias, for readers, and places for the rest."""
+        """Register the layer's weight and bias, and empty places for the rest of the state."""
         self.weight = _frozen(self._shaped(weight))
         self.register_parameter("bias", None if bias is None else _frozen(bias))
         self.register_parameter("tables", None)
@@ -68,10 +72,11 @@ class MaddnessLinear(nn.Module):
         self.register_buffer("packed", torch.empty(0, dtype=torch.uint8))
 
     def _shaped(self, weight: Any) -> Any:
-        """Return a weight (M, D) in the shape that readers expect."""
+        """Return a weight (M, D) in the shape that the replaced layer's class gives it."""
         return weight
 
     def _set(self, fitted: MaddnessModel) -> None:
+        """Take a model as what is looked up, and compile it."""
         data = np.frombuffer(to_bytes(fitted), np.uint8)
         self.packed = torch.from_numpy(data.copy())
         self.key = ops.key_of(self.packed)
@@ -89,15 +94,23 @@ class MaddnessLinear(nn.Module):
 
     @property
     def fitted(self) -> MaddnessModel:
-        """The model, as last fitted or requantised; without a report."""
-        model = from_bytes(self.packed.cpu().numpy().tobytes())
+        """The model, as last fitted or requantised; it has no report."""
+        model = unpacked(self.packed)
         assert isinstance(model, MaddnessModel)
         return model
 
-    def forward(self, input: Any) -> Any:  # named as that of nn.Linear
-        """Return (…, M), of the dtype of the input (…, D), or that of autocast inside of one.
+    def forward(self, input: Any) -> Any:  # nn.Linear calls its argument so
+        """Return outputs (…, M) of the input's dtype; inside autocast, of the dtype of autocast.
 
-        Rows with NaN or infinities give NaN.
+        Parameters
+        ----------
+        input : (…, D) tensor of floating point
+            Rows with NaN or infinities give NaN.
+
+        Raises
+        ------
+        TypeError
+            If the input is not of floating point.
         """
         weight = self.weight.flatten(1)
         if self.tables is None:
@@ -105,28 +118,24 @@ class MaddnessLinear(nn.Module):
         else:
             y, _ = ops.look_up(input, self.tables, self.base, weight, self.packed, self.key)
         if torch.is_autocast_enabled("cpu") and y.dtype != torch.float64:
-            return y.to(torch.get_autocast_dtype("cpu"))  # as products are there
+            return y.to(torch.get_autocast_dtype("cpu"))  # autocast gives products this dtype
         return y
 
     def fine_tune(self) -> None:
-        """Make tables and offset parameters, in float32; what is looked up stays the same.
+        """Turn tables and offset into float32 parameters; what is looked up stays the same.
 
         Raises
         ------
         ValueError
             If the model has an exact core or sums by averages.
         """
-        if self.tables is not None:
-            return
-        model = self.fitted
-        if model.core is not None or model.accumulate != "exact":
-            raise ValueError("tables with an exact core, or summed by averages, cannot be tuned")
-        tables = model.tables.astype(np.float32) * model.scale
-        self.tables = nn.Parameter(torch.from_numpy(tables))
-        self.base = nn.Parameter(torch.from_numpy(model.offset.copy()))
+        if self.tables is None:
+            tables, offset = float_tables(self.fitted)
+            self.tables = nn.Parameter(torch.from_numpy(tables))
+            self.base = nn.Parameter(torch.from_numpy(offset))
 
     def requantise(self) -> None:
-        """Round tables to 8 bits, sums of as few bits as before, and compile them.
+        """Round the trained tables to 8 bits, and compile them; sums need no more bits than before.
 
         Raises
         ------
@@ -135,48 +144,25 @@ class MaddnessLinear(nn.Module):
         """
         if self.tables is None:
             return
-        old = self.fitted
         tables = self.tables.detach().double().numpy()
-        base = self.base.detach().double().numpy()
-        if not (np.isfinite(tables).all() and np.isfinite(base).all()):
-            raise ValueError("tables and offset must be finite")
-        entries, scale, offset = quantise(
-            tables, base, scale="per-output", accumulate="exact", byte_group=_byte_group(old)
-        )
+        offset = self.base.detach().double().numpy()
+        rounded = with_tables(self.fitted, tables, offset)
         self.tables = self.base = None
-        self._set(
-            MaddnessModel(
-                old.split_dims,
-                old.thresholds,
-                entries,
-                scale,
-                offset,
-                old.n_features,
-                bias=old.bias,
-            )
-        )
+        self._set(rounded)
 
     def _load_from_state_dict(
         self, state: Any, prefix: str, metadata: Any, strict: bool, *lists: Any
     ) -> None:
-        self._bring_up_to_date(state, prefix, metadata.get("version") or 1)
-        packed = state.get(f"{prefix}packed")
-        wrong = self._why_not(packed, state, prefix)
-        if wrong:  # take nothing, for half of it would be another layer
+        bring_up_to_date(self, state, prefix, metadata.get("version") or 1)
+        wrong = why_not_loaded(self, state, prefix)
+        if wrong:  # load nothing: half of the state would be another layer
             lists[-1].append(f"{prefix.removesuffix('.') or 'the layer'}: {wrong}")
             return
+        packed = state.get(f"{prefix}packed")
         if packed is not None:
             self.packed = torch.empty_like(packed)  # another model may take more bytes
         super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
         self.key = ops.key_of(self.packed)
-
-    def _bring_up_to_date(self, state: Any, prefix: str, version: int) -> None:
-        """Make a state of today of one that an earlier version saved."""
-        weight = state.get(f"{prefix}weight")
-        if weight is not None and weight.dim() == 2:
-            state[f"{prefix}weight"] = self._shaped(weight)
-        if version < 2 and self.bias is not None and f"{prefix}bias" not in state:
-            state[f"{prefix}bias"] = torch.full_like(self.bias, torch.nan)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -185,32 +171,8 @@ class MaddnessLinear(nn.Module):
             self._parameters["weight"] = _frozen(self._shaped(weight))
             self._parameters["bias"] = _frozen(torch.full_like(weight[:, 0], torch.nan))
 
-    def _why_not(self, packed: Any, state: Any, prefix: str) -> str:
-        """Return why a state cannot be loaded, or nothing."""
-        if packed is None:
-            weight = state.get(f"{prefix}weight", self.weight)
-            same = self.weight.is_meta or torch.equal(weight, self.weight)
-            why = "the state has another weight and no packed model, so look-ups would stay as they"
-            return "" if same else f"{why} are: load it into the original model, then replace"
-        try:
-            model = from_bytes(packed.cpu().numpy().tobytes())
-        except ValueError as error:
-            return f"packed: {error}"
-        if not isinstance(model, MaddnessModel):
-            return f"packed holds a {type(model).__name__}, not a MaddnessModel"
-        ones = tuple(self.weight.shape[2:])
-        shapes: dict[str, tuple[int, ...]] = {"weight": (model.n_outputs, model.n_features, *ones)}
-        if self.tables is not None:
-            shapes |= {"tables": model.tables.shape, "base": (model.n_outputs,)}
-        for name, shape in shapes.items():
-            own = tuple(getattr(self, name).shape)
-            stored = tuple(state[f"{prefix}{name}"].shape) if f"{prefix}{name}" in state else own
-            if not own == stored == shape:
-                return f"{name} must have shape {own}, is {stored}, and packed needs {shape}"
-        return ""
-
     def extra_repr(self) -> str:
-        """Return the sizes, for the representation of a model, in the order of nn.Linear's."""
+        """Return the sizes for the text of a model, in the order in which nn.Linear shows them."""
         return f"{self._sizes()}, {self._codebooks()}"
 
     def _sizes(self) -> str:
@@ -225,22 +187,26 @@ class MaddnessLinear(nn.Module):
 
 
 class MaddnessConv1x1(MaddnessLinear):
-    """A 1 × 1 convolution that is looked up: each place of an image is a row.
+    """A 1 × 1 convolution whose outputs are looked up: each place of an image is a row.
 
-    Fastest from images in `torch.channels_last`; results are laid out as images are. The rest is
-    that of `MaddnessLinear`.
+    It is fastest on images in `torch.channels_last`. Its outputs have the layout of the images.
+    State, gradients and training are those of `MaddnessLinear`.
 
     Parameters
     ----------
     fitted : MaddnessModel
+        What is looked up, the bias included.
     weight : (M, D) or (M, D, 1, 1) tensor
+        The weight of the replaced layer.
     stride : (int, int)
+        Down and to the right.
     bias : (M,) tensor, optional
+        The bias of the replaced layer, for code that reads the attribute.
 
     Attributes
     ----------
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode
-        Those of nn.Conv2d.
+        As nn.Conv2d has them.
     """
 
     kernel_size = dilation = (1, 1)
@@ -269,7 +235,7 @@ class MaddnessConv1x1(MaddnessLinear):
         return self.out_features
 
     def forward(self, input: Any) -> Any:
-        """Return (N, M, H', W') of images (N, D, H, W), or the same without N."""
+        """Return (N, M, H', W') for images (N, D, H, W), or (M, H', W') for one image (D, H, W)."""
         down, right = self.stride
         places = input[..., ::down, ::right].movedim(-3, -1)
         y = super().forward(places).movedim(-1, -3)
@@ -281,48 +247,5 @@ class MaddnessConv1x1(MaddnessLinear):
         return sizes if self.bias is not None else f"{sizes}, bias=False"
 
 
-class ExactLinear(MaddnessLinear):
-    """A replaced layer with an exact product, to be compared with the layer."""
-
-    def __init__(self, weight: Any, bias: Any) -> None:
-        nn.Module.__init__(self)
-        self._hold(weight, bias)
-
-    def forward(self, input: Any) -> Any:
-        """Return what the layer does."""
-        return nn.functional.linear(input, self.weight, self.bias)
-
-    def _codebooks(self) -> str:
-        return "exact"
-
-
-class ExactConv1x1(MaddnessConv1x1):
-    """A replaced convolution with an exact product, to be compared with the convolution."""
-
-    def __init__(self, weight: Any, bias: Any, stride: tuple[int, int]) -> None:
-        nn.Module.__init__(self)
-        self._hold(weight, bias)
-        self.stride = stride
-
-    def forward(self, input: Any) -> Any:
-        """Return what the convolution does."""
-        return nn.functional.conv2d(input, self.weight, self.bias, self.stride)
-
-    def _codebooks(self) -> str:
-        return "exact"
-
-
 def _frozen(tensor: Any) -> nn.Parameter:
     return nn.Parameter(tensor, requires_grad=False)
-
-
-def _byte_group(model: MaddnessModel) -> int:
-    """Return how many neighbouring codebooks add up in 8 bits: the most of C, C/2, C/4 … 1."""
-    most = model.tables.max(axis=1).astype(np.int64)
-    group = model.n_codebooks
-    while group > 1:
-        starts = np.arange(0, model.n_codebooks, group)
-        if np.add.reduceat(most, starts, axis=0).max() <= 255:
-            return group
-        group //= 2
-    return 1

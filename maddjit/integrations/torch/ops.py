@@ -1,58 +1,59 @@
-"""PyTorch's custom ops: the compiled product and look-ups of float tables, with their gradients."""
+"""Custom ops of PyTorch: the compiled product, and look-ups in float tables, with gradients."""
 
 import hashlib
 import math
-import threading
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maddjit.integrations.kept import Kept
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.storage import from_bytes
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.pipeline import compile
 
-_operators: dict[str, CompiledOperator] = {}
-_compiling = threading.Lock()
+_operators: Kept[CompiledOperator] = Kept()
+"""The operators of this process, by the hash of their models' bytes."""
 
 
 def key_of(packed: Tensor) -> str:
-    """Return the name of a model's bytes, by which its operator is found."""
+    """Return the SHA-256 of a model's bytes, by which its operator is found."""
     return hashlib.sha256(packed.cpu().numpy().tobytes()).hexdigest()
 
 
 def operator(packed: Tensor, key: str) -> CompiledOperator:
-    """Return the operator of a model, compiled once a process and kept as long as that lives."""
-    found = _operators.get(key)
-    if found is None:
-        with _compiling:
-            if key not in _operators:
-                model = from_bytes(packed.numpy().tobytes())
-                assert isinstance(model, MaddnessModel)
-                _operators[key] = compile(model)
-            found = _operators[key]
-    return found
+    """Return a model's operator. Each process compiles it once, and keeps it until it ends."""
+
+    def compiled() -> CompiledOperator:
+        model = from_bytes(packed.numpy().tobytes())
+        assert isinstance(model, MaddnessModel)
+        return compile(model)
+
+    return _operators.get(key, compiled)
 
 
 def _rows(x: Tensor) -> Any:
-    """Return (N, D) for NumPy, in x's memory if that is possible."""
+    """Return x as a NumPy array (N, D), in x's own memory if that is possible."""
     if not x.is_floating_point():
-        raise TypeError(f"rows must be of floating point, as the outputs are, not {x.dtype}")
+        raise TypeError(
+            f"rows must be of floating point, as the outputs are, not {x.dtype}: .float() converts "
+            "them"
+        )
     rows = x.detach().reshape(-1, x.shape[-1])
     return (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
 
 
 def _without_false_numbers(y: Tensor, x: Tensor) -> None:
-    """Write NaN to the outputs of rows that hold NaN or infinities, which look-ups do not see."""
+    """Write NaN to the outputs of rows with NaN or infinities, which look-ups do not notice."""
     if not math.isfinite(x.sum(dtype=torch.promote_types(x.dtype, torch.float32)).item()):
         y[~x.isfinite().all(-1)] = math.nan
 
 
 @torch.library.custom_op("maddjit::product", mutates_args=(), device_types="cpu")
 def product(x: Tensor, weight: Tensor, packed: Tensor, key: str) -> Tensor:
-    """Return the looked-up ``x @ weight.T + bias``; the weight serves the gradient alone."""
+    """Return ``x @ weight.T + bias``, looked up; only the gradient uses the weight itself."""
     outputs = torch.empty((*x.shape[:-1], weight.shape[0]), dtype=torch.float32)
     flat = outputs.view(-1, weight.shape[0]).numpy()
     operator(packed, key)(_rows(x), out=flat)
@@ -67,7 +68,7 @@ def _(x: Tensor, weight: Tensor, packed: Tensor, key: str) -> Tensor:
 
 @torch.library.custom_op("maddjit::product_backward", mutates_args=(), device_types="cpu")
 def product_backward(grad: Tensor, weight: Tensor) -> Tensor:
-    """Return the gradient of x as if the product had been exact: straight through."""
+    """Return the straight-through gradient of x, which is that of the exact product."""
     return torch.matmul(grad, weight.to(grad.dtype))
 
 
@@ -92,7 +93,7 @@ product.register_autograd(_straight_through, setup_context=_keep_weight)
 def look_up(
     x: Tensor, tables: Tensor, base: Tensor, weight: Tensor, packed: Tensor, key: str
 ) -> tuple[Tensor, Tensor]:
-    """Return the sums of float tables (C, K, M) plus base, and the codes (…, C) of x."""
+    """Return the sums of look-ups in float tables (C, K, M), plus base, and the codes (…, C)."""
     n_codebooks, _, n_outputs = tables.shape
     codes = torch.from_numpy(np.ascontiguousarray(operator(packed, key).encode(_rows(x))))
     sums = torch.nn.functional.embedding_bag(
@@ -112,7 +113,7 @@ def _(
 
 
 def _places(codes: Tensor, tables: Tensor) -> Tensor:
-    """Return where in (C · K, M) tables the entries of codes (N, C) are."""
+    """Return the rows of flattened tables (C · K, M) that codes (N, C) select."""
     n_codebooks, n_prototypes, _ = tables.shape
     return codes.long() + n_prototypes * torch.arange(n_codebooks)
 
@@ -121,7 +122,7 @@ def _places(codes: Tensor, tables: Tensor) -> Tensor:
 def look_up_backward(
     grad: Tensor, codes: Tensor, tables: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, straight through, and of tables and base, exact."""
+    """Return the gradient of x, straight through, and the exact ones of tables and base."""
     n_codebooks, _, n_outputs = tables.shape
     rows = grad.reshape(-1, n_outputs).to(tables.dtype)
     places = _places(codes.reshape(-1, n_codebooks), tables)

@@ -1,4 +1,4 @@
-"""What became of the layers of a PyTorch model, as records that print."""
+"""The report of a replacement: what became of each layer of a PyTorch model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ class Replacement:
     ----------
     name : str
     shape : (int, int)
-        Inputs and outputs.
+        The numbers of inputs and outputs.
     n_rows : int
-        Rows it was fitted to.
+        The number of rows that it was fitted to.
     nmse : float
-        Held-out error of its product, NaN if it stayed; of fewer than 20 rows none are held out.
+        The error of its product on rows that were held out; NaN if the layer stayed. If fewer than
+        20 rows reach the layer, none are held out, and the error is that of the rows learned from.
     why : str
-        What it is now and what was moved across with it, or why it stayed.
+        What the layer is now and what was moved across with it, or why it stayed.
     replaced : bool
+        Whether the layer was replaced.
     """
 
     name: str
@@ -33,13 +35,19 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Report:
-    """What `replace_linear` did, layer by layer."""
+    """What `replace_linear` did, layer by layer; ``print(report)`` shows it.
+
+    Attributes
+    ----------
+    layers : tuple of Replacement
+        One for each layer whose name matches, in the order of the model.
+    """
 
     layers: tuple[Replacement, ...]
 
     @property
     def replaced(self) -> tuple[str, ...]:
-        """Names of the layers that were replaced."""
+        """The names of the layers that were replaced."""
         return tuple(layer.name for layer in self.layers if layer.replaced)
 
     def __str__(self) -> str:

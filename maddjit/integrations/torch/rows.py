@@ -1,4 +1,4 @@
-"""What reaches the layers of a PyTorch model: rows sampled at random, calls, and weights in use."""
+"""Watch the layers of a PyTorch model: sample the rows that reach them, note calls and weights."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from torch import nn
 
 
 class Watch:
-    """What reaches one layer, seen by a forward pre-hook behind all of its own.
+    """What reaches one layer, seen by a forward pre-hook that runs after all of its own.
 
     Attributes
     ----------
     rows : (N, D) float32
-        A sample: every row draws a number, and those with the least are kept, so all are as likely.
+        A random sample. Every row draws a number, and the rows with the smallest numbers are kept,
+        so all rows are equally likely to be in it.
     weight, bias : tensor or None
-        By which the first call multiplied, and what it added.
+        Copies of those that the first call used.
     why_not : str
-        Why the layer cannot be replaced, or nothing.
+        Why the layer cannot be replaced; empty if nothing speaks against it.
     calls : list of nn.Module
-        What stood in the layer's place, for each call.
+        For each call, the module that stood in the layer's place.
     sampling : bool
-        False to count calls alone.
+        False if calls are counted and no rows are sampled.
     """
 
     def __init__(self, layer: Any, n_features: int, max_rows: int, rng: np.random.Generator):
@@ -41,12 +42,12 @@ class Watch:
         self.sampling = True
 
     def __call__(self, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Sample the rows and look at the weights of one call of the layer."""
+        """Sample the rows of one call of the layer, and compare its weights with earlier ones."""
         self.calls.append(layer)
         if not self.sampling:
             return
         x: Any = inputs[0] if inputs else named.get("input")
-        if not torch.is_tensor(x):  # the layer itself says what is wrong
+        if not torch.is_tensor(x):  # the layer itself will raise the error
             return
         x = x.detach()
         x = _strided(layer, x).movedim(-3, -1) if isinstance(layer, nn.Conv2d) else x
@@ -55,6 +56,20 @@ class Watch:
         least = np.argsort(drawn, kind="stable")[: self.max_rows]
         self.drawn, self.rows = drawn[least], np.concatenate([self.rows, rows])[least]
         self._look_at_weights()
+
+    @property
+    def float_weight(self) -> NDArray[np.float32]:
+        """The weight as a matrix (M, D)."""
+        weight: NDArray[np.float32] = self.weight.to(torch.float32).flatten(1).numpy()
+        return weight
+
+    @property
+    def float_bias(self) -> NDArray[np.float32] | None:
+        """The bias (M,), or None if the layer has none."""
+        if self.bias is None:
+            return None
+        bias: NDArray[np.float32] = self.bias.to(torch.float32).numpy()
+        return bias
 
     def _look_at_weights(self) -> None:
         weight, bias = self.layer.weight, self.layer.bias
@@ -78,7 +93,7 @@ def _strided(layer: Any, x: Any) -> Any:
 
 @contextmanager
 def watching(watches: Iterable[Watch]) -> Iterator[None]:
-    """Let watches see the calls of their layers."""
+    """Let watches see the calls of their layers, as long as the context lasts."""
     hooks = [watch.layer.register_forward_pre_hook(watch, with_kwargs=True) for watch in watches]
     try:
         yield
@@ -89,7 +104,7 @@ def watching(watches: Iterable[Watch]) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients, and every module back to its mode."""
+    """Put a model into evaluation mode without gradients, and restore all modes at the end."""
     training = {module: module.training for module in model.modules()}
     try:
         model.eval()
@@ -98,18 +113,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, was in training.items():
             if module.training != was:
-                module.train(was)  # which classes may have made do more than set a flag
+                module.train(was)  # a class may do more here than set the flag
         for module, was in training.items():
             module.training = was
 
 
 def call(model: nn.Module, batch: Any) -> Any:
-    """Return the model's output of a batch: of a tensor, positional or named arguments.
+    """Call a model on a batch: a tensor, or its positional or named arguments.
 
     Raises
     ------
     TypeError
-        If the model's forward does not take so many arguments, or not these names.
+        If the model's forward does not take as many arguments, or arguments of these names.
     """
     named = dict(batch) if isinstance(batch, Mapping) else {}
     listed = batch if isinstance(batch, tuple | list) else (batch,)

@@ -16,7 +16,7 @@ from onnx import helper
 
 import maddjit
 from maddjit.integrations.agreement import ReplacementError
-from maddjit.integrations.onnx import products, run_replaced, stages, take
+from maddjit.integrations.onnx import products, replacing, run_replaced, stages, take, taking
 from maddjit.learning.fit import AccuracyWarning
 from tests.integrations.onnx.graphs import model_of, node, small
 
@@ -59,7 +59,8 @@ def test_a_wrong_matrix_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         B[3, 2] *= np.float32(1 + 2.0**-18)  # 64 roundings
         return replace(true, B=B)
 
-    monkeypatch.setattr("maddjit.integrations.onnx.product_of", off)
+    for module in (taking, replacing):
+        monkeypatch.setattr(module, "product_of", off)
     said = "with its exact product in place, the product 'last' differs from the original"
     with pytest.raises(ReplacementError, match=said):
         take(net(), "last", {"x": X})
@@ -82,9 +83,9 @@ def test_a_graph_that_is_cut_wrongly_is_found(
         other.CopyFrom(proto)
         old = proto.graph.node[place]
         other.graph.node[place].CopyFrom(node("Identity", old.input[:1], old.output))
-        return stages.stages(other, *given)
+        return stages.cut_into_stages(other, *given)
 
-    monkeypatch.setattr("maddjit.integrations.onnx.check.stages", wrong)
+    monkeypatch.setattr("maddjit.integrations.onnx.comparison.cut_into_stages", wrong)
     with pytest.raises(ReplacementError, match=said):
         run_replaced(net(), {"last": exact(net(), "last", {"x": X})}, sample={"x": X})
 
@@ -93,7 +94,7 @@ def test_the_first_rows_are_compared_and_no_later_ones(monkeypatch: pytest.Monke
     checked = []
     compare = stages.run_stages
     monkeypatch.setattr(
-        "maddjit.integrations.onnx.check.run_stages",
+        "maddjit.integrations.onnx.comparison.run_stages",
         lambda *given: checked.append(len(given[1]["x"])) or compare(*given),
     )
     operators = {"last": exact(net(), "last", {"x": X})}

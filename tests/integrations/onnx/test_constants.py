@@ -138,8 +138,8 @@ def test_stages_have_the_constants_that_they_need_and_no_others(
     made = model_of(nodes, {"H1": square.astype(np.float16), "H2": W.astype(np.float16)})
     parts = []
     monkeypatch.setattr(
-        "maddjit.integrations.onnx.stages",
-        lambda *given: parts.extend(stages.stages(*given)) or parts,
+        "maddjit.integrations.onnx.replacing.cut_into_stages",
+        lambda *given: parts.extend(stages.cut_into_stages(*given)) or parts,
     )
     run = run_replaced(made, {"first": lambda A: A @ square})
     assert np.array_equal(run({"x": X})["y"], X @ square @ W)

@@ -14,7 +14,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not inst
 from onnx import TensorProto, helper, numpy_helper
 
 import maddjit
-from maddjit.integrations.onnx import initialisers, run_replaced, sessions, take
+from maddjit.integrations.onnx import initialisers, loading, run_replaced, take
 
 rng = np.random.default_rng(0)
 
@@ -215,7 +215,7 @@ def test_defaults_are_overridden_and_constants_may_be_rows_or_outputs() -> None:
 
 
 def test_models_that_are_too_large_for_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_LARGEST", 1000)
+    monkeypatch.setattr(loading, "_LARGEST", 1000)
     with pytest.raises(ValueError, match="only models of less than 2 GB can be changed"):
         take(model(), "last", feed(1))
     with pytest.raises(ValueError, match="only models of less than 2 GB can be changed"):

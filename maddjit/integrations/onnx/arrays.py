@@ -1,4 +1,4 @@
-"""ONNX: the array that a name means, a constant or what a product multiplies by."""
+"""ONNX: the array that a name means, which is a constant or the matrix of a product."""
 
 from __future__ import annotations
 
@@ -9,21 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from maddjit.integrations.onnx.graph import Graph, before, constant, indexed, is_constant, reads
-from maddjit.integrations.onnx.products import find, is_product, names_of_products, product_of
+from maddjit.integrations.onnx.graph import (
+    Graph,
+    constant,
+    indexed,
+    is_constant,
+    nodes_before,
+    reads,
+)
+from maddjit.integrations.onnx.products import find_node, is_product, names_of_products, product_of
 
 
-def named(proto: Any, name: str | None, choose: Callable[[Iterable[str]], str]) -> NDArray[Any]:
+def array_named(
+    proto: Any, name: str | None, choose: Callable[[Iterable[str]], str]
+) -> NDArray[Any]:
     """Return the array of a model that a name means.
 
     Parameters
     ----------
     proto : onnx.ModelProto
     name : str or None
-        Of a constant, or of a MatMul or Gemm or its output, as `find` takes it. None means the one
-        matrix that is in the file, if products multiply by it as it is.
+        The name of a constant, or of a MatMul or Gemm or its output, as `find_node` takes it. None
+        means the one matrix in the file, if products multiply by it as it is.
     choose : callable
-        Takes the names that there are and returns the one that is meant, or says what is wrong.
+        Takes the names that there are and returns the one that is meant, or raises an error.
 
     Raises
     ------
@@ -44,10 +53,10 @@ def named(proto: Any, name: str | None, choose: Callable[[Iterable[str]], str]) 
     elif makers and is_constant(graph, name):
         found = constant(graph, name)
     if found is None and not answering:
-        choose([*tensors, *names_of_products(graph).values()])  # it says that there is none
+        choose([*tensors, *names_of_products(graph).values()])  # raises: there is no such name
     if found is not None and not any(map(is_product, answering)):
         return found
-    product = product_of(find(graph, name), graph).B
+    product = product_of(find_node(graph, name), graph).B
     if found is None or np.array_equal(found, product):
         return product
     raise ValueError(
@@ -57,14 +66,14 @@ def named(proto: Any, name: str | None, choose: Callable[[Iterable[str]], str]) 
 
 
 def _check_direct(graph: Graph, name: str) -> None:
-    """Refuse a matrix of which products multiply by something else."""
+    """Refuse a matrix if products multiply by what other nodes make of it."""
     products = {
         graph.nodes[place].input[1]: product for place, product in names_of_products(graph).items()
     }
     for weight, product in products.items() if name not in products else ():
         if not is_constant(graph, weight):
             continue
-        on_the_way = [graph.nodes[each] for each in before(graph, [weight])]
+        on_the_way = [graph.nodes[each] for each in nodes_before(graph, [weight])]
         if any(name in reads(node) for node in on_the_way):
             kinds = ", ".join(node.op_type for node in on_the_way if node.op_type != "Constant")
             raise ValueError(

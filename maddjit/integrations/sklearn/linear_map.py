@@ -1,4 +1,4 @@
-"""Find the matrix and the bias in an estimator by asking it, and prove that they are all of it."""
+"""Find the matrix and the bias of an estimator by asking it, and prove that they are all it has."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.integrations.agreement import ReplacementError, check_same
+from maddjit.integrations.sklearn.heads import REFUSALS
 from maddjit.integrations.sklearn.rows import is_sparse
 
 _ASKED = 1 << 22
-"""Entries of the rows that an estimator is asked about at a time: 32 MiB."""
+"""The entries of the rows that an estimator is asked about at a time: 32 MiB."""
 _CHECKED = 1000
-"""Sample rows whose answers are compared, and as many again beyond the samples."""
+"""The number of sample rows whose answers are compared, with as many beyond the samples."""
 _BEYOND = -2.0
-"""Rows beyond the samples are their mirror images, twice as far from the mean."""
+"""Rows beyond the samples are the samples' mirror images, twice as far from the mean."""
 _ROUNDING = 8.0
-"""How many times its standard deviation a sum of rounding errors may reach."""
+"""A sum of rounding errors may reach this many times its standard deviation."""
 _NEGLIGIBLE = 1e-6
-"""Share of the outputs' spread that may differ in any case; look-ups lose 1000 times as much."""
+"""Outputs may always differ by this share of their spread; look-ups lose 1000 times as much."""
 _HIDDEN = 0.01
-"""Share of the outputs' spread that rounding may reach before it hides what is linear."""
+"""Rounding beyond this share of the outputs' spread would hide whether they are linear."""
 FAR = 1024.0
-"""Ratio of the sums' sizes to the outputs' spread beyond which means are subtracted first.
+"""Means are subtracted first if the ratio of the sums' sizes to the outputs' spread is larger.
 
 Operators add in float32. Below this ratio its rounding, 2⁻²⁴, stays under 10⁻⁴ of the spread.
 """
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class LinearMap:
     """What an estimator computes: ``(rows − centre) @ B + value``.
 
     Attributes
     ----------
     B : (D, M) float64
     centre : (D,) array of the rows' dtype
-        The mean of the sample rows; 0 if they are sparse.
+        The mean of all rows; 0 if they are sparse.
     value : (M,) float64
         The outputs at the centre.
     spread : (M,) float64
-        The standard deviation of each output over sample rows; 0 if that is rounding alone.
+        The standard deviation of each output over the sample rows; 0 if it is only rounding.
     is_flat : bool
         Whether the estimator's answers are (N,) instead of (N, 1).
     rows : (n, D) float64 array or sparse matrix
@@ -63,31 +64,31 @@ class Product:
     answers: NDArray[Any]
 
     @property
-    def is_far(self) -> bool:
-        """Whether the rows are so far from zero that float32 would lose their differences."""
+    def rows_are_far(self) -> bool:
+        """Whether the rows lie so far from zero that float32 would lose their differences."""
         sizes = np.abs(self.centre.astype(np.float64)) @ np.abs(self.B)
         varies = self.spread > _NEGLIGIBLE * self.spread.max()
         return bool((sizes[varies] > FAR * self.spread[varies]).any())
 
-    def is_far_up(self, ratio: float) -> bool:
-        """Return whether outputs are more than `ratio` times their spread away from zero."""
+    def outputs_are_far(self, ratio: float) -> bool:
+        """Return whether an output lies more than `ratio` times its spread away from zero."""
         varies = self.spread > _NEGLIGIBLE * self.spread.max()
         return bool((np.abs(self.value)[varies] > ratio * self.spread[varies]).any())
 
     def outputs(self, rows: Any) -> NDArray[np.float64]:
-        """Return the exact product of rows, in the shape of the estimator's answers."""
+        """Return the exact outputs for rows, in the shape of the estimator's answers."""
         moved = rows if is_sparse(rows) else rows - self.centre
         y: NDArray[np.float64] = moved @ self.B + self.value
         return y[:, 0] if self.is_flat else y
 
 
-def product_of(ask: Callable[[Any], Any], rows: Any, what: str, advice: str = "") -> Product:
-    """Return the product that `ask` computes, checked on the rows and on some beyond them.
+def linear_map_of(ask: Callable[[Any], Any], rows: Any, what: str, advice: str = "") -> LinearMap:
+    """Return the linear map that `ask` computes, checked on the rows and on some beyond them.
 
-    It is asked about the mean of the rows, and about points that differ from it in one column by as
-    much as any row does. There, differences between outputs are largest beside their rounding, and
-    rows far from zero (Unix time, map coordinates) lose no digits that the estimator keeps. For
-    sparse rows the origin takes the place of the mean.
+    The function is asked about the mean of the rows, and about points that differ from the mean in
+    one column, by as much as any row does. There the differences between outputs are largest beside
+    their rounding, and rows far from zero (Unix time, map coordinates) lose no digits that the
+    estimator keeps. For sparse rows the origin takes the place of the mean.
 
     Parameters
     ----------
@@ -95,21 +96,23 @@ def product_of(ask: Callable[[Any], Any], rows: Any, what: str, advice: str = ""
         Takes (n, D) float64 rows, sparse if `rows` are, and returns (n,) or (n, M) outputs.
     rows : (N, D) array or sparse matrix
     what : str
-        Names the answers in errors.
+        What errors call the answers.
     advice : str
-        The end of the error if it is no product.
+        The end of the error if the map is not linear.
 
     Raises
     ------
     ReplacementError
-        If the outputs are not those of a product with one matrix and a bias, or `ask` refuses the
-        points, or rounding hides what the outputs are.
+        If the outputs are not those of a product with one matrix and a bias, if `ask` refuses the
+        points, or if rounding hides whether the outputs are linear.
     """
     few = rows[:: -(-rows.shape[0] // _CHECKED)].astype(np.float64)
     with _refusing(what, "the sample rows"):
-        answers = plain(ask(few))  # it may warn: that is for the user
+        answers = as_array(ask(few))  # the user sees warnings about these rows
     if answers.dtype.kind not in "fiub" or answers.ndim not in (1, 2) or not answers.size:
-        raise ReplacementError(f"{what} gives no matrix of numbers, and no product to compile")
+        raise ReplacementError(
+            f"{what} gives no matrix of numbers, so there is no product to compile"
+        )
     n_features, n_outputs = rows.shape[1], answers.size // few.shape[0]
     centre, steps = _centre_and_steps(rows)
     B: NDArray[np.float64] = np.empty((n_features, n_outputs))
@@ -123,21 +126,21 @@ def product_of(ask: Callable[[Any], Any], rows: Any, what: str, advice: str = ""
     flat = answers.reshape(-1, n_outputs).astype(np.float64)
     rounding = _ROUNDING * _unit(answers) * np.abs(flat).max(axis=0)
     spread = np.where(np.ptp(flat, axis=0) <= rounding, 0.0, flat.std(axis=0))
-    found = Product(B, centre, value, spread, answers.ndim == 1, few, answers)
+    found = LinearMap(B, centre, value, spread, answers.ndim == 1, few, answers)
     _check(found, ask, steps, what, advice)
     return found
 
 
 def _check(
-    found: Product, ask: Callable[[Any], Any], steps: NDArray[np.float64], what: str, advice: str
+    found: LinearMap, ask: Callable[[Any], Any], steps: NDArray[np.float64], what: str, advice: str
 ) -> None:
-    """Compare the product with the estimator's answers, within the rounding of both.
+    """Compare the linear map with the estimator's answers, within the rounding of both.
 
     An output is a sum of D products and some more operations, each rounded by a factor of up to
-    1 ± u. Rounding errors of both signs add up like a random walk (Higham & Mary 2019): with T the
-    sum of the terms' sizes, an answer is off by e = λ √(D + 8) u T or less, and fewer than one in
-    10¹⁴ exceeds that for λ = 8. Each row of B was found from two answers and a step, and a row that
-    lies z such steps away multiplies that by z: together (2 + 2 |z|) e.
+    1 ± u. Rounding errors of both signs add up like a random walk (Higham & Mary 2019). With T the
+    sum of the terms' sizes, an answer is off by e = λ √(D + 8) u T or less; for λ = 8, fewer than
+    one answer in 10¹⁴ is off by more. Each row of B was found from two answers and a step. A row
+    that lies z such steps away multiplies its error by z. Together that is (2 + 2 |z|) e.
     """
     start = found.centre.astype(np.float64)
     beyond = _BEYOND * found.rows
@@ -175,9 +178,9 @@ def _centre_and_steps(rows: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
     centre: NDArray[Any] = np.zeros(rows.shape[1], rows.dtype)
     if not is_sparse(rows):
         centre = rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
-    ends = [plain(rows.max(axis=0)).ravel(), plain(rows.min(axis=0)).ravel()]
+    ends = [as_array(rows.max(axis=0)).ravel(), as_array(rows.min(axis=0)).ravel()]
     steps = np.abs(np.stack(ends).astype(np.float64) - centre).max(axis=0)
-    lone = np.maximum(1.0, np.abs(centre.astype(np.float64)))  # of columns that do not vary
+    lone = np.maximum(1.0, np.abs(centre.astype(np.float64)))  # for columns that do not vary
     return centre, np.where(steps > 1e-9 * lone, steps, lone)
 
 
@@ -192,7 +195,7 @@ def _points(
     start = centre.astype(np.float64)
     points = np.repeat(start[np.newaxis], n + 1, axis=0)
     points[places, columns] += steps[columns]
-    return points, points[places, columns] - start[columns]  # as far as rounding let them move
+    return points, points[places, columns] - start[columns]  # the steps as rounding made them
 
 
 def _distances(
@@ -209,8 +212,8 @@ def _distances(
 def _asked(ask: Callable[[Any], Any], points: Any, what: str) -> NDArray[Any]:
     """Return the estimator's answers to made-up rows."""
     with _refusing(what, "rows about the mean of the samples"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are the user's for rows of theirs alone
-        answers = plain(ask(points))
+        warnings.simplefilter("ignore")  # users did not give these rows
+        answers = as_array(ask(points))
     if answers.shape[:1] != points.shape[:1]:
         raise ReplacementError(f"{what} gives {len(answers)} answers to {points.shape[0]} rows")
     return answers
@@ -218,19 +221,20 @@ def _asked(ask: Callable[[Any], Any], points: Any, what: str) -> NDArray[Any]:
 
 @contextmanager
 def _refusing(what: str, rows: str) -> Iterator[None]:
+    """Turn errors of an estimator that is asked about rows into one that says what they mean."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except REFUSALS as error:
         raise ReplacementError(
             f"{what} refuses {rows}, so that its matrix cannot be found: {error}"
         ) from error
 
 
 def _unit(answers: NDArray[Any]) -> float:
-    """Return the unit roundoff u of a computation that gives such numbers."""
+    """Return the unit roundoff u of the computation that gave these numbers."""
     return float(np.finfo(np.result_type(answers.dtype, np.float32)).eps) / 2
 
 
-def plain(answers: Any) -> NDArray[Any]:
-    """Return an array of whatever an estimator returns: frames and sparse matrices too."""
+def as_array(answers: Any) -> NDArray[Any]:
+    """Return an estimator's answers as an array, also if they are a frame or a sparse matrix."""
     return np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers)

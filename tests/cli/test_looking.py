@@ -1,0 +1,61 @@
+"""``maddjit compile`` and ``maddjit inspect``: the cache is filled, plan and code are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maddjit.cli import main
+from maddjit.compiler import cache
+from tests.cli.running import facts, run
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "sum_bits "),
+        (["--asm"], "maddjit_maddness_D9_C4_K8_M7_exact_float32_C_outputs"),
+        (["--asm", "plain"], ".section"),
+        (["--ir"], "define internal void @encode.codebooks"),
+        (["--ir", "optimized", "--order", "F", "--dtype", "float64"], "float64_F_outputs"),
+        (["--asm", "--target", "aarch64"], "_aarch64:"),
+        (["--asm", "plain", "--target", "x86-64-v4"], "%k1"),
+    ],
+)
+def test_inspect(
+    path: str, options: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", path, *options]) == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_a_plan_has_one_line_for_each_field(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"inspect {path}") == 0
+    lines = capsys.readouterr().out.partition("\nplan")[2].splitlines()[1:]
+    names = [line.split()[0] for line in lines]
+    assert {"symbol", "signature.dtype", "signature.epilogue.low"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert max(map(len, lines)) < 150
+    assert any(line.endswith("…") for line in lines)
+
+
+def test_inspect_as_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(capsys, f"inspect {path}")
+    assert found["model"]["n_codebooks"] == 4
+    assert found["plan"]["n_outputs"] == 7
+    found = facts(capsys, f"inspect {path} --asm")
+    assert set(found["stages"]) == {"kernel", "encode.codebooks", "scan.0"}
+    assert found["largest_loop"]["n_instructions"] > 4
+
+
+def test_compile_warms_the_cache(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    assert list(facts(capsys, f"compile {path}")["kernels"].values()) == ["compiled"]
+    assert list(facts(capsys, f"compile {path}")["kernels"].values()) == ["from the cache"]
+    assert facts(capsys, "cache info")["cache"]["n_objects"] > 0
+    assert facts(capsys, "cache clear")["removed"] > 0
+    assert main(["cache", "info"]) == 0
+    assert "0 objects" in capsys.readouterr().out
