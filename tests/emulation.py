@@ -105,7 +105,13 @@ def emulated(level: str) -> Target:
     host = target.resolve(plainest, llvm.host())
     wide = target.named(level)
     return replace(
-        wide, triple=host.triple, cpu=host.cpu, features=host.features, requires=host.requires
+        wide,
+        triple=host.triple,
+        cpu=host.cpu,
+        features=host.features,
+        requires=host.requires,
+        fuses=host.fuses,
+        converts_half=host.converts_half,
     )
 
 

@@ -1,13 +1,14 @@
-"""How numbers are widened for comparing and narrowed for storing, given a target."""
+"""How numbers are widened when they are read and narrowed when they are stored, given a target."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from maddjit.arrays.formats import OUTPUTS
-from maddjit.compiler.maddness.plan import Ending
+from maddjit.arrays.formats import INPUTS, OUTPUTS
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 
@@ -21,15 +22,65 @@ _WIDENINGS = {
 }
 
 
-def has_half(target: Target) -> bool:
-    """Tell whether `target` converts float16 by an instruction; LLVM would call a library."""
-    return "f16c" in target.requires or target.name == "aarch64"
+@dataclass(frozen=True)
+class Input:
+    """How elements of A are read: LLVM's type, its size in bytes, and how they are widened."""
+
+    element: str
+    itemsize: int
+    widening: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an output is finished: clamped between two literals, then converted.
+
+    An empty literal stands for no bound. To become an integer an output is multiplied by `units`,
+    clamped between `smallest` and `largest`, and rounded; then `zero_point` is added.
+    """
+
+    narrowing: Literal["none", "double", "half", "half bits", "bfloat16", "integer"]
+    low: str = ""
+    high: str = ""
+    units: str = ""
+    smallest: str = ""
+    largest: str = ""
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """How outputs are written: LLVM's type, its size in bytes, and how they are finished."""
+
+    element: str
+    itemsize: int
+    ending: Ending
+
+
+def input_of(signature: Signature, target: Target) -> Input:
+    """Return how a kernel of this signature reads elements of A."""
+    form = INPUTS[signature.dtype]
+    return Input(form.element, form.itemsize, widening(signature.dtype, target))
+
+
+def output_of(signature: Signature, target: Target) -> Output:
+    """Return how a kernel of this signature writes outputs.
+
+    Raises
+    ------
+    ValueError
+        If its result is not outputs.
+    """
+    finish = ending(signature, target)
+    if finish is None:
+        raise ValueError(f'result must be "outputs", not {signature.result!r}')
+    return Output(signature.output.element, signature.output.itemsize, finish)
 
 
 def widening(dtype: str, target: Target) -> str:
     """Return how elements of A become numbers that a threshold can be compared with."""
     if dtype == "float16":
-        return "half" if has_half(target) else "half bits"
+        return "half" if target.converts_half else "half bits"
     return _WIDENINGS[dtype]
 
 
@@ -55,12 +106,16 @@ def ending(signature: Signature, target: Target) -> Ending | None:
         case "float64":
             return Ending("double", low, high)
         case "float16":
-            return Ending("half" if has_half(target) else "half bits", low, high)
+            return Ending("half" if target.converts_half else "half bits", low, high)
         case "bfloat16":
             return Ending("bfloat16", low, high)
     return Ending("none", low, high)
 
 
 def literal(value: float) -> str:
-    """Write a float32 number as LLVM does: by the bits of the same float64."""
+    """Return a float32 number as LLVM writes it: the bits of the same number in float64.
+
+    >>> literal(1.0)
+    '0x3FF0000000000000'
+    """
     return "0x" + struct.pack(">d", value).hex().upper()

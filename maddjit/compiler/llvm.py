@@ -9,7 +9,7 @@ import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ Stage = Literal["optimized", "assembly"]
 
 LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
 LLVMLITE_VERSION: str = llvmlite.__version__
+
+_READ_OF_TARGETS = ("triple", "cpu", "features", "intrinsics")
+"""What this module reads of a target besides its name, and hands to a process of its own."""
 
 _calling: Any = getattr(llvm.ffi.lib, "_lock", None)
 """llvmlite's lock around each call of LLVM, which has no public name."""
@@ -195,7 +198,8 @@ def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
 
 
 def _apart(target: Target, request: dict[str, Any]) -> bytes:
-    request["target"] = asdict(target) | {"requires": sorted(target.requires)}
+    request["level"] = target.name
+    request["target"] = {name: getattr(target, name) for name in _READ_OF_TARGETS}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "maddjit.compiler.worker"],
         input=json.dumps(request).encode(),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from maddjit.compiler import intrinsics
+from maddjit.compiler.intrinsics import Lookups
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
 """Chooses the level when `maddjit.compile` is called without ``target=``."""
 
-
 BFLOAT16 = "avx512bf16"
-"""The feature of products of bfloat16 pairs, summed in float32."""
+"""The feature of products of bfloat16 pairs, summed in float32. No level promises it."""
 
 
 class TargetError(ValueError):
@@ -29,7 +30,7 @@ class Host:
 
     @property
     def architecture(self) -> str:
-        """Such as ``x86_64``; ``arm64`` is ``aarch64``."""
+        """The architecture, such as ``x86_64``; ``arm64`` is called ``aarch64``."""
         return architecture_of(self.triple)
 
     @property
@@ -40,22 +41,45 @@ class Host:
 
 @dataclass(frozen=True)
 class Target:
-    """A feature level to generate code for.
+    """A feature level to generate code for, and every fact about its CPUs that a plan needs.
+
+    No other module asks for a target's name or concludes from `requires` what a CPU can do. An
+    instruction is named by LLVM's intrinsic; the name is empty where the level lacks it.
 
     Attributes
     ----------
     name : str
-        Level, in the words of the x86-64 psABI where it has one.
+        The level, in the words of the x86-64 psABI where it has one.
     triple, cpu, features : str
-        As LLVM takes them.
+        The platform, the CPU and the further features, as LLVM takes them.
     tune : str
-        CPU whose scheduling model orders the instructions; it never changes what is legal.
+        The CPU whose scheduling model orders the instructions. It never changes what is legal.
     requires : frozenset of str
         Features that a machine must have to run the code.
-    vector_bytes : int
-        Width of one vector register.
     intrinsics : tuple of str
         The only functions that generated code may declare.
+    vector_bytes : int
+        Width of one vector register.
+    n_registers : int
+        Number of vector registers.
+    fuses : bool
+        Whether a product and a sum that are rounded once are one instruction.
+    converts_half : bool
+        Whether float16 and float32 are converted by an instruction; LLVM would call a library.
+    has_masks : bool
+        Whether comparisons leave masks, which select the lanes of vectors in one instruction.
+    paired_bytes : tuple of int
+        Sizes of elements of which one instruction shuffles two whole vectors.
+    permutes : tuple of (int, str)
+        Look-ups of float32 numbers: the entries of a table in registers, and the instruction.
+    byte_shuffles : tuple of (int, str)
+        Look-ups of bytes: the entries of a table in registers, and the instruction.
+    byte_products : str
+        The instruction that multiplies bytes and sums four products in 32 bits.
+    bfloat16_products : str
+        The instruction that multiplies bfloat16 numbers and sums two products in float32.
+    may_have_bfloat16 : bool
+        Whether `with_bfloat16` can promise that instruction: some CPUs of the level have it.
     cache_bytes : int
         Size of the last-level cache.
     """
@@ -66,19 +90,50 @@ class Target:
     features: str
     tune: str
     requires: frozenset[str]
-    vector_bytes: int
     intrinsics: tuple[str, ...]
+    vector_bytes: int
+    n_registers: int
+    fuses: bool = False
+    converts_half: bool = False
+    has_masks: bool = False
+    paired_bytes: tuple[int, ...] = ()
+    permutes: Lookups = ()
+    byte_shuffles: Lookups = ()
+    byte_products: str = ""
+    bfloat16_products: str = ""
+    may_have_bfloat16: bool = False
     cache_bytes: int = 32 * 1024 * 1024
 
     @property
+    def lanes(self) -> int:
+        """Numbers of float32 in one vector register."""
+        return self.vector_bytes // 4
+
+    @property
+    def vector_bits(self) -> int:
+        """Width of one vector register in bits."""
+        return 8 * self.vector_bytes
+
+    @property
     def architecture(self) -> str:
-        """Such as ``x86_64``; ``arm64`` is ``aarch64``."""
+        """The architecture, such as ``x86_64``; ``arm64`` is called ``aarch64``."""
         return architecture_of(self.triple)
 
     @property
     def system(self) -> str:
         """The operating system, such as ``linux``."""
         return system_of(self.triple)
+
+    def permute(self, entries: int) -> str:
+        """Return the instruction that looks float32 numbers up in a table; empty if there is none.
+
+        A table of more entries than a vector has lanes takes two registers.
+        """
+        return dict(self.permutes).get(entries, "")
+
+    def byte_shuffle(self, entries: int) -> str:
+        """Return the instruction that looks bytes up in a table; empty if there is none."""
+        return dict(self.byte_shuffles).get(entries, "")
 
     def for_linkers(self, system: str | None = None) -> Target:
         """Return this level for objects that the linkers of its own or another system take.
@@ -101,100 +156,93 @@ class Target:
         TargetError
             If no CPU of this level has them.
         """
-        if self.vector_bytes != 64:
+        if not self.may_have_bfloat16:
             raise TargetError(f"no target {self.name!r} has {BFLOAT16}: take an AVX-512 one")
         return replace(
             self,
             features=",".join(filter(None, (self.features, f"+{BFLOAT16}"))),
             requires=self.requires | {BFLOAT16},
-            intrinsics=(*self.intrinsics, "llvm.x86.avx512bf16.dpbf16ps.512"),
+            intrinsics=(*self.intrinsics, intrinsics.BFLOAT16_PRODUCTS),
+            bfloat16_products=intrinsics.BFLOAT16_PRODUCTS,
         )
 
-    @property
-    def n_registers(self) -> int:
-        """Vector registers."""
-        return 32 if self.vector_bytes == 64 or self.name == "aarch64" else 16
 
+# The levels: each is a weaker one with what it adds.
 
-_GENERIC = (
-    "llvm.prefetch.p0",
-    *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
-    *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
-    *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
-    "llvm.ctpop.i64",
-    "llvm.fmuladd.v16f32",
-    "llvm.sqrt.f32",
-    *(f"llvm.cttz.i{lanes}" for lanes in (2, 4, 8, 16, 32, 64)),
-    *(f"llvm.fma.v{lanes}f32" for lanes in (4, 8, 16)),
-    *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
+_AVX2 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
+_AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw"})
+_VBMI = frozenset({"avx512vbmi", "avx512vnni"})
+
+_X86_64 = Target(
+    name="x86-64",
+    triple="x86_64-unknown-linux-gnu",
+    cpu="x86-64",
+    features="",
+    tune="generic",
+    requires=frozenset(),
+    intrinsics=intrinsics.GENERIC,
+    vector_bytes=16,
+    n_registers=16,
 )
-_AVX2 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
-_AVX2_SHUFFLES = (
-    "llvm.x86.avx.vpermilvar.ps.256",
-    "llvm.x86.avx2.permps",
-    "llvm.x86.avx2.pshuf.b",
+_X86_64_V3 = replace(
+    _X86_64,
+    name="x86-64-v3",
+    cpu="x86-64-v3",
+    tune="haswell",
+    requires=_AVX2,
+    intrinsics=_X86_64.intrinsics
+    + intrinsics.named(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
+    vector_bytes=32,
+    fuses=True,
+    converts_half=True,
+    permutes=intrinsics.AVX2_PERMUTES,
+    byte_shuffles=intrinsics.AVX2_BYTE_SHUFFLES,
 )
-_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw")
-_AVX512_SHUFFLES = (
-    *_AVX2_SHUFFLES,
-    "llvm.x86.avx512.vpermilvar.ps.512",
-    "llvm.x86.avx512.permvar.sf.512",
-    "llvm.x86.avx512.vpermi2var.ps.512",
-    "llvm.x86.avx512.pshuf.b.512",
+_X86_64_V4 = replace(
+    _X86_64_V3,
+    name="x86-64-v4",
+    cpu="x86-64-v4",
+    features="+prfchw",
+    tune="skylake-avx512",
+    requires=_X86_64_V3.requires | _AVX512,
+    intrinsics=_X86_64_V3.intrinsics
+    + intrinsics.named(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
+    vector_bytes=64,
+    n_registers=32,
+    has_masks=True,
+    paired_bytes=(2, 4),
+    permutes=intrinsics.AVX512_PERMUTES,
+    byte_shuffles=intrinsics.AVX512_BYTE_SHUFFLES,
+    may_have_bfloat16=True,
 )
-_VBMI_SHUFFLES = (
-    *_AVX512_SHUFFLES,
-    "llvm.x86.avx512.permvar.qi.512",
-    "llvm.x86.avx512.vpermi2var.qi.512",
-    "llvm.x86.avx512.vpdpbusd.512",
+_X86_64_V4_VBMI = replace(
+    _X86_64_V4,
+    name="x86-64-v4-vbmi",
+    features="+prfchw,+avx512vbmi,+avx512vnni",
+    tune="icelake-server",
+    requires=_X86_64_V4.requires | _VBMI,
+    intrinsics=(
+        *_X86_64_V3.intrinsics,
+        *intrinsics.named(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
+        intrinsics.VNNI_BYTE_PRODUCTS,
+    ),
+    byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
+    byte_products=intrinsics.VNNI_BYTE_PRODUCTS,
 )
-_LINUX_X86 = "x86_64-unknown-linux-gnu"
+_AARCH64 = replace(
+    _X86_64,
+    name="aarch64",
+    triple="aarch64-unknown-linux-gnu",
+    cpu="generic",
+    intrinsics=intrinsics.GENERIC + intrinsics.named(intrinsics.NEON_BYTE_SHUFFLES),
+    n_registers=32,
+    fuses=True,
+    converts_half=True,
+    byte_shuffles=intrinsics.NEON_BYTE_SHUFFLES,
+)
 
 _LEVELS = {
-    target.name: target
-    for target in (
-        Target("x86-64", _LINUX_X86, "x86-64", "", "generic", frozenset(), 16, _GENERIC),
-        Target(
-            "x86-64-v3",
-            _LINUX_X86,
-            "x86-64-v3",
-            "",
-            "haswell",
-            frozenset(_AVX2),
-            32,
-            _GENERIC + _AVX2_SHUFFLES,
-        ),
-        Target(
-            "x86-64-v4",
-            _LINUX_X86,
-            "x86-64-v4",
-            "+prfchw",
-            "skylake-avx512",
-            frozenset(_AVX512),
-            64,
-            _GENERIC + _AVX512_SHUFFLES,
-        ),
-        Target(
-            "x86-64-v4-vbmi",
-            _LINUX_X86,
-            "x86-64-v4",
-            "+prfchw,+avx512vbmi,+avx512vnni",
-            "icelake-server",
-            frozenset((*_AVX512, "avx512vbmi", "avx512vnni")),
-            64,
-            _GENERIC + _VBMI_SHUFFLES,
-        ),
-        Target(
-            "aarch64",
-            "aarch64-unknown-linux-gnu",
-            "generic",
-            "",
-            "generic",
-            frozenset(),
-            16,
-            (*_GENERIC, "llvm.aarch64.neon.tbl1.v16i8"),
-        ),
-    )
+    level.name: level for level in (_X86_64, _X86_64_V3, _X86_64_V4, _X86_64_V4_VBMI, _AARCH64)
 }
 
 LEVELS = tuple(_LEVELS)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 from maddjit.compiler.llvm import to_object, to_text
-from maddjit.compiler.target import Target
+from maddjit.compiler.target import named
 
 
 def main() -> None:
     """Read a request as JSON from standard input, write text or object code to standard output."""
     request = json.load(sys.stdin)
-    fields = request["target"]
-    fields["requires"] = frozenset(fields["requires"])
-    fields["intrinsics"] = tuple(fields["intrinsics"])
-    ir, stage, target = request["ir"], request["stage"], Target(**fields)
+    ir, stage = request["ir"], request["stage"]
+    target = replace(named(request["level"]), **request["target"])
     if stage == "object":
         made = to_object(ir, target, request["hidden"])
     else:

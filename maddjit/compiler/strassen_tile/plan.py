@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.maddness.plan import Ending
+from maddjit.compiler.conversion import Ending
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
 from maddjit.compiler.target import Target

@@ -1,0 +1,55 @@
+"""The names of LLVM's intrinsics that generated code may declare, by the feature that has them."""
+
+from __future__ import annotations
+
+Lookups = tuple[tuple[int, str], ...]
+"""Look-ups in tables that registers hold: the entries of a table, and the intrinsic."""
+
+GENERIC = (
+    "llvm.prefetch.p0",
+    *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
+    "llvm.ctpop.i64",
+    "llvm.fmuladd.v16f32",
+    "llvm.sqrt.f32",
+    *(f"llvm.cttz.i{lanes}" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.fma.v{lanes}f32" for lanes in (4, 8, 16)),
+    *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
+)
+"""Legal for every target: LLVM makes them of what the target has."""
+
+AVX2_PERMUTES: Lookups = (
+    (4, "llvm.x86.avx.vpermilvar.ps.256"),
+    (8, "llvm.x86.avx2.permps"),
+)
+AVX2_BYTE_SHUFFLES: Lookups = ((16, "llvm.x86.avx2.pshuf.b"),)
+
+AVX512_PERMUTES: Lookups = (
+    (4, "llvm.x86.avx512.vpermilvar.ps.512"),
+    (8, "llvm.x86.avx512.permvar.sf.512"),
+    (16, "llvm.x86.avx512.permvar.sf.512"),
+    (32, "llvm.x86.avx512.vpermi2var.ps.512"),
+)
+AVX512_BYTE_SHUFFLES: Lookups = ((16, "llvm.x86.avx512.pshuf.b.512"),)
+
+VBMI_BYTE_SHUFFLES: Lookups = (
+    *AVX512_BYTE_SHUFFLES,
+    (32, "llvm.x86.avx512.permvar.qi.512"),
+    (64, "llvm.x86.avx512.permvar.qi.512"),
+    (128, "llvm.x86.avx512.vpermi2var.qi.512"),
+)
+VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
+
+BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
+
+NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
+
+
+def named(*tables: Lookups) -> tuple[str, ...]:
+    """Return each intrinsic of some look-ups once.
+
+    >>> named(AVX2_PERMUTES, AVX2_BYTE_SHUFFLES)[1:]
+    ('llvm.x86.avx2.permps', 'llvm.x86.avx2.pshuf.b')
+    """
+    return tuple(dict.fromkeys(name for table in tables for _, name in table))
