@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from maddjit.cli.inputs import InputError, read
 from maddjit.cli.kernels import AnyOperator, Model
 from maddjit.cli.outputs import check_output
 from maddjit.compiler import cache
+from maddjit.compiler.outline import outline, outlined
 from maddjit.compiler.target import TargetError, named
 from maddjit.looking.listing import CONSTANTS, Listing, annotated
 from maddjit.models.storage import load, provenance_of
@@ -121,29 +121,12 @@ def _inspect(options: argparse.Namespace) -> Answer:
         facts["plan"] = op.plan
         if options.html is not None:
             return _paged(op, options, facts)
-        plan = (f"{name:<20}{value}" for name, value in plan_lines(op))
-        lines = [kernels.described(model), str(op.report), "plan", *plan]
+        lines = [kernels.described(model), str(op.report), "plan", outlined(op.plan)]
         return Answer("\n".join(lines), facts)
     if options.asm == "stages":
         return _listed(annotated(op.ir(), op.target), facts)
     text = op.asm() if options.asm else op.ir(options.ir)
     return Answer(text, {**facts, stage: text})
-
-
-def plan_lines(op: AnyOperator) -> list[tuple[str, str]]:
-    """Return the fields of an operator's plan as text, constants by their size."""
-    plan = op.plan
-    lines = []
-    for name in (field.name for field in fields(plan)):
-        value = getattr(plan, name)
-        if name == "target":
-            value = value.name
-        elif name == "constants":
-            value = ", ".join(f"{key}: {len(content)} bytes" for key, content in value)
-        elif hasattr(value, "nbytes"):
-            value = f"{value.dtype} of shape {value.shape}"
-        lines.append((name, str(value)))
-    return lines
 
 
 def _emitted(model: Model, options: argparse.Namespace, stage: Stage) -> str:
@@ -176,7 +159,7 @@ def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) 
         op,
         name=Path(options.model).name,
         provenance=jsonable(facts["provenance"]),
-        plan=plan_lines(op),
+        plan=outline(op.plan),
         listing=listing,
         rows=rows,
         codebook=options.codebook,

@@ -1,38 +1,69 @@
-"""Plans as text for people: one line for each part, with its numbers by name."""
+"""Plans as text for people: a line for each record, with its numbers by name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import Workspace
 
 _MOST_ITEMS = 6
 """Items of a tuple that are all written out."""
 
 
-def outline(plan: Any) -> list[tuple[str, str]]:
-    """Return the name and the text of each part of a plan.
-
-    Records inside a part are written as ``(name=value, …)``. Of several records of one kind only
-    the number is written, of long tuples the first and the last items, of arrays and constants the
-    size. ``repr(plan)`` has all numbers.
-    """
-    return [(field.name, _text(field.name, getattr(plan, field.name))) for field in fields(plan)]
-
-
 def outlined(plan: Any) -> str:
-    """Return the outline of a plan as one text."""
-    return "\n".join(f"{name:<16}{text}" for name, text in outline(plan))
+    """Return a plan as text, a line for each record: the name of the part, then its numbers."""
+    lines = outline(plan)
+    width = 2 + max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}{text}" for name, text in lines)
 
 
-def _text(name: str, value: Any) -> str:
-    if name == "constants":
-        return ", ".join(f"{key}: {len(content)} bytes" for key, content in value)
-    if name == "workspace":
-        return ", ".join(f"{region.name} at {region.offset}" for region in value.regions)
-    text = _brief(value)
-    return text[1:-1] if is_dataclass(value) and text.startswith("(") else text
+def outline(plan: Any) -> list[tuple[str, str]]:
+    """Return the name and the text of each record of a plan, such as ``encode.codes``.
+
+    What a part does not have is left out. Of records in a tuple within another tuple there is only
+    the number, of long tuples the first items and the last, of arrays and constants the size.
+    ``repr(plan)`` has every number.
+    """
+    lines: list[tuple[str, str]] = []
+    for field in fields(plan):
+        value = getattr(plan, field.name)
+        if field.name == "constants":
+            sizes = ", ".join(f"{name} {len(content)}" for name, content in value)
+            lines.append((field.name, f"bytes: {sizes}"))
+        elif value is not None:
+            lines += _lines(field.name, value)
+    return lines
+
+
+def _lines(name: str, value: Any, in_tuple: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the line of a value, and the lines of the records in it."""
+    if isinstance(value, Workspace):
+        places = ", ".join(f"{region.name} {region.offset}" for region in value.regions)
+        yield name, f"{value.n_bytes} bytes, from: {places}"
+    elif isinstance(value, Target) or not is_dataclass(value):
+        yield name, _brief(value)
+    else:
+        inner = [(field.name, getattr(value, field.name)) for field in fields(value)]
+        inner = [(key, part) for key, part in inner if part not in (None, "", ())]
+        own = [f"{key}={_brief(part)}" for key, part in inner if not _is_apart(part, in_tuple)]
+        if own:
+            yield name, ", ".join(own)
+        for key, part in inner:
+            if _is_apart(part, in_tuple) and isinstance(part, tuple):
+                for i, item in enumerate(part):
+                    yield from _lines(f"{name}.{key}[{i}]", item, in_tuple=True)
+            elif _is_apart(part, in_tuple):
+                yield from _lines(f"{name}.{key}", part, in_tuple)
+
+
+def _is_apart(value: Any, in_tuple: bool) -> bool:
+    """Return whether a value gets lines of its own: a record, or records in an outermost tuple."""
+    if isinstance(value, tuple):
+        return bool(value) and not in_tuple and all(map(is_dataclass, value))
+    return is_dataclass(value)
 
 
 def _brief(value: Any) -> str:
@@ -42,13 +73,13 @@ def _brief(value: Any) -> str:
     if hasattr(value, "nbytes"):
         return f"{value.dtype} of shape {value.shape}"
     if is_dataclass(value):
-        return f"({', '.join(f'{f.name}={_brief(getattr(value, f.name))}' for f in fields(value))})"
+        return type(value).__name__
     if not isinstance(value, tuple):
         return str(value)
-    if len(value) > 1 and all(map(is_dataclass, value)):
+    if value and all(map(is_dataclass, value)):
         kinds = [type(item).__name__ for item in value]
         return " + ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     items = [_brief(item) for item in value]
     if len(items) > _MOST_ITEMS:
         items = [*items[:3], "…", items[-1]]
-    return f"[{', '.join(items)}]"
+    return f"({', '.join(items)})"
