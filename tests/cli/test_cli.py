@@ -64,7 +64,7 @@ def facts(capsys: pytest.CaptureFixture[str], command: str, status: int = 0) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "sum_bits "),
+        ([], "encode.codes "),
         (["--asm"], "maddjit_maddness_D9_C4_K8_M7_exact_float32_C_outputs"),
         (["--asm", "plain"], ".section"),
         (["--ir"], "define internal void @encode.codebooks"),

@@ -23,9 +23,9 @@ from maddjit.compiler.workspace import Workspace
 
 @dataclass(frozen=True)
 class Plan:
-    """One kernel, decided: what it computes, each of its parts, and the constants to bake in.
+    """One kernel, decided: what it computes, each of its parts, and the constants in its code.
 
-    ``print(plan)`` has a line for each part; ``repr(plan)`` has every number.
+    ``print(plan)`` writes it part by part; ``repr(plan)`` has every number.
 
     Attributes
     ----------
@@ -41,23 +41,28 @@ class Plan:
         Rows that are worth another thread.
     sums : Sums
         How wide the sums are, proved from the real tables.
-    input : InputPlan
+    input : Input
+        How elements of A are read.
     encode : EncodePlan
+        How rows become codes.
     scan : ScanPlan or None
         The scan by rows; None for codes, and for results by columns.
     columns : ColumnsPlan or None
         The scan by columns, for results by columns.
     settle : SettlePlan or None
-        How winners are settled, which the scan by rows scores.
+        How winners are found from the scores of the scan by rows.
     core : CorePlan or None
+        How the exact core is added, if the model has one.
     output : OutputPlan
+        How results are written.
     workspace : Workspace
         The memory of one call. The lists of winners lie behind it, because their size depends on
         the coverage that a kernel is called for (`maddjit.compiler.maddness.lists`).
     packed : array of float32 or None
-        What settles winners: B and a copy to screen with. As constants they would make the code
-        large.
+        What settles winners: B and a copy to screen with. Each call hands it over; as a constant it
+        would make the code large.
     constants : tuple of (str, bytes)
+        The constants of the code by name, tables and thresholds among them.
     """
 
     symbol: str

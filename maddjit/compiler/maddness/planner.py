@@ -38,23 +38,41 @@ def make_plan(
     signature: Signature,
     choices: Choices = RULES,
 ) -> Plan:
-    """Decide how `model` is computed on `target`: pure, the same answer every time.
+    """Return the plan of a kernel: how `model` is computed on `target`.
+
+    Equal arguments give equal plans.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    target : Target
+    signature : Signature
+        What the kernel accepts and returns.
+    choices : Choices
+        What replaces the rules of the planner; none of it changes a result.
+
+    Returns
+    -------
+    Plan
 
     Raises
     ------
     ValueError
-        If the sums could overflow 32 bits or the dtype asked for, or `target` has no kernel for
-        columns of this model's results.
+        If the sums could overflow 32 bits or the dtype asked for, if more of the best outputs are
+        asked for than there are outputs, if winners are asked for and the model is not calibrated,
+        or if `target` has no kernel for columns of this model's results.
     """
     model, short = wanted_of(model, signature)
     sums = checked_sums(model, signature)
     row_block = choices.row_block or rows_of_block(model, signature)
     encode = plan_encode(model, target, signature, row_block, choices.lines)
+    summands = summands_of(model, sums, encode)
     scan = columns = settle = core = None
     if signature.out_order == "F":
-        columns = checked_columns(model, target, signature, sums, encode, row_block)
+        columns = checked_columns(summands, model.n_outputs, target, signature, row_block)
     elif signature.result != "codes":
-        scan = plan_scan(model, target, signature, sums, encode, row_block, choices.tile_bytes)
+        tile_bytes = choices.tile_bytes
+        scan = plan_scan(summands, model.n_outputs, target, signature, row_block, tile_bytes)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if model.core:
@@ -86,10 +104,10 @@ def make_plan(
 
 
 def wanted_of(model: MaddnessModel, signature: Signature) -> tuple[MaddnessModel, ShortList | None]:
-    """Return the model of what a kernel computes, as small as it gets, and winners' short list.
+    """Return the model of what a kernel computes, as small as it gets, and the short list.
 
-    The codes of a model are all wanted, so it is not simplified for them. Neither codes nor sums
-    contain the core. The sums of winners are their scores.
+    Only winners have a short list; the sums of their model are scores. For codes, the model is not
+    simplified, because all of its codes are wanted. Codes and sums do without the core.
 
     Raises
     ------
@@ -159,36 +177,25 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
 
 
 def plan_scan(
-    model: MaddnessModel,
+    summands: Summands,
+    n_outputs: int,
     target: Target,
     signature: Signature,
-    sums: Sums,
-    encode: EncodePlan,
     row_block: int,
     tile_bytes: int | None = None,
 ) -> ScanPlan:
     """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen."""
     most = settings.TILE_BYTES
     if signature.result == "winners":
-        most = settled_tile_bytes(model.n_outputs, signature.k, target.vector_bytes)
-    tiles = plan_tiles(
-        summands_of(model, sums, encode),
-        model.n_outputs,
-        signature.output.itemsize,
-        target.vector_bytes,
-        tile_bytes or most,
-    )
+        most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
+    itemsize = signature.output.itemsize
+    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes or most)
     best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
     return ScanPlan(tiles, best)
 
 
 def checked_columns(
-    model: MaddnessModel,
-    target: Target,
-    signature: Signature,
-    sums: Sums,
-    encode: EncodePlan,
-    row_block: int,
+    summands: Summands, n_outputs: int, target: Target, signature: Signature, row_block: int
 ) -> ColumnsPlan:
     """Return the scan by columns.
 
@@ -199,14 +206,8 @@ def checked_columns(
     """
     columns = None
     if signature.result in ("outputs", "sums"):
-        column_bytes = row_block * INPUTS[signature.dtype].itemsize
-        columns = plan_columns(
-            summands_of(model, sums, encode),
-            model.n_outputs,
-            target,
-            row_block,
-            column_bytes if signature.order == "F" else 0,
-        )
+        column_bytes = row_block * INPUTS[signature.dtype].itemsize if signature.order == "F" else 0
+        columns = plan_columns(summands, n_outputs, target, row_block, column_bytes)
     if columns is None:
         raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
     return columns
@@ -220,7 +221,13 @@ def plan_workspace(
     settle: SettlePlan | None,
     core: CorePlan | None,
 ) -> Workspace:
-    """Return the places of everything that a call keeps for a block of rows."""
+    """Return the places of everything that a call keeps for a block of rows.
+
+    The regions are the codes; the lists of each row's best outputs, which every kernel without
+    winners has, used or not, so that no workspace changes its size; for a scan by columns the codes
+    by fours, and the results of vectors that reach past the last row; and those of winners and of
+    the core (`SettlePlan.regions`, `CorePlan.regions`).
+    """
     quads = columns.quads if columns else None
     workspace = Workspace().add(
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
