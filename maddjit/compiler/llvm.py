@@ -1,4 +1,4 @@
-"""LLVM IR → assembly, objects, loaded functions; the only module that imports llvmlite."""
+"""LLVM: IR becomes assembly, objects, loaded functions; the only module that imports llvmlite."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _READ_OF_TARGETS = ("triple", "cpu", "features", "intrinsics")
 """What this module reads of a target besides its name, and hands to a process of its own."""
 
 _calling: Any = getattr(llvm.ffi.lib, "_lock", None)
-"""llvmlite's lock around each call of LLVM, which has no public name."""
+"""The lock that llvmlite holds during each call of LLVM. It has no public name."""
 if _calling is not None and hasattr(os, "register_at_fork"):
-    # No other thread is inside LLVM while a process is forked: the child would wait for ever.
+    # A process is forked while no thread is inside LLVM. Otherwise the child would wait for ever.
     os.register_at_fork(
         before=_calling.__enter__,
         after_in_parent=partial(_calling.__exit__, None, None, None),
@@ -39,12 +39,12 @@ if _calling is not None and hasattr(os, "register_at_fork"):
 
 
 class NativeCodeError(RuntimeError):
-    """LLVM rejected generated code, or the code refers to something that does not exist."""
+    """LLVM rejected the generated code, or the code needs something that does not exist."""
 
 
 @dataclass(frozen=True)
 class LoadedFunction:
-    """A function in executable memory, and its table, which live as long as this record."""
+    """A function in executable memory and its table. Both live as long as this record."""
 
     address: int
     table: int = 0
@@ -58,7 +58,7 @@ def host() -> Host:
 
 
 def _last_cache_bytes() -> int:
-    """Return what the C library says of the last-level cache, or a usual size if it does not."""
+    """Return the size of the last-level cache, or a usual one if the C library does not know it."""
     known = getattr(os, "sysconf_names", {})
     sizes = [
         os.sysconf(name)
@@ -83,13 +83,13 @@ def _machine(target: Target) -> Any:
 
 @contextmanager
 def _parsed(ir: str, target: Target) -> Iterator[Any]:
-    """Parse and verify, and refuse any declaration that is not on the target's list.
+    """Provide the module of a text, verified; refuse what the target does not allow to declare.
 
     LLVM itself aborts the process on an intrinsic that the target lacks, and turns a misspelt one
-    into a call to nowhere. The module is gone afterwards: before its context, whatever happens.
+    into a call to nowhere. In the end the module is freed before its context, whatever happens.
     """
     try:
-        # A context of its own: the global one would keep every constant for ever.
+        # Each module has a context of its own. The global one would keep every constant for ever.
         module = llvm.parse_assembly(ir, llvm.create_context())
     except RuntimeError as error:
         raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
@@ -103,16 +103,18 @@ def _parsed(ir: str, target: Target) -> Iterator[Any]:
 
 
 def _declared(module: Any) -> set[str]:
+    """Return the names of the functions that a module declares and does not define."""
     return {function.name for function in module.functions if function.is_declaration}
 
 
 def _refuse(names: set[str], target: Target) -> None:
+    """Raise NativeCodeError if there are any names, which the target does not allow."""
     if names:
         raise NativeCodeError(f"target {target.name} does not allow {', '.join(sorted(names))}")
 
 
 def _optimize(module: Any, machine: Any) -> None:
-    """Run LLVM's O1: the templates already tile and unroll what is worth it."""
+    """Run LLVM's passes of level O1. The templates have already tiled and unrolled the loops."""
     with llvm.create_pipeline_tuning_options(speed_level=1) as options:
         options.loop_unrolling = False
         options.loop_vectorization = False
@@ -126,9 +128,9 @@ def _optimize(module: Any, machine: Any) -> None:
 
 
 def _dispose(passes: Any) -> None:
-    """Free a pass manager, which keeps 40 KiB or more and which llvmlite 0.50 does not free.
+    """Free a pass manager: 40 KiB or more, which llvmlite 0.50 does not free.
 
-    There `close` finds the method that does nothing, of the first base class, before the right one.
+    In that version `close` finds the method of the first base class, which does nothing.
     """
     if type(passes)._dispose is llvm.ffi.ObjectRef._dispose:
         llvm.newpassmanagers.NewPassManager._dispose(passes)
@@ -138,17 +140,28 @@ def _dispose(passes: Any) -> None:
 
 @contextmanager
 def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
+    """Provide the optimised module of a text, and the machine that emits its code."""
     with _parsed(ir, target) as module, _machine(target) as machine:
         module.data_layout = str(machine.target_data)
         _optimize(module, machine)
-        # Passes add intrinsics of their own, such as llvm.umin. Those that become calls are no use.
+        # Passes add intrinsics of their own, such as llvm.umin. Only those that become calls of a
+        # library, such as llvm.memset, are refused.
         added = _declared(module) - set(target.intrinsics)
         _refuse({name for name in added if not name.startswith("llvm.") or "mem" in name}, target)
         yield module, machine
 
 
 def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
-    """Return relocatable object code, in which a function may be hidden from other libraries.
+    """Return the relocatable object code of a module.
+
+    Parameters
+    ----------
+    ir : str
+        A module of LLVM IR.
+    target : Target
+        The level to generate code for.
+    hidden : str
+        The function that other libraries shall not see; empty if all are visible.
 
     Raises
     ------
@@ -163,12 +176,12 @@ def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
 
 
 def to_text(ir: str, target: Target, stage: Stage) -> str:
-    """Return the optimised IR or the assembly, as text.
+    """Return the optimised IR or the assembly of a module, as text.
 
     Raises
     ------
     NativeCodeError
-        As `to_object`.
+        If LLVM rejects `ir` or it declares a function that the target does not allow.
     """
     with _optimized(ir, target) as (module, machine):
         text: str = str(module) if stage == "optimized" else machine.emit_assembly(module)
@@ -176,7 +189,9 @@ def to_text(ir: str, target: Target, stage: Stage) -> str:
 
 
 def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
-    """Do what `to_text` does in a process of its own, which LLVM may abort: for foreign targets.
+    """Return what `to_text` returns, made by a process of its own: LLVM may abort it.
+
+    This is for targets that this machine may lack.
 
     Raises
     ------
@@ -187,7 +202,7 @@ def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
 
 
 def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
-    """Do what `to_object` does in a process of its own.
+    """Return what `to_object` returns, made by a process of its own: LLVM may abort it.
 
     Raises
     ------
@@ -198,6 +213,7 @@ def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
 
 
 def _apart(target: Target, request: dict[str, Any]) -> bytes:
+    """Return what the worker writes when it is given a request for a target."""
     request["level"] = target.name
     request["target"] = {name: getattr(target, name) for name in _READ_OF_TARGETS}
     done = subprocess.run(
@@ -214,19 +230,30 @@ def _apart(target: Target, request: dict[str, Any]) -> bytes:
 
 
 def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFunction:
-    """Place object code into executable memory and find `symbol` in it, and a global `table`.
+    """Place object code in executable memory, and return its function `symbol`.
+
+    Parameters
+    ----------
+    code : bytes
+        An object of `to_object`.
+    symbol : str
+        The function to find.
+    target : Target
+        The level that the object was made for.
+    table : str
+        The global variable to find; empty for none.
 
     Raises
     ------
     NativeCodeError
-        If the object does not define them, or needs what others define, for which LLVM would
-        abort the process.
+        If the object does not define them, or needs symbols that other objects define. LLVM would
+        abort the process in the latter case.
     """
     if needed := objects.needed(code):
         raise NativeCodeError(f"the compiled object needs {', '.join(needed)}")
     _initialize()
     empty = llvm.parse_assembly(f'target triple = "{target.triple}"', llvm.create_context())
-    # One reservation for code and constants: 32-bit distances between them cannot overflow.
+    # Code and constants share one reservation, so 32-bit distances between them cannot overflow.
     engine = llvm.create_mcjit_compiler(empty, _machine(target), use_lmm=True)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -237,7 +264,7 @@ def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFun
     if table and not data:
         raise NativeCodeError(f"the compiled object does not define {table}")
     function = LoadedFunction(address, data)
-    # The engine is held here alone: were it part of a cycle of garbage, Python could dispose of
-    # its LLVM context first, and LLVM would fall over.
+    # Only this finalizer holds the engine. In a cycle of garbage, Python could dispose of the
+    # engine's LLVM context first, and LLVM would crash.
     weakref.finalize(function, engine.close).atexit = False
     return function

@@ -11,6 +11,8 @@ from maddjit.compiler.workspace import Workspace
 
 _MOST_ITEMS = 6
 """Items of a tuple that are all written out."""
+_MOST_RECORDS = 16
+"""Records of a tuple that have lines of their own; more are only counted."""
 
 
 def outlined(plan: Any) -> str:
@@ -23,8 +25,9 @@ def outlined(plan: Any) -> str:
 def outline(plan: Any) -> list[tuple[str, str]]:
     """Return the name and the text of each record of a plan, such as ``encode.codes``.
 
-    What a part does not have is left out. Of records in a tuple within another tuple there is only
-    the number, of long tuples the first items and the last, of arrays and constants the size.
+    What a part does not have is left out. Of many records, or of records in a tuple within another
+    tuple, there is only the number, of long tuples the first items and the last, of arrays and
+    constants the size.
     ``repr(plan)`` has every number.
     """
     lines: list[tuple[str, str]] = []
@@ -62,7 +65,8 @@ def _lines(name: str, value: Any, in_tuple: bool = False) -> Iterator[tuple[str,
 def _is_apart(value: Any, in_tuple: bool) -> bool:
     """Return whether a value gets lines of its own: a record, or records in an outermost tuple."""
     if isinstance(value, tuple):
-        return bool(value) and not in_tuple and all(map(is_dataclass, value))
+        is_short = 0 < len(value) <= _MOST_RECORDS
+        return is_short and not in_tuple and all(map(is_dataclass, value))
     return is_dataclass(value)
 
 

@@ -1,4 +1,4 @@
-"""What a CPU can do: feature levels, the choice among them, and which intrinsics are legal."""
+"""Targets: feature levels, every fact about their CPUs, and the choice of a level for a machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from maddjit.compiler.intrinsics import Lookups
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
-"""Chooses the level when `maddjit.compile` is called without ``target=``."""
+"""The environment variable that chooses the level if `maddjit.compile` gets no ``target=``."""
 
 BFLOAT16 = "avx512bf16"
 """The feature of products of bfloat16 pairs, summed in float32. No level promises it."""
@@ -255,7 +255,7 @@ def named(name: str) -> Target:
     Raises
     ------
     TargetError
-        If there is none of that name.
+        If there is no level of that name.
     """
     if name not in _LEVELS:
         raise TargetError(f"unknown target {name!r}; the targets are {', '.join(LEVELS)}")
@@ -263,7 +263,7 @@ def named(name: str) -> Target:
 
 
 def missing_features(target: Target, host: Host) -> list[str]:
-    """Return what `host` lacks to run code for `target`; empty if it can."""
+    """Return the features that `host` lacks to run code for `target`; empty if it can run it."""
     if target.architecture != host.architecture:
         return [target.architecture]
     return sorted(target.requires - host.features)

@@ -1,4 +1,4 @@
-"""The process that emits code for targets this machine may lack; nothing else imports it."""
+"""The process that emits code for targets that this machine may lack; no module imports it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maddjit.compiler.target import named
 
 
 def main() -> None:
-    """Read a request as JSON from standard input, write text or object code to standard output."""
+    """Read a request as JSON from standard input; write text or object code to standard output."""
     request = json.load(sys.stdin)
     ir, stage = request["ir"], request["stage"]
     target = replace(named(request["level"]), **request["target"])
