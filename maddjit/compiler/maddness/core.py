@@ -8,7 +8,7 @@ import numpy as np
 
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.projecting import ProjectPlan, StripPlan, plan_project
-from maddjit.compiler.signature import Order
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import CORE_LANES, LowRankCore
 
@@ -69,8 +69,7 @@ class CorePlan:
 def plan_core(
     core: LowRankCore,
     target: Target,
-    order: Order,
-    itemsize: int,
+    signature: Signature,
     row_block: int,
     width: int | None,
 ) -> CorePlan:
@@ -78,22 +77,20 @@ def plan_core(
 
     Parameters
     ----------
-    order : {"C", "F", "strided"}
-        Of A, whose elements have `itemsize` bytes.
     row_block : int
         Rows of a block.
     width : int or None
         Outputs of a scan by rows, with those that fill up its last plane; None by columns.
     """
-    rank = core.projection.shape[1]
-    n_sums = target.n_registers * target.vector_bytes // (8 * CORE_LANES)
+    rank, order = core.rank, signature.order
+    n_sums = target.n_registers * target.vector_bytes // (8 * CORE_LANES)  # half of the registers
     if order == "F":
         n_sums = target.n_registers // 2
     n_chunks = -(-rank // min(settings.MOST_CHUNK[order], n_sums))
     chunk = -(-rank // n_chunks)
     shared = max(n for n in (1, 2, settings.SHARED_ROWS) if n == 1 or n * chunk <= n_sums)
     vector = target.lanes if order == "F" else CORE_LANES
-    project = plan_project(core, chunk, shared, vector, order, itemsize, row_block)
+    project = plan_project(core, chunk, shared, vector, signature, row_block)
     return CorePlan(
         rank=rank,
         project=project,

@@ -77,8 +77,7 @@ def make_plan(
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if model.core:
         width = scan.width if scan else None
-        itemsize = INPUTS[signature.dtype].itemsize
-        core = plan_core(model.core, target, signature.order, itemsize, row_block, width)
+        core = plan_core(model.core, target, signature, row_block, width)
     return Plan(
         symbol=symbol_of(model, target, signature),
         target=target,

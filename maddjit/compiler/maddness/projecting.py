@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.stores import Store, exact_stores
-from maddjit.compiler.signature import Order
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.workspace import LINE, odd_lines
 from maddjit.models.maddness import CORE_LANES, LowRankCore
 
@@ -159,26 +160,25 @@ def plan_project(
     chunk: int,
     shared: int,
     vector: int,
-    order: Order,
-    itemsize: int,
+    signature: Signature,
     row_block: int,
 ) -> ProjectPlan:
     """Return how rows are projected, `chunk` projections and up to `shared` rows at a time.
 
-    `vector` elements are read at once, of `itemsize` bytes.
+    `vector` elements are read at once.
     """
+    order, itemsize = signature.order, INPUTS[signature.dtype].itemsize
     n_features, rank = core.projection.shape
     n_groups, rest = divmod(n_features, CORE_LANES)
     pieces = tuple(_piece(store) for store in exact_stores(rest, itemsize))
     fetches = order == "F" or (order == "C" and rank >= settings.LEAST_RANK_AHEAD)
     parts = max(1, settings.PART_BYTES // (n_features * itemsize) // settings.SHARED_ROWS)
+    at_once = (shared, 1) if order == "C" and shared > 1 else (1,)
     group_bytes = 4 * CORE_LANES * chunk
     return ProjectPlan(
         chunk=chunk,
         n_chunks=-(-rank // chunk),
-        groups=tuple(
-            _row_group(n, chunk) for n in (dict.fromkeys((shared, 1)) if order == "C" else (1,))
-        ),
+        groups=tuple(_row_group(rows, chunk) for rows in at_once),
         part_rows=parts * settings.SHARED_ROWS,
         lines_ahead=tuple(range(0, vector * itemsize, LINE)) if fetches else (),
         n_groups=n_groups,

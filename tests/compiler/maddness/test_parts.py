@@ -198,7 +198,9 @@ def test_column_tiles_have_each_output_once(n_outputs: int) -> None:
 @pytest.mark.parametrize("rank", [1, 2, 3, 7, 20])
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_projection_is_found_and_added_once(order: Any, rank: int, level: str) -> None:
-    core = plan_core(with_core(rank), named(level), order, 4, 128, None if order == "F" else 64)
+    core = plan_core(
+        with_core(rank), named(level), Signature(order=order), 128, None if order == "F" else 64
+    )
     project = core.project
     assert rank <= project.n_chunks * project.chunk < rank + project.chunk
     assert project.n_bytes >= project.n_chunks * project.chunk * project.step
@@ -218,7 +220,7 @@ def test_every_projection_is_found_and_added_once(order: Any, rank: int, level: 
 
 @pytest.mark.parametrize(("chunk", "shared"), [(1, 1), (1, 4), (3, 4), (4, 4), (5, 2), (8, 2)])
 def test_folds_add_all_lanes_of_each_sum(chunk: int, shared: int) -> None:
-    for group in plan_project(with_core(8), chunk, shared, 16, "C", 4, 128).groups:
+    for group in plan_project(with_core(8), chunk, shared, 16, Signature(), 128).groups:
         n = len(group.leaves)
         lanes = [[{(leaf, lane)} for lane in range(CORE_LANES)] for leaf in range(n)]
         for fold in group.folds:
@@ -232,12 +234,12 @@ def test_folds_add_all_lanes_of_each_sum(chunk: int, shared: int) -> None:
 
 def test_core_constants_are_the_factors_filled_up() -> None:
     core = with_core(3, n_features=20)
-    by_rows = core_constants(core, plan_core(core, AVX2, "C", 4, 64, 64))
+    by_rows = core_constants(core, plan_core(core, AVX2, Signature(), 64, 64))
     assert len(by_rows["projection"]) == 4 * 32 * 3
     V = np.frombuffer(by_rows["expansion"], "<f4").reshape(3, 64)
     assert (V[:, :50] == core.expansion).all()
     assert not V[:, 50:].any()
-    by_columns = core_constants(core, plan_core(core, AVX2, "F", 4, 64, None))
+    by_columns = core_constants(core, plan_core(core, AVX2, Signature(order="F"), 64, None))
     assert by_columns["expansion"] == core.expansion.T.astype("<f4").tobytes()
 
 
