@@ -120,7 +120,7 @@ def lists_of(fitted: object, plan: Plan | TilePlan, coverage: float) -> Lists | 
     CoverageError
         If the rows of calibration cannot vouch for the coverage.
     """
-    if isinstance(plan, TilePlan) or plan.settling is None:
+    if isinstance(plan, TilePlan) or plan.settle is None:
         return None
     model = MaddnessModel.of(fitted)
     assert model.short_list is not None

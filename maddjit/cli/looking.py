@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +16,12 @@ from maddjit.cli.inputs import InputError, read
 from maddjit.cli.kernels import AnyOperator, Model
 from maddjit.cli.outputs import check_output
 from maddjit.compiler import cache
+from maddjit.compiler.outline import outline, outlined
 from maddjit.compiler.target import TargetError, named
 from maddjit.looking.listing import CONSTANTS, Listing, annotated
 from maddjit.models.storage import load, provenance_of
 
 Stage = Literal["template", "optimized", "assembly"]
-
-_LONG = 96
-"""Characters of a plan's field that are shown as text."""
 
 
 def add(commands: Any) -> None:
@@ -158,45 +154,12 @@ def _inspect(options: argparse.Namespace) -> Answer:
         facts["plan"] = op.plan
         if options.html is not None:
             return _paged(op, options, facts)
-        lines = [kernels.summary(model), str(op.report), *_shortened(plan_lines(op))]
+        lines = [kernels.summary(model), str(op.report), "plan", outlined(op.plan)]
         return Answer("\n".join(lines), facts)
     if options.asm == "stages":
         return _listed(annotated(op.ir(), op.target), facts)
     text = op.asm() if options.asm else op.ir(options.ir)
     return Answer(text, {**facts, stage: text})
-
-
-def plan_lines(op: AnyOperator) -> list[tuple[str, str]]:
-    """Return the fields of an operator's plan as text; those of records inside it by name.name."""
-    return list(_fields_of(op.plan))
-
-
-def _fields_of(record: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the names and texts of a record's fields, arrays and constants by their size."""
-    for field in fields(record):
-        name, value = f"{prefix}{field.name}", getattr(record, field.name)
-        if field.name == "target":
-            yield name, value.name
-        elif field.name == "constants":
-            yield name, ", ".join(f"{key}: {len(content)} bytes" for key, content in value)
-        elif hasattr(value, "nbytes"):
-            yield name, f"{value.dtype} of shape {value.shape}"
-        elif is_dataclass(value):
-            yield from _fields_of(value, f"{name}.")
-        else:
-            yield name, str(value)
-
-
-def _shortened(lines: list[tuple[str, str]]) -> list[str]:
-    """Return a plan in columns, one line a field; long texts are cut."""
-    width = max(len(name) for name, _ in lines) + 2
-    cut = [f"{name:<{width}}{_cut(text)}" for name, text in lines]
-    whole = all(len(text) <= _LONG for _, text in lines)
-    return ["plan" if whole else "plan (… marks fields that --json and --html show whole)", *cut]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def _emitted(model: Model, options: argparse.Namespace, stage: Stage) -> str:
@@ -229,7 +192,7 @@ def _paged(op: AnyOperator, options: argparse.Namespace, facts: dict[str, Any]) 
         op,
         name=Path(options.model).name,
         provenance=jsonable(facts["provenance"]),
-        plan=plan_lines(op),
+        plan=outline(op.plan),
         listing=listing,
         rows=rows,
         codebook=options.codebook,

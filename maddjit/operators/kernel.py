@@ -185,9 +185,9 @@ def _ways(plan: Plan) -> str:
 
 
 def _reading(plan: Plan) -> str:
-    if any(read.is_line for batch in plan.batches for read in batch.reads):
+    if any(read.is_line for batch in plan.encode.batches for read in batch.reads):
         return "reads whole lines of a row in order and shuffles them, because rows are contiguous"
-    if plan.batches:
+    if plan.encode.batches:
         return "reads a row's split columns in order, because rows are contiguous"
     if plan.signature.order == "F":
         return "reads vectors of rows from the split columns, because columns are contiguous"
@@ -195,24 +195,24 @@ def _reading(plan: Plan) -> str:
 
 
 def _scanning(plan: Plan) -> str:
-    if plan.settling:
+    if plan.settle and plan.scan:
         return (
-            f"looks up all scores for the largest of each {plan.tiles[0].n_outputs}, then those "
-            f"tiles again that reach into the short list, and settles it exactly"
+            f"looks up all scores for the largest of each {plan.scan.tiles[0].n_outputs}, then "
+            f"those tiles again that reach into the short list, and settles it exactly"
         )
-    if plan.n_quads:
+    if plan.columns and plan.columns.quads:
         return (
             f"looks up four codebooks at once and adds 32-bit sums, because columns of the result "
             f"are contiguous and {plan.group} codebooks fill a byte"
         )
     if plan.columns:
-        tile = plan.columns[0]
+        tile = plan.columns.tiles[0]
         return (
             f"byte shuffles, {tile.n_outputs} outputs × {tile.rows} rows at a time, "
             f"because columns of the result are contiguous"
         )
-    if plan.tiles:
-        planes = plan.tiles[0].planes
+    if plan.scan:
+        planes = plan.scan.tiles[0].planes
         return (
             f"adds table rows of {sum(plane.lanes for plane in planes)} outputs, "
             f"because rows of the result are contiguous"

@@ -14,7 +14,7 @@ from tests.cli.running import facts, run
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "sum_bits "),
+        ([], "encode.codes "),
         (["--asm"], "maddjit_maddness_D9_C4_K8_M7_exact_float32_C_outputs"),
         (["--asm", "plain"], ".section"),
         (["--ir"], "define internal void @encode.codebooks"),
@@ -30,14 +30,12 @@ def test_inspect(
     assert expected in capsys.readouterr().out
 
 
-def test_a_plan_has_one_line_for_each_field(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_has_one_line_for_each_record(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"inspect {path}") == 0
     lines = capsys.readouterr().out.partition("\nplan")[2].splitlines()[1:]
     names = [line.split()[0] for line in lines]
-    assert {"symbol", "signature.dtype", "signature.epilogue.low"} <= set(names)
+    assert {"symbol", "signature.epilogue", "encode.codes"} <= set(names)
     assert len(set(names)) == len(names)
-    assert max(map(len, lines)) < 150
-    assert any(line.endswith("…") for line in lines)
 
 
 def test_inspect_as_json(path: str, capsys: pytest.CaptureFixture[str]) -> None:

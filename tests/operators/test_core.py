@@ -328,8 +328,8 @@ def test_projections_take_a_product_and_a_sum_for_each_vector(
     target = named(level)
     core = make_plan(wide_model(rank), target, Signature(order=order)).core
     assert core is not None
-    vectors = core.chunk * (core.turn_columns if order == "F" else 64 // target.vector_bytes)
-    vectors *= core.groups[0].rows
+    at_once = core.strips.turn_columns if core.strips else 64 // target.vector_bytes
+    vectors = core.project.chunk * at_once * core.project.groups[0].rows
     found = [
         body
         for body in loops(maddjit.emit(wide_model(rank), level, order=order))

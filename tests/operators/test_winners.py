@@ -19,8 +19,8 @@ import maddjit
 from maddjit import reference
 from maddjit.arrays.formats import float32_to_bfloat16
 from maddjit.compiler import cache, llvm
-from maddjit.compiler.maddness import lists, settling
-from maddjit.models import short_list
+from maddjit.compiler.maddness import packing
+from maddjit.compiler.maddness import settings as planner_settings
 from maddjit.models.maddness import MaddnessModel
 from maddjit.operators.watching import audited, rounding
 from maddjit.reference import maddness
@@ -111,8 +111,7 @@ def test_more_codebooks_than_straight_line_code_holds(n_outputs: int, largest: i
 @pytest.mark.parametrize("n_outputs", [8, 9, 200])
 def test_lists_of_any_room(level: str, n_outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs of one tile are looked at once only if all of them have room on a list."""
-    for module in (lists, settling):
-        monkeypatch.setattr(module, "LEAST_ROOM", 8)
+    monkeypatch.setattr(planner_settings, "LEAST_ROOM", 8)
     model = random_model(1, n_features=9, n_codebooks=4, n_prototypes=16, n_outputs=n_outputs)
     model = with_short_list(model, 1, 10**6, largest=63)
     check(model, np.random.default_rng(0).standard_normal((70, 9)).astype(np.float32), level)
@@ -403,7 +402,7 @@ def test_operators_of_other_coverages_share_all_but_their_counts(
     op(A)
     for name in ("to_object", "load"):
         monkeypatch.setattr(llvm, name, lambda *_: pytest.fail("a kernel was made"))
-    monkeypatch.setattr(short_list, "packed", lambda *_: pytest.fail("B was packed"))
+    monkeypatch.setattr(packing, "packed", lambda *_: pytest.fail("B was packed"))
     other = op.with_coverage(0.9)
     assert other.kernel() is op.kernel()
     assert other.plan.packed is op.plan.packed

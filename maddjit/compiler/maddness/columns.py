@@ -1,49 +1,154 @@
-"""The other scan: rows in the lanes of byte shuffles, outputs in turn, for columns of Y."""
+"""The part of a plan that scans by columns: vectors of rows, which byte shuffles look up."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maddjit.compiler.maddness.scan_records import ByteShuffle, ColumnTile, Plane
-from maddjit.compiler.maddness.scanning import Scan, accumulators, runs
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
+from maddjit.compiler.maddness.scanning import Plane, accumulators
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
 
-_SHAPES = {(8, 32): (4, 4), (16, 32): (4, 2), (32, 32): (2, 1), (8, 16): (2, 4), (16, 16): (2, 2)}
-"""(bits of a sum, registers) → outputs and vectors of rows whose sums are in flight together."""
-
-_UNROLL = {8: 2, 16: 8, 32: 4}
-"""Codebooks in straight-line code: more, and LLVM loads so much early that sums are spilled."""
 _QUAD_ENTRIES = 64
-"""Entries of the one table in which four codebooks of 16 are looked up."""
-_QUADS_SHAPE = (4, 2)
-"""Outputs and vectors of rows of quads in flight together."""
-_LEAST_GROUP = 3
-"""Codebooks per 8-bit sum from which adding bytes is faster than quads."""
-_MAX_LINES_AHEAD = 8
-"""Lines of a column fetched at a codebook's turn."""
+"""Entries of the one table that four codebooks of 16 are looked up in."""
 
 
-def quads(target: Target, scan: Scan) -> tuple[ByteShuffle, Scan] | None:
-    """Return the shuffle and the scan of four codebooks at a time, or None if that is no gain.
+@dataclass(frozen=True)
+class ByteShuffle:
+    """The instruction that looks a vector of codes up in a table of bytes.
 
-    It is one where sums are wide and few codebooks add up in a byte.
+    A table has `entries`. Its first `loaded` are one vector, which they fill by `spread`. A table
+    without `spread` is two vectors. With 4 `codebooks` a table is the tables of four neighbours
+    side by side, and one more instruction adds the four entries of each row.
     """
-    wide = scan.sum_bits > 8 and scan.group < _LEAST_GROUP and not scan.average
-    intrinsic = target.byte_shuffle(_QUAD_ENTRIES)
-    if not (wide and scan.n_prototypes <= 16 and intrinsic and target.byte_products):
+
+    intrinsic: str
+    lanes: int
+    loaded: int
+    entries: int
+    spread: tuple[int, ...]
+    codebooks: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of a vector."""
+        return self.lanes // self.codebooks
+
+
+@dataclass(frozen=True)
+class ColumnTile:
+    """`count` repetitions of a few outputs, scanned for a few vectors of rows at a time.
+
+    `number` tiles come before it. Plane i holds the sums of output i // len(vectors) for the rows
+    from `vectors`[i % len(vectors)] on.
+    """
+
+    count: int
+    number: int
+    first_output: int
+    n_outputs: int
+    vectors: tuple[int, ...]
+    code_offsets: tuple[int, ...]
+    rows: int
+    table_offset: int
+    table_stride: int
+    planes: tuple[Plane, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def places(self) -> tuple[tuple[Plane, int, int], ...]:
+        """Each plane with the number of its output and the number of its vector."""
+        n = len(self.vectors)
+        return tuple((plane, i // n, i % n) for i, plane in enumerate(self.planes))
+
+
+@dataclass(frozen=True)
+class Quads:
+    """The codes of four codebooks side by side for each row: `count` quads, `step` bytes each."""
+
+    count: int
+    step: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all quads, and of the codes that they are made of."""
+        return self.count * self.step
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The lanes that bring two vectors of 64 side by side."""
+        return tuple((i, 64 + i) for i in range(64))
+
+
+@dataclass(frozen=True)
+class ColumnsPlan:
+    """How codes become columns of results.
+
+    Attributes
+    ----------
+    shuffle : ByteShuffle
+    tiles : tuple of ColumnTile
+    sum_bits : int
+        Bits of a sum: those that are proved, or 32 with quads.
+    quads : Quads or None
+        Where the codes of four codebooks are brought side by side first.
+    splits_ahead : tuple of int
+        Offsets of the split columns of a codebook that are fetched ahead at its turn.
+    lines_ahead : tuple of int
+        Offsets of the cache lines of each that are fetched; empty if A is not read by columns.
+    """
+
+    shuffle: ByteShuffle
+    tiles: tuple[ColumnTile, ...]
+    sum_bits: int
+    quads: Quads | None
+    splits_ahead: tuple[int, ...]
+    lines_ahead: tuple[int, ...]
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes of a column that are fetched ahead at each turn of a codebook."""
+        return LINE * len(self.lines_ahead)
+
+    @property
+    def tail_results(self) -> int:
+        """Results of the largest tile, which go to the tail where there are fewer rows."""
+        return max(tile.n_outputs * tile.rows for tile in self.tiles)
+
+
+def plan_columns(
+    summands: Summands, n_outputs: int, target: Target, row_block: int, column_bytes: int
+) -> ColumnsPlan | None:
+    """Return the scan by columns, or None if `target` has no shuffle for tables of that size.
+
+    Parameters
+    ----------
+    row_block : int
+        Rows of a block.
+    column_bytes : int
+        Bytes of a column of a block of A, if its rows are neighbours; otherwise 0.
+    """
+    shuffle = byte_shuffle(target, summands.n_prototypes)
+    if shuffle is None:
         return None
-    four = replace(
-        scan,
-        n_codebooks=-(-scan.n_codebooks // 4),
-        sum_bits=32,
-        group=1,
-        codebook_step=4 * scan.codebook_step,
-        splits_bytes=4 * scan.splits_bytes,
+    quads = None
+    if by_fours := quad_shuffle(summands, target):
+        shuffle, summands = by_fours, quadrupled(summands)
+        quads = Quads(summands.n_codebooks, summands.codes_step)
+    tiles = cut_columns(summands, n_outputs, shuffle, target.n_registers)
+    n_lines = 0 if quads else lines_ahead(tiles, column_bytes, row_block)
+    return ColumnsPlan(
+        shuffle=shuffle,
+        tiles=tiles,
+        sum_bits=summands.sums.bits,
+        quads=quads,
+        splits_ahead=tuple(range(0, summands.splits_step, 8)),
+        lines_ahead=tuple(range(0, LINE * n_lines, LINE)),
     )
-    return ByteShuffle(intrinsic, 64, 64, 64, tuple(range(64)), codebooks=4), four
 
 
 def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
@@ -58,24 +163,47 @@ def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
     return ByteShuffle(intrinsic, lanes, min(entries, lanes), entries, spread)
 
 
+def quad_shuffle(summands: Summands, target: Target) -> ByteShuffle | None:
+    """Return the shuffle for four codebooks at a time, or None if that is impossible or slower.
+
+    It is faster where sums are wide and few codebooks add up in a byte.
+    """
+    shuffle, sums = byte_shuffle(target, _QUAD_ENTRIES), summands.sums
+    can = summands.n_prototypes <= 16 and target.byte_products
+    wide = sums.bits > 8 and sums.group < settings.LEAST_GROUP and sums.accumulate == "exact"
+    return replace(shuffle, codebooks=4) if shuffle and can and wide else None
+
+
+def quadrupled(summands: Summands) -> Summands:
+    """Return what is added up if four neighbouring codebooks are one, whose sum has 32 bits."""
+    return replace(
+        summands,
+        n_codebooks=-(-summands.n_codebooks // 4),
+        sums=Sums("exact", 32, 1),
+        codes_step=4 * summands.codes_step,
+        splits_step=4 * summands.splits_step,
+    )
+
+
 def cut_columns(
-    scan: Scan, n_outputs: int, shuffle: ByteShuffle, registers: int
+    summands: Summands, n_outputs: int, shuffle: ByteShuffle, registers: int
 ) -> tuple[ColumnTile, ...]:
     """Cut the outputs into tiles of a few, each scanned for a few vectors of rows at a time."""
-    shape = _SHAPES.get((scan.sum_bits, registers), (1, 1))
-    at_once, vectors = _QUADS_SHAPE if shuffle.codebooks == 4 else shape
+    at_once, vectors = settings.COLUMN_SHAPES.get((summands.sums.bits, registers), (1, 1))
+    if shuffle.codebooks == 4:
+        at_once, vectors = settings.QUADS_SHAPE
     n_full, rest = divmod(n_outputs, at_once)
     tiles = []
     if n_full:
-        tiles.append(_tile(scan, shuffle, at_once, vectors, number=0, count=n_full, first=0))
+        tiles.append(_tile(summands, shuffle, at_once, vectors, number=0, count=n_full, first=0))
     if rest:
         first = n_full * at_once
-        tiles.append(_tile(scan, shuffle, rest, vectors, number=n_full, count=1, first=first))
+        tiles.append(_tile(summands, shuffle, rest, vectors, number=n_full, count=1, first=first))
     return tuple(tiles)
 
 
 def _tile(
-    scan: Scan,
+    summands: Summands,
     shuffle: ByteShuffle,
     at_once: int,
     vectors: int,
@@ -84,10 +212,11 @@ def _tile(
     count: int,
     first: int,
 ) -> ColumnTile:
+    """Return `count` tiles of `at_once` outputs and `vectors` vectors of rows."""
     rows, entries = shuffle.rows, shuffle.entries
-    output_bytes = scan.n_codebooks * entries
+    output_bytes = summands.n_codebooks * entries
     planes = tuple(
-        Plane(i, rows, 0, rows // 2, accumulators(i, rows, scan.sum_bits), ())
+        Plane(i, rows, 0, rows // 2, accumulators(i, rows, summands.sums.bits), ())
         for i in range(at_once * vectors)
     )
     return ColumnTile(
@@ -101,19 +230,28 @@ def _tile(
         table_offset=first * output_bytes,
         table_stride=at_once * output_bytes,
         planes=planes,
-        runs=runs(
-            scan,
-            _UNROLL[8 if shuffle.codebooks == 4 else scan.sum_bits],
+        runs=plan_runs(
+            summands,
+            settings.COLUMN_UNROLLED[8 if shuffle.codebooks == 4 else summands.sums.bits],
             [entries] * at_once,
             [i * output_bytes for i in range(at_once)],
         ),
     )
 
 
-def column_constants(model: MaddnessModel, shuffle: ByteShuffle) -> dict[str, bytes]:
-    """Lay the tables out output by output, codebook by codebook; padding is zero."""
-    shared = shuffle.codebooks
-    entries = shuffle.entries // shared
+def lines_ahead(tiles: tuple[ColumnTile, ...], column_bytes: int, row_block: int) -> int:
+    """Return the lines of a column to fetch at each turn of its codebook, to fetch all in time."""
+    turns = sum(tile.count * -(-row_block // tile.rows) for tile in tiles)
+    return min(settings.MOST_LINES_AHEAD, -(-column_bytes // (LINE * turns)))
+
+
+def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, bytes]:
+    """Return the split columns, and the tables output by output, codebook by codebook.
+
+    Codebooks that fill up the last four, and entries that fill up a table, are zero.
+    """
+    shared = columns.shuffle.codebooks
+    entries = columns.shuffle.entries // shared
     n_codebooks = -(-model.n_codebooks // shared) * shared
     padded = np.zeros((model.n_outputs, n_codebooks, entries), np.uint8)
     padded[:, : model.n_codebooks, : model.n_prototypes] = model.tables.transpose(2, 0, 1)
@@ -125,9 +263,3 @@ def column_constants(model: MaddnessModel, shuffle: ByteShuffle) -> dict[str, by
         "scale": model.scale.astype("<f4").tobytes(),
         "offset": model.offset.astype("<f4").tobytes(),
     }
-
-
-def lines_ahead(columns: tuple[ColumnTile, ...], column_bytes: int, row_block: int) -> int:
-    """Return the lines of a block's columns to fetch at each codebook's turn, to fetch them all."""
-    turns = sum(tile.count * -(-row_block // tile.rows) for tile in columns)
-    return min(_MAX_LINES_AHEAD, -(-column_bytes // (64 * turns)))

@@ -1,123 +1,109 @@
-"""How rows become codes: which vectors are compared, and where their thresholds come from."""
+"""The part of a plan that encodes: how rows become codes, and where the codes lie."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.arrays.formats import Format
-from maddjit.compiler.maddness.encode_records import Batch, Level, NodeLevel, exact_stores
-from maddjit.compiler.maddness.reading import can_read_lines, element_steps, fewer, line_steps
+from maddjit.arrays.formats import INPUTS
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.batches import Batch, batch_thresholds, codebook_batches
+from maddjit.compiler.maddness.levels import Level, row_level
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import odd_lines
 from maddjit.models.maddness import MaddnessModel
 
-_MAX_PERMUTES = 8
-"""Permutes that are together faster than a gather."""
-_MAX_SPLATS = 8
-"""Thresholds of a level that are kept in a register each where masks select among them."""
-_MAX_SELECTED = 32
-"""Nodes of a level whose thresholds are selected by the bits above; more are gathered."""
-_LEAST_LANES = 4
-"""Lanes of the narrowest vector."""
+
+@dataclass(frozen=True)
+class Codes:
+    """Where the codes of a block of rows lie in the workspace, one byte each.
+
+    The code of row r and codebook c is `row_step` · r + `codebook_step` · c bytes behind the first.
+    """
+
+    row_step: int
+    codebook_step: int
+    n_bytes: int
 
 
-def row_levels(target: Target, depth: int) -> tuple[Level, ...]:
-    """Return the cheapest threshold look-ups that the target has where a vector is rows."""
-    return tuple(_row_level(target, level) for level in range(depth))
+@dataclass(frozen=True)
+class Trees:
+    """The trees as they are read where a vector is the rows of one codebook.
+
+    `split_stride` and `threshold_stride` are the bytes from the split columns and thresholds of one
+    tree to those of the next.
+    """
+
+    levels: tuple[Level, ...]
+    split_stride: int
+    threshold_stride: int
 
 
-def _row_level(target: Target, level: int) -> Level:
-    entries, lanes = 2**level, target.lanes
-    place = (entries, 4 * entries, 8 * level)
-    if entries == 1:
-        return Level("splat", *place)
-    if entries == 2 or (target.has_masks and entries <= _MAX_SPLATS):
-        return Level("select", *place, folds=_path_folds(level))
-    intrinsic = target.permute(min(entries, lanes))
-    pair = target.permute(entries) if entries == 2 * lanes else ""
-    if pair:
-        return Level("permute2", *place, intrinsic=pair)
-    if intrinsic and entries <= _MAX_PERMUTES * lanes:
-        size = min(entries, lanes)
-        spread = tuple(lane % size for lane in range(lanes))
-        registers = tuple(range(0, 4 * entries, 4 * size))
-        return Level("permute", *place, spread, intrinsic, registers, _folds(registers, lanes))
-    gather = f"llvm.masked.gather.v{lanes}f32.v{lanes}p0"
-    return Level("gather", *place, intrinsic=gather)
+@dataclass(frozen=True)
+class EncodePlan:
+    """How rows become codes.
+
+    Either a vector is the codebooks of one row, which are cut into `batches`, or a vector is the
+    rows of one codebook, which goes down one of the `trees`.
+    """
+
+    depth: int
+    codes: Codes
+    batches: tuple[Batch, ...]
+    trees: Trees | None
+
+    @property
+    def code_bits(self) -> tuple[int, ...]:
+        """What each level's decision adds to a code, as an i8, which has a sign."""
+        return tuple(-128 if bit == 7 else 1 << bit for bit in reversed(range(self.depth)))
 
 
-def _folds(registers: tuple[int, ...], bit: int) -> tuple[tuple[int, int, int, int], ...]:
-    """Pair the values of several permutes by the bits of the node above the lane's own."""
-    folds: list[tuple[int, int, int, int]] = []
-    values = list(range(len(registers)))
-    while len(values) > 1:
-        first = len(registers) + len(folds)
-        pairs = list(zip(values[0::2], values[1::2], strict=True))
-        folds += [(first + i, *pair, bit) for i, pair in enumerate(pairs)]
-        values = list(range(first, first + len(pairs)))
-        bit *= 2
-    return tuple(folds)
+def plan_encode(
+    model: MaddnessModel,
+    target: Target,
+    signature: Signature,
+    row_block: int,
+    lines: bool | None = None,
+) -> EncodePlan:
+    """Return how the rows of a block are encoded.
+
+    Rows are read one at a time where their columns are neighbours, unless they have very many split
+    columns. Results by columns need codes by codebooks, and so vectors of rows.
+
+    Parameters
+    ----------
+    row_block : int
+        Rows of a block.
+    lines : bool, optional
+        Whether to read whole lines where that is possible; by default where it is faster.
+    """
+    few = model.split_dims.size <= settings.MOST_ELEMENTS
+    if signature.order == "C" and signature.out_order == "C" and few:
+        itemsize = INPUTS[signature.dtype].itemsize
+        batches = codebook_batches(model, target, itemsize, lines)
+        row_step = batches[-1].first + batches[-1].lanes
+        return EncodePlan(model.depth, Codes(row_step, 1, row_block * row_step), batches, None)
+    step = odd_lines(row_block)
+    levels = tuple(row_level(target, level) for level in range(model.depth))
+    trees = Trees(levels, 8 * model.depth, 4 * model.n_prototypes)
+    return EncodePlan(model.depth, Codes(1, step, step * model.n_codebooks), (), trees)
 
 
-def row_thresholds(model: MaddnessModel) -> NDArray[np.float32]:
-    """Return (C, K): level t of a tree at 2ᵗ … 2ᵗ⁺¹ − 1, so that every level is aligned."""
+def encode_constants(model: MaddnessModel, encode: EncodePlan) -> dict[str, bytes]:
+    """Return the thresholds as `encode` reads them, and the split columns if it reads them."""
+    if encode.batches:
+        return {"thresholds": batch_thresholds(model, encode.batches)}
+    return {
+        "split_columns": model.split_dims.astype("<i8").tobytes(),
+        "thresholds": tree_thresholds(model).tobytes(),
+    }
+
+
+def tree_thresholds(model: MaddnessModel) -> NDArray[np.float32]:
+    """Return (C, K) float32: level t of a tree from 2^t on, so that every level is aligned."""
     records = np.zeros((model.n_codebooks, model.n_prototypes), dtype="<f4")
     records[:, 1:] = model.thresholds
     return records
-
-
-def codebook_batches(
-    model: MaddnessModel, target: Target, form: Format, lines: bool | None
-) -> tuple[Batch, ...]:
-    """Cut the codebooks into vectors, for reading one row at a time in the order of its addresses.
-
-    Hardware fetches ahead only for reads that ascend (docs/decisions/0003-kernels.md).
-    """
-    lanes = target.lanes
-    batches = []
-    threshold_offset = 0
-    for first in range(0, model.n_codebooks, lanes):
-        splits = model.split_dims[first : first + lanes]
-        width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
-        steps, vectors = element_steps(splits, form.itemsize)
-        if can_read_lines(model.n_features, target, form) and width == lanes and lines is not False:
-            by_lines = line_steps(splits, model.n_features, lanes, form.itemsize)
-            if lines or fewer(by_lines[0], steps, form.itemsize):
-                steps, vectors = by_lines
-        levels = tuple(_node_level(t, width, threshold_offset) for t in range(model.depth))
-        stores = exact_stores(len(splits), 1)
-        batches.append(Batch(first, width, len(splits), steps, vectors, levels, stores))
-        threshold_offset += 4 * width * model.n_prototypes
-    return tuple(batches)
-
-
-def _node_level(level: int, width: int, offset: int) -> NodeLevel:
-    """Place the thresholds of a level: a vector of codebooks for each of its nodes, or gathered."""
-    nodes = 2**level
-    if nodes > _MAX_SELECTED:
-        intrinsic = f"llvm.masked.gather.v{width}f32.v{width}p0"
-        return NodeLevel((), (), intrinsic, offset + 4 * width * nodes)
-    places = tuple(offset + 4 * width * (nodes + node) for node in range(nodes))
-    return NodeLevel(places, _path_folds(level))
-
-
-def _path_folds(level: int) -> tuple[tuple[int, int, int, int], ...]:
-    """Halve the values of all nodes of a level by the decisions before it, the first one first."""
-    folds: list[tuple[int, int, int, int]] = []
-    values = list(range(2**level))
-    for decision in range(level):
-        first, half = 2**level + len(folds), len(values) // 2
-        folds += [(first + i, values[i], values[i + half], decision) for i in range(half)]
-        values = list(range(first, first + half))
-    return tuple(folds)
-
-
-def batch_thresholds(model: MaddnessModel, batches: tuple[Batch, ...]) -> bytes:
-    """Return, batch after batch, node after node (0 unused), the thresholds of its codebooks."""
-    pieces = []
-    for batch in batches:
-        nodes = np.zeros((model.n_prototypes, batch.lanes), "<f4")
-        own = slice(batch.first, batch.first + batch.n_codebooks)
-        nodes[1:, : batch.n_codebooks] = model.thresholds[own].T
-        pieces.append(nodes.tobytes())
-    return b"".join(pieces)

@@ -1,4 +1,4 @@
-"""B as kernels read it: columns of float32, a copy of half the size to screen with, its bounds."""
+"""B as winners' kernels read it: columns of float32, a copy of half the size, and its bounds."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.workspace import aligned_zeros
 from maddjit.models.short_list import SETTLE_LANES, ShortList
 
 WORDS = 16
-"""Words of 32 bits side by side: the first half of each is of one column, the second of another."""
+"""Words of 32 bits side by side; the lower half is one column's, the whole word another's."""
 BOUND_NUMBERS = 4
-"""Numbers beside each output's copy: r, c, its bias, nothing."""
-_LINE = 64
+"""Numbers beside each output's copy: r, c, its bias, and a zero."""
 _UNIT = 2.0**-24
 """Half the distance from 1 to the next float32."""
 _LEAST = 2.0**-126
-"""What a float32 operation may lose beside its rounding, even where small numbers become zero."""
+"""The most that a float32 operation loses besides its rounding, if small results become zero."""
 _LARGEST = 2.0**60
-"""Of columns this large no bound is given: their products might overflow."""
+"""Norms from which a column gets no bound, because its products might overflow."""
 _SMALLEST = 0x0D800000
-"""The bits of 2^-100: zeros beside another column's bits would be denormal, and slow for some."""
+"""The bits of 2^-100. A zero beside another column's bits would be denormal, slow on some CPUs."""
 _SPARE = 16
-"""Roundings beside those of a sum: of the bias, the bound, its parts and the comparison."""
+"""Roundings besides those of a sum: of the bias, the bound, its parts and the comparison."""
 _AT_ONCE = 2**20
 """Elements of B that are packed at a time."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the columns of B, their copy and its bounds are, in bytes from a cache line's start."""
+    """Where the columns of B, their copies and the bounds are, in bytes from a cache line on.
+
+    A column has `columns` elements, zeros included that fill up the last group of lanes.
+    """
 
     columns: int
-    """Elements of a column, filled up with zeros to whole groups of lanes."""
     n_outputs: int
 
     @classmethod
     def of(cls, n_features: int, n_outputs: int) -> Packing:
-        """Return the places for a B of that shape."""
+        """Return the places for B of shape (n_features, n_outputs)."""
         return cls(-(-n_features // SETTLE_LANES) * SETTLE_LANES, n_outputs)
 
     @property
@@ -64,6 +67,11 @@ class Packing:
         return self.copies_offset + self.n_outputs * self.copy_bytes
 
     @property
+    def is_near(self) -> bool:
+        """Whether a cache close by holds all columns of float32."""
+        return self.copies_offset <= settings.NEAR_BYTES
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of everything."""
         return self.bounds_offset + 4 * BOUND_NUMBERS * self.n_outputs
@@ -73,7 +81,7 @@ _kept: WeakKeyDictionary[ShortList, NDArray[np.float32]] = WeakKeyDictionary()
 
 
 def packed_of(short: ShortList) -> NDArray[np.float32]:
-    """Return B of a short list as kernels read it; made once, shared by all kernels."""
+    """Return B of a short list as kernels read it. It is made once, and all kernels share it."""
     found = _kept.get(short)
     if found is None:
         found = _kept[short] = packed(short.B, short.bias)
@@ -81,12 +89,10 @@ def packed_of(short: ShortList) -> NDArray[np.float32]:
 
 
 def packed(B: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what kernels read of B, (D, M), laid out as `Packing` says."""
+    """Return B (D, M) with its copy and bounds as `Packing` lays them out, in float32 (n,)."""
     n_features, n_outputs = B.shape
     places = Packing.of(*B.shape)
-    memory = np.zeros((places.n_bytes + _LINE) // 4, "<f4")
-    first = -memory.__array_interface__["data"][0] % _LINE // 4
-    found: NDArray[np.float32] = memory[first:][: places.n_bytes // 4]
+    found: NDArray[np.float32] = aligned_zeros(places.n_bytes // 4, "<f4")
     columns, copies, bounds = (
         part.reshape(n_outputs, -1)
         for part in np.split(found, [places.copies_offset // 4, places.bounds_offset // 4])
@@ -104,11 +110,11 @@ def packed(B: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def halved(columns: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Return (M, columns / 2) words, 16 for each 32 columns: of the i-th and the 16 + i-th.
+    """Return (M, columns / 2) words: for each 32 columns 16, of column i and column 16 + i each.
 
-    The first is rounded to bfloat16 and is the lower half of the word. The second is read as the
-    whole word, so its lower half is that of the first: the upper half is chosen to make it as close
-    to the column's element as any bfloat16 could be, and nothing needs to be masked.
+    Column i is rounded to bfloat16 and becomes the lower half of the word. Column 16 + i is read as
+    the whole word, without masking the lower half. So the upper half is chosen to make the word as
+    close to the column's element as any bfloat16 could be.
     """
     parted = columns.reshape(len(columns), -1, 2, WORDS)
     lower = float32_to_bfloat16(parted[:, :, 0]).astype(np.uint32)
@@ -120,7 +126,7 @@ def halved(columns: NDArray[np.float32]) -> NDArray[np.uint32]:
 
 
 def copied(words: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """Return the columns that a kernel takes the words for."""
+    """Return the columns that kernels read from the words of `halved`, in float32."""
     lower = bfloat16_to_float32(words.astype(np.uint16)).reshape(len(words), -1, 1, WORDS)
     both = np.concatenate([lower, words.view(np.float32).reshape(lower.shape)], axis=2)
     return both.reshape(len(words), -1)
@@ -132,12 +138,12 @@ def bound(
     bias: NDArray[np.float32],
     n_features: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return r and c of each output: computed from a copy it is wrong by ‖a‖ r + c at most.
+    """Return r and c of each output: its value v from a copy is wrong by at most ‖a‖ r + c.
 
-    That is v ± (‖a‖ r + c), all computed in float32 in any order of additions, with fused products
-    or not, are bounds of the float32 output y of `maddjit.reference.settle` for finite rows whose
-    ‖a‖ does not overflow. Decision 0015 derives them. Both are infinite for outputs that are too
-    large for that.
+    v ± (‖a‖ r + c) are bounds of the float32 output y of `maddjit.reference.settle`. They hold for
+    finite rows whose ‖a‖ does not overflow. They hold if v and the bounds are computed in float32,
+    in any order of additions, with fused products or without. Decision 0015 derives them. Outputs
+    too large for that have infinite r and c.
     """
     terms = (n_features + _SPARE) * _UNIT
     with np.errstate(invalid="ignore", over="ignore"):  # a copy may be infinite, or no number

@@ -1,4 +1,4 @@
-"""(model, target, signature) → Plan: how a kernel is computed, decided and proved here."""
+"""Planning: from (model, target, signature) to the `Plan` of a MADDNESS kernel, part by part."""
 
 from __future__ import annotations
 
@@ -6,55 +6,30 @@ from dataclasses import replace
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import INPUTS, SUMS
-from maddjit.compiler.conversion import ending, widening
-from maddjit.compiler.maddness.columns import (
-    byte_shuffle,
-    column_constants,
-    cut_columns,
-    lines_ahead,
-    quads,
-)
-from maddjit.compiler.maddness.core import expansion_constant, plan_core, projection_constant
-from maddjit.compiler.maddness.encode_records import Batch
-from maddjit.compiler.maddness.encoding import (
-    batch_thresholds,
-    codebook_batches,
-    row_levels,
-    row_thresholds,
-)
+from maddjit.compiler.conversion import input_of
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.columns import ColumnsPlan, column_constants, plan_columns
+from maddjit.compiler.maddness.core import CorePlan, core_constants, plan_core
+from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, plan_encode
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
-from maddjit.compiler.maddness.scan_records import ColumnTile, Tile
+from maddjit.compiler.maddness.runs import Summands, Sums, plan_sums
 from maddjit.compiler.maddness.scanning import (
-    LINE,
-    TILE_BYTES,
-    Scan,
-    cut_outputs,
-    sum_width,
+    BestLists,
+    ScanPlan,
+    plan_tiles,
+    scale_constants,
     table_constants,
 )
-from maddjit.compiler.maddness.settling import ROW_BLOCK, plan_settling, ranking, settled_tile_bytes
+from maddjit.compiler.maddness.scoring import settled_tile_bytes
+from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import Workspace
 from maddjit.models.maddness import MaddnessModel
-
-_ROW_BLOCK_CODES = 16 * 1024
-"""Bytes of codes, or of projections, kept per row block: half an L1 cache, for a scan to find."""
-_MAX_ROW_BLOCK = {"C": 256, "F": 1024}
-"""Rows of a block by the order of A: of columns long stretches are read, as prefetchers like."""
-_THREAD_NANOSECONDS = 200_000
-"""Work that is worth another thread."""
-_OUTPUTS_AHEAD = 16
-"""Rows between the one that is written and the one whose lines of Y are being fetched."""
-_SCORES_BYTES = 4 * 64
-"""Scores of one vector of bytes."""
-_STAGE_BYTES = 256 * 1024
-"""Bytes of Y that leave together past the caches: part of an L2 cache."""
-_LEAST_STAGE_ROWS = 32
-"""Rows that are worth fetching the tables from the L2 cache for."""
-_MAX_ELEMENTS = 1024
-"""Elements of a row that are read by straight-line code."""
+from maddjit.models.short_list import ShortList
 
 
 def make_plan(
@@ -63,13 +38,80 @@ def make_plan(
     signature: Signature,
     choices: Choices = RULES,
 ) -> Plan:
-    """Decide how `model` is computed on `target`: pure, the same answer every time.
+    """Return the plan of a kernel: how `model` is computed on `target`.
+
+    Equal arguments give equal plans.
+
+    Parameters
+    ----------
+    model : MaddnessModel
+    target : Target
+    signature : Signature
+        What the kernel accepts and returns.
+    choices : Choices
+        What replaces the rules of the planner; none of it changes a result.
+
+    Returns
+    -------
+    Plan
 
     Raises
     ------
     ValueError
-        If the sums could overflow 32 bits or the dtype asked for, or `target` has no kernel for
-        columns of this model's results.
+        If the sums could overflow 32 bits or the dtype asked for, if more of the best outputs are
+        asked for than there are outputs, if winners are asked for and the model is not calibrated,
+        or if `target` has no kernel for columns of this model's results.
+    """
+    model, short = wanted_of(model, signature)
+    sums = checked_sums(model, signature)
+    row_block = choices.row_block or rows_of_block(model, signature)
+    encode = plan_encode(model, target, signature, row_block, choices.lines)
+    summands = summands_of(model, sums, encode)
+    scan = columns = settle = core = None
+    if signature.out_order == "F":
+        columns = checked_columns(summands, model.n_outputs, target, signature, row_block)
+    elif signature.result != "codes":
+        tile_bytes = choices.tile_bytes
+        scan = plan_scan(summands, model.n_outputs, target, signature, row_block, tile_bytes)
+    if short and scan:
+        settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
+    if model.core:
+        width = scan.width if scan else None
+        core = plan_core(model.core, target, signature, row_block, width)
+    return Plan(
+        symbol=symbol_of(model, target, signature),
+        target=target,
+        signature=signature,
+        n_features=model.n_features,
+        n_outputs=model.n_outputs,
+        n_codebooks=model.n_codebooks,
+        n_prototypes=model.n_prototypes,
+        row_block=row_block,
+        rows_per_thread=rows_per_thread(model, row_block),
+        sums=sums,
+        input=input_of(signature, target),
+        encode=encode,
+        scan=scan,
+        columns=columns,
+        settle=settle,
+        core=core,
+        output=plan_output(model, target, signature, row_block, scan),
+        workspace=plan_workspace(signature, row_block, encode, columns, settle, core),
+        packed=packed_of(short) if short else None,
+        constants=tuple(constants_of(model, short, sums, encode, scan, columns, core).items()),
+    )
+
+
+def wanted_of(model: MaddnessModel, signature: Signature) -> tuple[MaddnessModel, ShortList | None]:
+    """Return the model of what a kernel computes, as small as it gets, and the short list.
+
+    Only winners have a short list; the sums of their model are scores. For codes, the model is not
+    simplified, because all of its codes are wanted. Codes and sums do without the core.
+
+    Raises
+    ------
+    ValueError
+        If winners are asked of a model that is not calibrated.
     """
     short = None
     if signature.result == "winners":
@@ -79,190 +121,153 @@ def make_plan(
         model = simplified(model)
     if signature.result in ("codes", "sums"):
         model = replace(model, core=None)
-    shape = (model.n_codebooks, model.n_prototypes)
-    element_bytes = INPUTS[signature.dtype].itemsize
-    sum_bits, group = sum_width(model)
-    if signature.result == "sums" and sum_bits > 8 * SUMS[signature.sums].itemsize:
-        raise ValueError(f"the sums take {sum_bits} bits, more than {signature.sums} has")
+    return model, short
+
+
+def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
+    """Return how wide the sums are.
+
+    Raises
+    ------
+    ValueError
+        If sums are asked for in fewer bits, or more of the best outputs than there are outputs.
+    """
+    sums = plan_sums(model)
+    if signature.result == "sums" and sums.bits > 8 * SUMS[signature.sums].itemsize:
+        raise ValueError(f"the sums take {sums.bits} bits, more than {signature.sums} has")
     if not 1 <= signature.k <= model.n_outputs:
         raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
-    row_block = choices.row_block or _row_block(model, signature)
-    if short:
-        row_block = choices.row_block or ROW_BLOCK
-    batches: tuple[Batch, ...] = ()
-    # An odd number of cache lines between neighbours: powers of two would share cache sets.
-    codes_row_step, codes_codebook_step = 1, LINE * ((row_block // LINE + 1) | 1)
-    codes_bytes = codes_codebook_step * model.n_codebooks
-    by_rows = signature.out_order == "C"
-    if signature.order == "C" and by_rows and model.split_dims.size <= _MAX_ELEMENTS:
-        batches = codebook_batches(model, target, INPUTS[signature.dtype], choices.lines)
-        codes_row_step, codes_codebook_step = batches[-1].first + batches[-1].lanes, 1
-        codes_bytes = row_block * codes_row_step
-    scan = Scan(
-        *shape,
-        model.accumulate == "average",
-        sum_bits,
-        group,
-        codes_codebook_step,
-        signature.output.itemsize,
-        8 * model.depth,
-    )
-    output_row_bytes = model.n_outputs * signature.output.itemsize
-    is_matrix = signature.result in ("outputs", "sums")
-    tiles: tuple[Tile, ...] = ()
-    columns: tuple[ColumnTile, ...] = ()
-    shuffle = None
-    n_quads = quads_step = 0
-    if not by_rows:
-        shuffle = byte_shuffle(target, model.n_prototypes)
-        if shuffle is None or not is_matrix:
-            raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
-        by_quads = quads(target, scan)
-        if by_quads:
-            shuffle, scan = by_quads
-            n_quads, quads_step = scan.n_codebooks, scan.codebook_step
-            codes_bytes = n_quads * quads_step
-        columns = cut_columns(scan, model.n_outputs, shuffle, target.n_registers)
-    elif signature.result != "codes":
-        tile_bytes = TILE_BYTES
-        if short:
-            tile_bytes = settled_tile_bytes(model.n_outputs, signature.k, target.vector_bytes)
-        tiles, packing = cut_outputs(
-            scan, model.n_outputs, target.vector_bytes, choices.tile_bytes or tile_bytes
-        )
-    constants = {
-        "split_columns": model.split_dims.astype("<i8").tobytes(),
-        "thresholds": row_thresholds(model).tobytes(),
-    }
-    if batches:
-        constants = {"thresholds": batch_thresholds(model, batches)}
-    if tiles:
-        constants |= table_constants(model, packing, tiles)
-    if shuffle:
-        constants |= column_constants(model, shuffle)
-    best_offset = -(-codes_bytes // LINE) * LINE
-    quads_offset = best_offset + 4 * row_block * signature.k + _SCORES_BYTES
-    tail_offset = quads_offset + n_quads * quads_step
-    n_lines = 0
-    if columns and signature.order == "F" and not n_quads:
-        n_lines = lines_ahead(columns, row_block * element_bytes, row_block)
-    tail_rows = max((tile.n_outputs * tile.rows for tile in columns), default=0)
-    workspace_bytes = tail_offset + tail_rows * signature.output.itemsize
-    settling, packed = None, None
-    if short:
-        settling = plan_settling(
-            tiles,
-            sum_bits,
-            (model.n_features, model.n_outputs),
-            signature.k,
-            signature.scored,
-            (signature.dtype, signature.order) == ("float32", "C"),
-            row_block,
-            -(-codes_bytes // LINE) * LINE,
-            target,
-        )
-        workspace_bytes = settling.lists_offset
-        constants = {k: v for k, v in constants.items() if k not in ("scale", "offset")}
-        constants["bias"] = short.bias.astype("<f4").tobytes()
-        packed = packed_of(short)
-    core = None
-    if model.core:
-        width = None if shuffle else len(packing)
-        core = plan_core(
-            model.core,
-            target,
-            INPUTS[signature.dtype],
-            signature.order,
-            row_block,
-            -(-workspace_bytes // LINE) * LINE,
-            width,
-        )
-        workspace_bytes = core.offset + core.workspace_bytes
-        constants["projection"] = projection_constant(model.core, core)
-        constants["expansion"] = expansion_constant(model.core, width)
-    return Plan(
-        symbol=_symbol(model, target, signature),
-        target=target,
-        signature=signature,
-        n_features=model.n_features,
-        n_outputs=model.n_outputs,
-        n_codebooks=shape[0],
-        n_prototypes=shape[1],
-        accumulate=model.accumulate,
-        lanes=target.vector_bytes // 4,
-        lane_mask=-(target.vector_bytes // 4),
-        vector_bits=8 * target.vector_bytes,
-        element=INPUTS[signature.dtype].element,
-        element_bytes=element_bytes,
-        element_vector=f"<{target.vector_bytes // 4} x {INPUTS[signature.dtype].element}>",
-        levels=row_levels(target, model.depth),
-        batches=batches,
-        split_stride=8 * model.depth,
-        threshold_stride=model.n_prototypes * 4,
-        row_block=row_block,
-        rows_per_thread=_rows_per_thread(model, row_block),
-        codes_row_step=codes_row_step,
-        codes_codebook_step=codes_codebook_step,
-        best_offset=best_offset,
-        column_bits=scan.sum_bits,
-        tail_offset=tail_offset,
-        quads_offset=quads_offset,
-        quads_step=quads_step,
-        n_quads=n_quads,
-        ahead_splits=tuple(range(0, scan.splits_bytes, 8)),
-        ahead_lines=tuple(range(0, LINE * n_lines, LINE)),
-        workspace_bytes=workspace_bytes,
-        row_bytes=model.n_features * element_bytes,
-        outputs_ahead=_OUTPUTS_AHEAD,
-        stage_rows=_stage_rows(tiles, output_row_bytes, row_block) if is_matrix else 0,
-        streaming_rows=target.cache_bytes // output_row_bytes,
-        sum_bits=sum_bits,
-        group=group,
-        tiles=tiles,
-        shuffle=shuffle,
-        columns=columns,
-        table_bytes=len(constants.get("tables", b"")),
-        output_element=signature.output.element,
-        output_bytes=signature.output.itemsize,
-        ending=ending(signature, target),
-        widening=widening(signature.dtype, target),
-        core=core,
-        settling=settling,
-        packed=packed,
-        constants=tuple(constants.items()),
-    )
+    return sums
 
 
-def _row_block(model: MaddnessModel, signature: Signature) -> int:
+def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
+    """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
+
+    A multiple of 64. Where columns of A are contiguous, blocks are longer, because hardware
+    prefetchers need long runs.
+    """
+    if signature.result == "winners":
+        return settings.WINNERS_ROWS
     bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
-    rows = _ROW_BLOCK_CODES // bytes_of_a_row // 64 * 64
-    return max(64, min(_MAX_ROW_BLOCK.get(signature.order, 256), rows))
+    rows = settings.CODES_BYTES // bytes_of_a_row // 64 * 64
+    return max(64, min(settings.MOST_ROWS[signature.order], rows))
 
 
-def _stage_rows(tiles: tuple[Tile, ...], output_row_bytes: int, row_block: int) -> int:
-    """Return the rows of Y that are kept in the L2 cache on their way to memory; 0 for none.
-
-    Where one tile holds all outputs they are written in the order of their addresses anyway.
-    """
-    rows = min(row_block, _STAGE_BYTES // output_row_bytes // 16 * 16)
-    in_order = sum(tile.count for tile in tiles) <= 1
-    return 0 if in_order or rows < _LEAST_STAGE_ROWS else rows
-
-
-def _rows_per_thread(model: MaddnessModel, row_block: int) -> int:
-    """Return the row blocks that take a thread longer than waking it, in rows.
-
-    From measurement: some 3 ns a code, 1.5 ns per 100 look-ups and 2 ns per 100 products of the
-    core; waking takes up to 100 µs.
-    """
+def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
+    """Return the rows, in whole blocks, whose computation is worth another thread."""
     look_ups = model.n_codebooks * model.n_outputs
-    nanoseconds = 3 * model.n_codebooks + 0.015 * look_ups
+    nanoseconds: float = settings.CODE_NANOSECONDS * model.n_codebooks
+    nanoseconds += settings.LOOK_UP_NANOSECONDS * look_ups
     if model.core:
-        nanoseconds += 0.02 * model.core.rank * (model.n_features + model.n_outputs)
-    return -(-_THREAD_NANOSECONDS // int(nanoseconds * row_block)) * row_block
+        width = model.n_features + model.n_outputs
+        nanoseconds += settings.PRODUCT_NANOSECONDS * model.core.rank * width
+    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * row_block)) * row_block
 
 
-def _symbol(model: MaddnessModel, target: Target, signature: Signature) -> str:
+def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summands:
+    """Return what a scan adds up for each output."""
+    return Summands(
+        n_codebooks=model.n_codebooks,
+        n_prototypes=model.n_prototypes,
+        sums=sums,
+        codes_step=encode.codes.codebook_step,
+        splits_step=8 * model.depth,
+    )
+
+
+def plan_scan(
+    summands: Summands,
+    n_outputs: int,
+    target: Target,
+    signature: Signature,
+    row_block: int,
+    tile_bytes: int | None = None,
+) -> ScanPlan:
+    """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen."""
+    most = settings.TILE_BYTES
+    if signature.result == "winners":
+        most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
+    itemsize = signature.output.itemsize
+    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes or most)
+    best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
+    return ScanPlan(tiles, best)
+
+
+def checked_columns(
+    summands: Summands, n_outputs: int, target: Target, signature: Signature, row_block: int
+) -> ColumnsPlan:
+    """Return the scan by columns.
+
+    Raises
+    ------
+    ValueError
+        If there is none for these results, or none on `target` for tables of this size.
+    """
+    columns = None
+    if signature.result in ("outputs", "sums"):
+        column_bytes = row_block * INPUTS[signature.dtype].itemsize if signature.order == "F" else 0
+        columns = plan_columns(summands, n_outputs, target, row_block, column_bytes)
+    if columns is None:
+        raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
+    return columns
+
+
+def plan_workspace(
+    signature: Signature,
+    row_block: int,
+    encode: EncodePlan,
+    columns: ColumnsPlan | None,
+    settle: SettlePlan | None,
+    core: CorePlan | None,
+) -> Workspace:
+    """Return the places of everything that a call keeps for a block of rows.
+
+    The regions are the codes; the lists of each row's best outputs, which every kernel without
+    winners has, used or not, so that no workspace changes its size; for a scan by columns the codes
+    by fours, and the results of vectors that reach past the last row; and those of winners and of
+    the core (`SettlePlan.regions`, `CorePlan.regions`).
+    """
+    quads = columns.quads if columns else None
+    workspace = Workspace().add(
+        codes=quads.n_bytes if quads else encode.codes.n_bytes,
+        best=0 if settle else BestLists(signature.k, row_block).n_bytes,
+    )
+    if columns:
+        tail_bytes = columns.tail_results * signature.output.itemsize
+        workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)
+    if settle:
+        workspace = workspace.add(**settle.regions(row_block))
+    if core:
+        workspace = workspace.add(**core.regions())
+    return workspace
+
+
+def constants_of(
+    model: MaddnessModel,
+    short: ShortList | None,
+    sums: Sums,
+    encode: EncodePlan,
+    scan: ScanPlan | None,
+    columns: ColumnsPlan | None,
+    core: CorePlan | None,
+) -> dict[str, bytes]:
+    """Return the constants of a kernel by name, laid out as its parts read them."""
+    constants = encode_constants(model, encode)
+    if scan:
+        constants |= table_constants(model, scan, sums)
+    if scan and not short:
+        constants |= scale_constants(model, scan)
+    if columns:
+        constants |= column_constants(model, columns)
+    if short:
+        constants["bias"] = short.bias.astype("<f4").tobytes()
+    if model.core and core:
+        constants |= core_constants(model.core, core)
+    return constants
+
+
+def symbol_of(model: MaddnessModel, target: Target, signature: Signature) -> str:
+    """Return the name of a kernel's function: its sizes, formats, result and target."""
     sizes = f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
     if model.core:
         sizes += f"_R{model.core.rank}"

@@ -1,48 +1,76 @@
-"""From the addresses of one row to vectors with a codebook in each lane, one for each level."""
+"""Reading one row's split columns into vectors with a codebook in each lane, one for each level."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.arrays.formats import Format
-from maddjit.compiler.maddness.encode_records import Insert, Read, Shuffle
+from maddjit.compiler.maddness import settings
 from maddjit.compiler.target import Target
+
+
+@dataclass(frozen=True)
+class Read:
+    """A read from a row into the value `name`: one element, or (a line) a vector of neighbours."""
+
+    name: str
+    byte_offset: int
+    is_line: bool
+
+
+@dataclass(frozen=True)
+class Insert:
+    """The value `name`: the value `vector` with the value `element` in one of its lanes."""
+
+    name: str
+    vector: str
+    element: str
+    lane: int
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """The value `name`: lanes of two other values, as LLVM numbers them; −1 for any lane."""
+
+    name: str
+    left: str
+    right: str
+    lanes: tuple[int, ...]
+
 
 Steps = tuple[Read | Insert | Shuffle, ...]
 Held = tuple[str, dict[int, int]]
 """A vector's name, and the lane that holds each column."""
 
 
-_STEPS_OF_LINES = {4: 0.5, 2: 1.0}
-"""Bytes of an element → steps with whole lines that take the time of one with a single element."""
+def can_read_lines(n_features: int, target: Target, itemsize: int) -> bool:
+    """Return whether a row holds a whole vector and `target` shuffles two in one instruction."""
+    return itemsize in target.paired_bytes and n_features >= target.lanes
 
 
-def can_read_lines(n_features: int, target: Target, form: Format) -> bool:
-    """Tell whether shuffles of two whole vectors are one instruction, and a row holds a vector."""
-    return form.itemsize in target.paired_bytes and n_features >= target.lanes
-
-
-def fewer(lines: Steps, elements: Steps, itemsize: int) -> bool:
-    """Tell whether reading whole lines is faster: by the number of steps, which differ in cost.
+def lines_are_faster(lines: Steps, elements: Steps, itemsize: int) -> bool:
+    """Return whether the steps with whole lines take less time than the steps with elements.
 
     Examples
     --------
     >>> step = Read("element.0.0", 0, is_line=False)
-    >>> fewer((step,) * 60, (step,) * 128, 4), fewer((step,) * 70, (step,) * 128, 4)
-    (True, False)
+    >>> [lines_are_faster((step,) * n, (step,) * 128, 4) for n in (60, 70)]
+    [True, False]
     """
-    return len(lines) <= _STEPS_OF_LINES[itemsize] * len(elements)
+    return settings.LINE_STEP_COST[itemsize] * len(lines) <= len(elements)
 
 
 def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tuple[str, ...]]:
-    """Put one element after another into its lane.
+    """Return the steps that read one element after another, and the vector of each level.
+
+    Elements are read in ascending order of their addresses.
 
     Parameters
     ----------
-    splits : (codebooks, levels)
+    splits : array of int, shape (codebooks, levels)
         Split columns.
     itemsize : int
         Bytes of an element.
@@ -61,63 +89,91 @@ def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tu
 def line_steps(
     splits: NDArray[np.integer], n_features: int, lanes: int, itemsize: int
 ) -> tuple[Steps, tuple[str, ...]]:
-    """Read each vector of neighbours that holds a split column once, and pack by shuffles.
+    """Return the steps that read whole lines and shuffle them, and the vector of each level.
 
-    The columns are packed in ascending order, then each pair of packed vectors is parted by levels,
-    then the parts of each level are joined.
+    Each line that holds a split column is read once. First, shuffles pack the split columns in
+    ascending order. Second, each pair of packed vectors is parted by levels. Third, the parts of
+    each level are joined.
+
+    Parameters
+    ----------
+    splits : array of int, shape (codebooks, levels)
+        Split columns.
+    n_features, lanes, itemsize : int
+        Columns of a row, elements of a line, and bytes of an element.
     """
     columns = sorted(set(splits.ravel().tolist()))  # np.unique would load numpy.ma: 10 ms
-    steps: list[Read | Insert | Shuffle] = []
-    lines: dict[int, Held] = {}
-    n_shuffles = 0
-
-    def line(column: int) -> Held:
-        first = min(column // lanes * lanes, n_features - lanes)
-        if first not in lines:
-            steps.append(Read(f"line.{first}", first * itemsize, is_line=True))
-            lines[first] = f"line.{first}", {first + lane: lane for lane in range(lanes)}
-        return lines[first]
-
-    def shuffle(left: Held, right: Held, wanted: list[int]) -> Held:
-        """Place in each lane the column wanted there, of those that the two hold."""
-        nonlocal n_shuffles
-        n_shuffles += 1
-        (left_name, a), (right_name, b) = left, right
-        places = [a[c] if c in a else lanes + b[c] if c in b else -1 for c in wanted]
-        places += [-1] * (lanes - len(wanted))
-        name = f"packed.{n_shuffles}"
-        steps.append(Shuffle(name, left_name, right_name, tuple(places)))
-        return name, {c: lane for lane, c in enumerate(wanted) if c in a or c in b}
-
-    packed: list[Held] = []
-    for start in range(0, len(columns), lanes):
-        chosen = columns[start : start + lanes]
-        held: Held = ("blank", {})
-        for first in dict.fromkeys(line(c)[0] for c in chosen):
-            (new,) = (value for value in lines.values() if value[0] == first)
-            held = shuffle(held, new, chosen)
-        packed.append(held)
+    shuffling = _Shuffling(n_features, lanes, itemsize)
+    packed = [shuffling.pack(columns[start:][:lanes]) for start in range(0, len(columns), lanes)]
     if len(packed) % 2:
-        packed.append(("blank", {}))
+        packed.append(_BLANK)
     pairs = list(zip(packed[0::2], packed[1::2], strict=True))
-    vectors = []
+    vectors: list[str] = []
     for first_level in range(0, splits.shape[1], 2):
         levels = splits[:, first_level : first_level + 2].T.tolist()
-        parted = []
-        for left, right in pairs:
-            here = [[c for c in level if c in left[1] or c in right[1]] for level in levels]
-            both = list(dict.fromkeys(itertools.chain.from_iterable(here)))
-            if len(both) <= lanes:
-                parted.append([shuffle(left, right, both)] * len(levels))
-            else:
-                parted.append([shuffle(left, right, list(dict.fromkeys(part))) for part in here])
-        for i, own in enumerate(levels):
-            # Lanes without a codebook hold some column, not poison: they may lead a gather.
-            level = own + own[:1] * (lanes - len(own))
-            joined = parted[0][i]
-            if len(pairs) == 1:
-                joined = shuffle(joined, ("blank", {}), level)
-            for other in parted[1:]:
-                joined = shuffle(joined, other[i], level)
-            vectors.append(joined[0])
-    return tuple(steps), tuple(vectors)
+        parted = [shuffling.part(*pair, levels) for pair in pairs]
+        vectors += [
+            shuffling.join([parts[i] for parts in parted], level) for i, level in enumerate(levels)
+        ]
+    return tuple(shuffling.steps), tuple(vectors)
+
+
+_BLANK: Held = ("blank", {})
+
+
+class _Shuffling:
+    """The steps so far, and which columns each vector holds."""
+
+    def __init__(self, n_features: int, lanes: int, itemsize: int) -> None:
+        self._last_line, self._lanes, self._itemsize = n_features - lanes, lanes, itemsize
+        self._lines: dict[int, Held] = {}
+        self._n_shuffles = 0
+        self.steps: list[Read | Insert | Shuffle] = []
+
+    def pack(self, columns: list[int]) -> Held:
+        """Return a vector that holds these columns in their order, from the lines they are on."""
+        held = _BLANK
+        for line in dict.fromkeys(self._line_of(column) for column in columns):
+            held = self._shuffle(held, self._lines[line], columns)
+        return held
+
+    def part(self, left: Held, right: Held, levels: list[list[int]]) -> list[Held]:
+        """Return for each level a vector with its columns, of those that two vectors hold.
+
+        If the columns of all levels fit one vector, it serves every level.
+        """
+        here = [[c for c in level if c in left[1] or c in right[1]] for level in levels]
+        every = list(dict.fromkeys(itertools.chain.from_iterable(here)))
+        if len(every) <= self._lanes:
+            return [self._shuffle(left, right, every)] * len(levels)
+        return [self._shuffle(left, right, list(dict.fromkeys(level))) for level in here]
+
+    def join(self, parts: list[Held], level: list[int]) -> str:
+        """Return the name of the vector that holds, in each lane, the column of that codebook.
+
+        Lanes without a codebook hold some column too, never poison: they may lead a gather.
+        """
+        wanted = level + level[:1] * (self._lanes - len(level))
+        joined = parts[0]
+        for other in parts[1:] or [_BLANK]:
+            joined = self._shuffle(joined, other, wanted)
+        return joined[0]
+
+    def _line_of(self, column: int) -> int:
+        """Return the first column of the line that holds `column`, which is then read."""
+        first = min(column // self._lanes * self._lanes, self._last_line)
+        if first not in self._lines:
+            name = f"line.{first}"
+            self.steps.append(Read(name, first * self._itemsize, is_line=True))
+            self._lines[first] = name, {first + lane: lane for lane in range(self._lanes)}
+        return first
+
+    def _shuffle(self, left: Held, right: Held, wanted: list[int]) -> Held:
+        """Return a vector whose lanes hold the wanted columns, of those that two vectors hold."""
+        self._n_shuffles += 1
+        (left_name, a), (right_name, b) = left, right
+        places = [a[c] if c in a else self._lanes + b[c] if c in b else -1 for c in wanted]
+        places += [-1] * (self._lanes - len(wanted))
+        name = f"packed.{self._n_shuffles}"
+        self.steps.append(Shuffle(name, left_name, right_name, tuple(places)))
+        return name, {c: lane for lane, c in enumerate(wanted) if c in a or c in b}

@@ -1,4 +1,4 @@
-"""Outputs → tiles of planes, codebooks → runs of groups: the shape of the scan."""
+"""The part of a plan that scans by rows: vectors of outputs, whose table rows are added."""
 
 from __future__ import annotations
 
@@ -7,133 +7,245 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.maddness.encode_records import exact_stores
-from maddjit.compiler.maddness.scan_records import Group, Part, Plane, Run, Step, Tile
-from maddjit.models.maddness import MaddnessModel, average_group
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
+from maddjit.compiler.maddness.stores import Store, exact_stores
+from maddjit.compiler.workspace import LINE
+from maddjit.models.maddness import MaddnessModel
 
-TILE_BYTES = 32 * 1024
-"""Bytes of table that one pass over a row block may use."""
-LINE = 64
-"""Bytes of a cache line."""
-_MAX_PLANES = 4
-"""Vectors of 8-bit sums in flight; each needs up to two 16-bit accumulators of 16 registers."""
-_MAX_UNROLL = 128
-"""Table rows added in straight-line code before a loop is made."""
-
-
-def sum_width(model: MaddnessModel) -> tuple[int, int]:
-    """Return the bits that hold every possible sum, and the codebooks whose sum fits a byte."""
-    largest = model.tables.max(axis=1).astype(np.int64)  # (C, M)
-    if model.accumulate == "average":
-        group = average_group(model.n_codebooks)
-        groups = model.n_codebooks // group
-        worst = 255 * groups
-        return (8 if groups == 1 else 16 if worst < 2**16 else 32), group
-    worst = int(largest.sum(axis=0).max())
-    if worst >= 2**31:
-        raise ValueError(f"the sums can reach {worst}, more than 32 bits hold")
-    if worst < 2**8:
-        return 8, model.n_codebooks
-    group = next(
-        size
-        for size in (32, 24, 16, 12, 8, 6, 5, 4, 3, 2, 1)
-        if np.add.reduceat(largest, np.arange(0, model.n_codebooks, size)).max() < 2**8
-    )
-    return (16 if worst < 2**16 else 32), group
+_LEAST_LANES = 4
+"""Outputs of the narrowest plane."""
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What decides the shape of a scan, whatever the outputs are."""
+class Part:
+    """Neighbouring outputs of a plane that leave it in one vector, and where they are stored.
 
-    n_codebooks: int
-    n_prototypes: int
-    average: bool
-    sum_bits: int
-    group: int
-    codebook_step: int
-    output_bytes: int
-    splits_bytes: int
+    `valid` is an LLVM vector of i1 that tells the lanes with an output from padding. It is empty if
+    all lanes have an output.
+    """
+
+    name: str
+    lanes: int
+    scale_offset: int
+    stores: tuple[Store, ...]
+    first_output: int
+    valid: str
 
 
-def cut_outputs(
-    scan: Scan, n_outputs: int, vector_bytes: int, tile_bytes: int
-) -> tuple[tuple[Tile, ...], NDArray[np.intp]]:
-    """Cut the outputs into tiles of planes; return them and the output behind each byte lane."""
+@dataclass(frozen=True)
+class Plane:
+    """Outputs whose table entries are side by side in one vector of bytes.
+
+    `accumulators` are the names and LLVM types of the vectors that carry the sums.
+    """
+
+    index: int
+    lanes: int
+    byte_offset: int
+    half: int
+    accumulators: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """The names of the sums of each part."""
+        return tuple(f"plane{self.index}.{part.name}" for part in self.parts)
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The lanes that interleave a vector of even bytes and a vector of odd bytes."""
+        return tuple((i, self.half + i) for i in range(self.half))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """`count` repetitions of a few planes that are scanned together.
+
+    Strides are the bytes from one repetition to the next, offsets those of the first repetition.
+    `output_lines` are the cache lines of one row of its outputs.
+    """
+
+    count: int
+    table_offset: int
+    table_stride: int
+    scale_offset: int
+    scale_stride: int
+    first_output: int
+    n_outputs: int
+    output_offset: int
+    output_stride: int
+    output_lines: tuple[int, ...]
+    planes: tuple[Plane, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def parts(self) -> tuple[tuple[Part, str], ...]:
+        """The parts in the order of their outputs, each with the name of its sums."""
+        return tuple(
+            pair for plane in self.planes for pair in zip(plane.parts, plane.sums, strict=True)
+        )
+
+    @property
+    def last(self) -> str:
+        """The suffix of the values that hold the sums of all codebooks."""
+        number, run = len(self.runs) - 1, self.runs[-1]
+        return f"r{number}" if run.count > 1 else f"r{number}.g{len(run.groups)}"
+
+    @property
+    def row_bytes(self) -> tuple[int, ...]:
+        """The different lengths of a table row among the planes."""
+        return tuple(sorted({plane.lanes for plane in self.planes}))
+
+
+@dataclass(frozen=True)
+class BestLists:
+    """The scores of the k best outputs so far of each row of a block, then those of one part."""
+
+    k: int
+    row_block: int
+
+    @property
+    def list_bytes(self) -> int:
+        """Bytes of the scores of one row's best outputs."""
+        return 4 * self.k
+
+    @property
+    def last_rank(self) -> int:
+        """The place of the last of a row's best outputs."""
+        return self.k - 1
+
+    @property
+    def scores_offset(self) -> int:
+        """Where the scores of one part are, behind the lists of all rows."""
+        return self.row_block * self.list_bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of everything; a part has as many scores as a vector has bytes, 64 at most."""
+        return self.scores_offset + 4 * 64
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """How codes become results, or scores, by rows. `best` is for the k best outputs of each."""
+
+    tiles: tuple[Tile, ...]
+    best: BestLists | None = None
+
+    @property
+    def width(self) -> int:
+        """Outputs, those included that fill up the last plane."""
+        return sum(tile.count * tile.n_outputs for tile in self.tiles)
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles, each repetition counted."""
+        return sum(tile.count for tile in self.tiles)
+
+    @property
+    def part_lanes(self) -> tuple[int, ...]:
+        """The different widths of the vectors that sums leave in."""
+        planes = [plane for tile in self.tiles for plane in tile.planes]
+        return tuple(sorted({part.lanes for plane in planes for part in plane.parts}))
+
+
+def plan_tiles(
+    summands: Summands, n_outputs: int, itemsize: int, vector_bytes: int, tile_bytes: int
+) -> tuple[Tile, ...]:
+    """Cut the outputs into tiles: equal tiles of whole vectors, then one with the outputs left.
+
+    Parameters
+    ----------
+    itemsize : int
+        Bytes of an output.
+    vector_bytes : int
+        Outputs of a plane: those whose table entries fill a vector.
+    tile_bytes : int
+        Bytes of table that a tile may have, unless it is a single plane.
+    """
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
     if rest:
-        widths.append(max(4, 1 << (rest - 1).bit_length()))
-    per_tile = tile_bytes // (vector_bytes * scan.n_codebooks * scan.n_prototypes)
-    per_tile = max(1, min(_MAX_PLANES if scan.sum_bits < 32 else 2, per_tile))
+        widths.append(max(_LEAST_LANES, 1 << (rest - 1).bit_length()))
+    per_tile = tile_bytes // (vector_bytes * summands.n_codebooks * summands.n_prototypes)
+    per_tile = max(1, min(settings.MOST_PLANES[summands.sums.bits], per_tile))
     repeats = n_full // per_tile
     tiles = []
     if repeats:
-        tiles.append(_tile(scan, widths[:per_tile], 0, repeats, n_outputs))
-    if len(widths) > repeats * per_tile:
+        tiles.append(_tile(summands, n_outputs, itemsize, widths[:per_tile], 0, repeats))
+    if last := widths[repeats * per_tile :]:
         first_output = repeats * per_tile * vector_bytes
-        tiles.append(_tile(scan, widths[repeats * per_tile :], first_output, 1, n_outputs))
-    packing = []
-    for index, width in enumerate(widths):
-        order = np.arange(width)
-        if scan.sum_bits == 16:  # even bytes are the first half of the plane's outputs
-            order = order.reshape(2, -1).T.ravel()
-        packing.append(index * vector_bytes + order)
-    return tuple(tiles), np.concatenate(packing)
+        tiles.append(_tile(summands, n_outputs - first_output, itemsize, last, first_output, 1))
+    return tuple(tiles)
 
 
-def _tile(scan: Scan, widths: list[int], first_output: int, count: int, n_outputs: int) -> Tile:
-    entries = scan.n_codebooks * scan.n_prototypes
+def _tile(
+    summands: Summands, valid: int, itemsize: int, widths: list[int], first_output: int, count: int
+) -> Tile:
+    """Return `count` tiles with planes of these widths, from the output `first_output` on.
+
+    There are `valid` outputs from there on; what lies behind them is padding.
+    """
+    entries = summands.n_codebooks * summands.n_prototypes
+    width = sum(widths)
     starts = [sum(widths[:i]) for i in range(len(widths))]
     planes = tuple(
         Plane(
             index=i,
-            lanes=width,
+            lanes=lanes,
             byte_offset=start * entries,
-            half=width // 2,
-            accumulators=accumulators(i, width, scan.sum_bits),
-            parts=_parts(scan, width, start, n_outputs - first_output),
+            half=lanes // 2,
+            accumulators=accumulators(i, lanes, summands.sums.bits),
+            parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
         )
-        for i, (width, start) in enumerate(zip(widths, starts, strict=True))
+        for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))
     )
     return Tile(
         count=count,
         table_offset=first_output * entries,
-        table_stride=sum(widths) * entries,
+        table_stride=width * entries,
         scale_offset=first_output * 4,
-        scale_stride=sum(widths) * 4,
+        scale_stride=width * 4,
         first_output=first_output,
-        n_outputs=sum(widths),
-        output_offset=first_output * scan.output_bytes,
-        output_stride=sum(widths) * scan.output_bytes,
-        output_lines=tuple(range(0, sum(widths) * scan.output_bytes, LINE)),
+        n_outputs=width,
+        output_offset=first_output * itemsize,
+        output_stride=width * itemsize,
+        output_lines=tuple(range(0, width * itemsize, LINE)),
         planes=planes,
-        runs=runs(
-            scan,
-            max(1, _MAX_UNROLL // len(planes)),
-            [scan.n_prototypes * plane.lanes for plane in planes],
+        runs=plan_runs(
+            summands,
+            max(1, settings.MOST_UNROLLED // len(planes)),
+            [summands.n_prototypes * plane.lanes for plane in planes],
             [plane.byte_offset for plane in planes],
         ),
     )
 
 
-def accumulators(index: int, width: int, sum_bits: int) -> tuple[tuple[str, str], ...]:
-    """Name the vectors that carry a plane's sums; `word` sums hold odd bytes a second time."""
+def accumulators(index: int, lanes: int, sum_bits: int) -> tuple[tuple[str, str], ...]:
+    """Return the names and LLVM types of the vectors that carry the sums of a plane.
+
+    Sums of 16 bits take two vectors. `both` adds pairs of bytes as they are, and `odd` adds the odd
+    bytes alone.
+    """
     if sum_bits == 16:
-        kind = f"<{width // 2} x i16>"
+        kind = f"<{lanes // 2} x i16>"
         return ((f"plane{index}.both", kind), (f"plane{index}.odd", kind))
-    return ((f"plane{index}.sum", f"<{width} x i{sum_bits}>"),)
+    return ((f"plane{index}.sum", f"<{lanes} x i{sum_bits}>"),)
 
 
-def _parts(scan: Scan, width: int, start: int, valid: int) -> tuple[Part, ...]:
-    """Split a plane into the vectors its sums leave in, and those into stores of real outputs."""
-    names = ("even", "odd") if scan.sum_bits == 16 else ("sum",)
+def _parts(sum_bits: int, itemsize: int, width: int, start: int, valid: int) -> tuple[Part, ...]:
+    """Split a plane into the vectors its sums leave in, and those into stores of real outputs.
+
+    The plane has the outputs `start` … `start` + `width` − 1 of its tile, which has `valid`.
+    """
+    names = ("even", "odd") if sum_bits == 16 else ("sum",)
     lanes = width // len(names)
     parts = []
     for i, name in enumerate(names):
         begin = start + i * lanes
         left = max(0, min(lanes, valid - begin))
-        stores = exact_stores(left, scan.output_bytes, begin)
+        stores = exact_stores(left, itemsize, begin)
         if stores:
             flags = ", ".join(f"i1 {str(lane < left).lower()}" for lane in range(lanes))
             mask = f"<{flags}>" if left < lanes else ""
@@ -141,88 +253,34 @@ def _parts(scan: Scan, width: int, start: int, valid: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def runs(scan: Scan, unroll: int, strides: list[int], offsets: list[int]) -> tuple[Run, ...]:
-    """Cut the codebooks into a loop of equal chunks of groups, and one shorter chunk.
-
-    Parameters
-    ----------
-    unroll : int
-        Codebooks that straight-line code may have.
-    strides, offsets : list of int
-        Bytes from one codebook's table to the next, and to the first, for each place looked at.
-    """
-    group = _group_in_code(scan, unroll)
-    chunk = max(1, unroll // group) * group
-    step, splits = scan.codebook_step, scan.splits_bytes
-
-    def run(first: int, size: int, count: int) -> Run:
-        steps = [
-            Step((first + c) * splits, c * step, tuple(c * stride for stride in strides))
-            for c in range(size)
-        ]
-        return Run(
-            count=count,
-            splits_stride=size * splits,
-            codes_stride=size * step,
-            table_strides=tuple(size * stride for stride in strides),
-            codes_offset=first * step,
-            table_offsets=tuple(o + first * s for o, s in zip(offsets, strides, strict=True)),
-            groups=tuple(
-                Group(tuple(steps[i : i + group]), _merges(len(steps[i : i + group]), scan.average))
-                for i in range(0, size, group)
-            ),
-        )
-
-    count, rest = divmod(scan.n_codebooks, chunk)
-    found = [run(0, chunk, count)] if count else []
-    if rest:
-        found.append(run(count * chunk, rest, 1))
-    return tuple(found)
-
-
-def _group_in_code(scan: Scan, unroll: int) -> int:
-    """Return how many codebooks are added in bytes by code that is not to be too long.
-
-    Groups are proved from the first codebook on, so they are cut into equal parts only, unless all
-    codebooks together fit a byte. A part of an average does not exist.
-    """
-    if scan.average:
-        return scan.group
-    if scan.sum_bits == 8:
-        return min(scan.group, unroll)
-    return max(n for n in range(1, min(scan.group, unroll) + 1) if scan.group % n == 0)
-
-
-def _merges(n: int, average: bool) -> tuple[tuple[int, int, int], ...]:
-    """Merge n values pairwise: neighbours level by level for averages, one by one for sums."""
-    merges: list[tuple[int, int, int]] = []
-    if average:
-        waiting = list(range(n))
-        while len(waiting) > 1:
-            pairs = list(zip(waiting[0::2], waiting[1::2], strict=True))
-            waiting = [n + len(merges) + i for i in range(len(pairs))]
-            merges += [(new, *pair) for new, pair in zip(waiting, pairs, strict=True)]
-    else:
-        merges = [(n + i, n + i - 1 if i else 0, i + 1) for i in range(n - 1)]
-    return tuple(merges)
-
-
-def table_constants(
-    model: MaddnessModel, packing: NDArray[np.intp], tiles: tuple[Tile, ...]
-) -> dict[str, bytes]:
-    """Lay tables, scale and offset out in the order of the planes; padding is zero."""
-    padded = np.zeros((*model.tables.shape[:2], len(packing)), np.uint8)
+def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[str, bytes]:
+    """Return the tables in the order of the planes; padding is zero."""
+    padded = np.zeros((*model.tables.shape[:2], scan.width), np.uint8)
     padded[..., : model.n_outputs] = model.tables
-    interleaved = padded[..., packing]
     pieces = []
     start = 0
-    for tile in tiles:
-        for _ in range(tile.count):
-            for plane in tile.planes:
-                pieces.append(interleaved[..., start : start + plane.lanes].tobytes())
-                start += plane.lanes
-    scale = np.zeros(len(packing), "<f4")
-    offset = np.zeros(len(packing), "<f4")
-    scale[: model.n_outputs] = model.scale
-    offset[: model.n_outputs] = model.offset
-    return {"tables": b"".join(pieces), "scale": scale.tobytes(), "offset": offset.tobytes()}
+    for tile in scan.tiles:
+        for plane in tile.planes * tile.count:
+            pieces.append(padded[..., start + lane_order(plane.lanes, sums.bits)].tobytes())
+            start += plane.lanes
+    return {"tables": b"".join(pieces)}
+
+
+def lane_order(lanes: int, sum_bits: int) -> NDArray[np.intp]:
+    """Return the output of each byte of a plane.
+
+    With sums of 16 bits the even bytes are the first half of the plane's outputs, the odd bytes the
+    second half.
+
+    >>> lane_order(8, 16).tolist()
+    [0, 4, 1, 5, 2, 6, 3, 7]
+    """
+    order = np.arange(lanes)
+    return order.reshape(2, -1).T.ravel() if sum_bits == 16 else order
+
+
+def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
+    """Return scale and offset of each output, as float32; padding is zero."""
+    scale, offset = np.zeros((2, scan.width), "<f4")
+    scale[: model.n_outputs], offset[: model.n_outputs] = model.scale, model.offset
+    return {"scale": scale.tobytes(), "offset": offset.tobytes()}

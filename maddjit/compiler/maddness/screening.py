@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.packing import BOUND_NUMBERS, WORDS, Packing
-from maddjit.compiler.maddness.scanning import LINE
 from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE
 from maddjit.models.short_list import SETTLE_LANES
-
-_MEMBERS, _CHAINS = 4, 2
-"""Outputs that are computed side by side, and sums of each, at most: additions wait for another."""
-_NEAR, _FAR = (4, 8), (8, 32)
-"""Places on a list, and lines of that column's copy, that are fetched ahead; others follow."""
-_NEAR_BYTES = 1024 * 1024
-"""Bytes of B that a cache holds close by."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One step of adding up lanes: `left` and `right` are LLVM's numbers of lanes.
+    """One step that adds up lanes: the lanes `left` plus the lanes `right`, as LLVM numbers them.
 
-    Of vectors that are still to be joined with another, in pairs, or of a single one.
+    The lanes are those of two vectors that are joined, or those of a single vector.
     """
 
     before: int
@@ -32,9 +26,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class Piece:
-    """Columns of a group that are half of a vector of words: the sum of products they enter.
+    """Columns of a group that are half of a vector of words.
 
-    `before` and `after` are what templates call that sum.
+    `before` and `after` are the names of the sum that their products are added to.
     """
 
     word: int
@@ -48,8 +42,19 @@ class Piece:
 class Turn:
     """How `members` outputs are computed side by side, in `chains` vectors of partial sums each.
 
-    Vectors are added in pairs, so that halves of both are in one, `joins` times; the lanes of the
-    last are then folded until there is one a member.
+    The vectors of two members are added in pairs, `joins` times, so that one vector has a half of
+    both. The lanes of the last vector are folded until each member has one lane.
+
+    Attributes
+    ----------
+    name : str
+    members, chains : int
+    pieces : tuple of Piece
+    joins : tuple
+        Folds, each with the names of the vectors that it makes and of the two it makes them of.
+    folds : tuple of Fold
+        The folds of the vector named `last`.
+    last : str
     """
 
     name: str
@@ -57,24 +62,22 @@ class Turn:
     chains: int
     pieces: tuple[Piece, ...]
     joins: tuple[tuple[Fold, tuple[tuple[str, str, str], ...]], ...]
-    """Folds, and what they make of which two: names of vectors."""
     folds: tuple[Fold, ...]
     last: str
-    """The name of the vector that is folded."""
 
     @property
     def all_lanes(self) -> range:
-        """The members."""
+        """The numbers of the members."""
         return range(self.members)
 
     @property
     def mask(self) -> int:
-        """Leaves of a number its multiple of `members`."""
+        """The bits of a number that are a multiple of `members`."""
         return -self.members
 
     @property
     def sums(self) -> tuple[tuple[str, str], ...]:
-        """What templates call a member's sums before and after a group of columns."""
+        """The names of a member's sums before and after a group of columns."""
         return tuple(
             (f"chain.{i}", [p.after for p in self.pieces][i - self.chains])
             for i in range(self.chains)
@@ -82,10 +85,11 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Screening:
-    """Sizes and places of what thins out a list that is longer than `longest`.
+class ScreenPlan:
+    """How a list that is longer than `longest` is thinned out, turn by turn.
 
-    Offsets are those in the packed memory, in bytes.
+    Offsets are bytes in the packed memory. `members_ahead` is the distance on the list to the copy
+    that is fetched ahead, `lines_ahead` the offsets of its cache lines that are.
     """
 
     longest: int
@@ -101,12 +105,12 @@ class Screening:
 
     @property
     def words(self) -> range:
-        """Vectors of words of a group of columns."""
+        """The vectors of words of a group of columns."""
         return range(SETTLE_LANES // (2 * WORDS))
 
     @property
     def row_pieces(self) -> range:
-        """Vectors of a row for a group of columns."""
+        """The vectors of a row for a group of columns."""
         return range(SETTLE_LANES // 16)
 
     @property
@@ -121,7 +125,7 @@ class Screening:
 
 
 def turn(name: str, members: int, chains: int) -> Turn:
-    """Return how so many members, a power of two up to 8, are computed side by side."""
+    """Return how `members` outputs, a power of two up to 8, are computed side by side."""
     pieces: list[Piece] = []
     for i in range(SETTLE_LANES // WORDS):
         before = pieces[i - chains].after if i >= chains else f"chain.{i}"
@@ -148,13 +152,13 @@ def turn(name: str, members: int, chains: int) -> Turn:
     return Turn(name, members, chains, tuple(pieces), tuple(joins), tuple(folds), names[0])
 
 
-def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None:
-    """Decide how lists are thinned out; None if none is long enough."""
+def plan_screen(packing: Packing, k: int, target: Target) -> ScreenPlan | None:
+    """Return how lists are thinned out, or None if no list can be long enough."""
     longest = 2 * k
     if packing.n_outputs <= longest:
         return None
-    members_ahead, n_lines = _FAR if packing.copies_offset > _NEAR_BYTES else _NEAR
-    return Screening(
+    n_lines = settings.SCREENING_LINES[packing.is_near]
+    return ScreenPlan(
         longest=longest,
         turns=_turns(target),
         n_groups=packing.columns // SETTLE_LANES,
@@ -163,15 +167,16 @@ def plan_screening(packing: Packing, k: int, target: Target) -> Screening | None
         group_bytes=2 * SETTLE_LANES,
         bounds_offset=packing.bounds_offset,
         bound_bytes=4 * BOUND_NUMBERS,
-        members_ahead=members_ahead,
+        members_ahead=settings.SCREENING_AHEAD[packing.is_near],
         lines_ahead=tuple(range(0, packing.copy_bytes, LINE))[:n_lines],
     )
 
 
 def _turns(target: Target) -> tuple[Turn, ...]:
-    """Return turns whose sums fill half of the registers at most; pairs take the last member."""
+    """Return the turns; their sums fill at most half of the registers. Pairs come last."""
+    members, chains = settings.SCREENED_TOGETHER, settings.SCREENING_CHAINS
     n_sums = target.n_registers // 2 * target.vector_bytes // (4 * WORDS)
-    pairs = turn("pair", 2, min(_CHAINS, n_sums // 2))
-    if n_sums < _MEMBERS:
+    pairs = turn("pair", 2, min(chains, n_sums // 2))
+    if n_sums < members:
         return (pairs,)
-    return turn("many", _MEMBERS, min(_CHAINS, n_sums // _MEMBERS)), pairs
+    return turn("many", members, min(chains, n_sums // members)), pairs

@@ -1,4 +1,4 @@
-"""What need not be computed: codebooks that add nothing, leaves that add the same."""
+"""Smaller models of the same sums: without codebooks that add nothing, or leaves that add alike."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from maddjit.models.maddness import MaddnessModel
 
 
 def simplified(model: MaddnessModel) -> MaddnessModel:
-    """Return a smaller model of the same sums, if there is one; its codes may be others.
+    """Return a model of the same sums, smaller if possible. Its codes may differ.
 
-    Codebooks whose tables are all zero are dropped, codebooks of the same trees become one if their
-    entries fit a byte together, and the last level of all trees is dropped as long as its
-    neighbouring leaves have equal entries. Averages depend on every codebook, and are left alone.
+    Codebooks whose tables are all zero are dropped. Codebooks with the same tree become one if
+    their entries together fit a byte. The last level of all trees is dropped as long as its
+    neighbouring leaves have equal entries. Averages depend on every codebook, so models of averages
+    stay as they are.
     """
     if model.accumulate != "exact":
         return model
@@ -23,12 +24,14 @@ def simplified(model: MaddnessModel) -> MaddnessModel:
 
 
 def _without_zeros(model: MaddnessModel) -> MaddnessModel:
+    """Return the model without codebooks whose tables are all zero."""
     used: NDArray[np.bool_] = np.asarray(model.tables.any(axis=(1, 2)))
     used[0] |= not used.any()  # a model has at least one codebook
-    return model if used.all() else _chosen(model, used, model.tables)
+    return model if used.all() else _with_codebooks(model, used, model.tables)
 
 
 def _without_twins(model: MaddnessModel) -> MaddnessModel:
+    """Return the model with codebooks of the same tree added up, where their sums fit a byte."""
     first: dict[tuple[bytes, bytes], int] = {}
     tables: NDArray[np.uint8] | None = None
     kept = np.ones(model.n_codebooks, bool)
@@ -43,10 +46,11 @@ def _without_twins(model: MaddnessModel) -> MaddnessModel:
         if both.max() < 256:
             tables[twin] = both
             kept[c] = False
-    return model if tables is None or kept.all() else _chosen(model, kept, tables)
+    return model if tables is None or kept.all() else _with_codebooks(model, kept, tables)
 
 
 def _without_equal_leaves(model: MaddnessModel) -> MaddnessModel:
+    """Return the model without last levels whose decisions change no entry."""
     while model.depth > 1 and (model.tables[:, 0::2] == model.tables[:, 1::2]).all():
         model = replace(
             model,
@@ -57,9 +61,10 @@ def _without_equal_leaves(model: MaddnessModel) -> MaddnessModel:
     return model
 
 
-def _chosen(
+def _with_codebooks(
     model: MaddnessModel, kept: NDArray[np.bool_], tables: NDArray[np.uint8]
 ) -> MaddnessModel:
+    """Return the model of some of its codebooks, with these tables of theirs."""
     return replace(
         model,
         split_dims=model.split_dims[kept],

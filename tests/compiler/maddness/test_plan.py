@@ -11,19 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maddjit.arrays.formats import INPUTS
-from maddjit.compiler.maddness.encode_records import Insert, Read, Shuffle
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.planner import make_plan
+from maddjit.compiler.maddness.reading import Insert, Read, Shuffle
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
+from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
 from tests.random_models import models, random_model
 
 
 def stored_outputs(plan: Plan) -> list[int]:
+    assert plan.scan
     outputs = []
-    for tile in plan.tiles:
+    for tile in plan.scan.tiles:
         for repetition in range(tile.count):
             start = tile.output_offset + repetition * tile.output_stride
             for plane in tile.planes:
@@ -42,13 +44,14 @@ def test_every_output_is_stored_once(model: MaddnessModel, level: str) -> None:
 @given(model=models(), level=st.sampled_from(LEVELS))
 def test_every_codebook_is_summed_once(model: MaddnessModel, level: str) -> None:
     plan = make_plan(model, named(level), Signature())
-    for tile in plan.tiles:
+    assert plan.scan
+    for tile in plan.scan.tiles:
         codebooks = []
         for run in tile.runs:
             for repetition in range(run.count):
                 for step in itertools.chain.from_iterable(group.steps for group in run.groups):
                     place = run.codes_offset + repetition * run.codes_stride + step.codes_offset
-                    codebooks.append(place // plan.codes_codebook_step)
+                    codebooks.append(place // plan.encode.codes.codebook_step)
         assert codebooks == list(range(model.n_codebooks))
 
 
@@ -57,17 +60,18 @@ def test_groups_fit_a_byte(model: MaddnessModel, level: str) -> None:
     plan = make_plan(model, named(level), Signature())
     largest = model.tables.max(axis=1).astype(int)
     if model.accumulate == "exact":
-        starts = np.arange(0, model.n_codebooks, plan.group)
+        starts = np.arange(0, model.n_codebooks, plan.sums.group)
         assert np.add.reduceat(largest, starts).max() <= 255
-        assert largest.sum(axis=0).max() < 2**plan.sum_bits
+        assert largest.sum(axis=0).max() < 2**plan.sums.bits
 
 
 @pytest.mark.parametrize("n_codebooks", [1, 16, 64, 80, 100, 128, 200, 256, 3000])
 def test_codes_of_neighbours_do_not_share_cache_sets(n_codebooks: int) -> None:
     model = random_model(0, n_features=9, n_codebooks=n_codebooks, n_prototypes=2, n_outputs=3)
     plan = make_plan(model, named("x86-64-v4"), Signature(order="F"))
-    assert plan.codes_codebook_step // 64 % 2 == 1
-    assert plan.codes_codebook_step >= plan.row_block + plan.lanes  # whole vectors are written
+    step = plan.encode.codes.codebook_step
+    assert step // LINE % 2 == 1
+    assert step >= plan.row_block + plan.target.lanes  # whole vectors are written
 
 
 @given(model=models(), level=st.sampled_from(LEVELS), dtype=st.sampled_from(sorted(INPUTS)))
@@ -76,7 +80,7 @@ def test_a_row_is_read_in_ascending_order_into_the_lanes_of_its_codebooks(
 ) -> None:
     plan = make_plan(model, named(level), Signature(dtype))
     itemsize = INPUTS[dtype].itemsize
-    for batch in plan.batches:
+    for batch in plan.encode.batches:
         offsets = [read.byte_offset for read in batch.reads]
         assert offsets == sorted(offsets)
         # Follow every element into the lane that it ends in.

@@ -1,0 +1,110 @@
+"""Where a vector is rows: how each level of a tree fetches the threshold of each row's node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.target import Target
+
+Folds = tuple[tuple[int, int, int, int], ...]
+"""Each a new value, the values it is where a bit is 0 and where it is 1, and that bit."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a tree: how the threshold of each row's node is fetched.
+
+    Attributes
+    ----------
+    lookup : {"splat", "select", "permute", "permute2", "gather"}
+        A splat serves a level of one node. A select keeps one splat of each node's threshold, and
+        folds them by the decisions of the levels above. A permute looks up in one or several
+        registers. A permute2 looks up in a pair of registers. A gather reads memory.
+    entries : int
+        Nodes of the level.
+    byte_offset, split_offset : int
+        Where its thresholds and its split column are, from those of the tree on.
+    spread : tuple of int
+        The lanes that fill a register of a permute with thresholds.
+    intrinsic : str
+        The instruction of a permute, a permute2 or a gather.
+    registers : tuple of int
+        The byte offsets of the registers of a permute.
+    folds : tuple
+        How several values become one: by a bit of the node for a permute, by a whole decision for
+        a select.
+    """
+
+    lookup: Literal["splat", "select", "permute", "permute2", "gather"]
+    entries: int
+    byte_offset: int
+    split_offset: int
+    spread: tuple[int, ...] = ()
+    intrinsic: str = ""
+    registers: tuple[int, ...] = ()
+    folds: Folds = ()
+
+    @property
+    def register_entries(self) -> int:
+        """Thresholds in one register of a permute."""
+        return self.entries // len(self.registers)
+
+    @property
+    def fetched(self) -> int:
+        """The value that holds the thresholds after all folds."""
+        return self.folds[-1][0] if self.folds else 0
+
+
+def row_level(target: Target, level: int) -> Level:
+    """Return the cheapest look-up of the 2^level thresholds of a level that `target` has."""
+    entries, lanes = 2**level, target.lanes
+    place = (entries, 4 * entries, 8 * level)
+    if entries == 1:
+        return Level("splat", *place)
+    if entries == 2 or (target.has_masks and entries <= settings.MOST_SPLATS):
+        return Level("select", *place, folds=path_folds(level))
+    intrinsic = target.permute(min(entries, lanes))
+    pair = target.permute(entries) if entries == 2 * lanes else ""
+    if pair:
+        return Level("permute2", *place, intrinsic=pair)
+    if intrinsic and entries <= settings.MOST_PERMUTES * lanes:
+        size = min(entries, lanes)
+        spread = tuple(lane % size for lane in range(lanes))
+        registers = tuple(range(0, 4 * entries, 4 * size))
+        folds = _node_folds(len(registers), lanes)
+        return Level("permute", *place, spread, intrinsic, registers, folds)
+    gather = f"llvm.masked.gather.v{lanes}f32.v{lanes}p0"
+    return Level("gather", *place, intrinsic=gather)
+
+
+def _node_folds(n_values: int, bit: int) -> Folds:
+    """Return the folds of several permutes' values, by the bits of the node from `bit` on."""
+    folds: list[tuple[int, int, int, int]] = []
+    values = list(range(n_values))
+    while len(values) > 1:
+        first = n_values + len(folds)
+        pairs = list(zip(values[0::2], values[1::2], strict=True))
+        folds += [(first + i, *pair, bit) for i, pair in enumerate(pairs)]
+        values = list(range(first, first + len(pairs)))
+        bit *= 2
+    return tuple(folds)
+
+
+def path_folds(level: int) -> Folds:
+    """Return the folds of the values of a level's 2^level nodes, by one decision after another.
+
+    Each decision halves the values that are left. The fourth number of a fold is the level of the
+    decision.
+
+    >>> path_folds(2)
+    ((4, 0, 2, 0), (5, 1, 3, 0), (6, 4, 5, 1))
+    """
+    folds: list[tuple[int, int, int, int]] = []
+    values = list(range(2**level))
+    for decision in range(level):
+        first, half = 2**level + len(folds), len(values) // 2
+        folds += [(first + i, values[i], values[i + half], decision) for i in range(half)]
+        values = list(range(first, first + half))
+    return tuple(folds)

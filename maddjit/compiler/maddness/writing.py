@@ -1,0 +1,74 @@
+"""The part of a plan that writes: the format of results, and their way past the caches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maddjit.compiler.conversion import Ending, ending
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.scanning import ScanPlan
+from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import Target
+from maddjit.models.maddness import MaddnessModel
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """How results are written.
+
+    Attributes
+    ----------
+    element : str
+        LLVM's type of a result.
+    itemsize, row_bytes : int
+        Bytes of a result, and of a row of `n_outputs` results.
+    ending : Ending or None
+        How outputs are clamped and converted; None for other results.
+    rows_ahead : int
+        Rows between the one that is written and the one whose cache lines are fetched.
+    stage_rows : int
+        Rows of results that are kept in the L2 cache on their way to memory; 0 without a stage.
+    streaming_rows : int
+        Rows whose results fill the last cache. The results of more are written past it, by way of
+        the stage.
+    """
+
+    element: str
+    itemsize: int
+    row_bytes: int
+    ending: Ending | None
+    rows_ahead: int
+    stage_rows: int
+    streaming_rows: int
+
+    @property
+    def stage_bytes(self) -> int:
+        """Bytes of the stage that results pass through on their way past the caches."""
+        return self.stage_rows * self.row_bytes
+
+
+def plan_output(
+    model: MaddnessModel,
+    target: Target,
+    signature: Signature,
+    row_block: int,
+    scan: ScanPlan | None,
+) -> OutputPlan:
+    """Return how results are written, and whether they go by way of a stage.
+
+    There is a stage for outputs and sums by rows if there are several tiles: each writes a part of
+    a row. A single tile writes in the order of the addresses anyway.
+    """
+    form = signature.output
+    row_bytes = model.n_outputs * form.itemsize
+    stage_rows = min(row_block, settings.STAGE_BYTES // row_bytes // 16 * 16)
+    is_apart = scan is not None and scan.n_tiles > 1 and signature.result in ("outputs", "sums")
+    return OutputPlan(
+        element=form.element,
+        itemsize=form.itemsize,
+        row_bytes=row_bytes,
+        ending=ending(signature, target),
+        rows_ahead=settings.ROWS_AHEAD,
+        stage_rows=stage_rows if is_apart and stage_rows >= settings.LEAST_STAGE_ROWS else 0,
+        streaming_rows=target.cache_bytes // row_bytes,
+    )
