@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from maddjit import reference
-from maddjit.arrays.checks import as_bias, as_training_matrix, check_random_state
-from maddjit.learning.held_out import describe, split
-from maddjit.learning.maddness import best, paper
+from maddjit.arrays.checks import check_random_state
+from maddjit.learning.accuracy import lost_too_much, named_too_few, warn_useless
+from maddjit.learning.maddness import best, paper, settings
+from maddjit.learning.maddness.byte_groups import rounded_model
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Method, OnInterrupt, Options, Prototypes, TableScale
-from maddjit.learning.maddness.rounding import MAX_COMPARED, MAX_TOGETHER, Rounding, quantising_work
-from maddjit.learning.maddness.tables import quantise, some_codes
+from maddjit.learning.maddness.report import measured
+from maddjit.learning.maddness.rounding import quantising_work
 from maddjit.learning.progress import Progress, Steps, now, steps
-from maddjit.learning.ranking import divergence
-from maddjit.learning.winners import tuning
-from maddjit.models.fit_report import BoundTerms, FitReport, Objective
-from maddjit.models.maddness import Accumulate, LowRankCore, MaddnessModel
+from maddjit.learning.task import Task, training_arrays
+from maddjit.learning.winners import argmax
+from maddjit.models.fit_report import FitReport, Objective
+from maddjit.models.maddness import Accumulate, MaddnessModel
 from maddjit.version import __version__
-
-USELESS = 0.5
-"""Share of the outputs' variance, or of the winners, that must not be lost on held-out rows."""
-
-_BYTE_SUM_TOLERANCE = 1.02
-"""Coarser tables are taken if they leave the squared error within this factor."""
-
-_MAX_JUDGED = 4096
-"""Training rows that are looked at for the report if none are kept back."""
-
-
-class AccuracyWarning(UserWarning):
-    """The fitted operator is so inaccurate on held-out rows that it should not be used."""
 
 
 def fit(
@@ -154,177 +141,81 @@ def fit(
     """
     start = now()
     options = Options(
-        n_codebooks,
-        n_prototypes,
-        method,
-        core_rank,
-        prototypes,
-        accumulate,
-        table_scale,
-        byte_group,
-        n_candidates,
-        penalty,
-        on_interrupt,
-        objective,
+        n_codebooks=n_codebooks,
+        n_prototypes=n_prototypes,
+        method=method,
+        core_rank=core_rank,
+        prototypes=prototypes,
+        accumulate=accumulate,
+        table_scale=table_scale,
+        byte_group=byte_group,
+        n_candidates=n_candidates,
+        penalty=penalty,
+        on_interrupt=on_interrupt,
+        objective=objective,
     )
     check_random_state(random_state)
-    rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
-    n_features, n_outputs = right.shape
-    if rows.shape[1] != n_features:
-        raise ValueError(
-            f"A_train has {rows.shape[1]} columns but B has {n_features} rows; they must agree"
-        )
-    if not 1 <= options.n_codebooks <= n_features:
-        raise ValueError(
-            f"n_codebooks must be from 1 to the number of columns, {n_features}, "
-            f"not {options.n_codebooks}"
-        )
-    added = as_bias(bias, n_outputs)
+    rows, right, added = training_arrays(A_train, B, bias)
+    options.check_columns(len(right))
+    task = Task.of(rows, right, added, validation, random_state, settings.MAX_JUDGED)
+    _check_range(task)
+    with steps(progress, _n_steps(options), "maddjit.fit", time_limit, start) as advance:
+        with advance.reserved("algebra", quantising_work(options, *task.product.shape[::-1])):
+            learned, sharpness = _learned(task, options, random_state, advance)
+        model = rounded_model(learned, task, options, sharpness, advance)
+        advance()
+    report = _report(model, task, options, random_state)
+    if fault := _fault(report):
+        remedy = "raise n_codebooks or n_prototypes, or keep the exact product"
+        warn_useless(fault, report.held_out, remedy)
+    return replace(model, report=report)
 
-    train, held, held_index = split(rows, validation, random_state)
-    judged = train[:_MAX_JUDGED] if held is None else held
-    product: NDArray[np.float64] = judged.astype(np.float64) @ right
-    largest = float(np.abs(product + added).max())
+
+def _check_range(task: Task) -> None:
+    """Refuse a product that float32 cannot hold."""
+    largest = float(np.abs(task.exact).max())
     if largest > float(np.finfo(np.float32).max):
         raise ValueError(f"A_train @ B + bias reaches {largest:.3g}, which float32 cannot hold")
-    total = best.N_STEPS if options.method == "best" else options.n_codebooks + 1
-    total += tuning.N_STEPS if objective == "argmax" else 0
-    with steps(progress, total, "maddjit.fit", time_limit, start) as advance:
-        with advance.reserved("algebra", quantising_work(options, n_outputs, len(judged))):
-            if options.method == "best":
-                learned = best.learn(train, right, options, random_state, advance)
-            else:
-                learned = paper.learn(train, right, options, advance)
-            sharpness = None
-            if objective == "argmax":
-                learned, sharpness = tuning.tune(
-                    learned, train, right, added, options, random_state, advance
-                )
-        model = _quantised(
-            learned, added, options, train, judged, product + added, sharpness, advance
-        )
-        advance()
-    outputs = reference.apply(model, judged)
-    report = describe(outputs, product, added, held_index, held is not None, objective)
-    proven = options.method == "paper" and objective == "product"
-    if proven and n_prototypes == 16 and prototypes == "ridge":
-        report = replace(report, bound_terms=_bound_terms(model, train, right, added, options))
-    if reason := _why_useless(report):
-        warnings.warn(
-            f"this operator {reason} {'held-out' if held is not None else 'training'} rows and "
-            "should not be used; raise n_codebooks or n_prototypes, or keep the exact product",
-            AccuracyWarning,
-            stacklevel=2,
-        )
+
+
+def _n_steps(options: Options) -> int:
+    """Return how many steps a fit takes, at most."""
+    n_steps = best.N_STEPS if options.method == "best" else paper.n_steps(options)
+    return n_steps + (argmax.N_STEPS if options.objective == "argmax" else 0)
+
+
+def _learned(
+    task: Task, options: Options, random_state: int, advance: Steps
+) -> tuple[Learned, float | None]:
+    """Return trees and real tables, and the β of the loss if tables were tuned for winners."""
+    if options.method == "best":
+        learned = best.learn(task.train, task.B, options, random_state, advance)
+    else:
+        learned = paper.learn(task.train, task.B, options, advance)
+    if options.objective == "product":
+        return learned, None
+    return argmax.tune(learned, task.train, task.B, task.bias, options, random_state, advance)
+
+
+def _report(model: MaddnessModel, task: Task, options: Options, random_state: int) -> FitReport:
+    """Return the error of the model on the rows to judge by, and how the model was made."""
+    report = measured(reference.apply(model, task.judged), task, options.objective)
+    terms = None
+    if paper.is_bounded(options):
+        terms = paper.bound_terms(model, task.train, task.B, task.bias, options.penalty)
+    n_rows, n_features = task.train.shape
     told = ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
     learned_by = (
-        f"maddjit {__version__} fit on {len(train)} × {n_features} rows: {told}, "
+        f"maddjit {__version__} fit on {n_rows} × {n_features} rows: {told}, "
         f"random_state={random_state}"
     )
-    return replace(model, report=replace(report, learned_by=learned_by))
+    return replace(report, bound_terms=terms, learned_by=learned_by)
 
 
-def _why_useless(report: FitReport) -> str:
-    if report.n_rows == 1:  # which tells nothing
+def _fault(report: FitReport) -> str:
+    """Return why the model is of no use, or ``""`` if it may be."""
+    if report.n_rows == 1:  # a single row tells nothing
         return ""
     if report.objective == "argmax":
-        named = report.agreement
-        return f"names the exact winner on {named:.0%} of" if named < USELESS else ""
-    lost = report.lost_variance
-    return f"loses {min(lost, 1):.0%} of the variance of A @ B on" if lost >= USELESS else ""
-
-
-def _bound_terms(
-    model: MaddnessModel,
-    rows: NDArray[Any],
-    B: NDArray[Any],
-    added: NDArray[Any],
-    options: Options,
-) -> BoundTerms:
-    A = rows.astype(np.float64)
-    wide = A if len(A) < A.shape[1] else A.T
-    errors = reference.apply(model, rows) - added - A @ B
-    return BoundTerms(
-        n_rows=len(rows),
-        n_features=rows.shape[1],
-        n_codebooks=options.n_codebooks,
-        penalty=options.penalty,
-        largest_singular_value=float(np.sqrt(np.linalg.eigvalsh(wide @ wide.T)[-1])),
-        norms=np.linalg.norm(B.astype(np.float64), axis=0),
-        training_error=np.abs(errors).mean(axis=0),
-    )
-
-
-def _quantised(
-    learned: Learned,
-    added: NDArray[np.float64],
-    options: Options,
-    train: NDArray[Any],
-    judged: NDArray[Any],
-    exact: NDArray[np.float64],
-    sharpness: float | None,
-    advance: Steps,
-) -> MaddnessModel:
-    """Return the model with 8-bit tables whose neighbours add up in a byte as far as that is free.
-
-    "auto" takes the largest group of C, C/2, C/4 … 1 codebooks whose squared error, on up to 512 of
-    the judged rows, is within 2 % of that of groups of 1. With `sharpness`, that of the loss which
-    tables were tuned by, this loss takes the place of the squared error. Without time entries are
-    rounded to nearest, each for itself, and no groups are tried.
-    """
-    few = slice(None, None, -(-len(judged) // MAX_COMPARED))
-    core = LowRankCore(*learned.core) if learned.core else None
-    rounding = None
-    if (
-        learned.gram is not None
-        and len(learned.gram) <= MAX_TOGETHER
-        and options.accumulate == "exact"
-        and advance.in_time(
-            advance.predicted("algebra", quantising_work(options, len(added), len(judged)))
-        )
-    ):
-        rounding = Rounding.of(learned.gram, options.n_prototypes)
-    codes = some_codes(learned, train) if options.accumulate == "average" else None
-
-    def with_group(group: int) -> MaddnessModel:
-        entries, scale, offset = quantise(
-            learned.tables,
-            learned.base + added,
-            scale=options.table_scale,
-            accumulate=options.accumulate,
-            byte_group=group,
-            rounding=rounding,
-            codes=codes,
-        )
-        return MaddnessModel(
-            split_dims=learned.split_dims,
-            thresholds=learned.thresholds,
-            tables=entries,
-            scale=scale,
-            offset=offset,
-            n_features=judged.shape[1],
-            accumulate=options.accumulate,
-            core=core,
-            bias=added,
-        )
-
-    def loss(model: MaddnessModel) -> float:
-        outputs = reference.apply(model, judged[few])
-        if sharpness is not None:
-            return divergence(outputs, exact[few], sharpness)
-        return float(np.mean((outputs - exact[few]) ** 2))
-
-    if options.byte_group != "auto":
-        return with_group(options.byte_group)
-    with advance.measured("tables", 1), advance.measured("look-up", len(judged[few])):
-        finest = with_group(1)
-        least = loss(finest)
-    if options.accumulate == "exact":
-        group = options.n_codebooks
-        with advance.reserved("look-up", len(judged)):
-            while group > 1 and advance.in_time(advance.predicted("tables", 1)):
-                coarser = with_group(group)
-                if loss(coarser) <= _BYTE_SUM_TOLERANCE * least:
-                    return coarser
-                group //= 2
-    return finest
+        return named_too_few(report.agreement)
+    return lost_too_much(report.lost_variance)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.learning.accuracy import AccuracyWarning
+from maddjit.learning.fit import fit
 from maddjit.learning.winners.calibration import calibrate
 from maddjit.models.maddness import MAX_RANK, MaddnessModel, tree_depth
 from maddjit.models.short_list import CoverageError

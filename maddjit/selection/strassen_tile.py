@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from maddjit.compiler import llvm
 from maddjit.compiler.signature import Precision
 from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, resolve
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.strassen_tile import TileOperator

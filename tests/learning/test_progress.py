@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from maddjit.learning.maddness.prototypes import TreeRidge
 
 import maddjit
 from maddjit import MaddnessModel, reference
 from maddjit.learning import progress
 from maddjit.learning.maddness import best
 from maddjit.learning.maddness.fitting import Fitting
-from maddjit.learning.maddness.prototypes import TreeRidge
 from maddjit.learning.maddness.rounding import Rounding
 from maddjit.learning.progress import Steps, steps
 from maddjit.learning.winners import tuning

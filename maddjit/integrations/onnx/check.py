@@ -17,7 +17,7 @@ from maddjit.integrations.onnx.graph import DOMAINS, Graph, constant, is_constan
 from maddjit.integrations.onnx.products import Product
 from maddjit.integrations.onnx.sessions import plain
 from maddjit.integrations.onnx.stages import Replaced, Replacements, run_stages, stages
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 
 _ROWS = 256
 """As many rows of each product are compared: a wrong matrix is wrong in every row."""

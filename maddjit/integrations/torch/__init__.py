@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from maddjit.integrations.extras import missing
-from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.learning.accuracy import AccuracyWarning
+from maddjit.learning.fit import fit
 from maddjit.models.maddness import MaddnessModel
 from maddjit.selection.selection import select
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,29 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_bias, as_training_matrix, as_whole, check_random_state
-from maddjit.learning.fit import USELESS, AccuracyWarning
-from maddjit.learning.held_out import split
+from maddjit.learning.accuracy import lost_too_much, warn_useless
 from maddjit.learning.progress import Progress, steps
-from maddjit.learning.strassen_tile.choice import TRIED, best, scaled
-from maddjit.learning.strassen_tile.report import describe
-from maddjit.learning.strassen_tile.starts import starts
-from maddjit.learning.strassen_tile.steps import Moments, Operator
-from maddjit.models import schemes
+from maddjit.learning.strassen_tile import settings
+from maddjit.learning.strassen_tile.choice import Chosen, chosen_start, n_steps, scaled
+from maddjit.learning.strassen_tile.moments import Moments
+from maddjit.learning.strassen_tile.report import measured
+from maddjit.learning.strassen_tile.starts import candidates_for
+from maddjit.learning.task import Task, training_rows
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.strassen_tile import StrassenTileModel, default_tile_rows
 from maddjit.reference.strassen_tile import encode_right, multiply
 from maddjit.version import __version__
-
-_NAMED: dict[str, Callable[[], BilinearScheme]] = {
-    "plain": schemes.plain,
-    "strassen": schemes.strassen,
-    "winograd": schemes.winograd,
-    "laderman": schemes.laderman,
-}
-_EXACT_RANKS = {1: 1, 2: 7, 3: 23, 4: 49}
-
-_RIDGE = 0.01
-"""Ridges relative to the white noise that is added to the rows."""
 
 
 def fit_strassen_tile(
@@ -145,106 +132,68 @@ def fit_strassen_tile(
     added = as_bias(bias, right.shape[1])
     check_random_state(random_state)
     rank, tile = None if rank is None else as_whole("rank", rank), as_whole("tile", tile)
-    max_iterations = as_whole("max_iterations", max_iterations)
-    if max_iterations < 0:
-        raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
-    if not 1e-9 <= regularisation < np.inf:
-        raise ValueError(f"regularisation must be 1e-9 or more and finite, not {regularisation}")
-    rows = None if A_train is None else as_training_matrix("A_train", A_train)
-    if rows is not None and rows.shape[1] != len(right):
-        raise ValueError(
-            f"A_train has {rows.shape[1]} columns but B has {len(right)} rows; they must agree"
-        )
-    candidates = _candidates(scheme, rank, tile, right.shape, rows is not None, random_state)
+    max_iterations = _checked_iterations(max_iterations, regularisation)
+    rows = None if A_train is None else training_rows(A_train, right)
+    sizes = None if rows is None else right.shape
+    candidates = candidates_for(scheme, rank, tile, sizes, random_state)
     unfitted = _encoded(candidates[0], right, added, tile_rows)
     if rows is None:
         return unfitted
 
-    train, held, _ = split(rows, float(validation_fraction), random_state)
+    task = Task.of(rows, right, added, float(validation_fraction), random_state)
     exact = right.astype(np.float64)
-    moments = Moments.of(train, exact, unfitted.scheme.shape, regularisation)
-    model = unfitted
-    objective: tuple[float, ...] = ()
+    moments = Moments.of(task.train, exact, unfitted.scheme.shape, regularisation)
+    model, objective = unfitted, ()
     if not unfitted.scheme.is_exact:
-        n_steps = len(candidates) * (min(TRIED, max_iterations) + 1) + max_iterations
-        with steps(progress, n_steps, "maddjit.fit_strassen_tile") as advance:
-            start, found, objective = best(
-                candidates, exact, moments, regularisation * _RIDGE, max_iterations, advance
-            )
-        model = _as_model(found, start, right, added, moments, tile_rows, len(objective) > 1)
-    judged = train if held is None else held
-    report = describe(model, unfitted, judged, right, added, moments, held is not None, objective)
-    if report.error >= USELESS:
-        warnings.warn(
-            f"this operator loses {min(report.error, 1):.0%} of the variance of A @ B on "
-            f"{'held-out' if report.held_out else 'training'} rows and should not be used; raise "
-            "the rank, or take an exact scheme",
-            AccuracyWarning,
-            stacklevel=2,
-        )
+        total = n_steps(len(candidates), max_iterations)
+        ridge = regularisation * settings.RIDGE_SHARE
+        with steps(progress, total, "maddjit.fit_strassen_tile") as advance:
+            chosen = chosen_start(candidates, exact, moments, ridge, max_iterations, advance)
+        model, objective = _as_model(chosen, task, moments, tile_rows), chosen.objective
+    report = measured(model, unfitted, task, moments, objective)
+    if fault := lost_too_much(report.error):
+        warn_useless(fault, report.held_out, "raise the rank, or take an exact scheme")
     learned_by = (
-        f"maddjit {__version__} fit_strassen_tile on {len(train)} × {len(right)} rows: "
+        f"maddjit {__version__} fit_strassen_tile on {len(task.train)} × {len(right)} rows: "
         f"rank={model.scheme.rank}, regularisation={regularisation}, "
         f"max_iterations={max_iterations}, random_state={random_state}"
     )
     return replace(model, report=replace(report, learned_by=learned_by))
 
 
-def _candidates(
-    scheme: BilinearScheme | str | None,
-    rank: int | None,
-    tile: int,
-    sizes: tuple[int, ...],
-    has_rows: bool,
-    random_state: int,
-) -> list[BilinearScheme]:
-    """Return the schemes to start from, the one for white data first."""
-    if scheme is not None:
-        if isinstance(scheme, str):
-            if scheme not in _NAMED:
-                raise ValueError(f"scheme must be one of {', '.join(_NAMED)}, not {scheme!r}")
-            scheme = _NAMED[scheme]()
-        elif not isinstance(scheme, BilinearScheme):
-            raise TypeError(f"scheme must be a BilinearScheme, not {type(scheme).__name__}")
-        if rank not in (None, scheme.rank):
-            raise ValueError(f"{scheme} is not of rank {rank}")
-        return [scheme]
-    if rank is None:
-        if tile not in _EXACT_RANKS:
-            raise ValueError(f"tile must be 1, 2, 3 or 4, not {tile}")
-        rank = _EXACT_RANKS[tile]
-    if not has_rows:
-        return [schemes.generic(rank, tile)]
-    found = starts(rank, tile, sizes, random_state)
-    return found[:1] if found[0].is_exact else found
+def _checked_iterations(max_iterations: int, regularisation: float) -> int:
+    """Return the number of rounds, once it and the regularisation are known to be in range."""
+    max_iterations = as_whole("max_iterations", max_iterations)
+    if max_iterations < 0:
+        raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
+    if not 1e-9 <= regularisation < np.inf:
+        raise ValueError(f"regularisation must be 1e-9 or more and finite, not {regularisation}")
+    return max_iterations
 
 
 def _encoded(
-    scheme: BilinearScheme, B: NDArray[Any], added: NDArray[Any], tile_rows: int | None
+    scheme: BilinearScheme, B: NDArray[Any], bias: NDArray[Any], tile_rows: int | None
 ) -> StrassenTileModel:
+    """Return the model of a scheme as it is, with B encoded by it."""
     n_features, n_outputs = B.shape
     R = default_tile_rows(scheme, n_features) if tile_rows is None else tile_rows
-    values = encode_right(scheme, B).astype(np.float32)
-    bias = added.astype(np.float32)
-    return StrassenTileModel(scheme, n_features, n_outputs, values, bias, R, is_encoded=True)
+    values, added = encode_right(scheme, B).astype(np.float32), bias.astype(np.float32)
+    return StrassenTileModel(scheme, n_features, n_outputs, values, added, R, is_encoded=True)
 
 
 def _as_model(
-    found: Operator,
-    start: BilinearScheme,
-    B: NDArray[Any],
-    added: NDArray[Any],
-    moments: Moments,
-    tile_rows: int | None,
-    is_new: bool,
+    chosen: Chosen, task: Task, moments: Moments, tile_rows: int | None
 ) -> StrassenTileModel:
-    """Return the model in float32, with the bias that leaves no mean error on the training rows."""
-    r, n, _ = found.E.shape
-    E, Dec, V = found.E.reshape(r, -1), found.Dec.reshape(-1, r), found.V
-    scheme = start
-    if is_new:
-        E, by_E = scaled(E)
-        columns, by_Dec = scaled(Dec.T)
+    """Return the model in float32, with the bias that leaves no mean error on the training rows.
+
+    Unless rounds were taken, only V was fitted, and the scheme is the start itself.
+    """
+    start, factors, B = chosen.start, chosen.factors, task.B
+    r, n, _ = factors.E.shape
+    scheme, V = start, factors.V
+    if len(chosen.objective) > 1:
+        E, by_E = scaled(factors.E.reshape(r, -1))
+        columns, by_Dec = scaled(factors.Dec.reshape(-1, r).T)
         V = V * (by_E * by_Dec)[:, np.newaxis]
         scheme = BilinearScheme(
             f"{start.name}-fitted",
@@ -254,10 +203,10 @@ def _as_model(
             columns.T.astype(np.float32),
         )
     blank = replace(
-        _encoded(scheme, B, np.zeros(len(added)), tile_rows),
+        _encoded(scheme, B, np.zeros(len(task.bias)), tile_rows),
         values=V.astype(np.float32),
         is_encoded=False,
     )
     mean = moments.mean.ravel()[: len(B)]
     answer = multiply(blank, np.tile(mean, (n * blank.tile_rows, 1))).mean(axis=0)
-    return replace(blank, bias=(added + mean @ B - answer).astype(np.float32))
+    return replace(blank, bias=(task.bias + mean @ B - answer).astype(np.float32))

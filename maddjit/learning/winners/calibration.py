@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.arrays.checks import as_training_matrix, as_whole, check_random_state
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 from maddjit.learning.winners.calibratable import with_bias, with_scores
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import ShortList

@@ -26,7 +26,7 @@ from maddjit.integrations.torch import (
 )
 from maddjit.integrations.torch.layers import candidates
 from maddjit.integrations.torch.rows import Watch
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 
 pytestmark = pytest.mark.filterwarnings(  # of PyTorch about itself
     "ignore::DeprecationWarning", "ignore::FutureWarning"

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from maddjit.learning.maddness.prototypes import TreeRidge
 from numpy.typing import NDArray
 
 from maddjit.learning.maddness.alternating import _LEAST_GAIN, alternate, refit
 from maddjit.learning.maddness.bins import N_BINS, Bins, BinTree, all_codes, find_edges
 from maddjit.learning.maddness.growing import grow_on_bins
-from maddjit.learning.maddness.prototypes import TreeRidge
 from tests.learning.maddness.test_bins import random_tree
 from tests.learning.maddness.test_paper_trees import KINDS, rows_of
 

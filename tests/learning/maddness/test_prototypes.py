@@ -7,11 +7,6 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-
-from maddjit.learning.maddness.options import Options, Prototypes
-from maddjit.learning.maddness.paper import _real_tables
-from maddjit.learning.maddness.paper_trees import Tree, grow
 from maddjit.learning.maddness.prototypes import (
     TreeRidge,
     bucket_means,
@@ -19,6 +14,11 @@ from maddjit.learning.maddness.prototypes import (
     ridge,
     shared_depths,
 )
+from numpy.typing import NDArray
+
+from maddjit.learning.maddness.options import Options, Prototypes
+from maddjit.learning.maddness.paper import _real_tables
+from maddjit.learning.maddness.paper_trees import Tree, grow
 from tests.learning import slow
 
 ROUNDING = 2.0**-53

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from maddjit.learning.strassen_tile.steps import Moments, fitted
 from numpy.typing import NDArray
 from scheme_search import bilinear, cyclic
 
@@ -17,7 +18,6 @@ from maddjit import fit_strassen_tile
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
 from maddjit.learning.strassen_tile import choice, steps
 from maddjit.learning.strassen_tile.starts import starts, summed
-from maddjit.learning.strassen_tile.steps import Moments, fitted
 from maddjit.models import schemes
 from maddjit.models.schemes import BilinearScheme
 from maddjit.reference.strassen_tile import encode_right, multiply
