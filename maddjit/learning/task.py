@@ -69,7 +69,8 @@ class Task:
     @property
     def exact(self) -> NDArray[np.float64]:
         """The exact outputs of the rows to judge by, bias included, (N', M)."""
-        return self.product + self.bias
+        outputs: NDArray[np.float64] = self.product + self.bias
+        return outputs
 
 
 def training_arrays(

@@ -44,9 +44,8 @@ def augmented(rows: NDArray[Any], copies: int, rng: np.random.Generator) -> Samp
     made = np.empty((n_features, (1 + copies) * n_rows), rows.dtype)
     made[:, :n_rows] = columns
     # In float32, sums of numbers far from zero could be off by more than the column varies.
-    spread = (settings.SYNTHETIC_NOISE * rows.std(axis=0, dtype=np.float64)).astype(rows.dtype)[
-        :, np.newaxis
-    ]
+    deviations = rows.std(axis=0, dtype=np.float64)
+    spread = (settings.SYNTHETIC_NOISE * deviations).astype(rows.dtype)[:, np.newaxis]
     for first in range(n_rows, made.shape[1], n_rows):
         synthetic = columns[:, rng.permutation(n_rows)]
         synthetic -= columns

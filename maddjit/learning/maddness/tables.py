@@ -79,7 +79,7 @@ def quantise(
 def _steps(span: NDArray[np.float64], scale: TableScale, byte_group: int) -> NDArray[np.float64]:
     """Return the step of each output, (M,), for entries that range over `span` (C, M)."""
     starts = np.arange(0, len(span), byte_group)
-    step = np.add.reduceat(span, starts, axis=0).max(axis=0) / 255
+    step: NDArray[np.float64] = np.add.reduceat(span, starts, axis=0).max(axis=0) / 255
     if scale != "per-output":
         step[:] = step.max()
     step = np.where(step > 0, np.maximum(step, np.finfo(np.float32).tiny), 1.0)

@@ -143,7 +143,8 @@ def fit_strassen_tile(
     task = Task.of(rows, right, added, float(validation_fraction), random_state)
     exact = right.astype(np.float64)
     moments = Moments.of(task.train, exact, unfitted.scheme.shape, regularisation)
-    model, objective = unfitted, ()
+    model = unfitted
+    objective: tuple[float, ...] = ()
     if not unfitted.scheme.is_exact:
         total = n_steps(len(candidates), max_iterations)
         ridge = regularisation * settings.RIDGE_SHARE
