@@ -83,8 +83,8 @@ def training_arrays(
     ValueError, TypeError
         If an array does not hold finite real numbers, or shapes do not fit.
     """
-    right = as_training_matrix("B", B)
-    return training_rows(A_train, right), right, as_bias(bias, right.shape[1])
+    rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
+    return training_rows(rows, right), right, as_bias(bias, right.shape[1])
 
 
 def training_rows(A_train: ArrayLike, B: NDArray[Any]) -> NDArray[Any]:

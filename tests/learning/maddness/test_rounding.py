@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from maddjit.learning.maddness.prototypes import TreeRidge
 from numpy.typing import NDArray
 
 from maddjit.learning.maddness.paper_trees import grow
+from maddjit.learning.maddness.regression import TreeRidge
 from maddjit.learning.maddness.rounding import Rounding
 from maddjit.learning.maddness.tables import quantise
 from tests.learning.maddness.test_paper_trees import rows_of
