@@ -33,7 +33,7 @@ from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile
 from maddjit.reference import strassen_tile as tile_reference
-from maddjit.selection.frontier import Selection
+from maddjit.selection.found import Selection
 from maddjit.selection.selection import select
 from maddjit.version import __version__
 

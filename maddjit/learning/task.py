@@ -84,7 +84,8 @@ def training_arrays(
         If an array does not hold finite real numbers, or shapes do not fit.
     """
     rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
-    return training_rows(rows, right), right, as_bias(bias, right.shape[1])
+    _check_columns(rows, right)
+    return rows, right, as_bias(bias, right.shape[1])
 
 
 def training_rows(A_train: ArrayLike, B: NDArray[Any]) -> NDArray[Any]:
@@ -96,11 +97,16 @@ def training_rows(A_train: ArrayLike, B: NDArray[Any]) -> NDArray[Any]:
         If it does not hold finite real numbers, or has not as many columns as B has rows.
     """
     rows = as_training_matrix("A_train", A_train)
+    _check_columns(rows, B)
+    return rows
+
+
+def _check_columns(rows: NDArray[Any], B: NDArray[Any]) -> None:
+    """Refuse rows that B cannot be multiplied with."""
     if rows.shape[1] != len(B):
         raise ValueError(
             f"A_train has {rows.shape[1]} columns but B has {len(B)} rows; they must agree"
         )
-    return rows
 
 
 def split(

@@ -20,7 +20,7 @@ from maddjit.compiler import cache, llvm
 from maddjit.compiler.target import LEVELS
 from maddjit.learning.maddness import best
 from maddjit.models.storage import from_bytes, provenance_of
-from maddjit.selection import selection
+from maddjit.selection import search
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model
 
@@ -195,7 +195,7 @@ def test_an_interrupted_command_writes_nothing(
 
     (files / "m.npz").write_text("good")
     monkeypatch.setattr(best, "_ways", interrupted)
-    monkeypatch.setattr(selection, "leading_directions", interrupted)  # whatever it then fits
+    monkeypatch.setattr(search, "leading_directions", interrupted)  # whatever it then fits
     assert run(command) == 130
     assert capsys.readouterr().err == "maddjit: interrupted\n"
     assert (files / "m.npz").read_text() == "good"
