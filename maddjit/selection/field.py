@@ -115,7 +115,7 @@ class Field:
         go_on: Callable[[], bool],
         quickest: Callable[[Any], Way] | None = None,
     ) -> None:
-        """Enter sizes until the first one inside the budget is found; loss and speed fall with them.
+        """Enter sizes until the first one inside the budget is found; loss and speed both fall.
 
         The search ends once a size is outside the budget and slower than a candidate inside it.
         `quickest` returns a way that is as fast as a size can be: sizes that could not be the

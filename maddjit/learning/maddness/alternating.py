@@ -20,7 +20,7 @@ def refit(
     tree: BinTree,
     bins: Bins,
     columns: NDArray[np.intp],
-    goals: NDArray[np.float32],
+    targets: NDArray[np.float32],
     table: NDArray[np.float32],
     weights: NDArray[np.float32],
 ) -> BinTree:
@@ -32,7 +32,7 @@ def refit(
     bins : Bins
     columns : (d,) intp
         The columns that may be split.
-    goals : (N, Q) float32
+    targets : (N, Q) float32
         What the table should give for each row.
     table : (K, Q) float32
     weights : (N,) float32
@@ -42,8 +42,8 @@ def refit(
     BinTree
         Its weighted squared error on these rows is not larger than that of `tree`.
     """
-    rows = np.arange(len(goals))
-    costs = (table**2).sum(axis=1) - 2 * (goals @ table.T)
+    rows = np.arange(len(targets))
+    costs = (table**2).sum(axis=1) - 2 * (targets @ table.T)
     costs *= weights[:, np.newaxis]
     nodes = [np.zeros(len(rows), np.int32)]
     for level in range(tree.depth - 1):

@@ -81,8 +81,8 @@ class Fitting:
         trees = []
         for block in blocks:
             added = self.goals.contribution(self.sample.rows, block)
-            goals = leading(added, settings.BLOCK_DIRECTIONS)
-            trees.append(grow_on_bins(self.bins, block, goals, self.options.depth, least))
+            targets = leading(added, settings.BLOCK_DIRECTIONS)
+            trees.append(grow_on_bins(self.bins, block, targets, self.options.depth, least))
         return trees
 
     def regression(self, trees: list[BinTree]) -> TreeRidge:

@@ -34,9 +34,9 @@ def step_compared(n_rows: int, n_leaves: int) -> int:
 
 
 def grow_on_bins(
-    bins: Bins, columns: NDArray[np.intp], goals: NDArray[np.float32], depth: int, least: int
+    bins: Bins, columns: NDArray[np.intp], targets: NDArray[np.float32], depth: int, least: int
 ) -> BinTree:
-    """Return a tree whose leaves gather rows of similar goals.
+    """Return a tree whose leaves gather rows of similar targets.
 
     At each level all columns are compared on a part of the rows, in few bins. The best of them are
     then tried on all rows.
@@ -46,16 +46,16 @@ def grow_on_bins(
     bins : Bins
     columns : (d,) intp
         The columns that may be split.
-    goals : (N, Q) float32
+    targets : (N, Q) float32
     depth : int
     least : int
         How many rows both sides of a split must have.
     """
-    counted = np.concatenate([goals, np.ones((len(goals), 1), np.float32)], axis=1)
-    node = np.zeros(len(goals), np.int32)
+    counted = np.concatenate([targets, np.ones((len(targets), 1), np.float32)], axis=1)
+    node = np.zeros(len(targets), np.int32)
     split_dims = np.zeros(depth, np.intp)
     cuts = np.full(2**depth - 1, N_BINS, np.intp)
-    step = step_compared(len(goals), 2**depth)
+    step = step_compared(len(targets), 2**depth)
     n_best = n_tried(len(columns))
     for level in range(depth):
         n_nodes, tried = 2**level, columns
@@ -109,7 +109,7 @@ def _best_cuts(
     Parameters
     ----------
     sums : (d, nodes, bins, Q + 1) float32
-        The sum of the goals in each bin, and last the number of rows.
+        The sum of the targets in each bin, and last the number of rows.
     least : int
 
     Returns
@@ -121,8 +121,8 @@ def _best_cuts(
     np.cumsum(sums[..., -1], axis=2, out=n_left[..., 1:])
     n_right = n_left[..., -1:] - n_left
     left, score, on_right = np.zeros_like(n_left), np.zeros_like(n_left), np.zeros_like(n_left)
-    for goal in range(sums.shape[3] - 1):
-        np.cumsum(sums[..., goal], axis=2, out=left[..., 1:])
+    for target in range(sums.shape[3] - 1):
+        np.cumsum(sums[..., target], axis=2, out=left[..., 1:])
         right = left[..., -1:] - left
         on_right += np.square(right, out=right)
         score += np.square(left)

@@ -18,7 +18,7 @@ _N_WORST = 10
 """Rows with the largest errors that a report names."""
 
 
-def measured(outputs: NDArray[np.float32], task: Task, objective: Objective) -> FitReport:
+def report_on(outputs: NDArray[np.float32], task: Task, objective: Objective) -> FitReport:
     """Return the report on a model's outputs for the rows to judge by.
 
     Errors are relative to the variance of the product, to which a bias adds nothing. A single row

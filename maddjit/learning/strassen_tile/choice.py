@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.strassen_tile import settings
-from maddjit.learning.strassen_tile.least_squares import Factors, Fit, fitted, rounding
+from maddjit.learning.strassen_tile.least_squares import Factors, Fit, bfloat16_error, fitted
 from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.models.schemes import BilinearScheme
 from maddjit.reference.strassen_tile import encode_right
@@ -45,7 +45,7 @@ class _Trial:
     def error(self, which: int) -> float:
         """Return the error after a round: the mean of those in float32 and in bfloat16."""
         fit = self.fits[which]
-        return fit.error + rounding(fit.factors, self.moments) / 2
+        return fit.error + bfloat16_error(fit.factors, self.moments) / 2
 
 
 def n_steps(n_candidates: int, max_iterations: int) -> int:

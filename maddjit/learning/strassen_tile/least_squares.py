@@ -141,7 +141,7 @@ def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
     return Fit(now, error, error + float(penalty) / whole)
 
 
-def rounding(now: Factors, moments: Moments) -> float:
+def bfloat16_error(now: Factors, moments: Moments) -> float:
     """Return the error that rounding to bfloat16 adds, relative to the variance of the outputs.
 
     z and V are rounded independently, so it is, summed over ρ and K::

@@ -11,7 +11,7 @@ from maddjit.models.strassen_tile import StrassenTileModel, TileReport
 from maddjit.reference.strassen_tile import multiply
 
 
-def measured(
+def report_on(
     model: StrassenTileModel,
     unfitted: StrassenTileModel,
     task: Task,

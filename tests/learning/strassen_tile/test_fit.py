@@ -299,7 +299,7 @@ def test_rounding_to_bfloat16_is_foreseen(scheme: BilinearScheme) -> None:
     difference = np.einsum("xr,trK,rKJ->txJ", decode, z_rounded, rounded.values, optimize=True)
     difference -= np.einsum("xr,trK,rKJ->txJ", decode, z, V, optimize=True)
     found = (difference**2).sum() / (200 * scheme.shape[0] * moments.power)
-    assert found == pytest.approx(least_squares.rounding(factors, moments), rel=0.3)
+    assert found == pytest.approx(least_squares.bfloat16_error(factors, moments), rel=0.3)
 
 
 def test_products_that_cancel_are_not_chosen() -> None:
@@ -317,7 +317,7 @@ def test_products_that_cancel_are_not_chosen() -> None:
     for scheme in (mild, wild):
         chosen, factors, _ = chosen_start([scheme], B, moments, 1e-12, 0, lambda: True)
         step = next(fitted(chosen, encode_right(chosen, B), moments, 1e-12))
-        errors[scheme.name] = step.error, least_squares.rounding(factors, moments)
+        errors[scheme.name] = step.error, least_squares.bfloat16_error(factors, moments)
     assert errors["wild"][0] < 0.1 * errors["mild"][0]
     assert errors["wild"][1] > 1 > errors["mild"][1]
     best = chosen_start([wild, mild], B, moments, 1e-12, 0, lambda: True)[0]
