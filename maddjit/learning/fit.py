@@ -49,6 +49,10 @@ def fit(
 ) -> MaddnessModel:
     """Learn hash trees and look-up tables that approximate ``A @ B + bias``.
 
+    The columns of A are divided into C blocks. In each block a hash tree with K leaves gives a row
+    one of K codes, by comparing a few of its entries with thresholds. A table holds what each code
+    adds to each output. The result for a row is the sum of C table entries for each output.
+
     Parameters
     ----------
     A_train : (N, D) array_like
@@ -56,59 +60,67 @@ def fit(
     B : (D, M) array_like
         The fixed right-hand side.
     n_codebooks : int
-        C. Each codebook sees a block of about D/C columns; C need not divide D.
+        C, the number of trees, each with its own table. More is more accurate and slower. Each tree
+        sees a block of about D/C columns; C need not divide D.
     n_prototypes : int
-        K, leaves per tree: a power of two from 2 to 256.
+        K, the number of leaves of each tree: a power of two from 2 to 256. More is more accurate,
+        but needs more rows to learn from and larger tables.
     method : {"best", "paper"}
-        "best" learns for the product: it chooses the blocks of columns, grows trees on what their
-        block adds to A·B, refits trees and tables in turns, and keeps of these steps what lowers
+        "best" learns for this B: it chooses the blocks of columns, grows trees on what their block
+        adds to A·B, and refits trees and tables in turns. Of these steps it keeps those that lower
         the error on a fifth of the rows, which it sets apart for that. "paper" is the algorithm of
         Blalock & Guttag, ICML 2021: contiguous blocks, trees that know A alone, one regression.
     objective : {"product", "argmax"}
-        "product" approximates all outputs. "argmax" then tunes the tables, not the trees, for
-        naming each row's largest output (``op.argmax``, short lists by ``op.topk``). Outputs are
-        scores then: they rank, but differ from ``A @ B + bias`` by more. A fifth of the rows, 2000
-        at most, are set apart to choose by; where nothing is better on them, tables stay.
+        "product" approximates all outputs. "argmax" then tunes the tables, not the trees, so that
+        each row's largest output is named (``op.argmax``, and short lists by ``op.topk``). The
+        outputs are scores then: they rank well, but differ from ``A @ B + bias`` by more. A fifth
+        of the rows, 2000 at most, are set apart to choose by. If nothing is better on them, the
+        tables stay as they were.
     core_rank : int
-        r, from 0 to 64: an exact product of that rank, ``(A @ U) @ V``, is computed beside the
-        tables. It takes the r directions in which the outputs vary most, and r · (D + M) multiply-
-        adds a row.
+        r, from 0 to 64. An exact product of rank r, ``(A @ U) @ V``, is computed beside the tables.
+        It takes the r directions in which the outputs vary most, which costs r · (D + M)
+        multiply-adds a row.
     bias : (M,) array_like, optional
-        Added to the product. The model carries it, as `model.bias`.
+        Added to the product. The model carries it as `model.bias`.
     accumulate : {"exact", "average"}
-        Exact integer sums, or the paper's tree of rounding averages with its bias correction.
+        How the C entries of an output are summed: by exact integer sums, or by the paper's tree of
+        rounding averages, whose bias is corrected.
     table_scale : {"per-output", "global", "power-of-two"}
-        Steps of the 8-bit tables; the paper's is one power of two for all.
+        What a unit of the 8-bit entries stands for: a number of its own for each output, one
+        number for all outputs, or one power of two for all, as in the paper.
     byte_group : int or "auto"
-        How many neighbouring codebooks are made to add up in 8 bits: more is faster and coarser.
-        "auto" takes the most, of C, C/2, C/4 … 1, whose squared error on up to 512 of the rows
-        kept back is within 2 % of that of 1. Not for averages, which always fit a byte.
+        How many neighbouring codebooks have entries that add up to a byte at most. A larger group
+        is faster and coarser. "auto" takes the largest of C, C/2, C/4 … 1 whose squared error, on
+        up to 512 of the rows kept back, is within 2 % of that of 1. Averages always fit a byte, so
+        only "auto" and 1 are allowed for them.
     prototypes : {"ridge", "bucket-means"}
-        For "paper": joint ridge regression over all columns (MADDNESS, section 4.2), or each
-        bucket's mean over its block (MADDNESS-PQ).
+        For "paper": what a code stands for. "ridge" is a joint ridge regression over all columns
+        (MADDNESS, section 4.2); "bucket-means" is the mean of the rows with that code, over the
+        columns of the block (MADDNESS-PQ).
     n_candidates : int or None
-        For "paper": columns tried at each level of a tree (4 in the paper); None tries the whole
-        block.
+        For "paper": how many columns are tried at each level of a tree (4 in the paper). None tries
+        the whole block.
     penalty : float
-        For "paper": λ of the ridge regression, at least 1e-6.
+        For "paper": λ, the penalty of the ridge regression, at least 1e-6.
     validation : float or (N', D) array_like
-        Share of A_train to keep back for the report, or rows for it. Kept-back rows are chosen at
-        random; 0, or fewer than 20 rows, keeps none back. A single row has no variance: its NMSE
-        is NaN.
+        The share of A_train to keep back for the report, or other rows for it. Kept-back rows are
+        chosen at random. With 0, or fewer than 20 rows, none are kept back and training rows are
+        reported on. A single row has no variance: its NMSE is NaN.
     random_state : int
-        Seed of that choice, and of what "best" and "argmax" draw: rows, synthetic rows, blocks.
+        Seed of all that is drawn at random: the rows kept back and, for "best" and "argmax", the
+        rows set apart, synthetic rows and blocks.
     time_limit : float, optional
-        Seconds that all of the fit may take, about. What must come after is predicted from what was
-        measured; whatever there is no time for is left out: choices, trees that are grown again on
-        all rows, passes, tuning, rounding together and byte groups. What is then left, trees and
+        About how many seconds the whole fit may take. Later steps are predicted from measured ones,
+        and what there is no time for is left out: choices, trees that are grown again on all rows,
+        passes, tuning, the joint rounding of entries, and byte groups. What remains, trees and
         regressions, takes as long as it takes. "paper" can only leave out byte groups.
     on_interrupt : {"finish", "raise"}
-        What Ctrl-C does. "finish": if it comes while "best" chooses or refits, or while "argmax"
-        tunes, what is left of that is left out, and a model is returned;
-        at other times, and after "raise" at any, the fit ends with KeyboardInterrupt.
+        What Ctrl-C does. "finish" leaves out what remains to be chosen, refitted or tuned and
+        returns a model, if the interrupt comes while "best" chooses or refits, or while "argmax"
+        tunes. At other times, and with "raise" at any time, the fit ends with KeyboardInterrupt.
     progress : bool or callable
-        True shows a bar (needs tqdm), a function is called with (steps done, steps in all); if it
-        returns False, nothing more is chosen or tuned.
+        True shows a bar, which needs tqdm. A function is called with (steps done, steps in all). If
+        it returns False, nothing more is chosen or tuned.
 
     Returns
     -------
@@ -118,17 +130,17 @@ def fit(
     Raises
     ------
     ValueError
-        If an entry is NaN or infinite (the message names row and column), A @ B is beyond the
-        range of float32, shapes do not fit, n_codebooks exceeds D, or an option is not one of those
-        above.
+        If an entry is NaN or infinite (the message names row and column), A @ B + bias is beyond
+        the range of float32, shapes do not fit, n_codebooks exceeds D, or an option is not one of
+        those above.
     TypeError
         If an array does not hold real numbers, or a size is not a whole number.
 
     Warns
     -----
     AccuracyWarning
-        If half of the outputs' variance is lost on the rows kept back; for objective="argmax", if
-        fewer than half of their winners are named.
+        If half or more of the outputs' variance is lost on the rows kept back; for
+        objective="argmax", if fewer than half of their winners are named.
 
     Examples
     --------

@@ -52,71 +52,77 @@ def select(
 ) -> Selection:
     """Find the fastest way to ``A @ B + bias`` whose error is within a budget.
 
-    Weighed are the exact product (NumPy), products of low rank, Strassen-Tile (the plain compiled
-    product among it, and bfloat16 where the CPU has it), MADDNESS of many sizes, and what the
-    caller hands over. Each is judged on one half of the validation rows, drawn at random, and
-    timed in turns with the exact product; those that come into question are timed once more, all
-    in the same turns, and the fastest inside the budget is chosen, once the other half has
-    confirmed it. The exact product is inside every budget. All take float32 rows.
+    The candidates are the exact product (NumPy), products of low rank, Strassen-Tile operators (the
+    plain compiled product among them, and bfloat16 where the CPU has it), MADDNESS operators of
+    many sizes, and the caller's own. All take float32 rows. Each is judged on one half of the
+    validation rows, drawn at random, and timed in turns with the exact product. The candidates that
+    may be chosen are timed once more, all in the same turns. The fastest one inside the budget is
+    chosen once the other half of the rows has confirmed it. The exact product is inside every
+    budget.
 
-    Sizes of MADDNESS that cannot be the fastest are not fitted. The others are first fitted in
-    haste, without choices, for the metrics "nmse" and "agreement"; those that then lose more than
-    three times the budget stay so, and the table says it.
+    MADDNESS sizes that cannot be the fastest are not fitted. For the metrics "nmse" and "agreement"
+    the others are first fitted in haste, without choices. Those that lose more than three times the
+    budget then stay so, and the table says it.
 
     Parameters
     ----------
     A_train : (N, D) array_like
         Rows like those that will be multiplied; finite.
     B : (D, M) array_like
+        The fixed right-hand side.
     budget : float
-        The largest loss, not negative; `metric` says of what.
+        The largest loss allowed, 0 or more, in the units of `metric`.
     bias : (M,) array_like, optional
+        Added to the product.
     metric : {"nmse", "agreement", "argmax", "topk"} or callable
-        "nmse": mean((Ŷ − Y)²) / var(Y), the paper's. "agreement": the share of rows whose arg-max
-        is not that of the exact product. A function of outputs (n, M) and their `targets`, of which
-        more is better (accuracy, say): how much lower it is than for the exact product.
-        "argmax" and "topk" ask for winners instead of outputs, and for the share of them that is
-        missed: short lists are settled exactly, with a coverage of 1 − budget / 2, see `compile`.
-        The selection then returns (N, k) indices.
+        What the loss is. "nmse": mean((Ŷ − Y)²) / var(Y), the paper's metric. "agreement": the
+        share of rows whose arg-max is not that of the exact product. "argmax" and "topk" ask for
+        winners instead of outputs, and the loss is the share of winners that are missed: short
+        lists are settled exactly with a coverage of 1 − budget / 2, see `compile`, and the
+        selection returns (N, k) indices. A function of outputs (n, M) and their `targets`, of which
+        more is better (accuracy, say): the loss is how much lower it is than for the exact product.
     k : int
         How many winners "topk" asks for.
     validation : (N', D) array_like, optional
-        Rows to judge by, at least 20; by default a quarter of A_train, drawn at random.
+        Rows to judge by, at least 20. By default a quarter of A_train, drawn at random.
     targets : (N', …) array_like, optional
-        What the metric is told of those rows (or of the rows of A_train, without `validation`).
+        What a function as metric is given for the rows of `validation`, or of A_train without it.
     n_codebooks, n_prototypes, core_ranks : ints or sequences of int
-        Sizes to try, see `fit`. Those that do not fit D and M are left out, and so are cores where
-        winners are asked for.
+        The MADDNESS sizes to try, see `fit`. Sizes that do not fit D and M are left out, and so are
+        cores if winners are asked for.
     tile_ranks : int or sequence of int
-        Ranks of fitted 4 × 4 × 4 tiles to try, 16 to 48, beside exact schemes; see
-        `fit_strassen_tile`, also for why rows depend on their neighbours then.
+        The ranks, 16 to 48, of fitted 4 × 4 × 4 tiles to try beside exact schemes. See
+        `fit_strassen_tile`, also for why outputs then depend on neighbouring rows.
     others : mapping of str to callable, optional
-        Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
+        Further candidates by name, (N, D) float32 → (N, M): an 8-bit product, for instance.
     n_timed : int
-        Rows of a timed call; fewer if A or the outputs would be more than 64 MB.
+        Rows of a timed call. Fewer are timed if A or the outputs would be more than 64 MB.
     threads : int
-        Of compiled operators. NumPy uses those of its BLAS, all processors unless told otherwise
-        (``OPENBLAS_NUM_THREADS=1``): set that as it is where the product will be used.
+        Threads of compiled operators. NumPy uses those of its BLAS, all processors unless told
+        otherwise (``OPENBLAS_NUM_THREADS=1``): set that as it is where the product will be used.
     random_state : int
+        Seed of the rows that are drawn, and of all fits.
     time_limit : float, optional
-        Seconds after which no further way is tried. An interrupt (Ctrl-C) ends the search, too.
+        Seconds after which no further candidate is tried. An interrupt (Ctrl-C) also ends the
+        search.
     folder : path, optional
-        Where fitted models are kept: a search that was cut short goes on from there. Made if it
-        is not there; damaged files are replaced.
+        Where fitted models are kept, so that a search that was cut short goes on from there. It is
+        made if it is not there; damaged files are replaced.
     progress : bool or callable
-        As for `fit`.
+        As in `fit`. If a function returns False, no further candidate is tried.
 
     Returns
     -------
     Selection
-        Callable; ``print(selection)`` shows the frontier and what was left out.
+        Call it to compute the product; ``print(selection)`` shows the frontier and what was left
+        out.
 
     Raises
     ------
     ValueError
         If shapes do not fit, an entry is not finite, the budget is negative, a size is impossible,
-        the metric is unknown or is no number, "agreement" is asked for one output, or there are
-        fewer than 20 validation rows.
+        the metric is unknown or gives NaN, "agreement" or "argmax" is asked of a single output, or
+        there are fewer than 20 validation rows.
     TypeError
         If an array does not hold real numbers.
 

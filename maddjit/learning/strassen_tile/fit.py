@@ -38,60 +38,64 @@ def fit_strassen_tile(
     random_state: int = 0,
     progress: Progress = False,
 ) -> StrassenTileModel:
-    """Multiply by B in tiles with fewer multiplications: exactly (Strassen), or about so.
+    """Return a model that multiplies by B in tiles with fewer multiplications: Strassen-Tile.
 
-    Tiles of A and of B are encoded as r linear combinations each, B's ahead; r independent products
-    of these are decoded: the Strassen-Tile operator (Ailon, Bercovich, Uffenheimer & Weinstein,
-    Changing Base Without Losing Pace, arXiv 2503.12211). Of t³ multiplications it leaves r.
+    Tiles of A and of B are each encoded as r linear combinations, those of B ahead of time. The r
+    products of these are decoded to a tile of the result. Instead of t³ multiplications it takes r
+    (Ailon, Bercovich, Uffenheimer & Weinstein, Changing Base Without Losing Pace,
+    arXiv 2503.12211). The scheme is exact, as Strassen's, or an approximation that is fitted to
+    rows.
 
-    Where rounding matters, and where rows come alone, know that
+    Where rounding matters, and where rows come alone, note that
 
     - each level of Strassen about doubles the rounding errors of float32;
     - NaN or infinities in one row of A spread over the t rows of its tile;
-    - if it is only approximate, a row's outputs depend on the other rows of its tile as well, and
-      so on how rows are ordered and batched.
+    - with an approximate scheme, a row's outputs also depend on the other rows of its tile, and so
+      on how rows are ordered and batched.
 
-    Approximation pays where columns of A are correlated. Compare `report`: on many data a product
-    of low rank is better at equal multiplications, and bfloat16 is faster than it is wrong.
+    Approximation pays where columns of A are correlated. Compare the figures of `report`: on many
+    data a product of low rank is more accurate at equal multiplications, and bfloat16 gains more
+    speed than it loses accuracy.
 
     Parameters
     ----------
     B : (D, M) array_like
         The fixed right-hand side.
     rank : int, optional
-        r. By default that of the exact scheme: 1, 7, 23 or 49 for tiles of 1 to 4. For t = 4 there
-        are approximate ones from 16; other t have some, from t² to t³, if A_train is given.
+        r, the number of multiplications of a tile. By default that of the exact scheme: 1, 7, 23 or
+        49 for tiles of 1 to 4. For t = 4 there are approximate schemes from 16 on; for other t
+        there are some from t² to t³ if A_train is given.
     tile : int
-        t; 1 is the plain product.
+        t, the number of rows and columns of a tile; 1 is the plain product.
     A_train : (N, D) array_like, optional
-        Rows like those that will be multiplied. An approximate scheme's encoder of A, its decoder
-        and the encoded B are fitted to them by alternating least squares, from the scheme for
-        white data and from products of sums of A's columns; for t = 4 and D ≥ 256 also of sums of
-        16 blocks, as 2 × 16 × 2 tiles, which have as many multiplications. The start with the
-        smallest error after two rounds, for large B at once, is taken on, by the mean of float32
-        and bfloat16. Without rows B is encoded by the scheme for white data. They are best in
-        random order: those of a tile are taken as independent.
+        Rows like those that will be multiplied, best in random order: the rows of a tile are taken
+        as independent. The encoder of A, the decoder and the encoded B of an approximate scheme are
+        fitted to them by alternating least squares. There are several starts: the scheme for white
+        data, products of sums of A's columns, and for t = 4 and D ≥ 256 also sums of 16 blocks, as
+        2 × 16 × 2 tiles, which have as many multiplications. The start with the smallest error,
+        in the mean of float32 and bfloat16, is taken on after two rounds, or at once for large B.
+        Without rows, B is encoded by the scheme for white data.
     bias : (M,) array_like, optional
         Added to the product.
     scheme : BilinearScheme or {"plain", "strassen", "winograd", "laderman"}, optional
-        In place of `rank` and `tile`. It need not be square.
+        The scheme to use in place of `rank` and `tile`. It need not be square.
     tile_rows : int, optional
-        R, rows of a tile that are computed together, a multiple of 8 up to 1024; by default 32, 16
-        or 8 by what fits a core's cache.
+        R, the number of rows of a block, which are computed together: a multiple of 8 up to 1024.
+        By default 32, 16 or 8, by what fits the cache of a core.
     regularisation : float
-        λ ≥ 1e-9: the rows have white noise of λ times their mean variance added, and squares of
-        all factors' entries cost λ / 100 of the objective's mean curvature in them.
+        λ ≥ 1e-9. White noise of λ times their mean variance is added to the rows, and squares of
+        the entries of all factors cost λ / 100 of the objective's mean curvature in them.
     max_iterations : int
-        Rounds of alternating least squares; fewer if one gains less than a thousandth. With 0, or
-        where rounds gain less than a tenth, only the encoded B is fitted, and a scheme of few
-        non-zeros, which is faster, keeps them.
+        Rounds of alternating least squares, at most; they end once a round gains less than a
+        thousandth. With 0, or where rounds gain less than a tenth, only the encoded B is fitted.
+        Then a scheme with few non-zeros, which is faster, keeps them.
     validation_fraction : float
-        Share of A_train to keep back for the report, chosen at random; 0, or fewer than 20 rows,
-        keeps none back.
+        The share of A_train to keep back for the report, chosen at random. With 0, or fewer than 20
+        rows, none are kept back.
     random_state : int
-        Seed of that choice and of what starts draw.
+        Seed of that choice, and of the starts that are drawn at random.
     progress : bool or callable
-        As in `maddjit.fit`; if a function returns False the fit ends with what it has.
+        As in `maddjit.fit`. If a function returns False, the fit ends with what it has.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def fit_strassen_tile(
     Warns
     -----
     AccuracyWarning
-        If half of the outputs' variance is lost on the rows kept back.
+        If half or more of the outputs' variance is lost on the rows kept back.
 
     Examples
     --------
@@ -121,7 +125,7 @@ def fit_strassen_tile(
     >>> np.allclose(maddjit.reference.apply(model, A), A @ B, atol=1e-4), model.kind
     (True, 'rounded')
 
-    Approximately, for rows of which few directions matter:
+    Approximate, for rows that vary in few directions:
 
     >>> A = rng.standard_normal((1000, 12)) @ rng.standard_normal((12, 64))
     >>> model = maddjit.fit_strassen_tile(B, 24, A_train=A)

@@ -28,52 +28,53 @@ def calibrate(
     k: int = 1,
     random_state: int = 0,
 ) -> MaddnessModel:
-    """Measure how wide a margin keeps the exact winners on the short list.
+    """Return the model with a short list: measured margins that keep the exact winners on it.
 
-    For each row g = (k-th best looked-up score) − (least looked-up score of the exact k best). The
-    margin that `maddjit.compile` takes for a coverage is a quantile of these, corrected for the
-    number of rows (split conformal prediction, Vovk et al. 2005): rows exchangeable with these
-    have their winners within it with that probability or more, whatever model it is.
+    For each row the gap g = (k-th best looked-up score) − (least looked-up score of the exact k
+    best) is measured. The margin that `maddjit.compile` takes for a coverage is a quantile of these
+    gaps, corrected for the number of rows (split conformal prediction, Vovk et al. 2005). Rows that
+    are exchangeable with these have their winners within it with that probability or more, however
+    good the model is.
 
     Parameters
     ----------
     model : MaddnessModel
-        Of exact sums, without an exact core.
+        A model with exact sums (accumulate="exact") and without an exact core (core_rank=0).
     A : (N, D) array_like
-        Rows that the model was not fitted to; for a coverage of .999 10000 or more are advisable,
-        and 1110 are needed. A tenth of them, 1000 at most, serves to choose how scores are rounded
-        and what start they have, and does not count.
+        Rows that the model was not fitted to. For a coverage of 0.999, at least 1110 are needed,
+        and 10000 or more are advisable. A tenth of them, 1000 at most, chooses how scores are
+        rounded and what they start from, and does not count.
     B : (D, M) array_like
-        The exact right-hand side, which settles the winner.
+        The exact right-hand side, which settles the winners.
     bias : (M,) array_like or number, optional
         Added to the exact product. By default it is the bias that the model carries, `model.bias`.
-        It must be given for a model of which the bias is not known, 0 if it has none.
+        It must be given for a model whose bias is not known, as 0 if there is none.
     replace_bias : bool
-        Whether `bias` takes the place of another one that the model carries. Outputs then move by
-        the difference, and the report, which is of the other bias, is left out.
+        Whether `bias` takes the place of another bias that the model carries. The outputs then move
+        by the difference, and the report, which was about the other bias, is dropped.
     k : int
-        How many winners are to be named, from 1 to M.
+        How many winners of a row will be named, from 1 to M.
     random_state : int
         Seed of the choice of that tenth.
 
     Returns
     -------
     MaddnessModel
-        The same model with `short_list` and the bias.
-
-    Warns
-    -----
-    AccuracyWarning
-        If half of the outputs are listed at 99 % coverage: then the plain product is faster, or
-        the bias that was given is not that of the model.
+        The same model with `short_list`, and with the bias.
 
     Raises
     ------
     ValueError
-        If the model has a core or averages, the bias is not known or not the model's own, shapes
+        If the model has a core or averages, its bias is not known or is not the given one, shapes
         do not fit, or numbers are not finite.
     TypeError
         If it is no model of look-up tables, or an array does not hold real numbers.
+
+    Warns
+    -----
+    AccuracyWarning
+        If there are more than 8 outputs and more than half of them are listed at 99 % coverage.
+        Then the plain product is faster, or the given bias is not that of the model.
 
     Examples
     --------
