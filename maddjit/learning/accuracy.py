@@ -25,7 +25,7 @@ def named_too_few(agreement: float) -> str:
 
 
 def warn_useless(fault: str, held_out: bool, remedy: str) -> None:
-    """Warn the caller of the function that calls this one of an operator with such a fault."""
+    """Warn that an operator has a fault, at the line that called the caller of this function."""
     where = "held-out" if held_out else "training"
     warnings.warn(
         f"this operator {fault} {where} rows and should not be used; {remedy}",

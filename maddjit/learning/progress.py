@@ -102,6 +102,7 @@ def steps(
 
 @contextmanager
 def _shown(progress: Progress, total: int, what: str) -> Iterator[Callable[[], object]]:
+    """Yield the function that shows one more step, and returns what the callback answers."""
     if progress is True:
         try:
             from tqdm.auto import tqdm

@@ -61,6 +61,7 @@ def softmax(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _log_softmax(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the logarithm of `softmax`."""
     lowered: NDArray[Any] = values - values.max(axis=1, keepdims=True)
     lowered -= np.log(np.exp(lowered).sum(axis=1, keepdims=True))
     return lowered

@@ -155,6 +155,7 @@ def blamed(name: object) -> Iterator[None]:
 
 
 def _write(model: Model, file: IO[bytes], provenance: dict[str, Any]) -> None:
+    """Write the archive of a model into an open file."""
     arrays: dict[str, Any] = {}
     name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
     told = {

@@ -101,7 +101,7 @@ class Field:
         return self.is_slower_than_best(settings.TIMES_ARE_ALIKE * exact / own)
 
     def in_time(self, what: str, go_on: Callable[[], bool]) -> bool:
-        """Tell whether there is time to go on; if not, say so of what is left out."""
+        """Tell whether there is time to go on; if not, note what is left out for it."""
         if go_on():
             return True
         self.left_out[what] = _NO_TIME
@@ -115,11 +115,11 @@ class Field:
         go_on: Callable[[], bool],
         quickest: Callable[[Any], Way] | None = None,
     ) -> None:
-        """Enter sizes until the first one inside the budget is found; loss and speed both fall.
+        """Enter sizes, by halving, until the first one inside the budget is known.
 
-        The search ends once a size is outside the budget and slower than a candidate inside it.
-        `quickest` returns a way that is as fast as a size can be: sizes that could not be the
-        fastest with any loss are then not even learned.
+        Loss and speed fall along the sizes. The search ends once a size is outside the budget and
+        slower than a candidate inside it. `quickest` returns a way that is as fast as a size can
+        be: sizes that could not be the fastest with any loss are then not even learned.
         """
         if not sizes:
             self.left_out[what] = _NO_SIZE

@@ -24,7 +24,7 @@ from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Options
 from maddjit.learning.maddness.regression import regression_work
 from maddjit.learning.maddness.sample import Sample, augmented
-from maddjit.learning.maddness.thresholds import Edges, find_edges
+from maddjit.learning.maddness.thresholds import find_edges
 from maddjit.learning.progress import Steps
 
 logger = logging.getLogger(__name__)
@@ -79,33 +79,27 @@ def learn(
     """
     rng = np.random.default_rng(random_state)
     goals = Goals.of(rows, B, options.core_rank, settings.N_COORDINATES)
-    edges = find_edges(rows)
+    whole = Fitting.of(options, goals, find_edges(rows), Sample(rows, len(rows)), rows[:0])
     with advance.reserved("algebra", _finishing_work(len(rows), B, options)):
-        recipe = _chosen(rows, goals, edges, options, rng, advance)
-    with advance.reserved("algebra", _finishing_work(len(rows) * (1 + recipe.copies), B, options)):
-        here, trees = _with_all_rows(recipe, rows, goals, edges, options, rng, advance)
+        recipe = _chosen(whole, rng, advance)
+    n_rows = len(rows) * (1 + recipe.copies)
+    with advance.reserved("algebra", _finishing_work(n_rows, B, options)):
+        here, trees = _with_all_rows(whole, recipe, rng, advance)
         trees = _refitted(here, trees, recipe, advance)
     with advance.measured("algebra", _finishing_work(here.n_rows, B, options)):
-        return _finished(here, trees, edges, B, recipe.penalty)
+        return _finished(here, trees, B, recipe.penalty)
 
 
 def _with_all_rows(
-    recipe: _Recipe,
-    rows: NDArray[Any],
-    goals: Goals,
-    edges: Edges,
-    options: Options,
-    rng: np.random.Generator,
-    advance: Steps,
+    whole: Fitting, recipe: _Recipe, rng: np.random.Generator, advance: Steps
 ) -> tuple[Fitting, list[BinTree]]:
     """Return the fit to all rows, and trees grown on them, or the chosen ones if time is short."""
-    trees, n_rows = recipe.trees, len(rows) * (1 + recipe.copies)
+    trees, n_rows = recipe.trees, whole.n_rows * (1 + recipe.copies)
     if trees is None or advance.allows(advance.predicted("forest", n_rows)):
-        sample = augmented(rows, recipe.copies, rng)
-        here = Fitting.of(options, goals, edges, sample, rows[:0])
+        here = whole.on(augmented(whole.sample.rows, recipe.copies, rng), whole.apart)
         return here, here.grown(recipe.blocks)
     logger.debug("there is no time to grow the trees again on all rows")
-    return Fitting.of(options, goals, edges, Sample(rows, len(rows)), rows[:0]), trees
+    return whole, trees
 
 
 def _refitted(
@@ -138,29 +132,23 @@ def _finishing_work(n_rows: int, B: NDArray[Any], options: Options) -> float:
     return work + 2.0 * inner * B.size
 
 
-def _chosen(
-    rows: NDArray[Any],
-    goals: Goals,
-    edges: Edges,
-    options: Options,
-    rng: np.random.Generator,
-    advance: Steps,
-) -> _Recipe:
+def _chosen(whole: Fitting, rng: np.random.Generator, advance: Steps) -> _Recipe:
     """Return the best recipe found on some rows, as judged by others, until time is up."""
+    rows, edges, options = whole.sample.rows, whole.edges, whole.options
     varying = np.flatnonzero([len(edge) > 0 for edge in edges])
     columns = varying if len(varying) >= options.n_codebooks else np.arange(len(edges))
-    weighty = goals.weighty(rows, columns, options.n_codebooks)
+    weighty = whole.goals.weighty(rows, columns, options.n_codebooks)
     recipe = _Recipe(contiguous(columns, options.n_codebooks))
     order = rng.permutation(len(rows))[: settings.MAX_CHOOSING]
     n_judged = len(order) // 5
     if n_judged < settings.LEAST_JUDGED or not advance():
         return recipe
     apart, fitted = rows[order[:n_judged]], rows[order[n_judged:]]
-    here = Fitting.of(options, goals, edges, Sample(fitted, len(fitted)), apart)
+    here = whole.on(Sample(fitted, len(fitted)), apart)
     ways = _ways(fitted, weighty, recipe.blocks, rng)
     copies = _copies(options, *rows.shape)
     try:
-        for better in _choices(here, edges, recipe, ways, copies, rng, advance):
+        for better in _choices(here, recipe, ways, copies, rng, advance):
             recipe = better
     except KeyboardInterrupt:
         if options.on_interrupt == "raise":
@@ -172,7 +160,6 @@ def _chosen(
 
 def _choices(
     here: Fitting,
-    edges: Edges,
     recipe: _Recipe,
     ways: Iterable[_Way],
     copies: int,
@@ -197,8 +184,7 @@ def _choices(
     n_more = here.n_rows * (1 + copies)
     if copies and advance.allows(advance.predicted("forest", n_more)):
         with advance.measured("forest", n_more):
-            sample = augmented(here.sample.rows, copies, rng)
-            more = Fitting.of(here.options, here.goals, edges, sample, here.apart)
+            more = here.on(augmented(here.sample.rows, copies, rng), here.apart)
             grown = more.grown(recipe.blocks)
         now = more.error(grown, recipe.penalty)
         logger.debug("%d synthetic rows for each: %.4g", copies, now)
@@ -273,9 +259,7 @@ def _with_passes(here: Fitting, recipe: _Recipe, advance: Steps) -> _Recipe:
     return recipe
 
 
-def _finished(
-    here: Fitting, trees: list[BinTree], edges: Edges, B: NDArray[Any], penalty: float
-) -> Learned:
+def _finished(here: Fitting, trees: list[BinTree], B: NDArray[Any], penalty: float) -> Learned:
     """Return what was learned, with tables that are regressed on all outputs.
 
     The regression is linear in its targets, so the smaller of D and M is regressed on.
@@ -287,7 +271,7 @@ def _finished(
         tables = regression.tables(centred, penalty) @ goals.rest
     else:
         tables = regression.tables(centred @ goals.rest, penalty)
-    shapes = [tree.with_thresholds(edges) for tree in trees]
+    shapes = [tree.with_thresholds(here.edges) for tree in trees]
     core = (B.astype(np.float64) @ goals.core, goals.core.T) if here.options.core_rank else None
     return Learned(
         split_dims=np.stack([dims for dims, _ in shapes]).astype(np.int32),

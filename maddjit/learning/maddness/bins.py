@@ -51,6 +51,7 @@ class Bins:
         return np.stack([self._coarse_column(int(column), step) for column in columns])
 
     def _coarse_column(self, column: int, step: int) -> NDArray[np.uint8]:
+        """Return the coarse bins of one column on every step-th row."""
         if (column, step) not in self._coarse:
             edge = self._edges[column]
             places = np.arange(1, N_COARSE) * (len(edge) + 1) // N_COARSE - 1

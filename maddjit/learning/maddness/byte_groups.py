@@ -1,4 +1,4 @@
-"""The 8-bit model of what was learned, whose neighbouring entries may add up in one byte."""
+"""The 8-bit model of what was learned, and how many neighbouring entries add up to a byte."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from maddjit.models.maddness import LowRankCore, MaddnessModel
 def rounded_model(
     learned: Learned, task: Task, options: Options, sharpness: float | None, advance: Steps
 ) -> MaddnessModel:
-    """Return the model with 8-bit tables, whose neighbours add up in a byte as far as that is free.
+    """Return the model with 8-bit tables, in the largest byte groups that cost little accuracy.
 
-    "auto" takes the largest group of C, C/2, C/4 … 1 codebooks whose squared error, on up to 512 of
-    the rows to judge by, is within 2 % of that of groups of 1. If tables were tuned for winners,
-    `sharpness` is the β of the loss that they were tuned by, and this loss takes the place of the
-    squared error. Without time, each entry is rounded to nearest and no groups are tried.
+    The entries of the codebooks of a group add up to a byte. "auto" takes the largest group of C,
+    C/2, C/4 … 1 codebooks whose squared error, on up to 512 of the rows to judge by, is within 2 %
+    of that of groups of 1. If tables were tuned for winners, `sharpness` is the β of the loss that
+    they were tuned by, and this loss takes the place of the squared error. Without time, each entry
+    is rounded to nearest and no groups are tried.
     """
     rounding = _rounding(learned, task, options, advance)
     codes = some_codes(learned, task.train) if options.accumulate == "average" else None
@@ -69,7 +70,7 @@ def _with_group(
     codes: NDArray[np.uint8] | None,
     group: int,
 ) -> MaddnessModel:
-    """Return the model in which the entries of `group` neighbouring codebooks add up in a byte."""
+    """Return the model in which entries of `group` neighbouring codebooks add up to a byte."""
     entries, scale, offset = quantise(
         learned.tables,
         learned.base + task.bias,

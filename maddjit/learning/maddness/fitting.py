@@ -30,6 +30,8 @@ class Fitting:
     options : Options
     goals : Goals
         What tables should add up to.
+    edges : Edges
+        The thresholds of each column.
     sample : Sample
         The rows to fit to, and `bins`, the same rows as bins.
     apart : (N', D)
@@ -38,6 +40,7 @@ class Fitting:
 
     options: Options
     goals: Goals
+    edges: Edges
     sample: Sample
     bins: Bins
     apart: NDArray[Any]
@@ -47,9 +50,13 @@ class Fitting:
     def of(
         cls, options: Options, goals: Goals, edges: Edges, sample: Sample, apart: NDArray[Any]
     ) -> Fitting:
-        """Prepare a fit to a sample, judged by the rows that are set apart."""
+        """Return the fit to a sample, judged by rows that are set apart."""
         bins = Bins(sample.rows, edges)
-        return cls(options, goals, sample, bins, apart, Bins(apart, edges))
+        return cls(options, goals, edges, sample, bins, apart, Bins(apart, edges))
+
+    def on(self, sample: Sample, apart: NDArray[Any]) -> Fitting:
+        """Return the same fit to another sample, judged by other rows."""
+        return Fitting.of(self.options, self.goals, self.edges, sample, apart)
 
     @cached_property
     def targets(self) -> NDArray[np.float32]:

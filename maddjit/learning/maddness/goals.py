@@ -34,7 +34,7 @@ class Goals:
 
     @classmethod
     def of(cls, rows: NDArray[Any], B: NDArray[Any], core_rank: int, n_directions: int) -> Goals:
-        """Find the directions from the rows' covariance, without all products with B."""
+        """Return the split, found from the rows' covariance without all products with B."""
         B = B.astype(np.float64)
         mean = rows.mean(axis=0, dtype=np.float64)
         sizes, directions, variance = leading_directions(rows, B, core_rank + n_directions)

@@ -103,6 +103,7 @@ class Options:
                 raise ValueError(f'{name} is for method="paper", and has no effect on "best"')
 
     def _check_whole(self, name: str) -> None:
+        """Make an option a plain int, or refuse what is not a whole number."""
         value = getattr(self, name)
         if value is None or (name == "byte_group" and isinstance(value, str)):
             return

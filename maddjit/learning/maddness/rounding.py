@@ -33,7 +33,7 @@ def quantising_work(options: Options, n_outputs: int, n_judged: int) -> float:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What is known of the training rows when entries are rounded together.
+    """The statistics of training rows by which entries are rounded together.
 
     Attributes
     ----------
