@@ -122,7 +122,7 @@ class MaddnessModel(Model):
         D, the number of columns of A.
     accumulate : {"exact", "average"}
         How the C entries of an output are summed: as integers, or by the paper's tree of rounding
-        averages over groups of `average_group(C)` codebooks.
+        averages over groups of U codebooks, where U is the largest power of two ≤ 16 dividing C.
     report : FitReport, optional
         The errors of the model on held-out rows.
     core : LowRankCore, optional
@@ -222,7 +222,7 @@ class MaddnessModel(Model):
 
     @classmethod
     def of(cls, fitted: object) -> MaddnessModel:
-        """Return `fitted` if it is a model, or a model made of any object's same attributes.
+        """Return `fitted` as a model: itself, or one made from any object with the same attributes.
 
         Raises
         ------

@@ -29,6 +29,7 @@ class BilinearScheme:
     Attributes
     ----------
     name : str
+        What messages and reports call the scheme.
     shape : (int, int, int)
         (n, d, m).
     encode_a : (r, n·d) float32
@@ -110,7 +111,7 @@ class BilinearScheme:
 
     @cached_property
     def error(self) -> float:
-        """The relative squared error on white data: ‖T − T̂‖² / ‖T‖² for the product's tensor T."""
+        """The relative squared error on white data, ‖T − T̂‖² / ‖T‖² for the product's tensor T."""
         factors = self.encode_a, self.encode_b, self.decode.T
         wanted = _product_tensor(self.shape)
         difference = _tensor(*(factor.astype(np.float64) for factor in factors)) - wanted
@@ -240,8 +241,8 @@ def generic(rank: int, tile: int = 4) -> BilinearScheme:
     Parameters
     ----------
     rank : int
-        t³ is the plain product. For t = 2 there is also 7, for t = 3 also 23, and for t = 4 there
-        are 16 to 49, where 49 is exact: Strassen ⊗ Strassen.
+        t³ gives the plain product. Other ranks are 7 for t = 2, 23 for t = 3, and 16 to 49 for
+        t = 4, where 49 is exact: Strassen ⊗ Strassen.
     tile : int
         t, the number of rows and columns of a tile.
 

@@ -187,7 +187,7 @@ class StrassenTileModel(Model):
 
     @property
     def multiplications(self) -> float:
-        """The number of multiplications per row of A, without coding: r · Dk · Mk / n."""
+        """The multiplications per row of A between encoding and decoding, r · Dk · Mk / n."""
         scheme = self.scheme
         return scheme.rank * self.block_features * self.block_outputs / scheme.shape[0]
 

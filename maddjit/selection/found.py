@@ -14,7 +14,7 @@ from maddjit.selection.candidates import Candidate, frontier
 
 @dataclass(frozen=True)
 class Selection:
-    """What `select` found: all candidates and the chosen one, which a call computes.
+    """The result of `select`: the chosen operator, which a call runs, and all candidates.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Selection:
         The chosen candidate: the fastest one inside the budget on both halves of the validation
         rows.
     fresh_loss : float
-        Its loss on the second half, by which at most faster candidates were refused.
+        The loss of `best` on the second half. Only faster candidates can have been refused by it.
     candidates : tuple of Candidate
         All candidates that were timed, fastest first.
     left_out : mapping of str to str

@@ -281,9 +281,7 @@ def test_whole_numbers_and_lists_are_taken_as_float32() -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_model_is_fitted_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_model_is_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})  # both searches try the same sizes
     found(folder=tmp_path)
     for path in tmp_path.iterdir():

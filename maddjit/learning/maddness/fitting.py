@@ -75,7 +75,7 @@ class Fitting:
 
     @property
     def work(self) -> float:
-        """About how long a regression on the coordinates takes: see `regression_work`."""
+        """About how long a regression on the coordinates takes, as `regression_work` counts."""
         n_targets = self.goals.right.shape[1]
         return regression_work(
             self.n_rows, self.options.n_codebooks, self.options.n_prototypes, n_targets

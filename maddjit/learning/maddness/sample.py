@@ -27,7 +27,7 @@ class Sample:
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        """The weight of each row, (N',): 1 for real rows, less for synthetic ones."""
+        """The weight of each row, (N',), which is 1 for real rows and less for synthetic ones."""
         weights = np.full(len(self.rows), settings.SYNTHETIC_WEIGHT, np.float32)
         weights[: self.n_real] = 1
         return weights
