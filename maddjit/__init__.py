@@ -13,8 +13,9 @@ from maddjit.compiler.target import TargetError
 from maddjit.exporting import native
 from maddjit.exporting.export import Exported, export
 from maddjit.exporting.linking import LinkError
+from maddjit.learning.accuracy import AccuracyWarning
 from maddjit.learning.elsewhere import from_arrays, from_halutmatmul
-from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.learning.fit import fit
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.learning.winners.calibration import calibrate
 from maddjit.looking import pictures as pictures  # registers how models are drawn
@@ -32,7 +33,7 @@ from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile
 from maddjit.reference import strassen_tile as tile_reference
-from maddjit.selection.frontier import Selection
+from maddjit.selection.found import Selection
 from maddjit.selection.selection import select
 from maddjit.version import __version__
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maddjit.learning.strassen_tile.steps import BFLOAT16
+from maddjit.learning.strassen_tile.least_squares import BFLOAT16
 from maddjit.models import schemes
 from scheme_search import bilinear, cyclic
 from scheme_search.bilinear import Factors

@@ -17,7 +17,7 @@ from maddjit.cli.outputs import check_output
 from maddjit.models.storage import save
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.winners import WinnerOperator
-from maddjit.selection.frontier import Selection
+from maddjit.selection.found import Selection
 from maddjit.selection.selection import select
 
 

@@ -1,1 +1,1 @@
-"""(A_train, B) → model: trees, prototypes, tables; knows nothing of LLVM."""
+"""Learning: from sample rows and B to a model, without any knowledge of the compiler."""

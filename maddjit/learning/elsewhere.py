@@ -1,4 +1,4 @@
-"""Models that were learned elsewhere: from plain arrays, and from halutmatmul's."""
+"""Models that were learned elsewhere: made from plain arrays, or from halutmatmul's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maddjit.learning.maddness.tables import quantise
 from maddjit.models.maddness import MaddnessModel, tree_depth
 
 _SPLITS, _TABLES = 0, 1
-"""Where halutmatmul keeps hash trees and look-up tables in what it stores."""
+"""The items of what halutmatmul stores that hold hash trees and look-up tables."""
 
 
 def from_arrays(
@@ -24,32 +24,33 @@ def from_arrays(
     *,
     bias: ArrayLike | None = None,
 ) -> MaddnessModel:
-    """Make a model of trees and real look-up tables, which are rounded to 8 bits.
+    """Return a model made from trees and real look-up tables, which are rounded to 8 bits.
 
     Parameters
     ----------
     split_dims : (C, T) array_like of int
         The column that each level of each tree compares.
     thresholds : (C, K − 1) array_like
-        Level by level, from the root; a row goes right when ``a >= threshold``.
+        The thresholds of the nodes, level by level from the root. A row goes right when
+        ``a >= threshold``.
     tables : (C, K, M) array_like
         What each prototype contributes to each output.
     n_features : int
-        D.
+        D, the number of columns of A.
     bias : (M,) array_like, optional
-        What every row adds beside the tables. The model carries it as its bias, which is not known
-        if none is given: tables may hold one.
+        Added to each output. The model carries it as its bias. Without it the bias is not known,
+        since tables may hold one.
 
     Returns
     -------
     MaddnessModel
-        Without a report: nothing is known of its error. Each output is off by at most
-        C / 2 · scale from the sums of the real tables, and by float32 rounding.
+        Without a report, as nothing is known of its error. Each output differs from the sum of the
+        real tables by at most C / 2 · scale, and by float32 rounding.
 
     Raises
     ------
     ValueError, TypeError
-        If a shape does not fit, an entry is not finite or a column is not one of A's.
+        If a shape does not fit, an entry is not finite, or a column is not one of A's.
 
     Examples
     --------
@@ -80,33 +81,34 @@ def from_arrays(
 def from_halutmatmul(
     stored: Sequence[Any], n_features: int, *, bias: ArrayLike | None = None
 ) -> MaddnessModel:
-    """Make a model of what halutmatmul stores: https://github.com/joennlae/halutmatmul.
+    """Return a model made from what halutmatmul stores: https://github.com/joennlae/halutmatmul.
 
-    Its ``.npy`` files hold pickled objects, which can run any code when they are read; maddjit does
-    not read them. Read one that you trust yourself, ``np.load(path, allow_pickle=True)``, and hand
-    over what comes out.
+    Its ``.npy`` files hold pickled objects, which can run any code when they are read, so maddjit
+    does not read them. If you trust a file, read it yourself by
+    ``np.load(path, allow_pickle=True)`` and pass the result.
 
     Parameters
     ----------
     stored : sequence
-        Item 0: (C, T, K/2 + 3) hash trees, in each level 2^t thresholds, then column, scale and
-        offset; item 1: (M, C, K) look-up tables. The rest is not needed.
+        Item 0 holds the hash trees, (C, T, K/2 + 3): in level t 2^t thresholds, and last column,
+        scale and offset. Item 1 holds the look-up tables, (M, C, K). The rest is not needed.
     n_features : int
-        D.
+        D, the number of columns of A.
     bias : (M,) array_like, optional
-        As for `from_arrays`.
+        Added to each output, as in `from_arrays`.
 
     Returns
     -------
     MaddnessModel
-        As `from_arrays`. There a row goes right when ``(a − offset) · scale > threshold``, here
-        when `a` is at least the next float32 above ``threshold / scale + offset``: rows that are
-        within rounding of a threshold may go the other way.
+        Without a report, as from `from_arrays`. In halutmatmul a row goes right when
+        ``(a − offset) · scale > threshold``; here it does when `a` is at least the next float32
+        above ``threshold / scale + offset``. So rows within rounding of a threshold may go the
+        other way.
 
     Raises
     ------
     ValueError, TypeError
-        If there are no such arrays, as for files of k-means prototypes without hash trees.
+        If there are no such arrays, as in files of k-means prototypes without hash trees.
 
     Examples
     --------

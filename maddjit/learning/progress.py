@@ -1,4 +1,4 @@
-"""Progress of long work, and its time: a callback or a bar, a limit, and predictions to keep it."""
+"""Progress of long work, shown by a callback or a bar, and time limits kept by predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Progress = bool | Callable[[int, int], object]
 """True shows a bar; a function is called with (steps done, steps in all), and may return False."""
 
 clock: Callable[[], float] = perf_counter
-"""Tells the seconds that limits are held against; tests put another one in its place."""
+"""The clock that limits are held against; tests put another one in its place."""
 
 
 def now() -> float:
@@ -21,10 +21,10 @@ def now() -> float:
 
 
 class Steps:
-    """Counts steps, measures what they take, and tells whether there is time for more.
+    """A count of steps that measures how long they take and tells whether there is time for more.
 
-    Work is counted in any unit, alike for all work of a kind: what was measured of a kind predicts
-    the seconds of more of it.
+    Work has a kind, and is counted in any unit, the same for all work of that kind. The seconds
+    that were measured for a kind predict the seconds of more work of that kind.
     """
 
     def __init__(self, show: Callable[[], object], end: float) -> None:
@@ -38,34 +38,34 @@ class Steps:
         return self.allows(needed)
 
     def allows(self, needed: float = 0.0) -> bool:
-        """Tell whether nobody wants an end, and there is time for work of `needed` seconds."""
+        """Tell whether nobody asked to stop, and there is time for work of `needed` seconds."""
         return not self._stopped and self.in_time(needed)
 
     def in_time(self, needed: float) -> bool:
-        """Tell whether there is time for work of `needed` seconds, and for all that is reserved."""
+        """Tell whether there is time for work of `needed` seconds and for all reserved work."""
         needed += sum(self.predicted(*reserved) for reserved in self._reserved)
         return now() + needed < self._end
 
     def stop(self) -> None:
-        """Let nothing be allowed from now on, as if the callback had returned False."""
+        """Allow nothing from now on, as if the callback had returned False."""
         self._stopped = True
 
     @contextmanager
     def measured(self, kind: str, work: float) -> Iterator[None]:
-        """Measure the seconds of some work."""
+        """Measure how long some work of a kind takes."""
         start = now()
         yield
         seconds, known = self._measured.get(kind, (0.0, 0.0))
         self._measured[kind] = seconds + now() - start, known + work
 
     def predicted(self, kind: str, work: float) -> float:
-        """Return the seconds that work takes; 0 if none of its kind was measured."""
+        """Return the seconds that work will take; 0 if no work of its kind was measured."""
         seconds, known = self._measured.get(kind, (0.0, 0.0))
         return seconds * work / known if known else 0.0
 
     @contextmanager
     def reserved(self, kind: str, work: float) -> Iterator[None]:
-        """Leave time for work that must come after what is done inside."""
+        """Keep time free for work that must come after what is done inside."""
         self._reserved.append((kind, work))
         try:
             yield
@@ -81,10 +81,10 @@ def steps(
     time_limit: float | None = None,
     since: float | None = None,
 ) -> Iterator[Steps]:
-    """Yield a function to be called once after each step; False means to come to an end.
+    """Yield the count of steps, to be called once after each step; False means to stop soon.
 
-    That is so once `time_limit` seconds have passed, counted from `since` if that is given, or from
-    when the callback returns False.
+    It returns False once `time_limit` seconds have passed, counted from `since` if that is given,
+    and once the callback has returned False.
 
     Raises
     ------
@@ -102,6 +102,7 @@ def steps(
 
 @contextmanager
 def _shown(progress: Progress, total: int, what: str) -> Iterator[Callable[[], object]]:
+    """Yield the function that shows one more step, and returns what the callback answers."""
     if progress is True:
         try:
             from tqdm.auto import tqdm

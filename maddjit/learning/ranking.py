@@ -1,4 +1,4 @@
-"""How well scores name each row's winner: agreement, short lists, divergence of soft choices."""
+"""Measures of how well scores name each row's largest output: agreement, lists, divergence."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Standing:
 
     @property
     def cost(self) -> float:
-        """What is made small; infinite where scores were not numbers, and nothing is listed."""
+        """The figure to make small; infinite if scores are not numbers, as nothing is listed."""
         return self.length * (2 - self.agreement) if self.length else np.inf
 
     def no_worse_than(self, other: Standing) -> bool:
-        """Tell whether neither figure is worse."""
+        """Tell whether neither agreement nor length is worse than that of `other`."""
         return self.agreement >= other.agreement and self.length <= other.length
 
 
 def standing(scores: NDArray[Any], exact: NDArray[Any], covered: float = COVERED) -> Standing:
-    """Judge scores (N, M) by the exact outputs (N, M)."""
+    """Return how well scores (N, M) name the winners of the exact outputs (N, M)."""
     best = scores.max(axis=1)
     behind = best - np.take_along_axis(scores, exact.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
     margin = np.quantile(behind, covered, method="higher")
@@ -47,7 +47,7 @@ def standing(scores: NDArray[Any], exact: NDArray[Any], covered: float = COVERED
 
 
 def divergence(scores: NDArray[Any], exact: NDArray[Any], sharpness: float) -> float:
-    """Return the mean of KL(softmax(β·exact) ‖ softmax(β·scores)) over the rows; β: `sharpness`."""
+    """Return the mean over rows of KL(softmax(β·exact) ‖ softmax(β·scores)); β is `sharpness`."""
     shares = softmax(sharpness * exact)
     logs = _log_softmax(sharpness * exact) - _log_softmax(sharpness * scores)
     return float(np.einsum("nm,nm->n", shares, logs).mean())
@@ -61,6 +61,7 @@ def softmax(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _log_softmax(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the logarithm of `softmax`."""
     lowered: NDArray[Any] = values - values.max(axis=1, keepdims=True)
     lowered -= np.log(np.exp(lowered).sum(axis=1, keepdims=True))
     return lowered

@@ -1,1 +1,1 @@
-"""What was learned: frozen, checked records, and how they are kept on disk."""
+"""Models: frozen, checked records of what was learned, and their files."""

@@ -1,4 +1,4 @@
-"""Records in NumPy archives, without pickle: which records, how they are written and read."""
+"""NumPy archives of records, without pickle: how records are registered, written and read."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from maddjit.models.drawing import plot
 from maddjit.version import __version__
 
 FORMAT = "maddjit-model-2"
-"""Written into every file; another string is another format."""
+"""The name of the format, which stands in every file."""
 _FIRST_FORMAT = "maddjit-model-1"
-"""Of older files, which are read too: their models do not say which bias they hold."""
+"""The format of older files, which are still read. Their models do not say which bias they hold."""
 
 _KINDS: dict[str, type[Any]] = {}
-"""The models that a file may hold, by the name that the file says."""
+"""The classes of models that a file may hold, by the names that files call them."""
 _PARTS: dict[type[Any], dict[str, type[Any]]] = {}
-"""The records that are fields of another record, by its class and the field's name."""
+"""For each class of records, the fields that are records themselves, with their classes."""
 _ADDED: dict[type[Any], dict[str, Any]] = {}
-"""Fields that files of the first format lack, with the values that they are read as."""
+"""For each class, the fields that files of the first format lack, with the values they get."""
 _SINGLE = b"\x93NUMPY"
-"""What a file with one array begins with."""
+"""The first bytes of a file that holds a single array."""
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
     "bool": (bool,),
     "str": (str,),
 }
-"""What JSON must hold for a field of that annotation."""
+"""The Python types that JSON may give for a field with this annotation."""
 
 
 class ModelFileError(ValueError):
-    """A file is not a model, is damaged, or was written in a format that is not known."""
+    """The file is not a model, is damaged, or has a format that is not known."""
 
 
 K = TypeVar("K", bound=type[Any])
@@ -50,14 +50,14 @@ K = TypeVar("K", bound=type[Any])
 def stored(
     parts: Mapping[str, type[Any]] | None = None, added: Mapping[str, Any] | None = None
 ) -> Callable[[K], K]:
-    """Return a decorator that lets model files hold a class of frozen records.
+    """Return a decorator that registers a class of frozen records for model files.
 
     Parameters
     ----------
     parts : mapping, optional
         The fields that are records themselves, each with its class.
     added : mapping, optional
-        Fields that files of the format ``maddjit-model-1`` lack, with the values to read.
+        Fields that files of the format ``maddjit-model-1`` lack, with the values they get.
     """
 
     def register(kind: K) -> K:
@@ -70,29 +70,29 @@ def stored(
 
 
 class Model:
-    """What every kind of model can do: be written to a file, and be drawn."""
+    """The methods that all models share: saving to a file, and drawing."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model with its report to an .npz file, without pickle: `maddjit.save`.
+        """Write the model with its report to an .npz file, without pickle, as `maddjit.save` does.
 
         Parameters
         ----------
         path : path
-            Of the file; overwritten if it is there.
+            Where to write. A file that is there is replaced.
         """
         save(self, path)
 
     def plot(self, A: ArrayLike | None = None, *, codebook: int = 0, figure: Any = None) -> Any:
-        """Draw the model: `maddjit.plot`.
+        """Draw the model, as `maddjit.plot` does.
 
         Parameters
         ----------
         A : (N, D) array_like, optional
             Rows whose codes are counted.
         codebook : int
-            Whose tree is drawn.
+            The codebook whose tree is drawn.
         figure : matplotlib.figure.Figure, optional
-            What to draw into; by default a new one of pyplot's.
+            Where to draw; by default a new figure of pyplot.
 
         Returns
         -------
@@ -104,25 +104,25 @@ class Model:
 def save(
     model: Model, path: str | os.PathLike[str], provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model with its report to an .npz file.
+    """Write a model with its report to an .npz file, without pickle.
 
-    Arrays are members of their own, named like the fields they are; ``about`` is JSON text with all
-    else, and with the version of maddjit that wrote it.
+    Each array is a member of the archive, named like its field. The member ``about`` is JSON text
+    with all other fields, and with the version of maddjit that wrote it.
 
     Parameters
     ----------
     model : MaddnessModel or StrassenTileModel
     path : path
-        Of the file. What is there is replaced, once all of the model is written.
+        Where to write. A file that is there is replaced once all of the model is written.
     provenance : mapping, optional
-        What the model was made from, as far as JSON can say it, for `provenance_of`.
+        What the model was made from, in values that JSON can hold, for `provenance_of`.
 
     Raises
     ------
     TypeError
-        If it is no model, or `path` is none.
+        If `model` is not a model, or `path` is not a path.
     OSError
-        If the file cannot be written; what was there stays.
+        If the file cannot be written; a file that was there stays.
     """
     if not isinstance(model, Model):
         hint = "; its .model is one" if isinstance(getattr(model, "model", None), Model) else ""
@@ -136,7 +136,7 @@ def save(
 
 
 def to_bytes(model: Model, provenance: Mapping[str, Any] | None = None) -> bytes:
-    """Return what `save` writes: the same bytes for the same model."""
+    """Return the bytes that `save` writes; they are the same for the same model."""
     file = BytesIO()
     _write(model, file, dict(provenance or {}))
     return file.getvalue()
@@ -144,7 +144,10 @@ def to_bytes(model: Model, provenance: Mapping[str, Any] | None = None) -> bytes
 
 @contextmanager
 def blamed(name: object) -> Iterator[None]:
-    """Say which file it was; damage shows in many ways: zlib, zipfile, struct, NumPy, ours."""
+    """Turn any error inside into a `ModelFileError` that names the file.
+
+    Damage shows in many ways: as errors of zlib, zipfile, struct, NumPy, and of ours.
+    """
     try:
         yield
     except Exception as error:
@@ -152,6 +155,7 @@ def blamed(name: object) -> Iterator[None]:
 
 
 def _write(model: Model, file: IO[bytes], provenance: dict[str, Any]) -> None:
+    """Write the archive of a model into an open file."""
     arrays: dict[str, Any] = {}
     name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
     told = {
@@ -164,7 +168,7 @@ def _write(model: Model, file: IO[bytes], provenance: dict[str, Any]) -> None:
 
 
 def read(file: IO[bytes]) -> Any:
-    """Return the model of an open file, made by its constructor."""
+    """Return the model that an open file holds, made by its constructor."""
     archive, told = opened(file)
     kind = _KINDS.get(told["kind"])
     if kind is None:
@@ -175,7 +179,10 @@ def read(file: IO[bytes]) -> Any:
 def _taken_apart(
     record: Any, kind: type[Any], prefix: str, arrays: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what is no array as JSON takes it; arrays join `arrays`, by dotted names."""
+    """Return a record's fields that are not arrays, ready for JSON; add its arrays to `arrays`.
+
+    Arrays are named by their fields, with dots between the fields of nested records.
+    """
     parts = _PARTS.get(kind, {})
     tree: dict[str, Any] = {}
     for name in (field.name for field in fields(kind)):
@@ -191,6 +198,7 @@ def _taken_apart(
 
 
 def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
+    """Return the record that `_taken_apart` gave `tree` and the arrays of the archive for."""
     parts, values = _PARTS.get(kind, {}), {}
     own = {field.name: str(field.type) for field in fields(kind)}
     if not isinstance(tree, dict) or set(tree) != set(own):
@@ -217,7 +225,7 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
 
 
 def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
-    """Return the archive and its ``about``, if it is one of ours and no larger than it says."""
+    """Return the archive and its ``about``, once its format and its size are known to be sound."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     first = file.read(len(_SINGLE))
@@ -245,11 +253,11 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return a member, read to its end: only there is its checksum compared."""
+    """Return a member of the archive, read to its end, where its checksum is compared."""
     with archive.open(f"{name}.npy") as member:
         array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
         rest = member.read(1)
-    # Elements that take no bytes could be any number, more than can ever be looked at.
+    # An array whose elements take no bytes could have more elements than can ever be read.
     if rest or array.dtype.itemsize == 0 or array.dtype.kind not in "biufU":
         raise ValueError(f"{name} is no array of numbers or text, or not all of its member")
     return array

@@ -1,4 +1,4 @@
-"""The function that draws a model; how each kind is drawn is registered by the drawing room."""
+"""`plot`, which draws a model; `maddjit.looking.pictures` registers how each kind is drawn."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 
 
 def plot(model: Any, A: ArrayLike | None = None, *, codebook: int = 0, figure: Any = None) -> Any:
-    """Draw a model: what it learned, and how wrong it is.
+    """Draw what a model learned, and how large its errors are.
 
-    Draws one codebook's tree, how often each code is used, and the error of each output. Of a
-    Strassen-Tile model it draws the scheme's factors and the error of each output.
+    Draws one tree, how often each code is used, and the error of each output. For Strassen-Tile
+    models it draws the scheme's factors and the error of each output.
 
     Parameters
     ----------
@@ -20,9 +20,9 @@ def plot(model: Any, A: ArrayLike | None = None, *, codebook: int = 0, figure: A
     A : (N, D) array_like, optional
         Rows whose codes are counted.
     codebook : int
-        Whose tree is drawn.
+        The codebook whose tree is drawn.
     figure : matplotlib.figure.Figure, optional
-        What to draw into; by default a new one of pyplot's.
+        Where to draw; by default a new figure of pyplot.
 
     Returns
     -------
@@ -40,5 +40,5 @@ def plot(model: Any, A: ArrayLike | None = None, *, codebook: int = 0, figure: A
 
 @singledispatch
 def draw(model: Any, A: ArrayLike | None, codebook: int, figure: Any) -> Any:
-    """Draw a model of a kind that is registered; `maddjit.looking.pictures` registers all kinds."""
+    """Draw a model of a registered kind; `maddjit.looking.pictures` registers all kinds."""
     raise TypeError(f"plot takes a model, not {type(model).__name__}")

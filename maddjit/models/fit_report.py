@@ -1,4 +1,4 @@
-"""How wrong a fit is: on rows kept back, and by the paper's bound."""
+"""The error of a fitted model: measured on rows kept back, and bounded as in the paper."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from maddjit.models.archives import stored
 from maddjit.models.records import fields_of, frozen_array, made_again
 
 Objective = Literal["product", "argmax"]
-"""What tables are fitted for: all outputs, or each row's largest one."""
+"""The goal that tables are fitted for: all outputs, or each row's largest output."""
 
 
 @dataclass(frozen=True, eq=False)
 class BoundTerms:
-    """What the generalisation bound needs to know of a fit (paper, theorem 4.1).
+    """The figures of a fit that enter the paper's generalisation bound (theorem 4.1).
 
     Attributes
     ----------
     n_rows : int
-        Training rows, n.
+        n, the number of training rows.
     n_features, n_codebooks : int
         D and C.
     penalty : float
-        λ.
+        λ, the penalty of the ridge regression.
     largest_singular_value : float
-        Of A_train, σ_A.
+        σ_A, the largest singular value of A_train.
     norms : (M,) float64
-        ‖b‖ of each column of B.
+        ‖b‖, the norm of each column of B.
     training_error : (M,) float64
-        Mean of ``|ŷ − y|`` over the training rows.
+        The mean of ``|ŷ − y|`` over the training rows, for each output.
 
     Raises
     ------
@@ -64,7 +64,9 @@ class BoundTerms:
             object.__setattr__(self, name, array)
 
     def bound(self, delta: float) -> NDArray[np.float64]:
-        """Return (M,): what the expected ``|ŷ − y|`` exceeds with probability δ at most.
+        """Return a bound on the expected ``|ŷ − y|`` of each output, (M,).
+
+        The bound is exceeded with a probability of δ at most.
 
         E L ≤ E_train L + C σ_A ‖b‖ / (2 √λ) · (1/256 + (8 + √ν) / √(2n)),
         ν = C (4 ⌈log₂ D⌉ + 256) log 2 − log δ.
@@ -86,42 +88,42 @@ class BoundTerms:
 @stored({"bound_terms": BoundTerms})
 @dataclass(frozen=True, eq=False)
 class FitReport:
-    """How wrong a model is on rows that it was not fitted to.
+    """The errors of a model on rows that it was not fitted to.
 
     Attributes
     ----------
     n_rows : int
-        Rows the figures were measured on.
+        The number of rows that the errors were measured on.
     held_out : bool
-        False if there were too few rows to keep any back, so that training rows were used.
+        Whether these rows were kept back from learning. False if there were too few rows to keep
+        any back, so that training rows were used.
     nmse : float
-        mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric; 0 is exact, 1 is as good as
-        answering the mean. A single row has no variance: this and the next are NaN then, as are
-        those of the outputs.
+        mean((Ŷ − Y)²) / var(Y) over all entries, the paper's metric. 0 is exact; 1 is as good as
+        answering the mean. NaN for a single row, which has no variance.
     lost_variance : float
-        Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean: what NMSE hides
-        where the outputs' means differ much more than the rows do.
+        Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean. It shows what NMSE
+        hides where the means of outputs differ much more than the rows do. NaN for a single row.
     agreement : float
-        Share of the rows whose largest output is the exact product's, the bias included.
+        The share of rows whose largest output is that of the exact product with the bias.
     output_nmse : (M,) float64
-        NMSE of each output column.
+        The NMSE of each output. NaN for a single row.
     bias : (M,) float64
-        mean(Ŷ − Y) of each output column. The rounding of averages adds nothing to it on the rows
-        that were fitted to, and little on others:
-        `maddjit.learning.maddness.tables.quantise` says how much.
+        mean(Ŷ − Y) of each output. With accumulate="average", rounding adds nothing to it on the
+        training rows and little on others: `maddjit.learning.maddness.tables.quantise` says how
+        much.
     absolute_error : (M,) float64
-        ``mean(|Ŷ − Y|)`` of each output column.
+        ``mean(|Ŷ − Y|)`` of each output.
     worst_rows : (≤ 10,) int64
-        The measured rows with the largest squared error, worst first. For held-back training rows
+        The rows with the largest squared errors, worst first. If training rows were kept back,
         these are indices into `A_train`.
     worst_errors : (≤ 10,) float64
-        Root mean squared error over the outputs of those rows.
+        The root mean squared error of each of these rows over its outputs.
     bound_terms : BoundTerms, optional
-        What the paper's bound is made of, for its learner.
+        The terms of the paper's bound, if the paper's learner made the model.
     objective : {"product", "argmax"}
-        After "argmax" the outputs are scores that rank: the errors say little then.
+        After "argmax" the outputs are scores that rank, so the errors say little.
     learned_by : str
-        Version, options and rows of the fit, in words.
+        The version, the options and the rows of the fit, in words.
 
     Raises
     ------
@@ -145,7 +147,7 @@ class FitReport:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_rows", _count("n_rows", self.n_rows))
-        # Whatever is not finite may come of outputs beyond the range of float32.
+        # Figures that are not finite may come from outputs beyond the range of float32.
         if self.nmse < 0 or self.lost_variance < 0 or not 0 <= self.agreement <= 1:
             raise ValueError(
                 "nmse and lost_variance must not be below 0, and agreement must lie in 0 … 1, not "
@@ -198,6 +200,7 @@ class FitReport:
 
 
 def _count(name: str, value: Any) -> int:
+    """Return a whole number, checked to be 1 or more."""
     if index(value) < 1:
         raise ValueError(f"{name} must be 1 or more, not {value}")
     return index(value)

@@ -1,4 +1,4 @@
-"""What was learned: frozen records of arrays, checked when they are made; nothing here computes."""
+"""`MaddnessModel`: hash trees and look-up tables, as a frozen record that is checked when made."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from maddjit.models.short_list import ShortList
 Accumulate = Literal["exact", "average"]
 
 MAX_PROTOTYPES = 256
-"""A code is one byte."""
+"""Leaves of a tree, at most: a code is one byte."""
 
 MAX_FEATURES = 2**31 - 1
-"""Split columns have 32 bits."""
+"""Columns of A, at most: split columns are stored in 32 bits."""
 
 MAX_AVERAGE_GROUP = 16
-"""The paper's U: at most this many codebooks are reduced by one tree of averages (section 4.4)."""
+"""U in the paper: at most so many codebooks are summed by one tree of averages (section 4.4)."""
 
 MAX_RANK = 64
-"""Of an exact core; a larger one would cost what the product costs."""
+"""Rank of an exact core, at most: a larger core would cost as much as the product."""
 
 CORE_LANES = 16
-"""Partial sums of each projection onto a core."""
+"""Partial sums in which each projection onto a core is computed, which its definition says."""
 
 
 def tree_depth(n_prototypes: int) -> int:
-    """Return T with K = 2ᵀ.
+    """Return the depth T of a tree with K = 2ᵀ leaves.
 
     Raises
     ------
@@ -47,13 +47,13 @@ def tree_depth(n_prototypes: int) -> int:
 
 
 def average_group(n_codebooks: int) -> int:
-    """Return U, the codebooks averaged by one tree: the largest power of two ≤ 16 dividing C."""
+    """Return U, how many codebooks one tree averages: the largest power of two ≤ 16 dividing C."""
     return min(n_codebooks & -n_codebooks, MAX_AVERAGE_GROUP)
 
 
 @dataclass(frozen=True, eq=False)
 class LowRankCore:
-    """What is computed exactly beside the tables: ``(A · U) · V``, of a small rank r.
+    """A product of small rank r, ``(A · U) · V``, that is computed exactly beside the tables.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class LowRankCore:
 
     @property
     def rank(self) -> int:
-        """The r of (D, r) and (r, M)."""
+        """The rank r of the product."""
         return len(self.expansion)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,35 +104,35 @@ class LowRankCore:
 class MaddnessModel(Model):
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
 
-    Sizes: D columns of A, M outputs, C codebooks, K = 2ᵀ prototypes each. All arrays are copied
-    and made read-only.
+    Sizes: D columns of A, M outputs, C codebooks, and K = 2ᵀ prototypes in each. All arrays are
+    copied and made read-only.
 
     Attributes
     ----------
     split_dims : (C, T) int32
         The column of A that level t of tree c compares (the paper's jᵗ, section 4.1).
     thresholds : (C, K − 1) float32
-        Node i of level t stands at 2ᵗ − 1 + i. A row goes right when a ≥ threshold. ±inf are legal
-        and send every (finite) row to one side; NaN is not.
+        Node i of level t stands at 2ᵗ − 1 + i. A row goes right when a ≥ threshold. ±inf is legal
+        and sends every (finite) row to one side; NaN is refused.
     tables : (C, K, M) uint8
-        Entry of output m for code k of codebook c.
+        What code k of codebook c adds to the sum of output m.
     scale, offset : (M,) float32
-        ``y = float32(sum) * scale + offset``, two roundings. The bias is in the offset.
+        ``y = float32(sum) * scale + offset``, in two roundings. The bias is in the offset.
     n_features : int
-        D.
+        D, the number of columns of A.
     accumulate : {"exact", "average"}
         How the C entries of an output are summed: as integers, or by the paper's tree of rounding
-        averages over groups of `average_group(C)` codebooks.
+        averages over groups of U codebooks, where U is the largest power of two ≤ 16 dividing C.
     report : FitReport, optional
-        Its error on held-out rows.
+        The errors of the model on held-out rows.
     core : LowRankCore, optional
         A product of low rank that is added to y exactly: `maddjit.reference.apply` says how.
     short_list : ShortList, optional
-        What names the exact winners: `maddjit.calibrate` measures it.
+        What finds the exact winners; `maddjit.calibrate` measures it.
     bias : (M,) float64, optional
-        The bias of ``A @ B + bias`` that the offset holds, for products that are to be exact. None
-        means that it is not known, as in models from elsewhere and in old files; zeros mean that
-        there is none.
+        The bias of ``A @ B + bias`` that the offset holds, which exact products need. None means
+        that it is not known, as in models from elsewhere and in old files. Zeros mean that there
+        is no bias.
 
     Raises
     ------
@@ -222,7 +222,7 @@ class MaddnessModel(Model):
 
     @classmethod
     def of(cls, fitted: object) -> MaddnessModel:
-        """Return `fitted` as a model: itself, or a copy of any object with the same attributes.
+        """Return `fitted` as a model: itself, or one made from any object with the same attributes.
 
         Raises
         ------
@@ -257,34 +257,35 @@ class MaddnessModel(Model):
 
     @property
     def n_codebooks(self) -> int:
-        """C."""
+        """The number of codebooks, C."""
         return len(self.tables)
 
     @property
     def n_prototypes(self) -> int:
-        """K."""
+        """The number of prototypes of each codebook, K."""
         return int(self.tables.shape[1])
 
     @property
     def n_outputs(self) -> int:
-        """M."""
+        """The number of outputs, M."""
         return int(self.tables.shape[2])
 
     @property
     def depth(self) -> int:
-        """T, the levels of each tree."""
+        """The number of levels of each tree, T."""
         return int(self.split_dims.shape[1])
 
     def error_bound(self, delta: float = 0.05) -> NDArray[np.float64]:
         """Return the paper's bound on each output's expected absolute error (theorem 4.1).
 
-        It holds with probability 1 − δ over the training rows, and is far above the held-out error
-        beside it, ``report.absolute_error``, unless there are very many rows. As in the authors'
-        code the regression here corrects bucket means; the theorem is about one without them.
+        The bound holds with probability 1 − δ over the training rows. Unless there are very many
+        rows it is far above the held-out error, ``report.absolute_error``. As in the authors' code,
+        the regression here corrects bucket means; the theorem is about a regression without them.
 
         Parameters
         ----------
         delta : float
+            δ, the probability that the bound does not hold.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What frozen records share: read-only arrays, and copies made by the constructor."""
+"""Helpers of frozen records: read-only arrays, and copies that are made by the constructor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def frozen_array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...
     Raises
     ------
     TypeError
-        If it holds numbers of another kind.
+        If `value` holds numbers of another kind.
     ValueError
-        If the shape differs or a number is beyond the dtype's range.
+        If the shape differs, or a number is beyond the range of the dtype.
     """
     given = np.asarray(value)
     kinds = "iu" if np.issubdtype(dtype, np.integer) else "fiu"
@@ -38,10 +38,10 @@ def frozen_array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...
 
 
 def fields_of(record: Any) -> dict[str, Any]:
-    """Return a record's fields by name."""
+    """Return the fields of a record by name."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def made_again(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Make a pickled or copied record by its constructor, which checks and freezes it."""
+    """Return a pickled or copied record, made by its constructor, which checks and freezes it."""
     return kind(**values)

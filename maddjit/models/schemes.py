@@ -1,4 +1,4 @@
-"""Bilinear schemes: products of small matrices by few multiplications, exact and approximate."""
+"""Bilinear schemes: small matrices multiplied with few multiplications, exactly or nearly so."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _EXACT_IN_FLOAT64 = 2**53
 
 @dataclass(frozen=True, eq=False)
 class BilinearScheme:
-    """A way to multiply a tile n × d by a tile d × m with r multiplications, or about so.
+    """A scheme that multiplies tiles n × d and d × m with r multiplications, exactly or nearly so.
 
-    ``vec(Y) = decode @ ((encode_a @ vec(X)) * (encode_b @ vec(W)))`` for Y ≈ X W, row by row in
-    each vec. Entries may be matrices themselves, as in Strassen's algorithm. All arrays are copied
-    and made read-only.
+    ``vec(Y) = decode @ ((encode_a @ vec(X)) * (encode_b @ vec(W)))`` for Y ≈ X W, where vec takes a
+    matrix row by row. Entries may be matrices themselves, as in Strassen's algorithm. All arrays
+    are copied and made read-only.
 
     Attributes
     ----------
     name : str
+        What messages and reports call the scheme.
     shape : (int, int, int)
         (n, d, m).
     encode_a : (r, n·d) float32
@@ -41,8 +42,8 @@ class BilinearScheme:
     Raises
     ------
     ValueError, TypeError
-        If a size is not a whole number above 0, or an array is of another shape, or not of finite
-        numbers.
+        If a size is not a whole number above 0, or an array has another shape or holds numbers that
+        are not finite.
 
     Examples
     --------
@@ -86,13 +87,13 @@ class BilinearScheme:
 
     @property
     def saving(self) -> float:
-        """How many times fewer multiplications than n·d·m."""
+        """The factor by which r is smaller than the plain product's n·d·m multiplications."""
         n, d, m = self.shape
         return n * d * m / self.rank
 
     @cached_property
     def is_exact(self) -> bool:
-        """Whether it gives the product of all tiles; found out without rounding.
+        """Whether the scheme gives the exact product of all tiles; decided without rounding errors.
 
         Σ_ρ encode_a[ρ, (i, k)] encode_b[ρ, (k', j)] decode[(i', j'), ρ] = [i = i'][k = k'][j = j'].
         """
@@ -110,7 +111,7 @@ class BilinearScheme:
 
     @cached_property
     def error(self) -> float:
-        """‖T − T̂‖² / ‖T‖² of the product's tensor, the expected squared error on white data."""
+        """The relative squared error on white data, ‖T − T̂‖² / ‖T‖² for the product's tensor T."""
         factors = self.encode_a, self.encode_b, self.decode.T
         wanted = _product_tensor(self.shape)
         difference = _tensor(*(factor.astype(np.float64) for factor in factors)) - wanted
@@ -126,7 +127,7 @@ class BilinearScheme:
 
 
 def plain(n: int = 1, d: int = 1, m: int = 1) -> BilinearScheme:
-    """Return the scheme of the definition: n·d·m multiplications, (i, k, j) in this order."""
+    """Return the plain scheme: all n·d·m multiplications, ordered by i, then k, then j."""
     i, k, j = np.indices((n, d, m)).reshape(3, -1)
     eyes = [np.eye(size, dtype=np.float32) for size in (n * d, d * m, n * m)]
     encode_a, encode_b, decode = eyes[0][i * d + k], eyes[1][k * m + j], eyes[2][:, i * m + j]
@@ -135,7 +136,7 @@ def plain(n: int = 1, d: int = 1, m: int = 1) -> BilinearScheme:
 
 @cache
 def strassen() -> BilinearScheme:
-    """Return Strassen's scheme of 2 × 2 × 2 tiles, rank 7 (Strassen 1969)."""
+    """Return Strassen's scheme for 2 × 2 × 2 tiles, of rank 7 (Strassen 1969)."""
     return _written(
         "strassen",
         2,
@@ -154,7 +155,7 @@ def strassen() -> BilinearScheme:
 
 @cache
 def winograd() -> BilinearScheme:
-    """Return Winograd's variant of it: 15 additions, where what is shared is added once."""
+    """Return Winograd's variant of Strassen's scheme, of 15 additions if shared sums are reused."""
     return _written(
         "winograd",
         2,
@@ -173,7 +174,7 @@ def winograd() -> BilinearScheme:
 
 @cache
 def laderman() -> BilinearScheme:
-    """Return Laderman's scheme of 3 × 3 × 3 tiles, rank 23 (Laderman 1976)."""
+    """Return Laderman's scheme for 3 × 3 × 3 tiles, of rank 23 (Laderman 1976)."""
     return _written(
         "laderman",
         3,
@@ -208,15 +209,15 @@ def laderman() -> BilinearScheme:
 
 
 def kronecker(a: BilinearScheme, b: BilinearScheme) -> BilinearScheme:
-    """Return the scheme that multiplies by `a` matrices whose entries are tiles of `b`.
+    """Return the scheme that multiplies matrices by `a`, whose entries are tiles multiplied by `b`.
 
-    Its tile is (n_a n_b) × (d_a d_b) × (m_a m_b); index i is i_a n_b + i_b, and so are k, j and the
-    rank's ρ = ρ_a r_b + ρ_b.
+    Its tiles are (n_a n_b) × (d_a d_b) × (m_a m_b). Its index i is i_a n_b + i_b; k, j and the
+    index of multiplications, ρ = ρ_a r_b + ρ_b, are composed likewise.
     """
     (n_a, d_a, m_a), (n_b, d_b, m_b) = a.shape, b.shape
 
     def nested(left: Any, right: Any, of_a: tuple[int, int], of_b: tuple[int, int]) -> Any:
-        """Return (r_a r_b, rows · columns) of two factors (r, rows · columns)."""
+        """Return the Kronecker product of two factors, each (r, rows · columns)."""
         both = np.einsum(
             "pik,qjl->pqijkl",
             left.astype(np.float64).reshape(-1, *of_a),
@@ -235,20 +236,20 @@ def kronecker(a: BilinearScheme, b: BilinearScheme) -> BilinearScheme:
 
 @cache
 def generic(rank: int, tile: int = 4) -> BilinearScheme:
-    """Return the best scheme known here of that rank, for tiles t × t × t of white data.
+    """Return the best known scheme of a rank for t × t × t tiles of white data.
 
     Parameters
     ----------
     rank : int
-        t³ for the plain product; for t = 2 also 7, for t = 3 also 23, for t = 4 from 16 to 49,
-        which is exact: Strassen ⊗ Strassen.
+        t³ gives the plain product. Other ranks are 7 for t = 2, 23 for t = 3, and 16 to 49 for
+        t = 4, where 49 is exact: Strassen ⊗ Strassen.
     tile : int
-        t.
+        t, the number of rows and columns of a tile.
 
     Raises
     ------
     ValueError
-        If there is none of that rank.
+        If there is no scheme of that rank.
     """
     if rank == tile**3:
         return plain(tile, tile, tile)
@@ -268,19 +269,20 @@ def generic(rank: int, tile: int = 4) -> BilinearScheme:
 
 
 def _tensor(first: Any, second: Any, third: Any) -> Any:
-    """Return Σ_ρ of the outer products of rows (r, ·), as one matrix (first · second, third)."""
+    """Return the sum over ρ of the outer products of three rows, as (first · second, third)."""
     pairs = first[:, :, np.newaxis] * second[:, np.newaxis, :]
     return pairs.reshape(len(pairs), -1).T @ third
 
 
 def _product_tensor(shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return the tensor of the exact product, in the shape of `_tensor`."""
     n, d, m = shape
     tensor = np.einsum("ac,kl,bd->aklbcd", np.eye(n), np.eye(d), np.eye(m))
     return np.ascontiguousarray(tensor).reshape(n * d * d * m, n * m)
 
 
 def _whole(values: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
-    """Return whole numbers w (objects) and the least s ≥ 0 with values = w / 2^s."""
+    """Return whole numbers w, as objects, and the least s ≥ 0 with values = w / 2^s."""
     ratios = [float(value).as_integer_ratio() for value in values.ravel()]
     shift = max(below.bit_length() - 1 for _, below in ratios)
     whole = [above * (2**shift // below) for above, below in ratios]
@@ -290,7 +292,7 @@ def _whole(values: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
 
 
 def _written(name: str, tile: int, products: str, outputs: str) -> BilinearScheme:
-    """Return a scheme of square tiles from products of signed entries "ik" and sums of them."""
+    """Return a scheme of square tiles, written as products of sums of signed entries "ik"."""
     lines = [line.split() for line in products.split("\n") if line.strip()]
     encode = np.zeros((2, len(lines), tile * tile), np.float32)
     for rho, sums in enumerate(lines):

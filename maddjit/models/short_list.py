@@ -1,4 +1,4 @@
-"""What settles winners: scores that rank, B that decides, how far apart they were on real rows."""
+"""`ShortList`: the scores, margins and exact B by which a model finds the exact winners."""
 
 from __future__ import annotations
 
@@ -14,42 +14,45 @@ from numpy.typing import NDArray
 from maddjit.models.records import fields_of, frozen_array, made_again
 
 SETTLE_LANES = 64
-"""Partial sums of each exact output, which is part of its definition: see `reference.settle`."""
+"""Partial sums in which each exact output is computed, as `reference.settle` defines."""
 MAX_SCORE = 2**16 - 1
-"""Scores fit 16 bits."""
+"""The largest score: scores fit 16 bits."""
 
 
 class CoverageError(ValueError):
-    """A coverage that the rows a model was calibrated on cannot vouch for."""
+    """The coverage is higher than the rows of calibration can vouch for, or not between 0 and 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShortList:
-    """How to find a row's exact k best outputs among few: made by `maddjit.calibrate`.
+    """The part of a model that finds the exact k best outputs of a row; `calibrate` makes it.
 
-    Whole-number scores of all outputs are looked up. Those within a margin of the k-th best score
-    make the short list, whose exact outputs, computed from B, decide. The margin is a quantile of
-    what was seen on the rows of calibration (split conformal prediction): if G of n rows had their
-    k exact winners within it, a further row like them has with probability (G / (n + 1)) or more.
+    Whole-number scores of all outputs are looked up. The outputs whose scores are within a margin
+    of the k-th best score make the short list. Their exact values, computed from B, decide. The
+    margin is a quantile of what was seen on the rows of calibration (split conformal prediction):
+    if G of n rows had their k exact winners within the margin, a further row like them has its
+    winners within it with a probability of G / (n + 1) or more.
 
     Attributes
     ----------
     k : int
         How many winners are named.
     tables : (C, K, M) uint8
-        Entries for the codes of the model's trees; their sums are the scores, comparable between
-        outputs: all have one scale, and the bias is in them.
+        Entries for the codes of the model's trees. Their sums are the scores. Scores of different
+        outputs can be compared: they have one scale, and the bias is in them.
     B : (D, M) float32
+        The exact right-hand side.
     bias : (M,) float32
+        Added to the exact outputs.
     n_rows : int
-        Rows of calibration, n.
+        n, the number of rows of calibration that were counted.
     margins : (G,) int32
-        Ascending, from 0.
+        The margins to choose from, ascending from 0 or more.
     covered : (G,) int64
-        Rows of calibration whose k exact winners were all within each margin.
+        How many of these rows had all k exact winners within each margin.
     lengths : (G, 3) float64
-        The short list's mean length for each margin, the length that 99 % of the rows did not
-        exceed, and the longest.
+        The mean length of the short list for each margin, the length that 99 % of the rows did not
+        exceed, and the largest length.
 
     Raises
     ------
@@ -100,39 +103,40 @@ class ShortList:
             raise ValueError(f"scores can reach {worst}, more than {MAX_SCORE}")
 
     def margin(self, coverage: float) -> int:
-        """Return the least margin that keeps all k exact winners with that probability.
+        """Return the least margin that keeps all k exact winners with a given probability.
 
         Parameters
         ----------
         coverage : float
-            For a row exchangeable with those of calibration; below 1.
+            The probability, below 1, for a row that is exchangeable with those of calibration.
 
         Raises
         ------
         CoverageError
-            If `coverage` is not between 0 and 1, or too much for the rows: n of them vouch
-            for n / (n + 1) at most.
+            If `coverage` is not between 0 and 1, or is too high for the rows of calibration: n
+            rows vouch for n / (n + 1) at most.
         TypeError
-            If it is no number.
+            If `coverage` is not a number.
         """
         return int(self.margins[self._place(coverage)])
 
     def expected_lengths(self, coverage: float) -> tuple[float, float, float]:
-        """Return the list's mean length, 99th percentile and maximum, as seen at calibration."""
+        """Return the mean, the 99th percentile and the maximum of list lengths at calibration."""
         mean, most, longest = self.lengths[self._place(coverage)].tolist()
         return mean, most, longest
 
     def longest(self, margin: int) -> int:
-        """Return the longest list that a margin made at calibration."""
+        """Return the length of the longest list that a margin gave at calibration."""
         place = min(int(np.searchsorted(self.margins, margin)), len(self.margins) - 1)
         return int(self.lengths[place, 2])
 
     def _place(self, coverage: float) -> int:
+        """Return the place of the least margin for a coverage."""
         if not isinstance(coverage, Real):
             raise TypeError(f"coverage must be a number, not {type(coverage).__name__}")
         if not 0 < coverage < 1:
             raise CoverageError(f"coverage must be above 0 and below 1, not {coverage}")
-        # A little less than asked for, lest .99 · 100 be 99.00000000000001 rows.
+        # Ask for a little less, so that .99 · 100 is not rounded up to 99.00000000000001 rows.
         needed = ceil((self.n_rows + 1) * coverage * (1 - 1e-12))
         if needed > self.n_rows:
             raise CoverageError(

@@ -1,4 +1,4 @@
-"""Models on disk: read back as they were written, and checked by the models' own rules."""
+"""Model files: models are read back as they were saved, and checked by their own rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Model = MaddnessModel | StrassenTileModel
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a model written by `save`.
+    """Return a model that was saved by `save`.
 
     Parameters
     ----------
     path : path
+        The file to read.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     FileNotFoundError
         If there is no such file.
     TypeError
-        If `path` is none.
+        If `path` is not a path.
     """
     if hasattr(path, "read"):
         raise TypeError(
@@ -50,36 +51,36 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 def about(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a file says of its model but the arrays: kind, fields, and who wrote it.
+    """Return what a file says about its model, without the arrays: kind, fields and writer.
 
     Raises
     ------
     ModelFileError, FileNotFoundError
-        As `load`.
+        Like `load`.
     """
     with Path(path).open("rb") as file, blamed(path):
         return opened(file)[1]
 
 
 def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what `save` was told of the model's making; nothing if it was not told.
+    """Return the provenance that `save` was given for a model, or an empty dict.
 
     Raises
     ------
     ModelFileError, FileNotFoundError
-        As `load`.
+        Like `load`.
     """
     told: dict[str, Any] = about(path).get("provenance", {})
     return told
 
 
 def from_bytes(data: bytes) -> Model:
-    """Return the model of `to_bytes`.
+    """Return the model that `to_bytes` returned these bytes for.
 
     Raises
     ------
     ModelFileError
-        As `load`.
+        Like `load`.
     """
     with blamed("this"):
         model: Model = read(BytesIO(data))

@@ -1,4 +1,4 @@
-"""What `fit_strassen_tile` returns: a bilinear scheme with B encoded; nothing here computes."""
+"""`StrassenTileModel`: a bilinear scheme with B encoded, as a frozen record checked when made."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from maddjit.models.schemes import BilinearScheme
 Kind = Literal["exact", "rounded", "approximate"]
 
 MAX_TILE_ROWS = 1024
-"""Workspaces grow with them; no more than 64 are of use."""
+"""Rows of a block, at most. Workspaces grow with them, and no more than 64 are of use."""
 
 _ENCODED_BYTES = 512 * 1024
-"""Encoded rows of A that a core's second-level cache holds beside the rest."""
+"""Bytes of encoded rows of A that the second-level cache of a core holds beside the rest."""
 
 
 def default_tile_rows(scheme: BilinearScheme, n_features: int) -> int:
-    """Return R, 32, 16 or 8: the most whose encoded float32 rows take at most 512 KiB."""
+    """Return R = 32, 16 or 8: the largest for which encoded float32 rows fit in 512 KiB."""
     columns = -(-n_features // scheme.shape[1])
     for rows in (32, 16):
         if rows * scheme.rank * columns * 4 <= _ENCODED_BYTES:
@@ -33,31 +33,33 @@ def default_tile_rows(scheme: BilinearScheme, n_features: int) -> int:
 
 @dataclass(frozen=True)
 class TileReport:
-    """How wrong a model is on rows that it was not fitted to, beside what costs as much.
+    """The error of a model on rows that it was not fitted to, beside alternatives of equal cost.
 
-    Errors are Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean, and NaN for a
-    single row, which has none.
+    Errors are Σ(Ŷ − Y)² over Σ of each output's squared deviation from its own mean. They are NaN
+    for a single row, which has no such deviation.
 
     Attributes
     ----------
     n_rows : int
-        Rows the figures were measured on.
+        The number of rows that the errors were measured on.
     held_out : bool
-        False if there were too few rows to keep any back, so that training rows were used.
+        Whether these rows were kept back from the fit. False if there were too few rows to keep
+        any back, so that training rows were used.
     error : float
-        Of the model.
+        The error of the model.
     unfitted : float
-        Of the scheme it started from with B encoded, not fitted to any rows.
+        The error of the scheme that the fit started from, with B encoded and nothing fitted.
     low_rank : float
-        Of the product of rank `rank` that is best for the training rows (A-weighted low rank).
+        The error of the product of rank `rank` that is best for the training rows (A-weighted low
+        rank).
     rank : int
         The largest rank r whose r · (D + M) multiplications per row are no more than the model's.
     bfloat16 : float
-        Of the plain product, A and B rounded to bfloat16.
+        The error of the plain product with A and B rounded to bfloat16.
     objective : tuple of float
-        What was minimised, before the first step and after each one: it never rises.
+        What the fit minimised, before the first round and after each one. It never rises.
     learned_by : str
-        Version, options and rows of the fit, in words.
+        The version, the options and the rows of the fit, in words.
     """
 
     n_rows: int
@@ -85,16 +87,16 @@ class TileReport:
 class StrassenTileModel(Model):
     """A bilinear scheme with one fixed B encoded: ``A @ B + bias``, exactly or approximately.
 
-    Sizes: D columns of A, M outputs, a scheme of n × d × m tiles with r multiplications. Columns
-    of A are cut into d blocks of Dk = ⌈D/d⌉, outputs into m blocks of Mk = ⌈M/m⌉, zeros behind the
-    last. Rows of A are taken n·R at a time, n blocks of R; a last group of N' rows is cut into
-    blocks of ⌈N'/n⌉. `maddjit.tile_reference.multiply` is the definition. All arrays are copied
-    and made read-only.
+    Sizes: D columns of A, M outputs, and a scheme of n × d × m tiles with r multiplications. The
+    columns of A are cut into d blocks of Dk = ⌈D/d⌉ and the outputs into m blocks of Mk = ⌈M/m⌉,
+    with zeros behind the last. Rows of A are taken n·R at a time, as n blocks of R; a last group of
+    N' rows is cut into blocks of ⌈N'/n⌉. `maddjit.tile_reference.multiply` is the definition. All
+    arrays are copied and made read-only.
 
     Unless `kind` is "exact", NaN and infinities in one row of A spread to the rows of its tiles,
-    and float32 rounding errors are larger than those of the plain product, about twice for each
-    level of Strassen. If it is "approximate" a row's outputs depend on those rows as well, and so
-    on how rows are ordered and batched.
+    and float32 rounding errors are larger than those of the plain product, by a factor of about two
+    for each level of Strassen. If `kind` is "approximate", a row's outputs also depend on the other
+    rows of its tiles, and so on how rows are ordered and batched.
 
     Attributes
     ----------
@@ -102,14 +104,15 @@ class StrassenTileModel(Model):
     n_features, n_outputs : int
         D and M.
     values : (r, Dk, Mk) float32
-        V: B as the scheme encodes it, or fitted.
+        V: B as the scheme encodes it, or as it was fitted.
     bias : (M,) float32
+        Added to the product.
     tile_rows : int
-        R, a multiple of 8 up to 1024: the rows of one block.
+        R, the number of rows of one block: a multiple of 8 up to 1024.
     is_encoded : bool
-        Whether `values` is `scheme.encode_b` of B, rounded to float32.
+        Whether `values` is B encoded by `scheme.encode_b`, rounded to float32.
     report : TileReport, optional
-        Its error on held-out rows.
+        The errors of the model on held-out rows.
 
     Raises
     ------
@@ -159,20 +162,20 @@ class StrassenTileModel(Model):
 
     @property
     def block_features(self) -> int:
-        """The columns of A in a block, Dk = ⌈D/d⌉."""
+        """The number of columns of A in a block, Dk = ⌈D/d⌉."""
         return -(-self.n_features // self.scheme.shape[1])
 
     @property
     def block_outputs(self) -> int:
-        """The outputs in a block, Mk = ⌈M/m⌉."""
+        """The number of outputs in a block, Mk = ⌈M/m⌉."""
         return -(-self.n_outputs // self.scheme.shape[2])
 
     @property
     def kind(self) -> Kind:
-        """What differs from the plain product in float32.
+        """How the result differs from the plain product in float32.
 
-        "exact": nothing, it is the plain product. "rounded": rounding errors, and NaN and
-        infinities spread. "approximate": the outputs, even without rounding.
+        "exact": not at all, it is the plain product. "rounded": by rounding errors, and NaN and
+        infinities spread. "approximate": the outputs differ even without rounding.
         """
         if not (self.is_encoded and self.scheme.is_exact):
             return "approximate"
@@ -184,7 +187,7 @@ class StrassenTileModel(Model):
 
     @property
     def multiplications(self) -> float:
-        """Multiplications per row of A between encoding and decoding, r · Dk · Mk / n."""
+        """The multiplications per row of A between encoding and decoding, r · Dk · Mk / n."""
         scheme = self.scheme
         return scheme.rank * self.block_features * self.block_outputs / scheme.shape[0]
 

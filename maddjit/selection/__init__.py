@@ -1,1 +1,1 @@
-"""The fastest way to a product within an error budget, timed on this machine."""
+"""Selection: the fastest way to a product within an error budget, timed on this machine."""

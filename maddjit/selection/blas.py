@@ -1,4 +1,4 @@
-"""The threads of NumPy's and SciPy's linear algebra, which belong to the libraries behind them."""
+"""The number of threads in which the linear algebra of NumPy and SciPy runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def one_thread() -> AbstractContextManager[Any]:
 
     Threads that share small matrices wait for each other most of the time: fits of the sizes that
     `maddjit.select` tries take up to three times as long with two threads as with one. The limit
-    is for the whole process. The context's value is None where nothing is limited.
+    holds for the whole process. The value of the context is None where nothing is limited.
     """
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()
-    import scipy.linalg  # noqa: F401  # libraries that are loaded later are not limited
+    import scipy.linalg  # noqa: F401  # a library that is loaded later is not limited
 
     limits: AbstractContextManager[Any] = threadpool_limits(1)
     return limits

@@ -1,4 +1,4 @@
-"""How far a product is from the exact one: by its numbers, by its winners, by the user's metric."""
+"""The loss of an approximate product: by its numbers, by its winners, or by the user's metric."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.operators.watching import rounding
+from maddjit.selection.settings import GATHERED_NUMBERS
 
-_GATHERED = 2**23
-"""Numbers of columns that are gathered at a time."""
-Operator = Callable[[Any], NDArray[Any]]
+Way = Callable[[Any], NDArray[Any]]
+"""A way to the product: a function from rows (N, D) to outputs (N, M), or to winners (N, k)."""
 Metric = Literal["nmse", "agreement", "argmax", "topk"] | Callable[[NDArray[Any], Any], float]
-"""A function takes outputs (N, M) and the targets of their rows; more is better."""
+"""What is judged. A function takes outputs (N, M) and the targets of their rows; more is better."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What an approximation loses on some rows, 0 if nothing.
+    """The loss of ways to the product, measured on some rows; 0 is as good as the exact product.
 
     Attributes
     ----------
     metric : Metric
-        "nmse": mean((Ŷ − Y)²) / var(Y), to whose variance a bias adds nothing. "agreement": the
+        "nmse": mean((Ŷ − Y)²) / var(Y); a bias adds nothing to this variance. "agreement": the
         share of rows with another arg-max. "argmax", "topk": the share of the exact winners that
-        is not named. Others that are as large but for the rounding of float32 do as well. A
-        function: how much lower it is than for the exact product.
+        are not named; other outputs that are as large, but for the rounding of float32, count as
+        winners too. A function: how much lower it is than for the exact product.
     rows : (N, D) float32
     exact : (N, M) float32 or (N, k) int64
-        Outputs with the bias, or winners.
+        The exact outputs with the bias, or the exact winners.
     bias : (M,)
     targets : (N, …), optional
     right : (D, M), optional
-        What rows are multiplied by, where winners are compared: else that goes by indices alone.
+        What rows are multiplied by. Without it winners are compared by their indices alone.
     """
 
     metric: Metric
@@ -46,13 +46,13 @@ class Loss:
     targets: Any = None
     right: NDArray[Any] | None = None
 
-    def __call__(self, operator: Operator) -> float:
-        """Return the loss of an operator.
+    def __call__(self, operator: Way) -> float:
+        """Return the loss of a way to the product.
 
         Raises
         ------
         ValueError
-            If its result is not of the exact product's shape.
+            If its result does not have the shape of the exact product's.
         """
         Y = np.asarray(operator(self.rows))
         if Y.shape != self.exact.shape:
@@ -66,15 +66,15 @@ class Loss:
         if self.metric == "agreement":
             return self._missed(*(y.argmax(axis=1)[:, np.newaxis] for y in (Y, self.exact)))
         lost = self._baseline - self._value(Y)
-        return round(lost, 12)  # shares of a hundred rows differ by hundredths, not nearly
+        return round(lost, 12)  # so that shares of a hundred rows differ by whole hundredths
 
     def _missed(self, named: NDArray[Any], winners: NDArray[Any]) -> float:
-        """Return the share of winners, (N, k), that are not named, nor others as large."""
+        """Return the share of winners (N, k) that are not named, nor others that are as large."""
         found = (named[:, :, np.newaxis] == winners[:, np.newaxis]).any(axis=2)
         (doubtful,) = np.nonzero(~found.all(axis=1))
         if self.right is None or not len(doubtful):
             return float(1 - found.mean())
-        step = max(1, _GATHERED // (found.shape[1] * len(self.right)))
+        step = max(1, GATHERED_NUMBERS // (found.shape[1] * len(self.right)))
         for start in range(0, len(doubtful), step):
             some = doubtful[start : start + step]
             rows = self.rows[some].astype(np.float64)
@@ -85,9 +85,11 @@ class Loss:
 
     @cached_property
     def _baseline(self) -> float:
+        """The user's metric of the exact product."""
         return self._value(self.exact.copy())
 
     def _value(self, Y: NDArray[Any]) -> float:
+        """Return the user's metric of outputs."""
         assert callable(self.metric)
         value = float(self.metric(Y, self.targets))
         if value != value:
@@ -98,7 +100,7 @@ class Loss:
 def _bounds(
     rows: NDArray[np.float64], right: NDArray[Any], bias: NDArray[Any], outputs: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what float32 products of rows with some columns, (N, k) of each, are between."""
+    """Return bounds of the float32 products of each row with k columns, (N, k) and (N, k)."""
     columns = right.T[outputs].astype(np.float32).astype(np.float64)
     added = bias[outputs].astype(np.float32).astype(np.float64)
     exact = np.einsum("nd,nkd->nk", rows, columns) + added
@@ -108,7 +110,7 @@ def _bounds(
 
 
 def name_of(metric: Metric) -> str:
-    """Return what tables and axes call the loss.
+    """Return the name of the loss in tables and on axes.
 
     Raises
     ------

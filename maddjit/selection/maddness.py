@@ -3,55 +3,161 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from maddjit.models.maddness import LowRankCore, MaddnessModel, tree_depth
+from maddjit.learning.accuracy import AccuracyWarning
+from maddjit.learning.fit import fit
+from maddjit.learning.winners.calibration import calibrate
+from maddjit.models.maddness import MAX_RANK, LowRankCore, MaddnessModel, tree_depth
+from maddjit.models.storage import ModelFileError, load, save
 from maddjit.pipeline import compile
-from maddjit.selection.candidates import Candidate, Field, Sizes, Workshop
-from maddjit.selection.losses import Operator
+from maddjit.selection import settings
+from maddjit.selection.blas import one_thread
+from maddjit.selection.candidates import Candidate
+from maddjit.selection.field import Field
+from maddjit.selection.inputs import Inputs
+from maddjit.selection.losses import Way
 
-_FAR_OUTSIDE, _LEEWAY = 3.0, 1.5
-"""What a fit in haste loses beyond so many budgets, a whole one is not expected to make up for.
+logger = logging.getLogger(__name__)
 
-Once whole fits have shown what they save on these rows, it is the most of that, with leeway.
-"""
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a MADDNESS model: C, K and the rank of its core."""
+
+    n_codebooks: int
+    n_prototypes: int
+    core_rank: int
+
+    def check(self) -> None:
+        """Refuse sizes that `fit` refuses, whatever the rows are.
+
+        Raises
+        ------
+        ValueError, TypeError
+        """
+        if self.n_codebooks < 1:
+            raise ValueError(f"n_codebooks must be at least 1, not {self.n_codebooks}")
+        tree_depth(self.n_prototypes)
+        if not 0 <= self.core_rank <= MAX_RANK:
+            raise ValueError(f"core_ranks must be from 0 to {MAX_RANK}, not {self.core_rank}")
+
+    def __str__(self) -> str:
+        core = f" core={self.core_rank}" if self.core_rank else ""
+        return f"MADDNESS C={self.n_codebooks} K={self.n_prototypes}{core}"
 
 
 @dataclass
 class MaddnessWays:
-    """Fits and compiles models of given sizes, and enters them into the field."""
+    """The MADDNESS models of given inputs, fitted, compiled and entered into the field.
+
+    Attributes
+    ----------
+    field : Field
+    inputs : Inputs
+    savings : list of float
+        By which factors whole fits have lowered the loss of fits in haste.
+    """
 
     field: Field
-    workshop: Workshop
+    inputs: Inputs
     savings: list[float] = dataclasses.field(default_factory=list)
 
     def enter(self, sizes: Sizes) -> Candidate:
-        """Enter a model: one that was fitted in haste, if a whole fit cannot make it the choice.
+        """Enter a model of these sizes, fitted in haste if a whole fit cannot make it the choice.
 
-        That is so if it loses several times the budget, or if it is too slow. Only "nmse" and
-        "agreement" are judged so: other metrics need not follow the error.
+        It cannot if the model loses several times the budget, or if it is too slow. Only "nmse"
+        and "agreement" are judged so; other metrics need not follow the error.
         """
         hasty = np.inf
         if self.field.loss.metric in ("nmse", "agreement"):
-            model = self.workshop.model(sizes, in_haste=True)
-            operator = self.workshop.operator(model)
+            model = fitted(self.inputs, sizes, in_haste=True)
+            operator = compiled(self.inputs, model)
             hasty = self.field.loss(operator)
-            far = min(_FAR_OUTSIDE, _LEEWAY * max(self.savings, default=np.inf))
+            savings = settings.LEEWAY * max(self.savings, default=np.inf)
+            far = min(settings.FAR_OUTSIDE, savings)
             if hasty > far * self.field.budget or self.field.cannot_win(operator):
                 return self.field.enter(f"{sizes} in haste", operator, model)
-        model = self.workshop.model(sizes)
-        candidate = self.field.enter(str(sizes), self.workshop.operator(model), model)
+        model = fitted(self.inputs, sizes)
+        candidate = self.field.enter(str(sizes), compiled(self.inputs, model), model)
         if candidate.loss > 0 and np.isfinite(hasty):
             self.savings.append(max(1.0, hasty / candidate.loss))
         return candidate
 
-    def quickest(self, sizes: Sizes) -> Operator:
-        """Compile a model that is as fast as one of these sizes can be."""
-        model = quickest_model(sizes, *self.workshop.B.shape)
-        return compile(model, threads=self.workshop.threads)
+    def quickest(self, sizes: Sizes) -> Way:
+        """Return an operator that is as fast as one of these sizes can be; it learned nothing."""
+        model = quickest_model(sizes, *self.inputs.B.shape)
+        return compile(model, threads=self.inputs.threads)
+
+
+def fitted(inputs: Inputs, sizes: Sizes, in_haste: bool = False) -> MaddnessModel:
+    """Return a fitted model, or the one that an earlier search has kept in the folder.
+
+    In haste nothing is chosen and no tree is refitted, which takes about a fifth of the time.
+    """
+    path = inputs.folder and inputs.folder / f"{_key(inputs, sizes, in_haste)}.npz"
+    if path and path.exists():
+        try:
+            kept = load(path)
+            if isinstance(kept, MaddnessModel):
+                return kept
+        except ModelFileError as error:
+            logger.warning("%s; it is fitted again", error)
+    with warnings.catch_warnings(), one_thread():
+        warnings.simplefilter("ignore", AccuracyWarning)  # the budget judges
+        model = fit(
+            inputs.rows,
+            inputs.B,
+            sizes.n_codebooks,
+            sizes.n_prototypes,
+            core_rank=sizes.core_rank,
+            bias=inputs.bias,
+            random_state=inputs.random_state,
+            on_interrupt="raise",
+            objective="argmax" if inputs.winners and inputs.winners.tuned else "product",
+            progress=_choose_nothing if in_haste else False,
+        )
+    if path:
+        save(model, path)
+    return model
+
+
+def compiled(inputs: Inputs, model: MaddnessModel) -> Way:
+    """Return the compiled model, calibrated first if winners are asked for.
+
+    Raises
+    ------
+    CoverageError
+        If there are too few rows to calibrate on.
+    """
+    asked = inputs.winners
+    if asked is None:
+        return compile(model, threads=inputs.threads)
+    model = calibrate(model, asked.rows, inputs.B, bias=inputs.bias, k=asked.k)
+    return compile(model, result="topk", k=asked.k, coverage=asked.coverage, threads=inputs.threads)
+
+
+def _key(inputs: Inputs, sizes: Sizes, in_haste: bool) -> str:
+    """Return the name of the file that keeps a model of these inputs and sizes."""
+    tuned = " tuned" if inputs.winners and inputs.winners.tuned else ""
+    tuned += " in haste" * in_haste
+    told = f"{settings.LEARNER} {sizes}{tuned} {inputs.random_state}"
+    digest = hashlib.sha256(told.encode())
+    for array in (inputs.rows, inputs.B, inputs.bias):
+        digest.update(f"{array.shape} {array.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _choose_nothing(done: int, total: int) -> bool:
+    """Tell a fit, as its callback, that nothing more is to be chosen."""
+    return False
 
 
 def series_of(
@@ -61,7 +167,15 @@ def series_of(
     n_prototypes: Sequence[int],
     core_ranks: Sequence[int],
 ) -> dict[str, list[Sizes]]:
-    """Return the sizes to try, by what they have in common; impossible ones are an error."""
+    """Return the sizes to try, as one series for each K and each rank of the core.
+
+    Sizes that do not fit D and M are left out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a size is impossible for any D and M.
+    """
     n_features, smaller = shape[0], min(shape)
     series = {}
     for n_leaves in sorted(n_prototypes):
@@ -80,7 +194,7 @@ def series_of(
 
 
 def quickest_model(sizes: Sizes, n_features: int, n_outputs: int) -> MaddnessModel:
-    """Return a model of these sizes that nothing was learned for: no learned one is faster.
+    """Return a model of these sizes that learned nothing; no model that learned is faster.
 
     All entries of an output add up in a byte. Its answers mean nothing.
     """

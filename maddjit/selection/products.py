@@ -1,4 +1,4 @@
-"""The plain alternatives to a compiled operator: the exact product, and one of low rank."""
+"""The plain alternatives to a compiled operator: the exact product, and products of low rank."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ExactProduct:
         self.bias = bias.astype(np.float32) if bias.any() else None
 
     def __call__(self, A: ArrayLike) -> NDArray[np.float32]:
-        """Return (N, M) float32."""
+        """Return the outputs of rows (N, D), (N, M) float32."""
         Y: NDArray[np.float32] = np.asarray(A, np.float32) @ self.B
         if self.bias is not None:
             Y += self.bias
@@ -27,17 +27,17 @@ class ExactProduct:
 class LowRankProduct:
     """``(A @ U) @ V + offset``: the best product of rank r for the rows it was learned from.
 
-    V holds the leading directions of the outputs' variance, U = B Vᵀ; what is left out is put into
-    the offset for the mean row (A-weighted low rank).
+    V holds the leading directions of the outputs' variance, and U = B Vᵀ. What is left out is added
+    to the offset for the mean row (A-weighted low rank).
 
     Parameters
     ----------
     B : (D, M)
     bias : (M,)
     mean : (D,)
-        Of the rows.
+        The mean of the rows.
     directions : (r, M) float64
-        The first of `maddjit.learning.maddness.goals.leading_directions`.
+        The first r of `maddjit.learning.maddness.goals.leading_directions`.
     """
 
     def __init__(
@@ -53,20 +53,20 @@ class LowRankProduct:
         self.offset = (mean @ right - (mean @ U) @ directions + bias).astype(np.float32)
 
     def __call__(self, A: ArrayLike) -> NDArray[np.float32]:
-        """Return (N, M) float32."""
+        """Return the outputs of rows (N, D), (N, M) float32."""
         Y: NDArray[Any] = (np.asarray(A, np.float32) @ self.left) @ self.right
         Y += self.offset
         return Y
 
 
 class Winners:
-    """The indices of each row's k largest outputs of a product, by NumPy."""
+    """The indices of the k largest outputs of a product for each row, by NumPy."""
 
     def __init__(self, product: Callable[[Any], NDArray[Any]], k: int) -> None:
         self.product, self.k = product, k
 
     def __call__(self, A: ArrayLike) -> NDArray[np.int64]:
-        """Return (N, k) int64, the largest first."""
+        """Return the winners of rows (N, D), the largest first, (N, k) int64."""
         Y = np.asarray(self.product(A))
         if self.k == 1:
             return np.asarray(Y.argmax(axis=1, keepdims=True), np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,30 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.arrays.checks import as_bias, as_training_matrix, check_random_state
-from maddjit.learning.maddness.goals import leading_directions
-from maddjit.learning.progress import Progress, steps
-from maddjit.selection.candidates import Candidate, Field, Sizes, Workshop
-from maddjit.selection.frontier import Selection
-from maddjit.selection.losses import Loss, Metric, Operator, name_of
-from maddjit.selection.maddness import MaddnessWays, series_of
-from maddjit.selection.products import ExactProduct, LowRankProduct, Winners
-from maddjit.selection.strassen_tile import (
-    LEAST_SIZE,
-    TileSetting,
-    exact_settings,
-    fitted_settings,
-    precisions,
-)
+from maddjit.arrays.checks import as_training_matrix, check_random_state
+from maddjit.learning.progress import Progress
+from maddjit.learning.task import training_arrays
+from maddjit.selection import settings
+from maddjit.selection.field import Field
+from maddjit.selection.found import Selection
+from maddjit.selection.inputs import Inputs
+from maddjit.selection.losses import Loss, Metric, Way, name_of
+from maddjit.selection.maddness import series_of
+from maddjit.selection.products import ExactProduct, Winners
+from maddjit.selection.search import Wrap, search
+from maddjit.selection.strassen_tile import tiles_of
 
 EXACT = "exact product"
-
-_MAX_NUMBERS = 16 * 1024 * 1024
-"""Numbers that a timed call reads or computes at most."""
-_LEAST_ROWS = 20
-
-Wrap = Callable[[Operator], Operator]
-"""From a product to what is asked of it: its outputs, or its winners."""
+"""The name of the exact product in tables."""
 
 
 def select(
@@ -51,7 +42,7 @@ def select(
     n_prototypes: int | Sequence[int] = (16, 64),
     core_ranks: int | Sequence[int] = (0, 4, 8),
     tile_ranks: int | Sequence[int] = (16, 24, 32, 40, 48),
-    others: Mapping[str, Operator] | None = None,
+    others: Mapping[str, Way] | None = None,
     n_timed: int = 10000,
     threads: int = 1,
     random_state: int = 0,
@@ -61,71 +52,77 @@ def select(
 ) -> Selection:
     """Find the fastest way to ``A @ B + bias`` whose error is within a budget.
 
-    Weighed are the exact product (NumPy), products of low rank, Strassen-Tile (the plain compiled
-    product among it, and bfloat16 where the CPU has it), MADDNESS of many sizes, and what the
-    caller hands over. Each is judged on one half of the validation rows, drawn at random, and
-    timed in turns with the exact product; those that come into question are timed once more, all
-    in the same turns, and the fastest inside the budget is chosen, once the other half has
-    confirmed it. The exact product is inside every budget. All take float32 rows.
+    The candidates are the exact product (NumPy), products of low rank, Strassen-Tile operators (the
+    plain compiled product among them, and bfloat16 where the CPU has it), MADDNESS operators of
+    many sizes, and the caller's own. All take float32 rows. Each is judged on one half of the
+    validation rows, drawn at random, and timed in turns with the exact product. The candidates that
+    may be chosen are timed once more, all in the same turns. The fastest one inside the budget is
+    chosen once the other half of the rows has confirmed it. The exact product is inside every
+    budget.
 
-    Sizes of MADDNESS that cannot be the fastest are not fitted. The others are first fitted in
-    haste, without choices, for the metrics "nmse" and "agreement"; those that then lose more than
-    three times the budget stay so, and the table says it.
+    MADDNESS sizes that cannot be the fastest are not fitted. For the metrics "nmse" and "agreement"
+    the others are first fitted in haste, without choices. Those that lose more than three times the
+    budget then stay so, and the table says it.
 
     Parameters
     ----------
     A_train : (N, D) array_like
         Rows like those that will be multiplied; finite.
     B : (D, M) array_like
+        The fixed right-hand side.
     budget : float
-        The largest loss, not negative; `metric` says of what.
+        The largest loss allowed, 0 or more, in the units of `metric`.
     bias : (M,) array_like, optional
+        Added to the product.
     metric : {"nmse", "agreement", "argmax", "topk"} or callable
-        "nmse": mean((Ŷ − Y)²) / var(Y), the paper's. "agreement": the share of rows whose arg-max
-        is not that of the exact product. A function of outputs (n, M) and their `targets`, of which
-        more is better (accuracy, say): how much lower it is than for the exact product.
-        "argmax" and "topk" ask for winners instead of outputs, and for the share of them that is
-        missed: short lists are settled exactly, with a coverage of 1 − budget / 2, see `compile`.
-        The selection then returns (N, k) indices.
+        What the loss is. "nmse": mean((Ŷ − Y)²) / var(Y), the paper's metric. "agreement": the
+        share of rows whose arg-max is not that of the exact product. "argmax" and "topk" ask for
+        winners instead of outputs, and the loss is the share of winners that are missed: short
+        lists are settled exactly with a coverage of 1 − budget / 2, see `compile`, and the
+        selection returns (N, k) indices. A function of outputs (n, M) and their `targets`, of which
+        more is better (accuracy, say): the loss is how much lower it is than for the exact product.
     k : int
         How many winners "topk" asks for.
     validation : (N', D) array_like, optional
-        Rows to judge by, at least 20; by default a quarter of A_train, drawn at random.
+        Rows to judge by, at least 20. By default a quarter of A_train, drawn at random.
     targets : (N', …) array_like, optional
-        What the metric is told of those rows (or of the rows of A_train, without `validation`).
+        What a function as metric is given for the rows of `validation`, or of A_train without it.
     n_codebooks, n_prototypes, core_ranks : ints or sequences of int
-        Sizes to try, see `fit`. Those that do not fit D and M are left out, and so are cores where
-        winners are asked for.
+        The MADDNESS sizes to try, see `fit`. Sizes that do not fit D and M are left out, and so are
+        cores if winners are asked for.
     tile_ranks : int or sequence of int
-        Ranks of fitted 4 × 4 × 4 tiles to try, 16 to 48, beside exact schemes; see
-        `fit_strassen_tile`, also for why rows depend on their neighbours then.
+        The ranks, 16 to 48, of fitted 4 × 4 × 4 tiles to try beside exact schemes. See
+        `fit_strassen_tile`, also for why outputs then depend on neighbouring rows.
     others : mapping of str to callable, optional
-        Further ways, (N, D) float32 → (N, M): an 8-bit product, for instance.
+        Further candidates by name, (N, D) float32 → (N, M): an 8-bit product, for instance.
     n_timed : int
-        Rows of a timed call; fewer if A or the outputs would be more than 64 MB.
+        Rows of a timed call. Fewer are timed if A or the outputs would be more than 64 MB.
     threads : int
-        Of compiled operators. NumPy uses those of its BLAS, all processors unless told otherwise
-        (``OPENBLAS_NUM_THREADS=1``): set that as it is where the product will be used.
+        Threads of compiled operators. NumPy uses those of its BLAS, all processors unless told
+        otherwise (``OPENBLAS_NUM_THREADS=1``): set that as it is where the product will be used.
     random_state : int
+        Seed of the rows that are drawn, and of all fits.
     time_limit : float, optional
-        Seconds after which no further way is tried. An interrupt (Ctrl-C) ends the search, too.
+        Seconds after which no further candidate is tried. An interrupt (Ctrl-C) also ends the
+        search.
     folder : path, optional
-        Where fitted models are kept: a search that was cut short goes on from there. Made if it
-        is not there; damaged files are replaced.
+        Where fitted models are kept, so that a search that was cut short goes on from there. It is
+        made if it is not there; damaged files are replaced.
     progress : bool or callable
-        As for `fit`.
+        As in `fit`. If a function returns False, no further candidate is tried.
 
     Returns
     -------
     Selection
-        Callable; ``print(selection)`` shows the frontier and what was left out.
+        Call it to compute the product; ``print(selection)`` shows the frontier and what was left
+        out.
 
     Raises
     ------
     ValueError
         If shapes do not fit, an entry is not finite, the budget is negative, a size is impossible,
-        the metric is unknown or is no number, "agreement" is asked for one output, or there are
-        fewer than 20 validation rows.
+        the metric is unknown or gives NaN, "agreement" or "argmax" is asked of a single output, or
+        there are fewer than 20 validation rows.
     TypeError
         If an array does not hold real numbers.
 
@@ -139,166 +136,97 @@ def select(
     >>> found.fresh_loss <= 0.1
     True
     """
-    rows, right = as_training_matrix("A_train", A_train), as_training_matrix("B", B)
-    n_features, n_outputs = right.shape
-    if rows.shape[1] != n_features:
-        raise ValueError(
-            f"A_train and B must have shapes (N, D) and (D, M), not {rows.shape} and {right.shape}"
-        )
-    added = as_bias(bias, n_outputs)
+    rows, right, added = training_arrays(A_train, B, bias)
     check_random_state(random_state)
-    if n_timed < 1:
-        raise ValueError(f"n_timed must be 1 or more, not {n_timed}")
-    if not budget >= 0:
-        raise ValueError(f"budget must not be negative, but is {budget}")
-    what = name_of(metric)
-    if metric != "topk" and k != 1:
-        raise ValueError('k is for metric="topk"')
-    if not 1 <= k <= n_outputs:
-        raise ValueError(f"k must be from 1 to {n_outputs}, not {k}")
+    asks_winners = _check_asked(metric, k, budget, n_timed, right.shape[1])
     train, judged, known = _split(rows, validation, targets, random_state)
-    if metric in ("agreement", "argmax") and n_outputs == 1:
-        raise ValueError("one output has no arg-max to agree on")
-    asks_winners = metric in ("argmax", "topk")
     wrap: Wrap = partial(Winners, k=k) if asks_winners else _as_it_is
     exact = wrap(ExactProduct(right, added))
-    order = np.random.default_rng(random_state).permutation(len(judged))
-    choose, confirm = (
-        Loss(
-            metric,
-            judged[half],
-            exact(judged[half]),
-            added,
-            None if known is None else known[half],
-            right,
-        )
-        for half in map(np.sort, np.array_split(order, 2))
-    )
-    n_timed = max(1, min(n_timed, _MAX_NUMBERS // max(n_outputs, n_features)))
-    field = Field(exact, choose, budget, np.resize(judged, (n_timed, n_features)))
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    workshop = Workshop(
-        train, right, added, random_state, threads, None if folder is None else Path(folder)
-    )
+
+    def loss_on(half: NDArray[np.intp]) -> Loss:
+        targets = None if known is None else known[half]
+        return Loss(metric, judged[half], exact(judged[half]), added, targets, right)
+
+    choose, confirm = map(loss_on, _halves(len(judged), random_state))
+    n_timed = max(1, min(n_timed, settings.MAX_TIMED_NUMBERS // max(right.shape)))
+    field = Field(exact, choose, budget, np.resize(judged, (n_timed, len(right))))
+    inputs = Inputs(train, right, added, random_state, threads, _made(folder))
     if asks_winners:
         core_ranks = (0,)
-        workshop = workshop.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
+        inputs = inputs.for_winners(k, 1 - budget / 2, tuned=metric == "argmax")
     sizes = (np.atleast_1d(each).tolist() for each in (n_codebooks, n_prototypes, core_ranks))
     series = series_of(field, right.shape, *sizes)
-    tiles = _tiles(field, right.shape, np.atleast_1d(tile_ranks).tolist())
+    tiles = tiles_of(field, right.shape, np.atleast_1d(tile_ranks).tolist())
     field.enter(EXACT, exact)
     try:
-        _search(field, workshop, series, tiles, others or {}, wrap, time_limit, progress)
+        search(field, inputs, series, tiles, others or {}, wrap, time_limit, progress)
     except KeyboardInterrupt:
         field.left_out["the rest"] = "interrupted"
     field.time_again()
-    for best in field.found:
-        is_exact = best.operator is exact
-        if not is_exact and not best.loss <= budget:
-            continue
-        fresh_loss = confirm(best.operator)
-        if is_exact or fresh_loss <= budget:
-            break
-        field.left_out[best.name] = (
-            f"its loss on the rows that confirm is {fresh_loss:.4g}; those next to it are not tried"
-        )
+    best, fresh_loss = field.confirmed(confirm)
     return Selection(
         best=best,
         fresh_loss=fresh_loss,
         candidates=tuple(field.found),
         left_out=field.left_out,
-        metric=what,
+        metric=name_of(metric),
         budget=float(budget),
         n_timed=n_timed,
     )
 
 
-def _as_it_is(product: Operator) -> Operator:
+def _check_asked(metric: Metric, k: int, budget: float, n_timed: int, n_outputs: int) -> bool:
+    """Return whether winners are asked for, once all that is asked is known to be possible."""
+    if n_timed < 1:
+        raise ValueError(f"n_timed must be 1 or more, not {n_timed}")
+    if not budget >= 0:
+        raise ValueError(f"budget must not be negative, but is {budget}")
+    name_of(metric)
+    if metric != "topk" and k != 1:
+        raise ValueError('k is for metric="topk"')
+    if not 1 <= k <= n_outputs:
+        raise ValueError(f"k must be from 1 to {n_outputs}, not {k}")
+    if metric in ("agreement", "argmax") and n_outputs == 1:
+        raise ValueError("one output has no arg-max to agree on")
+    return metric in ("argmax", "topk")
+
+
+def _halves(n_rows: int, random_state: int) -> list[NDArray[np.intp]]:
+    """Return the indices of two halves of the rows, divided at random."""
+    order = np.random.default_rng(random_state).permutation(n_rows)
+    return [np.sort(half) for half in np.array_split(order, 2)]
+
+
+def _as_it_is(product: Way) -> Way:
+    """Return a product of which all outputs are asked for."""
     return product
+
+
+def _made(folder: str | os.PathLike[str] | None) -> Path | None:
+    """Return the folder for models, made if it is not there."""
+    if folder is None:
+        return None
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
 
 
 def _split(
     rows: NDArray[Any], validation: ArrayLike | None, targets: ArrayLike | None, random_state: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return rows to learn from, rows to judge by, and the targets of these."""
+    """Return the rows to learn from, the rows to judge by, and the targets of the latter."""
     known = None if targets is None else np.asarray(targets)
     judged = rows if validation is None else as_training_matrix("validation", validation)
     if known is not None and len(known) != len(judged):
         raise ValueError(f"targets must be those of {len(judged)} rows, not {len(known)}")
     if validation is None:
         order = np.random.default_rng(random_state).permutation(len(rows))
-        held, kept = order[: len(rows) // 4], order[len(rows) // 4 :]
+        n_held = len(rows) // settings.VALIDATION_PART
+        held, kept = order[:n_held], order[n_held:]
         rows, judged, known = rows[kept], rows[held], None if known is None else known[held]
-    if len(judged) < _LEAST_ROWS or judged.shape[1] != rows.shape[1]:
+    least = settings.LEAST_VALIDATION_ROWS
+    if len(judged) < least or judged.shape[1] != rows.shape[1]:
         raise ValueError(
-            f"validation, or a quarter of A_train without it, must be at least {_LEAST_ROWS} rows "
+            f"validation, or a quarter of A_train without it, must be at least {least} rows "
             f"of {rows.shape[1]} columns, not {judged.shape}"
         )
     return rows, judged.astype(np.float32), known
-
-
-def _tiles(
-    field: Field, shape: tuple[int, int], ranks: Sequence[int]
-) -> dict[str, list[TileSetting]]:
-    """Return the tiles to try: exact ones, and by precision those to search among."""
-    for rank in ranks:
-        if not 16 <= rank <= 48:
-            raise ValueError(f"tile_ranks must be from 16 to 48, not {rank}")
-    if min(shape) < LEAST_SIZE:
-        field.left_out["tiles"] = f"D and M must be {LEAST_SIZE} or more to be worth them"
-        return {}
-    found = {"exact": list(exact_settings())}
-    for precision in precisions() if ranks else ():
-        found[f"tiles {precision}"] = fitted_settings(tuple(ranks), precision)
-    return found
-
-
-def _search(
-    field: Field,
-    workshop: Workshop,
-    series: Mapping[str, Sequence[Sizes]],
-    tiles: dict[str, list[TileSetting]],
-    others: Mapping[str, Operator],
-    wrap: Wrap,
-    time_limit: float | None,
-    progress: Progress,
-) -> None:
-    """Enter every candidate worth a try."""
-    ranks = [rank for rank in (1, 2, 4, 8, 16, 32, 64, 128, 256) if rank < min(workshop.B.shape)]
-    n_steps = len(ranks).bit_length() + sum(
-        len(sizes) if workshop.winners else len(sizes).bit_length() for sizes in series.values()
-    )
-    exact_tiles = tiles.pop("exact", [])
-    n_steps += len(exact_tiles) + sum(len(s).bit_length() for s in tiles.values()) + len(others)
-    with steps(progress, n_steps, "maddjit.select", time_limit) as advance:
-        _, directions, _ = leading_directions(workshop.rows, workshop.B, max(ranks, default=1))
-        mean = workshop.rows.mean(axis=0, dtype=np.float64)
-
-        def low_rank(rank: int) -> Candidate:
-            way = LowRankProduct(workshop.B, workshop.bias, mean, directions[:rank])
-            return field.enter(f"low rank {rank}", wrap(way))
-
-        def by_tiles(setting: TileSetting) -> Candidate:
-            operator, model = setting.operator(workshop)
-            return field.enter(str(setting), wrap(operator), model)
-
-        for name, way in others.items():
-            if advance():
-                field.enter(name, wrap(way))
-            else:
-                field.left_out[name] = "the time was over"
-        for setting in exact_tiles:
-            if advance():
-                by_tiles(setting)
-            else:
-                field.left_out[str(setting)] = "the time was over"
-        for name, ranked in tiles.items():
-            field.cheapest(name, ranked, by_tiles, advance)
-        field.cheapest("low rank", ranks, low_rank, advance)
-        ways = MaddnessWays(field, workshop)
-        for name, settings in series.items():
-            if workshop.winners:
-                field.quickest(name, settings, ways.enter, advance)
-            else:
-                field.cheapest(name, settings, ways.enter, advance, ways.quickest)

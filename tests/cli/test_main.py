@@ -16,7 +16,7 @@ import pytest
 from maddjit.cli import main
 from maddjit.compiler import cache
 from maddjit.learning.maddness import best
-from maddjit.selection import selection
+from maddjit.selection import search
 from tests.cli.running import ROWS, facts, run
 
 
@@ -96,7 +96,7 @@ def test_an_interrupted_command_writes_nothing(
 
     (files / "m.npz").write_text("good")
     monkeypatch.setattr(best, "_ways", interrupted)
-    monkeypatch.setattr(selection, "leading_directions", interrupted)  # whatever it then fits
+    monkeypatch.setattr(search, "leading_directions", interrupted)  # whatever it then fits
     assert run(command) == 130
     assert capsys.readouterr().err == "maddjit: interrupted\n"
     assert (files / "m.npz").read_text() == "good"

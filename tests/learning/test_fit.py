@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 import maddjit
 from maddjit import AccuracyWarning, MaddnessModel, reference
-from maddjit.learning.held_out import split
 from maddjit.learning.maddness.options import Method, TableScale
+from maddjit.learning.task import split
 from maddjit.models.storage import from_bytes, to_bytes
 
 ARRAYS = ("split_dims", "thresholds", "tables", "scale", "offset")

@@ -10,13 +10,13 @@ import pytest
 
 import maddjit
 from maddjit import MaddnessModel, reference
-from maddjit.learning import progress
+from maddjit.learning import progress, task
 from maddjit.learning.maddness import best
 from maddjit.learning.maddness.fitting import Fitting
-from maddjit.learning.maddness.prototypes import TreeRidge
+from maddjit.learning.maddness.regression import TreeRidge
 from maddjit.learning.maddness.rounding import Rounding
 from maddjit.learning.progress import Steps, steps
-from maddjit.learning.winners import tuning
+from maddjit.learning.winners import descent
 from tests.learning.test_fit import assert_equal, features, right_side
 
 any_accuracy = pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")
@@ -60,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     )
     charge(Rounding, "apply", lambda *_: 3.0)
     charge(reference, "apply", lambda model, rows: len(rows) / 50)
-    charge(tuning, "_gradient", lambda problem, entries, sample, factor: len(sample.rows) / 1000)
+    charge(descent, "_gradient", lambda problem, entries, sample, factor: len(sample.rows) / 1000)
     return made
 
 
@@ -106,7 +106,7 @@ def test_time_counts_from_the_start_of_the_fit(
 ) -> None:
     """What comes before the first step counts as well."""
     in_haste, _ = fitted(clock, time_limit=0)
-    clock.charge(monkeypatch, maddjit.learning.fit, "split", lambda *_: 1000.0)
+    clock.charge(monkeypatch, task, "split", lambda *_: 1000.0)
     assert_equal(fitted(clock, time_limit=1000)[0], in_haste)
 
 

@@ -14,10 +14,9 @@ import maddjit
 from maddjit import MaddnessModel, Selection
 from maddjit.compiler.target import Host, named
 from maddjit.learning.maddness.goals import leading_directions
-from maddjit.selection import candidates, strassen_tile
-from maddjit.selection.candidates import Sizes
+from maddjit.selection import field, maddness, strassen_tile
 from maddjit.selection.losses import Loss
-from maddjit.selection.maddness import quickest_model
+from maddjit.selection.maddness import Sizes, quickest_model
 from maddjit.selection.products import ExactProduct, LowRankProduct
 
 RANK = 6
@@ -49,7 +48,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch, seconds: dict[type, float]) -> N
         times = [seconds.get(type(run.func), 1.0) for run in runs]
         return int(np.argmin(times)), times
 
-    monkeypatch.setattr(candidates, "fastest", fastest)
+    monkeypatch.setattr(field, "fastest", fastest)
 
 
 def found(budget: float = 0.2, n_rows: int = 800, **options: Any) -> Selection:
@@ -140,7 +139,7 @@ def test_what_may_be_chosen_is_timed_again_in_the_same_turns(
             return 1, pairs.get(kinds[1], [1.0, 1.0])
         return 0, [{Fast: 0.1, Slow: 0.3}.get(kind, 1.0) for kind in kinds]
 
-    monkeypatch.setattr(candidates, "fastest", fastest)
+    monkeypatch.setattr(field, "fastest", fastest)
     ways = {"fast": Fast(B, BIAS), "slow": Slow(B, BIAS)}
     selection = found(others=ways, n_codebooks=[2], core_ranks=[0])
     assert asked[-1][0] is ExactProduct
@@ -212,13 +211,13 @@ def test_a_search_goes_on_where_it_was_cut_short(
     assert "the time was over" in cut.left_out.values()
 
     fits = []
-    fit = candidates.fit
+    fit = maddness.fit
 
     def counted(*args: Any, **options: Any) -> MaddnessModel:
         fits.append(args[2:4])
         return fit(*args, **options)
 
-    monkeypatch.setattr(candidates, "fit", counted)
+    monkeypatch.setattr(maddness, "fit", counted)
     found(folder=tmp_path)
     first = len(fits)
     assert {n: (tmp_path / n).stat().st_mtime_ns for n in kept} == kept
@@ -282,7 +281,8 @@ def test_whole_numbers_and_lists_are_taken_as_float32() -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_model_is_fitted_again(tmp_path: Path) -> None:
+def test_a_damaged_model_is_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})  # both searches try the same sizes
     found(folder=tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
@@ -295,7 +295,7 @@ def test_an_interrupt_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(candidates, "fit", interrupted)
+    monkeypatch.setattr(maddness, "fit", interrupted)
     selection = found()
     assert selection.left_out["the rest"] == "interrupted"
     assert selection.best.model is None
@@ -424,7 +424,7 @@ def test_what_cannot_be_the_fastest_is_not_fitted(monkeypatch: pytest.MonkeyPatc
         raise AssertionError("nothing is to be fitted")
 
     slow_clock(monkeypatch, {maddjit.CompiledOperator: 2.0})
-    monkeypatch.setattr(candidates, "fit", refused)
+    monkeypatch.setattr(maddness, "fit", refused)
     selection = found()
     assert selection.best.model is None
     why = "MADDNESS C=2 K=16 cannot be faster than a way inside the budget, so it was not fitted"
@@ -445,14 +445,14 @@ def test_whole_fits_are_for_what_is_near_the_budget(
     monkeypatch: pytest.MonkeyPatch, budget: float, whole: bool
 ) -> None:
     asked = []
-    fit = candidates.fit
+    fit = maddness.fit
 
     def counted(*args: Any, **options: Any) -> MaddnessModel:
         asked.append(options["progress"])
         return fit(*args, **options)
 
     slow_clock(monkeypatch, {maddjit.CompiledOperator: 0.1})
-    monkeypatch.setattr(candidates, "fit", counted)
+    monkeypatch.setattr(maddness, "fit", counted)
     selection = found(budget, n_codebooks=[2, 4], core_ranks=[0])
     assert (False in asked) == whole
     names = [c.name for c in selection.candidates if c.model]
@@ -472,7 +472,7 @@ def test_a_metric_of_the_caller_is_not_judged_in_haste(monkeypatch: pytest.Monke
 def test_bfloat16_is_weighed_where_the_chosen_level_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     features = named("x86-64-v4").requires | {"avx512bf16"}
     host = Host("x86_64-unknown-linux-gnu", "", features, 0)
-    monkeypatch.setattr(strassen_tile.native, "host", lambda: host)
+    monkeypatch.setattr(strassen_tile.llvm, "host", lambda: host)
     for level, precisions in (
         ("", ("float32", "bfloat16")),
         ("x86-64-v4", ("float32", "bfloat16")),

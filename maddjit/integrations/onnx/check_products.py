@@ -17,7 +17,7 @@ from maddjit.integrations.onnx.graph import DOMAINS, Graph, constant, is_constan
 from maddjit.integrations.onnx.products import Product
 from maddjit.integrations.onnx.sessions import unfused_session
 from maddjit.integrations.onnx.stages import Replaced
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 
 _ROWS = 256
 """The number of rows of each product that are compared: a wrong matrix is wrong in every row."""

@@ -23,7 +23,8 @@ from maddjit.integrations.sklearn.rows import (
     is_numbers,
     to_learn_from,
 )
-from maddjit.learning.fit import AccuracyWarning, fit
+from maddjit.learning.accuracy import AccuracyWarning
+from maddjit.learning.fit import fit
 from maddjit.learning.maddness.options import Method
 from maddjit.pipeline import compile
 

@@ -1,1 +1,1 @@
-"""From sample rows and B to a MADDNESS model: trees, prototypes, tables."""
+"""MADDNESS learners: from sample rows and B to hash trees and look-up tables."""

@@ -1,7 +1,7 @@
-"""Trees and tables in turns: each tree is fitted again to what the others leave.
+"""Trees refitted in turns with their tables: each tree to what the other tables leave.
 
 Carreira-Perpiñán & Tavallali, *Alternating optimization of decision trees*, NeurIPS 2018: with all
-else fixed, a node's best split separates the rows that are cheaper on its left from the others.
+else fixed, the best split of a node separates the rows that cost less on its left from the others.
 """
 
 from __future__ import annotations
@@ -11,41 +11,39 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.maddness.bins import N_BINS, N_COARSE, Bins, BinTree
+from maddjit.learning.maddness.bins import Bins, BinTree
 from maddjit.learning.maddness.growing import n_tried, step_compared, sum_by
-
-_LEAST_GAIN = 1e-3
-"""Share of what a level saves against sending all rows left that another column must add."""
+from maddjit.learning.maddness.settings import LEAST_LEVEL_GAIN, N_BINS, N_COARSE
 
 
 def refit(
     tree: BinTree,
     bins: Bins,
     columns: NDArray[np.intp],
-    goals: NDArray[np.float32],
+    targets: NDArray[np.float32],
     table: NDArray[np.float32],
     weights: NDArray[np.float32],
 ) -> BinTree:
-    """Choose the splits again, level by level from the leaves up, for the table as it is.
+    """Return a tree with better splits for the same table, found level by level from the leaves.
 
     Parameters
     ----------
     tree : BinTree
     bins : Bins
     columns : (d,) intp
-        Those that may be split.
-    goals : (N, Q) float32
-        What the tree's table is to look up for each row.
+        The columns that may be split.
+    targets : (N, Q) float32
+        What the table should give for each row.
     table : (K, Q) float32
     weights : (N,) float32
 
     Returns
     -------
     BinTree
-        One whose weighted squared error on these rows is not larger.
+        Its weighted squared error on these rows is not larger than that of `tree`.
     """
-    rows = np.arange(len(goals))
-    costs = (table**2).sum(axis=1) - 2 * (goals @ table.T)
+    rows = np.arange(len(targets))
+    costs = (table**2).sum(axis=1) - 2 * (targets @ table.T)
     costs *= weights[:, np.newaxis]
     nodes = [np.zeros(len(rows), np.int32)]
     for level in range(tree.depth - 1):
@@ -67,9 +65,10 @@ def _with_best_level(
     node: NDArray[np.int32],
     dearer: NDArray[np.float32],
 ) -> BinTree:
-    """Replace the level's column and cuts by better ones; `dearer` is what going right costs.
+    """Return the tree with a better column and better cuts at one level, if there are any.
 
-    Columns are compared as when trees are grown: on a part of the rows, then the best on all.
+    `dearer` is what each row costs more on the right than on the left. Columns are compared as
+    when trees are grown: all of them on a part of the rows, then the best ones on all rows.
     """
     n_nodes = 2**level
     column = int(tree.split_dims[level])
@@ -86,7 +85,7 @@ def _with_best_level(
     costs = _costs(bins.of(columns), N_BINS, node, n_nodes, dearer)
     sums = costs.min(axis=2).sum(axis=1)
     other = int(np.argmin(sums))
-    if sums[other] < best - _LEAST_GAIN * abs(best):
+    if sums[other] < best - LEAST_LEVEL_GAIN * abs(best):
         column, cuts = int(columns[other]), costs[other].argmin(axis=1)
     split_dims, all_cuts = tree.split_dims.copy(), tree.cuts.copy()
     split_dims[level] = column
@@ -101,9 +100,9 @@ def _costs(
     n_nodes: int,
     dearer: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """Return (d, nodes, cuts): the cost of the rows that a cut of one of `bins` (d, N) sends right.
+    """Return the cost of the rows that each cut sends right, (d, nodes, cuts), for `bins` (d, N).
 
-    The last cut sends none right.
+    The last cut sends no row right.
     """
     by_bin = np.empty((len(bins), n_nodes, n_bins))
     first, cost = node.astype(np.intp) * n_bins, dearer.astype(np.float64)
@@ -123,7 +122,9 @@ def alternate(
     tables: NDArray[np.float32],
     weights: NDArray[np.float32],
 ) -> list[BinTree]:
-    """Refit every tree once to what the others leave of the targets, and its table after it.
+    """Return all trees, each refitted once to what the tables of the others leave of the targets.
+
+    After each tree its table is set to the means of what is left.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def alternate(
     bins : Bins
     targets : (N, Q) float32
     tables : (C, K, Q) float32
-        The best ones for these trees and targets; they are left alone.
+        The best tables for these trees and targets; they are not changed.
     weights : (N,) float32
     """
     codes = [tree.codes(bins) for tree in trees]

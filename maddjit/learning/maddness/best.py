@@ -1,58 +1,60 @@
-"""Learning for the product that is asked: B is fixed, so trees and tables may know it.
+"""The default learner, method="best": B is fixed, so trees and tables are fitted to its product.
 
 Blocks of columns are chosen, trees are grown on what their block adds to A·B, trees and tables are
-fitted in turns, tables are regressed with leaves drawn to their ancestors. What can be left out is
-kept only if it lowers the error on rows set apart for that.
+refitted in turns, and tables are regressed with leaves drawn to their ancestors. Each step that can
+be left out is kept only if it lowers the error on rows that are set apart for that.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.maddness.bins import BinTree, Edges, find_edges
+from maddjit.learning.maddness import settings
+from maddjit.learning.maddness.bins import BinTree
 from maddjit.learning.maddness.blocks import Blocks, clusters, clusters_work, contiguous, shuffled
 from maddjit.learning.maddness.fitting import Fitting
 from maddjit.learning.maddness.goals import Goals
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Options
-from maddjit.learning.maddness.prototypes import regression_work
+from maddjit.learning.maddness.regression import regression_work
 from maddjit.learning.maddness.sample import Sample, augmented
+from maddjit.learning.maddness.thresholds import find_edges
 from maddjit.learning.progress import Steps
 
 logger = logging.getLogger(__name__)
 
-MAX_PASSES = 4
-N_STEPS = 7 + 2 * MAX_PASSES
-"""Calls of `advance`, at most."""
-
-_COORDINATES = 64
-"""Leading directions of the outputs that steps are judged by and trees are refitted to."""
-_MAX_CHOOSING = 20000
-"""Rows on which choices are made, a fifth of them to judge by."""
-_LEAST_GAIN = 0.003
-"""Share of the error that a pass over all trees must save to be followed by another."""
-_PENALTY, _PENALTIES = 3.0, (1.0, 3.0, 10.0, 30.0)
-_LEAST_JUDGED = 10
-_MAX_SYNTHETIC = 2**23
-"""Entries of synthetic rows, where there are more than three for each real one."""
-_MAX_CODES = 4096
-"""C·K up to which several penalties are tried."""
+N_STEPS = 7 + 2 * settings.MAX_PASSES
+"""How often `learn` calls `advance`, and `fit` after it, at most."""
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What was chosen, and the trees that were grown for it on a part of the rows, if any were."""
+    """What was chosen on a part of the rows, to be done again with all rows.
+
+    Attributes
+    ----------
+    blocks : list of (d,) intp
+        The columns of each codebook.
+    trees : list of BinTree, optional
+        The trees that were grown for these choices, if any were.
+    copies : int
+        How many synthetic rows stand beside each real one.
+    penalty : float
+        Of the tables' regression.
+    n_passes : int
+        How often all trees are refitted.
+    """
 
     blocks: Blocks
     trees: list[BinTree] | None = None
     copies: int = 0
-    penalty: float = _PENALTY
+    penalty: float = settings.PENALTY
     n_passes: int = 1
 
 
@@ -63,7 +65,7 @@ def learn(
     random_state: int,
     advance: Steps,
 ) -> Learned:
-    """Learn trees, real tables and the core: choose on a part of the rows, then use all.
+    """Return trees, real tables and the core: what is chosen on some rows is then done with all.
 
     Parameters
     ----------
@@ -73,97 +75,81 @@ def learn(
     random_state : int
         Seed of the rows set apart, of synthetic rows and of blocks drawn at random.
     advance : Steps
-        Called after each step; if it returns False, what can be left out is left out from then on.
+        Called after each step. From when it returns False on, all that can be left out is left out.
     """
     rng = np.random.default_rng(random_state)
-    goals = Goals.of(rows, B, options.core_rank, _COORDINATES)
-    edges = find_edges(rows)
+    goals = Goals.of(rows, B, options.core_rank, settings.N_COORDINATES)
+    whole = Fitting.of(options, goals, find_edges(rows), Sample(rows, len(rows)), rows[:0])
     with advance.reserved("algebra", _finishing_work(len(rows), B, options)):
-        recipe = _chosen(rows, goals, edges, options, rng, advance)
-    trees = recipe.trees
+        recipe = _chosen(whole, rng, advance)
     n_rows = len(rows) * (1 + recipe.copies)
     with advance.reserved("algebra", _finishing_work(n_rows, B, options)):
-        if trees is None or advance.allows(advance.predicted("forest", n_rows)):
-            sample = augmented(rows, recipe.copies, rng)
-            here = Fitting.of(options, goals, edges, sample, rows[:0])
-            trees = here.grown(recipe.blocks)
-        else:
-            logger.debug("there is no time to grow the trees again on all rows")
-            here = Fitting.of(options, goals, edges, Sample(rows, len(rows)), rows[:0])
-        try:
-            for _ in range(recipe.n_passes):
-                needed = advance.predicted("pass", n_rows) + advance.predicted("algebra", here.work)
-                if not advance(needed):
-                    break
-                with advance.measured("algebra", here.work):
-                    tables = here.regression(trees).tables(here.targets, recipe.penalty)
-                with advance.measured("pass", here.n_rows):
-                    trees = here.refitted(trees, recipe.blocks, tables)
-        except KeyboardInterrupt:
-            if options.on_interrupt == "raise":
-                raise
-            logger.warning("interrupted: the model is finished with the trees found so far")
-            advance.stop()
+        here, trees = _with_all_rows(whole, recipe, rng, advance)
+        trees = _refitted(here, trees, recipe, advance)
     with advance.measured("algebra", _finishing_work(here.n_rows, B, options)):
-        return _finished(here, trees, edges, B, recipe.penalty)
+        return _finished(here, trees, B, recipe.penalty)
+
+
+def _with_all_rows(
+    whole: Fitting, recipe: _Recipe, rng: np.random.Generator, advance: Steps
+) -> tuple[Fitting, list[BinTree]]:
+    """Return the fit to all rows, and trees grown on them, or the chosen ones if time is short."""
+    trees, n_rows = recipe.trees, whole.n_rows * (1 + recipe.copies)
+    if trees is None or advance.allows(advance.predicted("forest", n_rows)):
+        here = whole.on(augmented(whole.sample.rows, recipe.copies, rng), whole.apart)
+        return here, here.grown(recipe.blocks)
+    logger.debug("there is no time to grow the trees again on all rows")
+    return whole, trees
+
+
+def _refitted(
+    here: Fitting, trees: list[BinTree], recipe: _Recipe, advance: Steps
+) -> list[BinTree]:
+    """Return the trees after as many passes as were chosen, or fewer if time or patience ends."""
+    n_rows = here.sample.n_real * (1 + recipe.copies)
+    try:
+        for _ in range(recipe.n_passes):
+            needed = advance.predicted("pass", n_rows) + advance.predicted("algebra", here.work)
+            if not advance(needed):
+                break
+            with advance.measured("algebra", here.work):
+                tables = here.regression(trees).tables(here.targets, recipe.penalty)
+            with advance.measured("pass", here.n_rows):
+                trees = here.refitted(trees, recipe.blocks, tables)
+    except KeyboardInterrupt:
+        if here.options.on_interrupt == "raise":
+            raise
+        logger.warning("interrupted: the model is finished with the trees found so far")
+        advance.stop()
+    return trees
 
 
 def _finishing_work(n_rows: int, B: NDArray[Any], options: Options) -> float:
-    """Return what the regression on all outputs takes, and its product."""
+    """Return about how long the regression on all outputs takes, in operations of a product."""
     n_codebooks, n_prototypes = options.n_codebooks, options.n_prototypes
     inner = n_codebooks * n_prototypes if B.shape[0] <= B.shape[1] else n_rows
     work = regression_work(n_rows, n_codebooks, n_prototypes, min(B.shape))
     return work + 2.0 * inner * B.size
 
 
-def _chosen(
-    rows: NDArray[Any],
-    goals: Goals,
-    edges: Edges,
-    options: Options,
-    rng: np.random.Generator,
-    advance: Steps,
-) -> _Recipe:
-    """Try each step on some rows, and judge it by others."""
+def _chosen(whole: Fitting, rng: np.random.Generator, advance: Steps) -> _Recipe:
+    """Return the best recipe found on some rows, as judged by others, until time is up."""
+    rows, edges, options = whole.sample.rows, whole.edges, whole.options
     varying = np.flatnonzero([len(edge) > 0 for edge in edges])
     columns = varying if len(varying) >= options.n_codebooks else np.arange(len(edges))
-    weighty = goals.weighty(rows, columns, options.n_codebooks)
+    weighty = whole.goals.weighty(rows, columns, options.n_codebooks)
     recipe = _Recipe(contiguous(columns, options.n_codebooks))
-    order = rng.permutation(len(rows))[:_MAX_CHOOSING]
+    order = rng.permutation(len(rows))[: settings.MAX_CHOOSING]
     n_judged = len(order) // 5
-    if n_judged < _LEAST_JUDGED or not advance():
+    if n_judged < settings.LEAST_JUDGED or not advance():
         return recipe
     apart, fitted = rows[order[:n_judged]], rows[order[n_judged:]]
-    here = Fitting.of(options, goals, edges, Sample(fitted, len(fitted)), apart)
-    error = np.inf
+    here = whole.on(Sample(fitted, len(fitted)), apart)
+    ways = _ways(fitted, weighty, recipe.blocks, rng)
+    copies = _copies(options, *rows.shape)
     try:
-        for name, find, work in _ways(fitted, weighty, recipe.blocks, rng):
-            blocks = find()
-            with advance.measured("forest", here.n_rows):
-                grown = here.grown(blocks)
-            with advance.measured("algebra", here.work):
-                now = here.error(grown, recipe.penalty)
-            logger.debug("%s blocks: %.4g", name, now)
-            if now < error:
-                error, recipe = now, replace(recipe, trees=grown, blocks=blocks)
-            needed = advance.predicted("algebra", here.work + work)
-            if not advance(needed + advance.predicted("forest", here.n_rows)):
-                return recipe
-        copies = _copies(options, *rows.shape)
-        n_more = len(fitted) * (1 + copies)
-        if copies and advance.allows(advance.predicted("forest", n_more)):
-            with advance.measured("forest", n_more):
-                more = Fitting.of(options, goals, edges, augmented(fitted, copies, rng), apart)
-                grown = more.grown(recipe.blocks)
-            now = more.error(grown, recipe.penalty)
-            logger.debug("%d synthetic rows for each: %.4g", copies, now)
-            if now < error:
-                here, recipe = more, replace(recipe, trees=grown, copies=copies)
-        if not advance(len(_PENALTIES) * advance.predicted("algebra", here.work)):
-            return recipe
-        recipe = replace(recipe, penalty=_best_penalty(here, recipe.trees or []))
-        if advance(2 * advance.predicted("algebra", here.work)):
-            recipe = _with_passes(here, recipe, advance)
+        for better in _choices(here, recipe, ways, copies, rng, advance):
+            recipe = better
     except KeyboardInterrupt:
         if options.on_interrupt == "raise":
             raise
@@ -172,12 +158,57 @@ def _chosen(
     return recipe
 
 
+def _choices(
+    here: Fitting,
+    recipe: _Recipe,
+    ways: Iterable[_Way],
+    copies: int,
+    rng: np.random.Generator,
+    advance: Steps,
+) -> Iterator[_Recipe]:
+    """Yield the best recipe so far: with other blocks, synthetic rows, a penalty and passes."""
+    error = np.inf
+    for name, find, work in ways:
+        blocks = find()
+        with advance.measured("forest", here.n_rows):
+            grown = here.grown(blocks)
+        with advance.measured("algebra", here.work):
+            now = here.error(grown, recipe.penalty)
+        logger.debug("%s blocks: %.4g", name, now)
+        if now < error:
+            error, recipe = now, replace(recipe, trees=grown, blocks=blocks)
+            yield recipe
+        needed = advance.predicted("algebra", here.work + work)
+        if not advance(needed + advance.predicted("forest", here.n_rows)):
+            return
+    n_more = here.n_rows * (1 + copies)
+    if copies and advance.allows(advance.predicted("forest", n_more)):
+        with advance.measured("forest", n_more):
+            more = here.on(augmented(here.sample.rows, copies, rng), here.apart)
+            grown = more.grown(recipe.blocks)
+        now = more.error(grown, recipe.penalty)
+        logger.debug("%d synthetic rows for each: %.4g", copies, now)
+        if now < error:
+            here, recipe = more, replace(recipe, trees=grown, copies=copies)
+            yield recipe
+    if not advance(len(settings.PENALTIES) * advance.predicted("algebra", here.work)):
+        return
+    recipe = replace(recipe, penalty=_best_penalty(here, recipe.trees or []))
+    yield recipe
+    if advance(2 * advance.predicted("algebra", here.work)):
+        yield _with_passes(here, recipe, advance)
+
+
+_Way = tuple[str, Callable[[], Blocks], float]
+"""A way to cut columns into blocks: its name, the function that does it, and later work."""
+
+
 def _ways(
     rows: NDArray[Any], columns: NDArray[np.intp], blocks: Blocks, rng: np.random.Generator
-) -> Iterator[tuple[str, Callable[[], Blocks], float]]:
-    """Yield ways to cut columns into blocks: all as they stand, those that matter otherwise.
+) -> Iterator[_Way]:
+    """Yield ways to cut columns into blocks: `blocks` as they stand, and the weighty ones anew.
 
-    With each comes the work that it takes to find the next ones.
+    With each way comes the work that finding the next way's blocks takes.
     """
     n_blocks = len(blocks)
     yield "contiguous", lambda: blocks, clusters_work(len(rows), len(columns))
@@ -187,30 +218,32 @@ def _ways(
 
 def _copies(options: Options, n_rows: int, n_features: int) -> int:
     """Return how many synthetic rows to try for each real one."""
-    if options.n_codebooks * options.n_prototypes <= n_rows / 10:
+    if options.n_codebooks * options.n_prototypes <= n_rows / settings.ROWS_PER_CODE:
         return 0
     if n_rows < 2000:
-        return int(np.clip(_MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
+        return int(np.clip(settings.MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
     return 3 if n_rows < 20000 else 1
 
 
 def _best_penalty(here: Fitting, trees: list[BinTree]) -> float:
+    """Return the penalty of the tables' regression with the least error."""
     options = here.options
-    if options.n_codebooks * options.n_prototypes > _MAX_CODES:
-        return _PENALTIES[2]
+    if options.n_codebooks * options.n_prototypes > settings.MAX_CODES:
+        return settings.PENALTY_OF_MANY
     regression = here.regression(trees)
     errors = [
-        here.error_of(trees, regression.tables(here.targets, penalty)) for penalty in _PENALTIES
+        here.error_of(trees, regression.tables(here.targets, penalty))
+        for penalty in settings.PENALTIES
     ]
-    return _PENALTIES[int(np.argmin(errors))]
+    return settings.PENALTIES[int(np.argmin(errors))]
 
 
 def _with_passes(here: Fitting, recipe: _Recipe, advance: Steps) -> _Recipe:
-    """Refit trees and tables in turns until it no longer helps."""
+    """Return the recipe with trees refitted in turns with tables, until that no longer helps."""
     trees = recipe.trees or []
     tables = here.regression(trees).tables(here.targets, recipe.penalty)
     error = here.error_of(trees, tables)
-    for n_passes in range(MAX_PASSES):
+    for n_passes in range(settings.MAX_PASSES):
         with advance.measured("pass", here.n_rows):
             trees = here.refitted(trees, recipe.blocks, tables)
         with advance.measured("algebra", here.work):
@@ -221,17 +254,15 @@ def _with_passes(here: Fitting, recipe: _Recipe, advance: Steps) -> _Recipe:
             return replace(recipe, n_passes=n_passes)
         recipe = replace(recipe, trees=trees, n_passes=n_passes + 1)
         needed = advance.predicted("pass", here.n_rows) + advance.predicted("algebra", here.work)
-        if error > (1 - _LEAST_GAIN) * before or not advance(needed):
+        if error > (1 - settings.LEAST_PASS_GAIN) * before or not advance(needed):
             return recipe
     return recipe
 
 
-def _finished(
-    here: Fitting, trees: list[BinTree], edges: Edges, B: NDArray[Any], penalty: float
-) -> Learned:
-    """Regress the tables on all outputs.
+def _finished(here: Fitting, trees: list[BinTree], B: NDArray[Any], penalty: float) -> Learned:
+    """Return what was learned, with tables that are regressed on all outputs.
 
-    Regression is linear in its targets, so the smaller of D and M is regressed on.
+    The regression is linear in its targets, so the smaller of D and M is regressed on.
     """
     goals = here.goals
     regression = here.regression(trees)
@@ -240,7 +271,7 @@ def _finished(
         tables = regression.tables(centred, penalty) @ goals.rest
     else:
         tables = regression.tables(centred @ goals.rest, penalty)
-    shapes = [tree.with_thresholds(edges) for tree in trees]
+    shapes = [tree.with_thresholds(here.edges) for tree in trees]
     core = (B.astype(np.float64) @ goals.core, goals.core.T) if here.options.core_rank else None
     return Learned(
         split_dims=np.stack([dims for dims, _ in shapes]).astype(np.int32),

@@ -1,4 +1,4 @@
-"""Columns of A in quantile bins, and hash trees that cut between bins."""
+"""Rows as bins, the thresholds that each entry reaches, and hash trees that cut between bins."""
 
 from __future__ import annotations
 
@@ -9,56 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.maddness.paper_trees import between
-
-N_BINS = 128
-"""At most so many bins per column: 127 thresholds to choose from."""
-
-N_COARSE = 32
-"""At most so many bins per column where columns are only compared with each other."""
-
-_N_QUANTILES, _N_STRETCHES = 63, 64
-_MAX_ROWS = 20000
-"""Rows that quantiles are taken from."""
-
-Edges = tuple[NDArray[np.float32], ...]
-"""For each column its thresholds, ascending."""
-
-
-def find_edges(rows: NDArray[Any]) -> Edges:
-    """Return thresholds for each column, each between two of its values.
-
-    About half lie next to quantiles, half where the values stretch out: a column's few largest
-    values, which no quantile parts, may make up most of its variance.
-    """
-    few = np.sort(rows[:: -(-len(rows) // _MAX_ROWS)], axis=0)
-    places = np.unique(np.arange(1, _N_QUANTILES + 1) * len(few) // (_N_QUANTILES + 1))
-    return tuple(_edges(column, places[places > 0]) for column in few.T)
-
-
-def _edges(column: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.float32]:
-    known, counts = np.unique(column[places], return_counts=True)
-    first = np.searchsorted(column, known, "left")
-    # What is above a value of two places or more may be rare: no quantile of its own.
-    above = np.searchsorted(column, known[counts > 1], "right")
-    first = np.unique(np.concatenate([first, above, _stretches(column)]))
-    first = first[(first > 0) & (first < len(column))]
-    low, high = column[first - 1], column[first]
-    edges = between(low, high)
-    return edges[(edges > low) & (edges <= high)]
-
-
-def _stretches(column: NDArray[Any]) -> NDArray[np.intp]:
-    """Return places at equal steps of Σ gap^⅔, which is between the values and their ranks."""
-    way = np.cumsum(np.diff(column.astype(np.float64)) ** (2 / 3))
-    if len(way) == 0 or way[-1] == 0:
-        return np.zeros(0, np.intp)
-    steps = np.arange(1, _N_STRETCHES + 1) / (_N_STRETCHES + 1) * way[-1]
-    return np.asarray(np.searchsorted(way, steps) + 1)
+from maddjit.learning.maddness.settings import N_COARSE
+from maddjit.learning.maddness.thresholds import Edges
 
 
 class Bins:
-    """Rows as bins: how many thresholds of its column each entry reaches.
+    """The bin of each entry: how many thresholds of its column the entry reaches.
 
     A column is binned when it is first asked for, and kept: most columns are never split.
 
@@ -75,7 +31,7 @@ class Bins:
 
     @property
     def n_rows(self) -> int:
-        """N."""
+        """The number of rows, N."""
         return len(self._rows)
 
     def __getitem__(self, column: int) -> NDArray[np.uint8]:
@@ -87,14 +43,15 @@ class Bins:
         return self._columns[column]
 
     def of(self, columns: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return the bins of some columns, (d, N)."""
+        """Return the bins of several columns, (d, N)."""
         return np.stack([self[column] for column in columns])
 
     def coarse(self, columns: NDArray[np.intp], step: int) -> NDArray[np.uint8]:
-        """Return `N_COARSE` bins of some columns, (d, ⌈N / step⌉), of every step-th row."""
+        """Return `N_COARSE` bins of several columns on every step-th row, (d, ⌈N / step⌉)."""
         return np.stack([self._coarse_column(int(column), step) for column in columns])
 
     def _coarse_column(self, column: int, step: int) -> NDArray[np.uint8]:
+        """Return the coarse bins of one column on every step-th row."""
         if (column, step) not in self._coarse:
             edge = self._edges[column]
             places = np.arange(1, N_COARSE) * (len(edge) + 1) // N_COARSE - 1
@@ -106,9 +63,16 @@ class Bins:
 
 @dataclass(frozen=True)
 class BinTree:
-    """A hash tree on bins: node i of level t, at 2ᵗ − 1 + i, sends bins from its cut on right.
+    """A hash tree on bins: each node sends the bins from its cut on to the right.
 
-    A cut of 0 sends all rows right, one of `N_BINS` all left.
+    Node i of level t stands at 2ᵗ − 1 + i. A cut of 0 sends all rows right, one of `N_BINS` sends
+    all rows left.
+
+    Attributes
+    ----------
+    split_dims : (T,) intp
+        The column that each level compares.
+    cuts : (K − 1,) intp
     """
 
     split_dims: NDArray[np.intp]
@@ -116,17 +80,17 @@ class BinTree:
 
     @property
     def depth(self) -> int:
-        """T."""
+        """The number of levels, T."""
         return len(self.split_dims)
 
     def cuts_of(self, level: int) -> NDArray[np.intp]:
-        """Return the cuts of one level's nodes."""
+        """Return the cuts of the nodes of one level, (2ᵗ,)."""
         return self.cuts[2**level - 1 : 2 ** (level + 1) - 1]
 
     def descend(
         self, bins: Bins, node: NDArray[np.int32], level: int, last: int
     ) -> NDArray[np.int32]:
-        """Follow rows from their nodes at `level` to those at `last`."""
+        """Return the nodes at level `last` that rows reach from their nodes at `level`."""
         for t in range(level, last):
             cuts = self.cuts_of(t).astype(np.uint8)
             node = 2 * node + (bins[self.split_dims[t]] >= cuts[node])
@@ -137,7 +101,7 @@ class BinTree:
         return self.descend(bins, np.zeros(bins.n_rows, np.int32), 0, self.depth)
 
     def with_thresholds(self, edges: Edges) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Return split columns (T,) and thresholds (K − 1,): numbers for cuts."""
+        """Return split columns (T,) and thresholds (K − 1,): numbers in place of cuts."""
         thresholds = np.empty(len(self.cuts), np.float32)
         for level, column in enumerate(self.split_dims):
             known = np.concatenate([[-np.inf], edges[column], [np.inf]]).astype(np.float32)
@@ -148,5 +112,5 @@ class BinTree:
 
 
 def all_codes(trees: Sequence[BinTree], bins: Bins) -> NDArray[np.int32]:
-    """Return (N, C)."""
+    """Return the codes of all rows, (N, C): the leaf that each row reaches in each tree."""
     return np.stack([tree.codes(bins) for tree in trees], axis=1)

@@ -7,35 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.learning.maddness import settings
+
 Blocks = list[NDArray[np.intp]]
-
-_MAX_ROWS = 10000
-"""Rows that correlations are taken from."""
-
-_MAX_SWEEPS = 8
-"""How often each column is looked at for a better place, at most."""
-
-_PASSES = 500
-"""What all else takes, beside the products of a row's columns."""
+"""The columns of each block."""
 
 
 def contiguous(columns: NDArray[np.intp], n_blocks: int) -> Blocks:
-    """Cut the columns in their order (the paper's blocks)."""
+    """Return blocks of neighbouring columns, as in the paper."""
     return np.array_split(columns, n_blocks)
 
 
 def shuffled(columns: NDArray[np.intp], n_blocks: int, rng: np.random.Generator) -> Blocks:
-    """Deal the columns at random."""
+    """Return blocks of columns that are dealt at random."""
     return [np.sort(block) for block in np.array_split(rng.permutation(columns), n_blocks)]
 
 
 def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Blocks:
-    """Put columns of large absolute correlation together, in blocks of about equal size.
+    """Return blocks of about equal size whose columns have large absolute correlations.
 
-    Each block starts with the column most correlated with all that are free and takes the nearest
-    free ones; then columns change places in pairs, as long as that helps.
+    Each block starts with the column that is most correlated with all free columns, and takes the
+    nearest free ones. Then columns change places in pairs, as long as that helps.
     """
-    few = rows[:: -(-len(rows) // _MAX_ROWS), columns].astype(np.float64)
+    few = rows[:: -(-len(rows) // settings.CORRELATION_ROWS), columns].astype(np.float64)
     few -= few.mean(axis=0)
     norms = np.linalg.norm(few, axis=0)
     few /= np.where(norms > 0, norms, 1)
@@ -43,7 +37,7 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
     np.fill_diagonal(likeness, 0)
     owner = np.full(len(columns), -1)
     for block, size in enumerate(len(part) for part in np.array_split(columns, n_blocks)):
-        near = likeness @ (owner < 0)  # the first one is near all that are free
+        near = likeness @ (owner < 0)  # the first column is near all free ones
         for n_own in range(size):
             new = int(np.argmax(np.where(owner < 0, near, -np.inf)))
             owner[new] = block
@@ -53,17 +47,18 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
 
 
 def clusters_work(n_rows: int, n_columns: int) -> float:
-    """Return what `clusters` takes, about, in operations of a product of matrices."""
-    return 2.0 * n_columns**2 * (min(n_rows, _MAX_ROWS) + _PASSES)
+    """Return about how long `clusters` takes, in operations of a matrix product."""
+    n_correlated = min(n_rows, settings.CORRELATION_ROWS)
+    return 2.0 * n_columns**2 * (n_correlated + settings.CLUSTER_PASSES)
 
 
 def _swap(likeness: NDArray[np.float64], owner: NDArray[np.intp], n_blocks: int) -> None:
-    """Let each column in turn change places with the one that this helps most, if it helps."""
-    near = np.eye(n_blocks)[owner].T @ likeness  # of each block to each column
-    for _ in range(_MAX_SWEEPS):
+    """Swap each column in turn with the column that gains most by it, where there is a gain."""
+    near = np.eye(n_blocks)[owner].T @ likeness  # likeness of each block to each column
+    for _ in range(settings.MAX_SWEEPS):
         own = near[owner, np.arange(len(owner))]
         moved = False
-        # First those that another block would suit best.
+        # Columns that another block would suit best come first.
         for i in np.argsort(own - near.max(axis=0), kind="stable"):
             home = owner[i]
             gain = near[owner, i] - near[home, i] + near[home] - own - 2 * likeness[i]

@@ -1,4 +1,4 @@
-"""What tables are to add up to: the centred product, less its core, in leading coordinates."""
+"""What tables should add up to: the centred product without its core, in leading directions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_NEGLIGIBLE = 1e-3
+from maddjit.learning.maddness.settings import NEGLIGIBLE_VARIANCE
 
 
 @dataclass(frozen=True)
 class Goals:
-    """The product (a − mean)·B as a sum of a core of low rank and of what tables approximate.
+    """The product (a − mean)·B, split into a core of low rank and what tables approximate.
 
     Attributes
     ----------
     mean : (D,) float64
+        The mean of the rows.
     core : (M, r) float64
         Orthonormal directions of the outputs that the core takes: those of largest variance.
     right : (D, Q) float64
@@ -33,7 +34,7 @@ class Goals:
 
     @classmethod
     def of(cls, rows: NDArray[Any], B: NDArray[Any], core_rank: int, n_directions: int) -> Goals:
-        """Find the directions from the rows' covariance; needs no product with all of B."""
+        """Return the split, found from the rows' covariance without all products with B."""
         B = B.astype(np.float64)
         mean = rows.mean(axis=0, dtype=np.float64)
         sizes, directions, variance = leading_directions(rows, B, core_rank + n_directions)
@@ -46,26 +47,26 @@ class Goals:
         return cls(mean, core, right, B - (B @ core) @ core.T)
 
     def coordinates(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Return (N, Q): what tables are fitted to."""
+        """Return what tables are fitted to, (N, Q)."""
         return ((rows - self.mean) @ self.right).astype(np.float32)
 
     def contribution(self, rows: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return (N, Q): what some columns add to the coordinates."""
+        """Return what some of the columns add to the coordinates, (N, Q)."""
         centred = rows[:, columns] - self.mean[columns]
         return (centred @ self.right[columns]).astype(np.float32)
 
     def weighty(
         self, rows: NDArray[Any], columns: NDArray[np.intp], least: int
     ) -> NDArray[np.intp]:
-        """Return the columns that matter, `least` of them or more.
+        """Return the columns that matter, at least `least` of them.
 
-        Without the others a thousandth is missing of what the columns add, each for itself, to the
-        variance of the coordinates.
+        The columns that are left out add up to a thousandth of the coordinates' variance, summed
+        over what each column adds alone.
         """
         added = rows[:, columns].var(axis=0, dtype=np.float64) * (self.right[columns] ** 2).sum(1)
         order = np.argsort(-added, kind="stable")
         known = np.cumsum(added[order])
-        enough = 1 + int(np.searchsorted(known, (1 - _NEGLIGIBLE) * known[-1]))
+        enough = 1 + int(np.searchsorted(known, (1 - NEGLIGIBLE_VARIANCE) * known[-1]))
         return np.sort(columns[order[: max(least, enough)]])
 
 
@@ -77,10 +78,10 @@ def leading_directions(
     Returns
     -------
     deviations : (n,) float64
-        n: `n_directions`, or min(D, M) if that is less.
+        n is `n_directions`, or min(D, M) if that is less.
     directions : (n, M) float64
     variance : float
-        The sum of the squares of all deviations, also of those not returned.
+        The sum of the squares of all deviations, of those not returned too.
     """
     from scipy.linalg import eigh, qr
 
@@ -97,7 +98,7 @@ def leading_directions(
     n_known = min(n_directions, len(scatter))
     _, axes = eigh(scatter, subset_by_index=(len(scatter) - n_known, len(scatter) - 1))
     axes = axes[:, ::-1]
-    if tall is not product:  # axes are of the rows; those of the outputs are their products
+    if tall is not product:  # these axes are of the rows; their products are those of outputs
         n_known = min(n_directions, n_features, n_outputs)
         short = np.zeros((n_outputs, n_known))
         short[:, : axes.shape[1]] = product.T @ axes[:, :n_known]
@@ -106,7 +107,7 @@ def leading_directions(
 
 
 def leading(values: NDArray[np.float32], n_directions: int) -> NDArray[np.float32]:
-    """Return the coordinates (N, ≤ n) of largest scatter about zero."""
+    """Return values in their n coordinates of largest scatter about zero, (N, ≤ n)."""
     if values.shape[1] <= n_directions:
         return values
     _, axes = np.linalg.eigh((values.T @ values).astype(np.float64))

@@ -1,4 +1,4 @@
-"""Hash trees grown on bins: at each level the column whose cuts lower the error most."""
+"""Hash trees grown on bins: each level splits the column whose cuts lower the error most."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.maddness.bins import N_BINS, N_COARSE, Bins, BinTree
-
-_MANY, _SHARE = 8, 8
-"""So many columns, or one in so many, are tried on all rows; the others are ruled out before."""
-_LEAST_COMPARED, _COMPARED_PER_LEAF = 1024, 16
-"""Rows on which columns are compared before: so many, or so many for each leaf."""
-_BATCH_ROWS, _BATCH_SUMS = 2**16, 2**17
-"""Columns are taken together as long as they have so many entries, and so many sums."""
+from maddjit.learning.maddness import settings
+from maddjit.learning.maddness.bins import Bins, BinTree
+from maddjit.learning.maddness.settings import N_BINS, N_COARSE
 
 
 def sum_by(keys: NDArray[Any], n: int, values: NDArray[Any]) -> NDArray[Any]:
-    """Return (n, Q): the sum of the rows of `values` (N, Q) for each key."""
+    """Return the sum of the rows of `values` (N, Q) for each of n keys, (n, Q)."""
     from scipy.sparse import csc_array
 
     ones = np.ones(len(keys), values.dtype)
@@ -29,37 +24,38 @@ def sum_by(keys: NDArray[Any], n: int, values: NDArray[Any]) -> NDArray[Any]:
 
 def n_tried(n_columns: int) -> int:
     """Return how many columns of a block are tried on all rows at a level of its tree."""
-    return min(n_columns, max(_MANY, n_columns // _SHARE))
+    return min(n_columns, max(settings.ALWAYS_TRIED, n_columns // settings.TRIED_SHARE))
 
 
 def step_compared(n_rows: int, n_leaves: int) -> int:
-    """Return the step from row to row on which columns are compared before."""
-    return max(1, n_rows // max(_LEAST_COMPARED, _COMPARED_PER_LEAF * n_leaves))
+    """Return the step between the rows on which all columns are compared first."""
+    n_compared = max(settings.COMPARED_ROWS, settings.COMPARED_ROWS_PER_LEAF * n_leaves)
+    return max(1, n_rows // n_compared)
 
 
 def grow_on_bins(
-    bins: Bins, columns: NDArray[np.intp], goals: NDArray[np.float32], depth: int, least: int
+    bins: Bins, columns: NDArray[np.intp], targets: NDArray[np.float32], depth: int, least: int
 ) -> BinTree:
-    """Grow a tree whose leaves have goals that differ little from their means.
+    """Return a tree whose leaves gather rows of similar targets.
 
-    At each level all columns are compared on a part of the rows, in few bins; the best of them are
-    tried on all rows.
+    At each level all columns are compared on a part of the rows, in few bins. The best of them are
+    then tried on all rows.
 
     Parameters
     ----------
     bins : Bins
     columns : (d,) intp
-        Those that may be split.
-    goals : (N, Q) float32
+        The columns that may be split.
+    targets : (N, Q) float32
     depth : int
     least : int
-        Rows that both sides of a split must have.
+        How many rows both sides of a split must have.
     """
-    counted = np.concatenate([goals, np.ones((len(goals), 1), np.float32)], axis=1)
-    node = np.zeros(len(goals), np.int32)
+    counted = np.concatenate([targets, np.ones((len(targets), 1), np.float32)], axis=1)
+    node = np.zeros(len(targets), np.int32)
     split_dims = np.zeros(depth, np.intp)
     cuts = np.full(2**depth - 1, N_BINS, np.intp)
-    step = step_compared(len(goals), 2**depth)
+    step = step_compared(len(targets), 2**depth)
     n_best = n_tried(len(columns))
     for level in range(depth):
         n_nodes, tried = 2**level, columns
@@ -83,11 +79,17 @@ def _best_splits(
     counted: NDArray[np.float32],
     least: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Split every node by each column of `bins` (d, N): return scores (d,) and cuts (d, nodes)."""
+    """Return the best cut of every node by each column of `bins` (d, N), and what the cuts score.
+
+    Returns
+    -------
+    scores : (d,) float64
+    cuts : (d, nodes) intp
+    """
     n_columns, n_rows = bins.shape
     n_keys = n_nodes * n_bins
-    batch = min(n_columns, _BATCH_ROWS // n_rows, _BATCH_SUMS // (n_keys * counted.shape[1]))
-    batch = max(1, batch)
+    batch = min(n_columns, settings.BATCH_ENTRIES // n_rows)
+    batch = max(1, min(batch, settings.BATCH_SUMS // (n_keys * counted.shape[1])))
     values = np.tile(counted, (batch, 1))
     first = node * n_bins + n_keys * np.arange(batch, dtype=np.int32)[:, np.newaxis]
     found = []
@@ -102,26 +104,34 @@ def _best_splits(
 def _best_cuts(
     sums: NDArray[np.float32], least: int
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Split every node where ‖S_L‖²/n_L + ‖S_R‖²/n_R is largest.
+    """Return the cuts where ‖S_L‖²/n_L + ‖S_R‖²/n_R is largest, and its sum over the nodes.
 
-    `sums` are (columns, nodes, bins, Q + 1). Return the sum over the nodes, (columns,), and the
-    cuts, (columns, nodes).
+    Parameters
+    ----------
+    sums : (d, nodes, bins, Q + 1) float32
+        The sum of the targets in each bin, and last the number of rows.
+    least : int
+
+    Returns
+    -------
+    scores : (d,) float64
+    cuts : (d, nodes) intp
     """
     n_left = np.zeros((*sums.shape[:2], sums.shape[2] + 1))
     np.cumsum(sums[..., -1], axis=2, out=n_left[..., 1:])
     n_right = n_left[..., -1:] - n_left
     left, score, on_right = np.zeros_like(n_left), np.zeros_like(n_left), np.zeros_like(n_left)
-    for goal in range(sums.shape[3] - 1):
-        np.cumsum(sums[..., goal], axis=2, out=left[..., 1:])
+    for target in range(sums.shape[3] - 1):
+        np.cumsum(sums[..., target], axis=2, out=left[..., 1:])
         right = left[..., -1:] - left
         on_right += np.square(right, out=right)
         score += np.square(left)
     few = (n_left < least) | (n_right < least)
-    few[..., -1] = False  # all rows left
+    few[..., -1] = False  # the last cut sends all rows left, which is always allowed
     score /= np.maximum(n_left, 1e-9, out=n_left)
     on_right /= np.maximum(n_right, 1e-9, out=n_right)
     score += on_right
     score[few] = -1
-    # The last largest, so that a node that no cut improves sends all rows left.
+    # Of equal cuts the last is taken, so a node that no cut improves sends all rows left.
     cut = score.shape[2] - 1 - np.argmax(score[..., ::-1], axis=2)
     return score.max(axis=2).sum(axis=1), cut

@@ -1,4 +1,4 @@
-"""What a learner hands over: trees and real tables, before they are rounded to 8 bits."""
+"""What a learner returns: trees and real tables, before they are rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maddjit.models.maddness import MaddnessModel
 
 @dataclass(frozen=True)
 class Learned:
-    """``A @ B ≈ base + Σ tables[c, code] + (A @ projection) @ expansion``.
+    """Trees and tables with ``A @ B ≈ base + Σ tables[c, code] + (A @ projection) @ expansion``.
 
     Attributes
     ----------
@@ -23,7 +23,8 @@ class Learned:
     base : (M,) float64
         What every row adds.
     gram : (C·K, C·K) float64, optional
-        How often two codes meet in a row: what rounding one entry does to the others' error.
+        How often two codes meet in a row, which tells how the rounding of one entry changes the
+        errors of others.
     core : pair of (D, r) and (r, M), optional
         `projection` and `expansion`.
     """
@@ -36,7 +37,7 @@ class Learned:
     core: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def encoder(self, n_features: int) -> MaddnessModel:
-        """Return a model that encodes rows by these trees; its one output means nothing."""
+        """Return a model that encodes rows by these trees; its single output means nothing."""
         return MaddnessModel(
             split_dims=self.split_dims,
             thresholds=self.thresholds,

@@ -1,4 +1,4 @@
-"""The choices of `fit` that do not depend on data, checked."""
+"""The options of `fit` that do not depend on data, and their checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OnInterrupt = Literal["finish", "raise"]
 TableScale = Literal["per-output", "global", "power-of-two"]
 
 _PAPER = {"prototypes": "ridge", "n_candidates": 4, "penalty": 1.0}
-"""Options of the paper's learner alone, and their defaults."""
+"""Options that only the paper's learner has, with their defaults."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
     Raises
     ------
     ValueError, TypeError
-        If a choice is unknown, out of range or not a whole number.
+        If an option is unknown, out of range or not a whole number.
     """
 
     n_codebooks: int
@@ -76,11 +76,24 @@ class Options:
 
     @property
     def depth(self) -> int:
-        """Levels of a tree, T."""
+        """The number of levels of a tree, T."""
         return tree_depth(self.n_prototypes)
 
+    def check_columns(self, n_features: int) -> None:
+        """Refuse more codebooks than A has columns.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not 1 <= self.n_codebooks <= n_features:
+            raise ValueError(
+                f"n_codebooks must be from 1 to the number of columns, {n_features}, "
+                f"not {self.n_codebooks}"
+            )
+
     def _check_for_method(self) -> None:
-        """Refuse options of the other method: they would have no effect."""
+        """Refuse options of the other method, which would have no effect."""
         if self.method == "paper":
             if self.core_rank:
                 raise ValueError('core_rank is for method="best": the paper has no core')
@@ -90,6 +103,7 @@ class Options:
                 raise ValueError(f'{name} is for method="paper", and has no effect on "best"')
 
     def _check_whole(self, name: str) -> None:
+        """Make an option a plain int, or refuse what is not a whole number."""
         value = getattr(self, name)
         if value is None or (name == "byte_group" and isinstance(value, str)):
             return

@@ -1,4 +1,4 @@
-"""Hash trees: a split column a level, a threshold a node, grown greedily (paper, section 4.1)."""
+"""The paper's hash trees, grown greedily on the columns of A alone (section 4.1)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.learning.maddness.thresholds import between
+
 
 @dataclass(frozen=True)
-class Tree:
+class PaperTree:
     """The hash function of one codebook, and the leaf of every training row.
 
     Attributes
     ----------
     split_dims : (T,) intp
-        Columns of A.
+        The column of A that each level compares.
     thresholds : (K − 1,) float32
-        Node i of level t at 2ᵗ − 1 + i; +inf where no training row would go right.
+        Node i of level t stands at 2ᵗ − 1 + i; it is +inf where no training row would go right.
     codes : (N,) intp
-        Leaf of each training row.
+        The leaf of each training row.
     """
 
     split_dims: NDArray[np.intp]
@@ -30,8 +32,8 @@ class Tree:
 
 def grow(
     A: NDArray[Any], columns: NDArray[np.intp], depth: int, n_candidates: int | None = 4
-) -> Tree:
-    """Grow one tree on a block of columns (paper, algorithm 2).
+) -> PaperTree:
+    """Return one tree, grown on a block of columns (paper, algorithm 2).
 
     Parameters
     ----------
@@ -41,8 +43,8 @@ def grow(
     depth : int
         T; the tree has 2ᵀ leaves.
     n_candidates : int or None
-        How many columns are tried at each level, those with the largest sum over buckets of their
-        squared deviation first; None tries all.
+        How many columns are tried at each level: those whose squared deviations, summed over the
+        buckets, are largest. None tries all.
     """
     values = A[:, columns]
     centred = values.astype(np.float64)
@@ -68,10 +70,11 @@ def grow(
         split_dims[level] = columns[column]
         thresholds[n_buckets - 1 : 2 * n_buckets - 1] = split
         bucket = 2 * bucket + (values[:, column] >= split[bucket])
-    return Tree(split_dims, thresholds, bucket)
+    return PaperTree(split_dims, thresholds, bucket)
 
 
 def _bucket_sums(rows: NDArray[Any], bucket: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    """Return the sum of the rows in each of n buckets."""
     sums = np.zeros((n, rows.shape[1]))
     order = np.argsort(bucket, kind="stable")
     present, starts = np.unique(bucket[order], return_index=True)
@@ -96,12 +99,16 @@ def _best_thresholds(
     bucket: NDArray[np.intp],
     n_buckets: int,
 ) -> tuple[float, NDArray[np.float32]]:
-    """Split every bucket where the two children's summed squared error is least.
+    """Return the thresholds that lower the squared error of all buckets most, and by how much.
 
-    `rows`, `values` and `bucket` are sorted by (bucket, value). The error of a bucket of n rows
-    with sum S is Σ‖x‖² − ‖S‖²/n, so the best split has the largest ‖S_L‖²/n_L + ‖S_R‖²/n_R.
-    Returns the total decrease of the error, and a threshold per bucket, +inf where no split
-    separates two rows (an empty or constant bucket sends everything left).
+    A threshold is +inf where no split separates two rows: an empty or constant bucket sends all
+    rows left. `rows`, `values` and `bucket` are sorted by (bucket, value). The error of a bucket of
+    n rows with sum S is Σ‖x‖² − ‖S‖²/n, so the best split has the largest ‖S_L‖²/n_L + ‖S_R‖²/n_R.
+
+    Returns
+    -------
+    decrease : float
+    thresholds : (n_buckets,) float32
     """
     thresholds = np.full(n_buckets, np.inf, dtype=np.float32)
     low, high = values[:-1], values[1:]
@@ -123,7 +130,7 @@ def _best_thresholds(
     left_square = np.einsum("nd,nd->n", left, left)
     right_square = left_square - 2 * np.einsum("nd,nd->n", left, total[owner]) + total_square[owner]
     score = left_square / n_left + right_square / n_right
-    # The first largest score of each bucket: `owner` is sorted, so buckets are runs of `at`.
+    # Take the first largest score of each bucket: `owner` is sorted, so buckets are runs of `at`.
     present, starts = np.unique(owner, return_index=True)
     largest = np.maximum.reduceat(score, starts)
     is_best = score == np.repeat(largest, np.diff([*starts, len(at)]))
@@ -132,11 +139,3 @@ def _best_thresholds(
     thresholds[present] = middle[at[first]]
     unsplit = total_square[present] / counts[present]
     return float((largest - unsplit).sum()), thresholds
-
-
-def between(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a float32 v with low < v ≤ high next to their middle, where there is one."""
-    largest = np.finfo(np.float32).max
-    middle = np.clip(low / 2 + high / 2, -largest, largest).astype(np.float32)
-    with np.errstate(over="ignore"):
-        return np.where(middle > low, middle, np.nextafter(middle, np.float32(np.inf)))

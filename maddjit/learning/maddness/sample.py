@@ -1,4 +1,4 @@
-"""Rows to learn from: the real ones, and synthetic ones whose products are known as exactly."""
+"""Rows to learn from: real rows, and synthetic rows whose products are known just as exactly."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SYNTHETIC_WEIGHT = 0.05
-"""What a synthetic row counts in a regression beside a real one's 1."""
-
-_MIX, _NOISE = 0.5, 0.3
+from maddjit.learning.maddness import settings
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows with weights, real ones first.
+    """Rows with weights, the real rows first.
 
     Attributes
     ----------
     rows : (N', D) float32 or float64
     n_real : int
-        N ≤ N'.
+        How many of them are real, N ≤ N'.
     """
 
     rows: NDArray[Any]
@@ -30,28 +27,29 @@ class Sample:
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        """(N',): 1 for real rows."""
-        weights = np.full(len(self.rows), SYNTHETIC_WEIGHT, np.float32)
+        """The weight of each row, (N',), which is 1 for real rows and less for synthetic ones."""
+        weights = np.full(len(self.rows), settings.SYNTHETIC_WEIGHT, np.float32)
         weights[: self.n_real] = 1
         return weights
 
 
 def augmented(rows: NDArray[Any], copies: int, rng: np.random.Generator) -> Sample:
-    """Add `copies` synthetic rows for each row: B is known, so their products are exact targets.
+    """Return the rows with `copies` synthetic rows for each of them.
 
-    A synthetic row lies up to half way from a row to another one, drawn at random, plus normal
-    noise of 0.3 standard deviations of each column.
+    A synthetic row lies up to half way from one row to another, drawn at random, plus normal noise
+    of 0.3 standard deviations of each column. B is known, so its product is an exact target.
     """
     n_rows, n_features = rows.shape
-    columns = np.ascontiguousarray(rows.T)  # what learns goes over columns
+    columns = np.ascontiguousarray(rows.T)  # learning reads column by column
     made = np.empty((n_features, (1 + copies) * n_rows), rows.dtype)
     made[:, :n_rows] = columns
-    # Sums of float32 far from zero would be more wrong than the columns are wide.
-    spread = (_NOISE * rows.std(axis=0, dtype=np.float64)).astype(rows.dtype)[:, np.newaxis]
+    # In float32, sums of numbers far from zero could be off by more than the column varies.
+    deviations = rows.std(axis=0, dtype=np.float64)
+    spread = (settings.SYNTHETIC_NOISE * deviations).astype(rows.dtype)[:, np.newaxis]
     for first in range(n_rows, made.shape[1], n_rows):
         synthetic = columns[:, rng.permutation(n_rows)]
         synthetic -= columns
-        synthetic *= rng.uniform(0, _MIX, (n_rows,)).astype(rows.dtype)
+        synthetic *= rng.uniform(0, settings.MAX_MIX, (n_rows,)).astype(rows.dtype)
         synthetic += columns
         synthetic += spread * rng.standard_normal(columns.shape, dtype=np.float32)
         made[:, first : first + n_rows] = synthetic

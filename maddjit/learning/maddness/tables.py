@@ -1,4 +1,4 @@
-"""Real tables → 8-bit tables with scale and offset (paper, section 4.3)."""
+"""Tables of 8 bits with scale and offset, made from real tables (paper, section 4.3)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit import reference
+from maddjit.learning.maddness import settings
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import TableScale
 from maddjit.learning.maddness.rounding import Rounding
 from maddjit.models.maddness import Accumulate, average_group
-
-_AT_A_TIME = 4_000_000
-"""Entries that are looked up together."""
-_LEAST_ROWS, _LOOKED_UP = 512, 100_000_000
-"""Training rows that averages are corrected by, at least, and entries that are looked up for it."""
 
 
 def quantise(
@@ -31,52 +27,40 @@ def quantise(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return 8-bit tables, scale and offset with ``scale · Σ entries + offset ≈ base + Σ tables``.
 
-    Each codebook's least entry of an output goes into the offset, so entries start at 0. The step
-    of an output is as small as lets the entries fit.
+    The least entry of each codebook and output goes into the offset, so entries start at 0. The
+    step of an output is the smallest one with which all entries fit.
 
     Parameters
     ----------
     tables : (C, K, M) float64
     base : (M,) float64
-        What every row adds: bias and the mean's product.
+        What every row adds: the bias and the product of the mean row.
     scale : {"per-output", "global", "power-of-two"}
-        Whether each output has a step of its own, all share one, or share one that is a power of
-        two, as in the paper.
+        Whether each output has a step of its own, or all outputs share one, or they share one that
+        is a power of two, as in the paper.
     accumulate : {"exact", "average"}
-        "average" makes up for the group size U, and for what entries and averages are rounded up
-        by in the mean over `codes`. Of tables that vary much that is about C/4 · log2 U steps, the
-        paper's correction (section 4.4); of others it may be anything from 0 to twice of it.
+        "average" makes up for the group size U, and for what the rounding of entries and averages
+        adds in the mean over `codes`. For tables that vary much that is about C/4 · log2 U steps,
+        the paper's correction (section 4.4); for others it may be anything from 0 to twice that.
     byte_group : int
-        How many neighbouring codebooks must add up to 255 at most: 1 spends all 8 bits on each
-        entry, C lets the whole sum be a byte, which is faster.
+        How many neighbouring codebooks must add up to 255 at most. 1 spends all 8 bits on each
+        entry; C lets the whole sum be one byte, which is faster.
     rounding : Rounding, optional
-        How to round entries together, for "exact"; without it each is rounded to nearest.
+        How to round entries together, for "exact". Without it each is rounded to nearest.
     codes : (N, C) uint8, optional
-        Codes of rows of training, which "average" needs. The sums of these rows then have no bias.
-        That of further rows like them is beyond s · R · √(½ ln(2/δ) · (1/N + 1/N')), in the mean
-        over N' of them, with a probability of δ at most (Hoeffding's inequality). s is the scale
-        and R = C/U · (1 + ½ log2 U) is what the rounding of a row can range over in units of it.
+        The codes of training rows, which "average" needs. The sums of these rows then have no bias.
+        The mean bias of N' further rows like them exceeds s · R · √(½ ln(2/δ) · (1/N + 1/N')) with
+        a probability of δ at most (Hoeffding's inequality). Here s is the scale, and
+        R = C/U · (1 + ½ log2 U) is the range of what rounding does to a row, in units of s.
+
+    Returns
+    -------
+    entries : (C, K, M) uint8
+    scale, offset : (M,) float32
     """
-    n_codebooks = len(tables)
     low = tables.min(axis=1)
     span = tables.max(axis=1) - low  # (C, M)
-    starts = np.arange(0, n_codebooks, byte_group)
-    step = np.add.reduceat(span, starts, axis=0).max(axis=0) / 255
-    if scale != "per-output":
-        step[:] = step.max()
-    step = np.where(step > 0, np.maximum(step, np.finfo(np.float32).tiny), 1.0)
-    if scale == "power-of-two":
-        step = 2.0 ** np.ceil(np.log2(step))
-    growth = 2.0 if scale == "power-of-two" else 1 + 2**-8
-    with np.errstate(over="ignore"):  # an infinite step is refused by the model
-        step = step.astype(np.float32).astype(np.float64)
-        while True:  # rounding may add a half to each of a group's entries
-            over = np.add.reduceat(np.rint(span / step), starts, axis=0).max(axis=0) > 255
-            if not over.any():
-                break
-            if scale != "per-output":
-                over[:] = True
-            step[over] = (step[over] * growth).astype(np.float32)
+    step = _steps(span, scale, byte_group)
     real = (tables - low[:, np.newaxis]) / step
     offset = base + low.sum(axis=0)
     if rounding is None or accumulate == "average":
@@ -87,21 +71,42 @@ def quantise(
     if accumulate == "average":
         assert codes is not None
         offset += step * _mean_loss(real, entries, codes)
-        step = step * average_group(n_codebooks)
+        step = step * average_group(len(tables))
     with np.errstate(over="ignore"):
         return entries, step.astype(np.float32), offset.astype(np.float32)
+
+
+def _steps(span: NDArray[np.float64], scale: TableScale, byte_group: int) -> NDArray[np.float64]:
+    """Return the step of each output, (M,), for entries that range over `span` (C, M)."""
+    starts = np.arange(0, len(span), byte_group)
+    step: NDArray[np.float64] = np.add.reduceat(span, starts, axis=0).max(axis=0) / 255
+    if scale != "per-output":
+        step[:] = step.max()
+    step = np.where(step > 0, np.maximum(step, np.finfo(np.float32).tiny), 1.0)
+    if scale == "power-of-two":
+        step = 2.0 ** np.ceil(np.log2(step))
+    growth = 2.0 if scale == "power-of-two" else 1 + 2**-8
+    with np.errstate(over="ignore"):  # the model refuses an infinite step
+        step = step.astype(np.float32).astype(np.float64)
+        while True:  # rounding may add a half to each entry of a group
+            over = np.add.reduceat(np.rint(span / step), starts, axis=0).max(axis=0) > 255
+            if not over.any():
+                return step
+            if scale != "per-output":
+                over[:] = True
+            step[over] = (step[over] * growth).astype(np.float32)
 
 
 def _mean_loss(
     real: NDArray[np.float64], entries: NDArray[np.uint8], codes: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Return the mean over rows of what averages of entries lose of the sums of real tables."""
+    """Return by how much averages of entries fall short of the real sums, in the mean over rows."""
     n_codebooks, n_prototypes, n_outputs = real.shape
     total = np.zeros(n_outputs)
     for c, table in enumerate(real):
         total += np.bincount(codes[:, c], minlength=n_prototypes) @ table
     group = average_group(n_codebooks)
-    n_rows = max(1, _AT_A_TIME // (group * n_outputs))
+    n_rows = max(1, settings.LOOKED_UP_TOGETHER // (group * n_outputs))
     for start in range(0, len(codes), n_rows):
         part = reference.added_up(entries, codes[start : start + n_rows], "average")
         total -= group * part.sum(axis=0, dtype=np.int64)
@@ -109,7 +114,7 @@ def _mean_loss(
 
 
 def some_codes(learned: Learned, rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the codes of training rows, of some if there are many, for `quantise`.
+    """Return the codes of training rows for `quantise`, or of some rows if there are many.
 
     Parameters
     ----------
@@ -121,5 +126,6 @@ def some_codes(learned: Learned, rows: NDArray[Any]) -> NDArray[np.uint8]:
     (n, C) uint8
     """
     n_codebooks, _, n_outputs = learned.tables.shape
-    most = max(_LEAST_ROWS, _LOOKED_UP // (n_codebooks * n_outputs))
+    affordable = settings.MAX_CORRECTING_ENTRIES // (n_codebooks * n_outputs)
+    most = max(settings.LEAST_CORRECTING_ROWS, affordable)
     return reference.encode(learned.encoder(rows.shape[1]), rows[:: -(-len(rows) // most)])

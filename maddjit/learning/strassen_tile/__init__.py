@@ -1,1 +1,1 @@
-"""From B, and rows to fit to, to a Strassen-Tile model."""
+"""Strassen-Tile learner: from B, and rows to fit to, to a bilinear scheme with B encoded."""

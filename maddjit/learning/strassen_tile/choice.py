@@ -1,104 +1,130 @@
-"""Which of several starts of a fit is taken on, and how far."""
+"""The choice of a start: several fits are begun, and the best is taken further."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.learning.strassen_tile.steps import Moments, Operator, Step, fitted, rounding
+from maddjit.learning.strassen_tile import settings
+from maddjit.learning.strassen_tile.least_squares import Factors, Fit, bfloat16_error, fitted
+from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.models.schemes import BilinearScheme
 from maddjit.reference.strassen_tile import encode_right
 
-TRIED, _TRIED_UNKNOWNS = 2, 4096
-"""Rounds after which starts are compared, and r · Dk above which it is none: a round takes long."""
-_ENOUGH = 1e-3
-"""Relative decrease of the objective at which rounds end."""
-_SPARSE = 1.1
-"""A start that is left as it is, with fewer additions, may have so many times the squared error."""
-_NEGLIGIBLE = 1e-7
-"""Entries of a factor so much smaller than their component's largest are zero."""
+
+class Chosen(NamedTuple):
+    """The start that was chosen and what was fitted to it.
+
+    Attributes
+    ----------
+    start : BilinearScheme
+    factors : Factors
+    objective : tuple of float
+        The objective before the first round and after each one.
+    """
+
+    start: BilinearScheme
+    factors: Factors
+    objective: tuple[float, ...]
 
 
 @dataclass
-class _Way:
-    """A start, the steps taken from it and those still to come."""
+class _Trial:
+    """A start, the states of its fit so far, and those still to come."""
 
     scheme: BilinearScheme
     moments: Moments
-    further: Iterator[Step]
-    steps: list[Step] = field(default_factory=list)
+    further: Iterator[Fit]
+    fits: list[Fit] = field(default_factory=list)
 
     def error(self, which: int) -> float:
-        """Return the error of one step, the mean of those in float32 and in bfloat16."""
-        step = self.steps[which]
-        return step.error + rounding(step.operator, self.moments) / 2
+        """Return the error after a round: the mean of those in float32 and in bfloat16."""
+        fit = self.fits[which]
+        return fit.error + bfloat16_error(fit.factors, self.moments) / 2
 
 
-def best(
+def n_steps(n_candidates: int, max_iterations: int) -> int:
+    """Return how often `chosen_start` calls `advance`, at most."""
+    return n_candidates * (min(settings.TRIED_ROUNDS, max_iterations) + 1) + max_iterations
+
+
+def chosen_start(
     candidates: list[BilinearScheme],
     B: NDArray[np.float64],
     moments: Moments,
     ridge: float,
     max_iterations: int,
     advance: Callable[[], bool],
-) -> tuple[BilinearScheme, Operator, tuple[float, ...]]:
-    """Return the best start, what it was fitted to, and the objective's way there.
+) -> Chosen:
+    """Return the best start, the factors fitted to it, and how the objective fell.
 
-    Starts are compared by the mean of their squared errors in float32 and in bfloat16, as either
-    may be compiled: where products cancel each other, one of little error in float32 may lose more
-    to rounding than it gains.
+    Starts are compared by the mean of their squared errors in float32 and in bfloat16, since the
+    model may be compiled for either: where products cancel each other, a start with little error
+    in float32 may lose more to rounding than it gains.
     """
+    trials, going_on = _trials(candidates, B, moments, ridge, max_iterations, advance)
+    best = min(trials, key=lambda trial: trial.error(-1))
+    while going_on and len(best.fits) <= max_iterations and not _is_settled(best.fits):
+        best.fits.append(next(best.further))
+        going_on = advance()
+    scheme, fits, additions = best.scheme, best.fits, _additions(best.fits[-1].factors)
+    least = best.error(-1)
+    for other in trials:
+        unchanged = other.fits[0]
+        near = other.error(0) <= settings.SPARSE_TOLERANCE * least
+        if near and _additions(unchanged.factors) < additions:
+            scheme, fits, additions = other.scheme, [unchanged], _additions(unchanged.factors)
+    return Chosen(scheme, fits[-1].factors, tuple(fit.objective for fit in fits))
+
+
+def _trials(
+    candidates: list[BilinearScheme],
+    B: NDArray[np.float64],
+    moments: Moments,
+    ridge: float,
+    max_iterations: int,
+    advance: Callable[[], bool],
+) -> tuple[list[_Trial], bool]:
+    """Return the fits of all starts after a few rounds each, and whether to go on."""
     unknowns = candidates[0].rank * moments.mean.shape[1]
-    tried = min(TRIED if unknowns <= _TRIED_UNKNOWNS else 0, max_iterations)
+    tried = settings.TRIED_ROUNDS if unknowns <= settings.MAX_TRIED_UNKNOWNS else 0
     shapes = {scheme.shape for scheme in candidates}
     cut = {shape: moments.cut(shape, *B.shape) for shape in shapes}
-    ways: list[_Way] = []
-    going_on = True
+    trials: list[_Trial] = []
     for scheme in candidates:
         known = cut[scheme.shape]
-        way = _Way(scheme, known, fitted(scheme, encode_right(scheme, B), known, ridge))
-        for step in islice(way.further, tried + 1):
-            way.steps.append(step)
-            going_on = advance() and going_on
-            if not going_on:
-                break
-        ways.append(way)
-        if not going_on:
-            break
-    way = min(ways, key=lambda found: found.error(-1))
-    while going_on and len(way.steps) <= max_iterations and not _settled(way.steps):
-        way.steps.append(next(way.further))
-        going_on = advance()
-    scheme, steps, additions = way.scheme, way.steps, _additions(way.steps[-1].operator)
-    least = way.error(-1)
-    for other in ways:
-        first = other.steps[0]
-        if other.error(0) <= _SPARSE * least and _additions(first.operator) < additions:
-            scheme, steps, additions = other.scheme, [first], _additions(first.operator)
-    return scheme, steps[-1].operator, tuple(step.objective for step in steps)
+        trial = _Trial(scheme, known, fitted(scheme, encode_right(scheme, B), known, ridge))
+        trials.append(trial)
+        for fit in islice(trial.further, min(tried, max_iterations) + 1):
+            trial.fits.append(fit)
+            if not advance():
+                return trials, False
+    return trials, True
 
 
 def scaled(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return rows whose largest entry is 1, (r, ·), and what they were multiplied by, (r, 1)."""
+    """Return rows (r, ·) divided by their entries of largest size, and those entries, (r, 1)."""
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, np.newaxis], axis=1)
     largest = np.where(largest == 0, 1.0, largest)
     shares = rows / largest
-    return np.where(np.abs(shares) < _NEGLIGIBLE, 0.0, shares), largest
+    return np.where(np.abs(shares) < settings.NEGLIGIBLE_ENTRY, 0.0, shares), largest
 
 
-def _additions(operator: Operator) -> float:
-    """Return how many terms sums of A's columns and of products have for a row, before sharing."""
-    (r, n, _), (_, Dk, Mk) = operator.E.shape, operator.V.shape
-    encoder, decoder = scaled(operator.E.reshape(r, -1))[0], operator.Dec
+def _additions(factors: Factors) -> float:
+    """Return how many terms a row's sums of A's columns and of products have, before sharing."""
+    (r, n, _), (_, Dk, Mk) = factors.E.shape, factors.V.shape
+    encoder, decoder = scaled(factors.E.reshape(r, -1))[0], factors.Dec
     return float((np.count_nonzero(encoder) * Dk + np.count_nonzero(decoder) * Mk) / n)
 
 
-def _settled(way: list[Step]) -> bool:
+def _is_settled(fits: list[Fit]) -> bool:
+    """Tell whether the last round lowered the objective too little for another one."""
     return any(
-        before.objective - after.objective < _ENOUGH * before.objective
-        for before, after in pairwise(way[-2:])
+        before.objective - after.objective < settings.LEAST_ROUND_GAIN * before.objective
+        for before, after in pairwise(fits[-2:])
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,29 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_bias, as_training_matrix, as_whole, check_random_state
-from maddjit.learning.fit import USELESS, AccuracyWarning
-from maddjit.learning.held_out import split
+from maddjit.learning.accuracy import lost_too_much, warn_useless
 from maddjit.learning.progress import Progress, steps
-from maddjit.learning.strassen_tile.choice import TRIED, best, scaled
-from maddjit.learning.strassen_tile.report import describe
-from maddjit.learning.strassen_tile.starts import starts
-from maddjit.learning.strassen_tile.steps import Moments, Operator
-from maddjit.models import schemes
+from maddjit.learning.strassen_tile import settings
+from maddjit.learning.strassen_tile.choice import Chosen, chosen_start, n_steps, scaled
+from maddjit.learning.strassen_tile.moments import Moments
+from maddjit.learning.strassen_tile.report import report_on
+from maddjit.learning.strassen_tile.starts import candidates_for
+from maddjit.learning.task import Task, training_rows
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.strassen_tile import StrassenTileModel, default_tile_rows
 from maddjit.reference.strassen_tile import encode_right, multiply
 from maddjit.version import __version__
-
-_NAMED: dict[str, Callable[[], BilinearScheme]] = {
-    "plain": schemes.plain,
-    "strassen": schemes.strassen,
-    "winograd": schemes.winograd,
-    "laderman": schemes.laderman,
-}
-_EXACT_RANKS = {1: 1, 2: 7, 3: 23, 4: 49}
-
-_RIDGE = 0.01
-"""Ridges relative to the white noise that is added to the rows."""
 
 
 def fit_strassen_tile(
@@ -51,60 +38,64 @@ def fit_strassen_tile(
     random_state: int = 0,
     progress: Progress = False,
 ) -> StrassenTileModel:
-    """Multiply by B in tiles with fewer multiplications: exactly (Strassen), or about so.
+    """Return a model that multiplies by B in tiles with fewer multiplications: Strassen-Tile.
 
-    Tiles of A and of B are encoded as r linear combinations each, B's ahead; r independent products
-    of these are decoded: the Strassen-Tile operator (Ailon, Bercovich, Uffenheimer & Weinstein,
-    Changing Base Without Losing Pace, arXiv 2503.12211). Of t³ multiplications it leaves r.
+    Tiles of A and of B are each encoded as r linear combinations, those of B ahead of time. The r
+    products of these are decoded to a tile of the result. Instead of t³ multiplications it takes r
+    (Ailon, Bercovich, Uffenheimer & Weinstein, Changing Base Without Losing Pace,
+    arXiv 2503.12211). The scheme is exact, as Strassen's, or an approximation that is fitted to
+    rows.
 
-    Where rounding matters, and where rows come alone, know that
+    Where rounding matters, and where rows come alone, note that
 
     - each level of Strassen about doubles the rounding errors of float32;
     - NaN or infinities in one row of A spread over the t rows of its tile;
-    - if it is only approximate, a row's outputs depend on the other rows of its tile as well, and
-      so on how rows are ordered and batched.
+    - with an approximate scheme, a row's outputs also depend on the other rows of its tile, and so
+      on how rows are ordered and batched.
 
-    Approximation pays where columns of A are correlated. Compare `report`: on many data a product
-    of low rank is better at equal multiplications, and bfloat16 is faster than it is wrong.
+    Approximation pays where columns of A are correlated. Compare the figures of `report`: on many
+    data a product of low rank is more accurate at equal multiplications, and bfloat16 gains more
+    speed than it loses accuracy.
 
     Parameters
     ----------
     B : (D, M) array_like
         The fixed right-hand side.
     rank : int, optional
-        r. By default that of the exact scheme: 1, 7, 23 or 49 for tiles of 1 to 4. For t = 4 there
-        are approximate ones from 16; other t have some, from t² to t³, if A_train is given.
+        r, the number of multiplications of a tile. By default that of the exact scheme: 1, 7, 23 or
+        49 for tiles of 1 to 4. For t = 4 there are approximate schemes from 16 on; for other t
+        there are some from t² to t³ if A_train is given.
     tile : int
-        t; 1 is the plain product.
+        t, the number of rows and columns of a tile; 1 is the plain product.
     A_train : (N, D) array_like, optional
-        Rows like those that will be multiplied. An approximate scheme's encoder of A, its decoder
-        and the encoded B are fitted to them by alternating least squares, from the scheme for
-        white data and from products of sums of A's columns; for t = 4 and D ≥ 256 also of sums of
-        16 blocks, as 2 × 16 × 2 tiles, which have as many multiplications. The start with the
-        smallest error after two rounds, for large B at once, is taken on, by the mean of float32
-        and bfloat16. Without rows B is encoded by the scheme for white data. They are best in
-        random order: those of a tile are taken as independent.
+        Rows like those that will be multiplied, best in random order: the rows of a tile are taken
+        as independent. The encoder of A, the decoder and the encoded B of an approximate scheme are
+        fitted to them by alternating least squares. There are several starts: the scheme for white
+        data, products of sums of A's columns, and for t = 4 and D ≥ 256 also sums of 16 blocks, as
+        2 × 16 × 2 tiles, which have as many multiplications. The start with the smallest error,
+        in the mean of float32 and bfloat16, is taken on after two rounds, or at once for large B.
+        Without rows, B is encoded by the scheme for white data.
     bias : (M,) array_like, optional
         Added to the product.
     scheme : BilinearScheme or {"plain", "strassen", "winograd", "laderman"}, optional
-        In place of `rank` and `tile`. It need not be square.
+        The scheme to use in place of `rank` and `tile`. It need not be square.
     tile_rows : int, optional
-        R, rows of a tile that are computed together, a multiple of 8 up to 1024; by default 32, 16
-        or 8 by what fits a core's cache.
+        R, the number of rows of a block, which are computed together: a multiple of 8 up to 1024.
+        By default 32, 16 or 8, by what fits the cache of a core.
     regularisation : float
-        λ ≥ 1e-9: the rows have white noise of λ times their mean variance added, and squares of
-        all factors' entries cost λ / 100 of the objective's mean curvature in them.
+        λ ≥ 1e-9. White noise of λ times their mean variance is added to the rows, and squares of
+        the entries of all factors cost λ / 100 of the objective's mean curvature in them.
     max_iterations : int
-        Rounds of alternating least squares; fewer if one gains less than a thousandth. With 0, or
-        where rounds gain less than a tenth, only the encoded B is fitted, and a scheme of few
-        non-zeros, which is faster, keeps them.
+        Rounds of alternating least squares, at most; they end once a round gains less than a
+        thousandth. With 0, or where rounds gain less than a tenth, only the encoded B is fitted.
+        Then a scheme with few non-zeros, which is faster, keeps them.
     validation_fraction : float
-        Share of A_train to keep back for the report, chosen at random; 0, or fewer than 20 rows,
-        keeps none back.
+        The share of A_train to keep back for the report, chosen at random. With 0, or fewer than 20
+        rows, none are kept back.
     random_state : int
-        Seed of that choice and of what starts draw.
+        Seed of that choice, and of the starts that are drawn at random.
     progress : bool or callable
-        As in `maddjit.fit`; if a function returns False the fit ends with what it has.
+        As in `maddjit.fit`. If a function returns False, the fit ends with what it has.
 
     Returns
     -------
@@ -122,7 +113,7 @@ def fit_strassen_tile(
     Warns
     -----
     AccuracyWarning
-        If half of the outputs' variance is lost on the rows kept back.
+        If half or more of the outputs' variance is lost on the rows kept back.
 
     Examples
     --------
@@ -134,7 +125,7 @@ def fit_strassen_tile(
     >>> np.allclose(maddjit.reference.apply(model, A), A @ B, atol=1e-4), model.kind
     (True, 'rounded')
 
-    Approximately, for rows of which few directions matter:
+    Approximate, for rows that vary in few directions:
 
     >>> A = rng.standard_normal((1000, 12)) @ rng.standard_normal((12, 64))
     >>> model = maddjit.fit_strassen_tile(B, 24, A_train=A)
@@ -145,106 +136,69 @@ def fit_strassen_tile(
     added = as_bias(bias, right.shape[1])
     check_random_state(random_state)
     rank, tile = None if rank is None else as_whole("rank", rank), as_whole("tile", tile)
-    max_iterations = as_whole("max_iterations", max_iterations)
-    if max_iterations < 0:
-        raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
-    if not 1e-9 <= regularisation < np.inf:
-        raise ValueError(f"regularisation must be 1e-9 or more and finite, not {regularisation}")
-    rows = None if A_train is None else as_training_matrix("A_train", A_train)
-    if rows is not None and rows.shape[1] != len(right):
-        raise ValueError(
-            f"A_train has {rows.shape[1]} columns but B has {len(right)} rows; they must agree"
-        )
-    candidates = _candidates(scheme, rank, tile, right.shape, rows is not None, random_state)
+    max_iterations = _checked_iterations(max_iterations, regularisation)
+    rows = None if A_train is None else training_rows(A_train, right)
+    sizes = None if rows is None else right.shape
+    candidates = candidates_for(scheme, rank, tile, sizes, random_state)
     unfitted = _encoded(candidates[0], right, added, tile_rows)
     if rows is None:
         return unfitted
 
-    train, held, _ = split(rows, float(validation_fraction), random_state)
+    task = Task.of(rows, right, added, float(validation_fraction), random_state)
     exact = right.astype(np.float64)
-    moments = Moments.of(train, exact, unfitted.scheme.shape, regularisation)
+    moments = Moments.of(task.train, exact, unfitted.scheme.shape, regularisation)
     model = unfitted
     objective: tuple[float, ...] = ()
     if not unfitted.scheme.is_exact:
-        n_steps = len(candidates) * (min(TRIED, max_iterations) + 1) + max_iterations
-        with steps(progress, n_steps, "maddjit.fit_strassen_tile") as advance:
-            start, found, objective = best(
-                candidates, exact, moments, regularisation * _RIDGE, max_iterations, advance
-            )
-        model = _as_model(found, start, right, added, moments, tile_rows, len(objective) > 1)
-    judged = train if held is None else held
-    report = describe(model, unfitted, judged, right, added, moments, held is not None, objective)
-    if report.error >= USELESS:
-        warnings.warn(
-            f"this operator loses {min(report.error, 1):.0%} of the variance of A @ B on "
-            f"{'held-out' if report.held_out else 'training'} rows and should not be used; raise "
-            "the rank, or take an exact scheme",
-            AccuracyWarning,
-            stacklevel=2,
-        )
+        total = n_steps(len(candidates), max_iterations)
+        ridge = regularisation * settings.RIDGE_SHARE
+        with steps(progress, total, "maddjit.fit_strassen_tile") as advance:
+            chosen = chosen_start(candidates, exact, moments, ridge, max_iterations, advance)
+        model, objective = _as_model(chosen, task, moments, tile_rows), chosen.objective
+    report = report_on(model, unfitted, task, moments, objective)
+    if fault := lost_too_much(report.error):
+        warn_useless(fault, report.held_out, "raise the rank, or take an exact scheme")
     learned_by = (
-        f"maddjit {__version__} fit_strassen_tile on {len(train)} × {len(right)} rows: "
+        f"maddjit {__version__} fit_strassen_tile on {len(task.train)} × {len(right)} rows: "
         f"rank={model.scheme.rank}, regularisation={regularisation}, "
         f"max_iterations={max_iterations}, random_state={random_state}"
     )
     return replace(model, report=replace(report, learned_by=learned_by))
 
 
-def _candidates(
-    scheme: BilinearScheme | str | None,
-    rank: int | None,
-    tile: int,
-    sizes: tuple[int, ...],
-    has_rows: bool,
-    random_state: int,
-) -> list[BilinearScheme]:
-    """Return the schemes to start from, the one for white data first."""
-    if scheme is not None:
-        if isinstance(scheme, str):
-            if scheme not in _NAMED:
-                raise ValueError(f"scheme must be one of {', '.join(_NAMED)}, not {scheme!r}")
-            scheme = _NAMED[scheme]()
-        elif not isinstance(scheme, BilinearScheme):
-            raise TypeError(f"scheme must be a BilinearScheme, not {type(scheme).__name__}")
-        if rank not in (None, scheme.rank):
-            raise ValueError(f"{scheme} is not of rank {rank}")
-        return [scheme]
-    if rank is None:
-        if tile not in _EXACT_RANKS:
-            raise ValueError(f"tile must be 1, 2, 3 or 4, not {tile}")
-        rank = _EXACT_RANKS[tile]
-    if not has_rows:
-        return [schemes.generic(rank, tile)]
-    found = starts(rank, tile, sizes, random_state)
-    return found[:1] if found[0].is_exact else found
+def _checked_iterations(max_iterations: int, regularisation: float) -> int:
+    """Return the number of rounds, once it and the regularisation are known to be in range."""
+    max_iterations = as_whole("max_iterations", max_iterations)
+    if max_iterations < 0:
+        raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
+    if not 1e-9 <= regularisation < np.inf:
+        raise ValueError(f"regularisation must be 1e-9 or more and finite, not {regularisation}")
+    return max_iterations
 
 
 def _encoded(
-    scheme: BilinearScheme, B: NDArray[Any], added: NDArray[Any], tile_rows: int | None
+    scheme: BilinearScheme, B: NDArray[Any], bias: NDArray[Any], tile_rows: int | None
 ) -> StrassenTileModel:
+    """Return the model of a scheme as it is, with B encoded by it."""
     n_features, n_outputs = B.shape
     R = default_tile_rows(scheme, n_features) if tile_rows is None else tile_rows
-    values = encode_right(scheme, B).astype(np.float32)
-    bias = added.astype(np.float32)
-    return StrassenTileModel(scheme, n_features, n_outputs, values, bias, R, is_encoded=True)
+    values, added = encode_right(scheme, B).astype(np.float32), bias.astype(np.float32)
+    return StrassenTileModel(scheme, n_features, n_outputs, values, added, R, is_encoded=True)
 
 
 def _as_model(
-    found: Operator,
-    start: BilinearScheme,
-    B: NDArray[Any],
-    added: NDArray[Any],
-    moments: Moments,
-    tile_rows: int | None,
-    is_new: bool,
+    chosen: Chosen, task: Task, moments: Moments, tile_rows: int | None
 ) -> StrassenTileModel:
-    """Return the model in float32, with the bias that leaves no mean error on the training rows."""
-    r, n, _ = found.E.shape
-    E, Dec, V = found.E.reshape(r, -1), found.Dec.reshape(-1, r), found.V
-    scheme = start
-    if is_new:
-        E, by_E = scaled(E)
-        columns, by_Dec = scaled(Dec.T)
+    """Return the model in float32, with the bias that leaves no mean error on the training rows.
+
+    Unless rounds were taken, only V was fitted, and the scheme is the start itself.
+    """
+    start, factors, B = chosen.start, chosen.factors, task.B
+    r, n, _ = factors.E.shape
+    scheme, V = start, factors.V
+    if len(chosen.objective) > 1:
+        E, by_E = scaled(factors.E.reshape(r, -1))
+        columns, by_Dec = scaled(factors.Dec.reshape(-1, r).T)
         V = V * (by_E * by_Dec)[:, np.newaxis]
         scheme = BilinearScheme(
             f"{start.name}-fitted",
@@ -254,10 +208,10 @@ def _as_model(
             columns.T.astype(np.float32),
         )
     blank = replace(
-        _encoded(scheme, B, np.zeros(len(added)), tile_rows),
+        _encoded(scheme, B, np.zeros(len(task.bias)), tile_rows),
         values=V.astype(np.float32),
         is_encoded=False,
     )
     mean = moments.mean.ravel()[: len(B)]
     answer = multiply(blank, np.tile(mean, (n * blank.tile_rows, 1))).mean(axis=0)
-    return replace(blank, bias=(added + mean @ B - answer).astype(np.float32))
+    return replace(blank, bias=(task.bias + mean @ B - answer).astype(np.float32))

@@ -1,50 +1,43 @@
-"""What a tile operator loses on rows kept back, beside a product of low rank and bfloat16."""
+"""The report on a tile model: its error beside those of a low-rank product and of bfloat16."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
-from maddjit.learning.strassen_tile.steps import Moments
+from maddjit.learning.strassen_tile.moments import Array, Moments
+from maddjit.learning.task import Task
 from maddjit.models.strassen_tile import StrassenTileModel, TileReport
 from maddjit.reference.strassen_tile import multiply
 
-Array = NDArray[np.float64]
 
-
-def describe(
+def report_on(
     model: StrassenTileModel,
     unfitted: StrassenTileModel,
-    rows: NDArray[Any],
-    B: NDArray[Any],
-    added: NDArray[Any],
+    task: Task,
     moments: Moments,
-    held_out: bool,
     objective: tuple[float, ...],
 ) -> TileReport:
-    """Measure models, and what costs as much, on rows that `moments` were not taken from.
+    """Return the report on a model for the rows to judge by.
 
-    `added` is the bias that was asked for; errors are relative to the product's variance.
+    Errors are relative to the variance of the product, to which a bias adds nothing. `unfitted` is
+    the scheme that the model started from, and `moments` are those of the training rows.
     """
-    A, right = rows.astype(np.float64), B.astype(np.float64)
-    product = A @ right
+    A, right, product = task.judged.astype(np.float64), task.B.astype(np.float64), task.product
     power = ((product - product.mean(axis=0)) ** 2).sum()
 
     def lost(outputs: Array) -> float:
-        if len(rows) == 1:
+        if len(A) == 1:
             return float("nan")
         error = float(((outputs - product) ** 2).sum())
         return error / float(power) if power > 0 else (0.0 if error == 0 else float("inf"))
 
-    rank = min(int(model.multiplications / sum(B.shape)), *B.shape)
+    rank = min(int(model.multiplications / sum(right.shape)), *right.shape)
     return TileReport(
-        n_rows=len(rows),
-        held_out=held_out,
-        error=lost(multiply(model, A) - added),
-        unfitted=lost(multiply(unfitted, A) - added),
+        n_rows=len(A),
+        held_out=task.held_out,
+        error=lost(multiply(model, A) - task.bias),
+        unfitted=lost(multiply(unfitted, A) - task.bias),
         low_rank=lost(_low_rank(A, right, moments, rank)),
         rank=rank,
         bfloat16=lost(_rounded(A) @ _rounded(right)),
@@ -53,7 +46,7 @@ def describe(
 
 
 def _low_rank(A: Array, B: Array, moments: Moments, rank: int) -> Array:
-    """Return A · B on the leading directions of the training outputs, the mean elsewhere."""
+    """Return A · B in the leading directions of the training outputs, and its mean elsewhere."""
     from scipy.linalg import eigh
 
     D, M = B.shape
@@ -72,7 +65,7 @@ def _low_rank(A: Array, B: Array, moments: Moments, rank: int) -> Array:
 
 
 def _leading(matrix: Array, rank: int) -> Array:
-    """Return the eigenvectors of the largest eigenvalues, (·, rank)."""
+    """Return the eigenvectors of the `rank` largest eigenvalues, (·, rank)."""
     from scipy.linalg import eigh
 
     size = len(matrix)
@@ -80,5 +73,6 @@ def _leading(matrix: Array, rank: int) -> Array:
 
 
 def _rounded(values: Array) -> Array:
+    """Return values rounded to float32, and then to bfloat16."""
     bits = float32_to_bfloat16(values.astype(np.float32))
     return bfloat16_to_float32(bits).astype(np.float64)

@@ -1,34 +1,85 @@
-"""Schemes that a fit may start from: generic ones, and products of sums of A's blocks."""
+"""Schemes that a fit may start from: generic schemes, and products of sums of A's blocks."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.learning.strassen_tile import settings
 from maddjit.models import schemes
 from maddjit.models.schemes import BilinearScheme
 
-_WIDE = 16
-"""Blocks of columns of the tiles 2 × 16 × 2, which have as many multiplications as 4 × 4 × 4."""
-_LEAST = 16
-"""Columns that a block must have: loops over fewer are slow."""
+_NAMED: dict[str, Callable[[], BilinearScheme]] = {
+    "plain": schemes.plain,
+    "strassen": schemes.strassen,
+    "winograd": schemes.winograd,
+    "laderman": schemes.laderman,
+}
+"""The schemes that a name asks for."""
+
+_EXACT_RANKS = {1: 1, 2: 7, 3: 23, 4: 49}
+"""The rank of the exact scheme for tiles of each size."""
+
+
+def candidates_for(
+    scheme: BilinearScheme | str | None,
+    rank: int | None,
+    tile: int,
+    sizes: tuple[int, ...] | None,
+    random_state: int,
+) -> list[BilinearScheme]:
+    """Return the schemes that a fit starts from, the one for white data first.
+
+    `sizes` are those of B; without them there are no rows to fit to, and only one scheme is
+    returned.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such scheme, or it does not have that rank.
+    """
+    if scheme is not None:
+        return [_given(scheme, rank)]
+    if rank is None:
+        if tile not in _EXACT_RANKS:
+            raise ValueError(f"tile must be 1, 2, 3 or 4, not {tile}")
+        rank = _EXACT_RANKS[tile]
+    if sizes is None:
+        return [schemes.generic(rank, tile)]
+    found = starts(rank, tile, sizes, random_state)
+    return found[:1] if found[0].is_exact else found
+
+
+def _given(scheme: BilinearScheme | str, rank: int | None) -> BilinearScheme:
+    """Return the scheme that is given, or named, and has the given rank."""
+    if isinstance(scheme, str):
+        if scheme not in _NAMED:
+            raise ValueError(f"scheme must be one of {', '.join(_NAMED)}, not {scheme!r}")
+        scheme = _NAMED[scheme]()
+    elif not isinstance(scheme, BilinearScheme):
+        raise TypeError(f"scheme must be a BilinearScheme, not {type(scheme).__name__}")
+    if rank not in (None, scheme.rank):
+        raise ValueError(f"{scheme} is not of rank {rank}")
+    return scheme
 
 
 def starts(rank: int, tile: int, sizes: tuple[int, ...], random_state: int) -> list[BilinearScheme]:
-    """Return the schemes of t × t × t tiles and that rank which are worth a try for B of `sizes`.
+    """Return the schemes of t × t × t tiles and a rank that are worth a try for B of these sizes.
 
-    Where columns of A are correlated, sums of its t blocks of columns say much of what the blocks
-    say: κ such sums take a scheme of t × κ × t tiles, by the definition (rank t² κ) or, for two
-    sums and t = 4, by Strassen ⊗ plain(2, 1, 2) (rank 28). V is then fitted to what a product of
-    the sums can say of A · B.
+    Where columns of A are correlated, sums of its t blocks of columns hold much of what the blocks
+    hold. κ such sums take a scheme of t × κ × t tiles: the plain one (rank t² κ) or, for two sums
+    and t = 4, Strassen ⊗ plain(2, 1, 2) (rank 28). V is then fitted to approximate A · B by a
+    product of the sums.
 
-    Sums of more and narrower blocks can say more: for t = 4 there are 2 × 16 × 2 tiles, too, with
-    two sums by each of Strassen's schemes, where B has so many rows that blocks are not tiny.
+    Sums of more and narrower blocks can hold more. So for t = 4 there are also 2 × 16 × 2 tiles,
+    with two sums for each of Strassen's schemes, where B has enough rows for blocks of some width.
 
     Raises
     ------
     ValueError
-        If the rank is below t² and there is no generic scheme.
+        If there is no generic scheme and the rank is not from t² to t³.
     """
     found = []
     try:
@@ -43,10 +94,10 @@ def starts(rank: int, tile: int, sizes: tuple[int, ...], random_state: int) -> l
         found += [summed(rank, mixing) for mixing in mixings]
         if tile == 4 and rank >= 28:
             found += [summed(rank, mixing, by_strassen=True) for mixing in mixings]
-        if tile == 4 and sizes[0] >= _WIDE * _LEAST:
+        if tile == 4 and sizes[0] >= settings.WIDE_BLOCKS * settings.LEAST_BLOCK_COLUMNS:
             found += [
                 summed(rank, mixing, side=2, by_strassen=True)
-                for mixing in _mixings(_WIDE, random_state)
+                for mixing in _mixings(settings.WIDE_BLOCKS, random_state)
             ]
     return found
 
@@ -54,18 +105,18 @@ def starts(rank: int, tile: int, sizes: tuple[int, ...], random_state: int) -> l
 def summed(
     rank: int, mixing: NDArray[np.float64], *, side: int | None = None, by_strassen: bool = False
 ) -> BilinearScheme:
-    """Return products of sums of blocks: the first sum for all outputs, then the next one.
+    """Return the scheme of products of sums of blocks, one sum after the other for all outputs.
 
     Parameters
     ----------
     rank : int
     mixing : (d, d)
-        Row c holds the coefficients of sum c.
+        Row c holds the coefficients of the c-th sum.
     side : int, optional
-        n = m; d by default.
+        n, which is m too; by default it is d.
     by_strassen : bool
-        Whether two sums at a time are multiplied by 7/8 of the multiplications, as often as the
-        rank allows (n even).
+        Whether pairs of sums take 7/8 of the multiplications, by Strassen's scheme, for as many
+        pairs as the rank allows. n must be even then.
     """
     d = len(mixing)
     n = d if side is None else side
@@ -96,9 +147,9 @@ def summed(
 
 
 def _without_one() -> BilinearScheme:
-    """Return Winograd ⊗ Winograd without its product for a single output: 1/64 of the tensor.
+    """Return Winograd ⊗ Winograd without its product for a single output, 1/64 of the tensor.
 
-    It is sparse, and its products cancel each other less than those of the generic scheme.
+    The scheme is sparse, and its products cancel each other less than those of the generic scheme.
     """
     twice = schemes.kronecker(schemes.winograd(), schemes.winograd())
     single = int(np.count_nonzero(twice.decode, axis=0).argmin())
@@ -112,7 +163,7 @@ def _without_one() -> BilinearScheme:
 
 
 def _mixings(size: int, random_state: int) -> list[NDArray[np.float64]]:
-    """Return a few orthogonal matrices: one of ±1 if there is such, one at random."""
+    """Return orthogonal matrices: one at random, after one of ±1 if the size is a power of two."""
     from scipy.linalg import hadamard
 
     rng = np.random.default_rng(random_state)

@@ -1,4 +1,4 @@
-"""Adam: steps of stochastic descent, each entry at its own rate (Kingma & Ba, ICLR 2015)."""
+"""Adam: stochastic descent in which each entry has its own rate (Kingma & Ba, ICLR 2015)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DECAYS = 0.9, 0.999
+"""Decay of the running means of gradients and of their squares, as in the paper."""
 _LEAST = 1e-8
+"""Added to the root of the mean square, as in the paper."""
 
 
 class Adam:
-    """Changes a matrix of entries in place.
+    """Steps that change a matrix of entries in place.
 
     Attributes
     ----------
     entries : NDArray of float32
+        The entries after the last step.
     """
 
     def __init__(self, entries: NDArray[np.float32]) -> None:
@@ -23,7 +26,7 @@ class Adam:
         self._n_steps = 0
 
     def step(self, gradient: NDArray[np.float32], rate: float) -> None:
-        """Take a step; the gradient is overwritten."""
+        """Change the entries by one step; the gradient is overwritten."""
         self._n_steps += 1
         slow, slower = _DECAYS
         self._first *= slow

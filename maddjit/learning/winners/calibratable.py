@@ -1,4 +1,4 @@
-"""What a model must be to be calibrated: of exact sums, and with a bias that is known."""
+"""Checks that a model can be calibrated: it has exact sums, and its bias is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maddjit.models.strassen_tile import StrassenTileModel
 
 
 def with_scores(model: object) -> MaddnessModel:
-    """Return the model if its sums can be scores.
+    """Return the model, once its sums are known to be usable as scores.
 
     Raises
     ------
@@ -42,19 +42,19 @@ def with_scores(model: object) -> MaddnessModel:
 
 
 def with_bias(model: MaddnessModel, bias: ArrayLike | None, replace_bias: bool) -> MaddnessModel:
-    """Return the model with a bias that is known: its own, or the one that is given.
+    """Return the model with a known bias: its own, or the given one.
 
-    Two biases are the same if they are so in float32, in which exact products are computed.
+    Two biases are equal if they are equal in float32, in which exact products are computed.
 
     Raises
     ------
     ValueError
-        If no bias is known, or another one is given and `replace_bias` does not ask for it.
+        If no bias is known, or another bias is given without `replace_bias`.
     """
     own = model.bias
     if bias is None:
         if replace_bias:
-            raise ValueError("replace_bias=True needs the bias that takes the place: bias=…")
+            raise ValueError("replace_bias=True needs the bias that takes its place: bias=…")
         if own is None:
             raise ValueError(
                 "the model does not say which bias its outputs hold, as models made elsewhere and "

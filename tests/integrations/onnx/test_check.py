@@ -17,7 +17,7 @@ from onnx import helper
 import maddjit
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.onnx import products, replacing, run_replaced, stages, take, taking
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 from tests.integrations.onnx.graphs import model_of, node, small
 
 X, W, V, C = (

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from maddjit.integrations.torch import MaddnessLinear
-from maddjit.learning.fit import AccuracyWarning
+from maddjit.learning.accuracy import AccuracyWarning
 from tests.integrations.torch.networks import One, X, error, network, replaced
 
 pytestmark = pytest.mark.filterwarnings(  # of PyTorch about itself

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from maddjit.learning.maddness.alternating import _LEAST_GAIN, alternate, refit
-from maddjit.learning.maddness.bins import N_BINS, Bins, BinTree, all_codes, find_edges
+from maddjit.learning.maddness.alternating import alternate, refit
+from maddjit.learning.maddness.bins import Bins, BinTree, all_codes
 from maddjit.learning.maddness.growing import grow_on_bins
-from maddjit.learning.maddness.prototypes import TreeRidge
+from maddjit.learning.maddness.regression import TreeRidge
+from maddjit.learning.maddness.settings import LEAST_LEVEL_GAIN, N_BINS
+from maddjit.learning.maddness.thresholds import find_edges
 from tests.learning.maddness.test_bins import random_tree
 from tests.learning.maddness.test_paper_trees import KINDS, rows_of
 
@@ -92,7 +94,7 @@ def test_one_level_against_every_split(kind: str) -> None:
         for column, cut in product(range(3), range(N_BINS + 1))
     )
     all_left = squared_error(np.zeros(60, int), goals, table, weights)
-    assert least <= found <= least + 3 * _LEAST_GAIN * (all_left - least)
+    assert least <= found <= least + 3 * LEAST_LEVEL_GAIN * (all_left - least)
 
 
 def test_the_splits_that_made_the_goals_are_found_again() -> None:

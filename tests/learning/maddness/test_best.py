@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import MaddnessModel, reference
-from maddjit.learning.maddness import best
+from maddjit.learning.maddness import best, settings
 from maddjit.learning.maddness.fitting import Fitting
 from tests.learning.test_fit import assert_equal, features, nmse, report_of, right_side
 
@@ -303,8 +303,9 @@ def test_progress_never_exceeds_its_total(n_rows: int, n_prototypes: int) -> Non
 
 
 def test_as_many_passes_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(best, "_LEAST_GAIN", -np.inf)  # any pass that does no harm is enough …
-    monkeypatch.setattr(Fitting, "error_of", lambda *_: 1.0)  # … and none does
+    """A pass is followed by another if it does no harm, and here none does."""
+    monkeypatch.setattr(settings, "LEAST_PASS_GAIN", -np.inf)
+    monkeypatch.setattr(Fitting, "error_of", lambda *_: 1.0)
     watch = Watch()
     fitted(watch)
     assert best.N_STEPS - 2 <= len(watch.calls) <= best.N_STEPS
@@ -374,7 +375,7 @@ def test_an_interrupt_in_the_middle_of_a_step(place: str, monkeypatch: pytest.Mo
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"maddjit.learning.{place}", interrupted)
+    monkeypatch.setattr(f"maddjit.learning.maddness.{place}", interrupted)
     model = fitted()
     assert_finite(model, features())
     assert report_of(model).nmse < 0.3
@@ -388,7 +389,7 @@ def test_what_cannot_be_left_out_is_not_swallowed(
     def failing(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(f"maddjit.learning.{place}", failing)
+    monkeypatch.setattr(f"maddjit.learning.maddness.{place}", failing)
     with pytest.raises(error):
         fitted()
 
@@ -398,7 +399,7 @@ def test_errors_are_not_taken_for_interrupts(place: str, monkeypatch: pytest.Mon
     def failing(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(f"maddjit.learning.{place}", failing)
+    monkeypatch.setattr(f"maddjit.learning.maddness.{place}", failing)
     with pytest.raises(ZeroDivisionError):
         fitted()
 

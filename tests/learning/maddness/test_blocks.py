@@ -109,7 +109,7 @@ def test_no_sweep_lowers_the_likeness(monkeypatch: pytest.MonkeyPatch) -> None:
     start = rng.permutation(np.repeat(np.arange(4), 4))
     found = []
     for n_sweeps in range(5):
-        monkeypatch.setattr("maddjit.learning.maddness.blocks._MAX_SWEEPS", n_sweeps)
+        monkeypatch.setattr("maddjit.learning.maddness.settings.MAX_SWEEPS", n_sweeps)
         owner = start.copy()
         _swap(like, owner, 4)
         found.append(within(like, owner))

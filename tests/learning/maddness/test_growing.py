@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maddjit.learning.maddness import growing
-from maddjit.learning.maddness.bins import N_BINS, Bins, find_edges
+from maddjit.learning.maddness.bins import Bins
 from maddjit.learning.maddness.growing import grow_on_bins, sum_by
+from maddjit.learning.maddness.settings import N_BINS
+from maddjit.learning.maddness.thresholds import find_edges
 from tests.learning.maddness.test_paper_trees import KINDS, rows_of
 
 DOUBLE = 2.0**-53
@@ -120,7 +122,7 @@ def test_batches_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     goals = np.random.default_rng(1).integers(-9, 10, (400, 3)).astype(np.float32)
     bins = Bins(A, find_edges(A))
     together = grow_on_bins(bins, np.arange(30), goals, 4, 1)
-    monkeypatch.setattr(growing, "_BATCH_ROWS", 3 * 400)
+    monkeypatch.setattr("maddjit.learning.maddness.settings.BATCH_ENTRIES", 3 * 400)
     apart = grow_on_bins(bins, np.arange(30), goals, 4, 1)
     np.testing.assert_array_equal(together.split_dims, apart.split_dims)
     np.testing.assert_array_equal(together.cuts, apart.cuts)

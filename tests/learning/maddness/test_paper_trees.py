@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maddjit import reference
-from maddjit.learning.maddness.paper_trees import Tree, grow
+from maddjit.learning.maddness.paper_trees import PaperTree, grow
 from maddjit.models.maddness import MaddnessModel
-from tests.learning import slow
+from tests.learning.maddness import slow
 
 KINDS = ("normal", "ties", "relu", "duplicated", "constant", "offset", "closer than float32")
 
@@ -59,7 +59,7 @@ def tolerance(block: NDArray[Any]) -> float:
     return float(128 * (n_rows + n_columns) * n_rows**2 * u * radius_squared + own)
 
 
-def as_model(tree: Tree, n_features: int) -> MaddnessModel:
+def as_model(tree: PaperTree, n_features: int) -> MaddnessModel:
     return MaddnessModel(
         split_dims=tree.split_dims[np.newaxis].astype(np.int32),
         thresholds=tree.thresholds[np.newaxis],

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from maddjit.learning.maddness.paper_trees import grow
-from maddjit.learning.maddness.prototypes import TreeRidge
+from maddjit.learning.maddness.regression import TreeRidge
 from maddjit.learning.maddness.rounding import Rounding
 from maddjit.learning.maddness.tables import quantise
 from tests.learning.maddness.test_paper_trees import rows_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maddjit.learning.maddness.sample import SYNTHETIC_WEIGHT, Sample, augmented
+from maddjit.learning.maddness.sample import Sample, augmented
+from maddjit.learning.maddness.settings import SYNTHETIC_WEIGHT
 from tests.learning.maddness.test_paper_trees import KINDS, rows_of
 
 
@@ -36,7 +37,7 @@ def test_columns_that_do_not_vary_stay_as_they_are(dtype: str) -> None:
 
 
 def test_without_noise_rows_lie_up_to_half_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maddjit.learning.maddness.sample._NOISE", 0.0)
+    monkeypatch.setattr("maddjit.learning.maddness.settings.SYNTHETIC_NOISE", 0.0)
     A = np.array([[0.0, 0.0], [1.0, 10.0]])
     made = augmented(A, 200, np.random.default_rng(0)).rows[2:].reshape(200, 2, 2)
     np.testing.assert_allclose(made[..., 1], 10 * made[..., 0], rtol=1e-12)

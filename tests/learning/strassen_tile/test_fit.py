@@ -15,9 +15,11 @@ from scheme_search import bilinear, cyclic
 import maddjit
 from maddjit import fit_strassen_tile
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
-from maddjit.learning.strassen_tile import choice, steps
+from maddjit.learning.strassen_tile import least_squares, settings
+from maddjit.learning.strassen_tile.choice import chosen_start
+from maddjit.learning.strassen_tile.least_squares import Factors, fitted
+from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.learning.strassen_tile.starts import starts, summed
-from maddjit.learning.strassen_tile.steps import Moments, fitted
 from maddjit.models import schemes
 from maddjit.models.schemes import BilinearScheme
 from maddjit.reference.strassen_tile import encode_right, multiply
@@ -45,7 +47,7 @@ def test_objective_never_rises(
     D: int, M: int, rank: int, unknowns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where V is found block by block."""
-    monkeypatch.setattr(steps, "_MOST_UNKNOWNS", unknowns)
+    monkeypatch.setattr(settings, "MAX_UNKNOWNS", unknowns)
     A, B = hidden_layer()
     A, B = A[:, :D], B[:D, :M]
     for scheme in starts(rank, 4, B.shape, 0):
@@ -65,7 +67,7 @@ def test_error_of_the_moments_is_that_of_the_rows() -> None:
     step = next(fitted(scheme, encode_right(scheme, B), moments, 1e-6))
     rng = np.random.default_rng(1)
     rows = A[rng.integers(0, len(A), 40000)]  # tile mates drawn one by one
-    values = step.operator.V.astype(np.float32)
+    values = step.factors.V.astype(np.float32)
     blank = maddjit.StrassenTileModel(scheme, 64, 48, values, np.zeros(48), 32, False)
     errors = multiply(blank, rows) - rows @ B
     errors -= errors.mean(axis=0)
@@ -78,20 +80,20 @@ def test_each_step_is_least_squares() -> None:
     A, B = hidden_layer()
     scheme = schemes.generic(20)
     moments = Moments.of(A, B, scheme.shape, 1e-3)
-    ridges = steps._Ridges(1e-2, 1e-3, 1e-2)
+    ridges = least_squares._Ridges(1e-2, 1e-3, 1e-2)
     way = fitted(scheme, encode_right(scheme, B), moments, 1e-5)
-    now = next(way).operator
+    now = next(way).factors
     rng = np.random.default_rng(0)
 
-    def objective(operator: steps.Operator) -> float:
-        sums = steps._sums(operator.V, moments)
-        return steps._step(operator, sums, moments, ridges).objective
+    def objective(factors: Factors) -> float:
+        sums = least_squares._sums(factors.V, moments)
+        return least_squares._state(factors, sums, moments, ridges).objective
 
-    sums = steps._sums(now.V, moments)
+    sums = least_squares._sums(now.V, moments)
     for part, found in (
-        ("V", steps._fit_values(now, moments, ridges.V)),
-        ("Dec", steps._fit_decoder(now, sums, ridges.Dec)),
-        ("E", steps._fit_encoder(now, sums, ridges.E)),
+        ("V", least_squares._fit_values(now, moments, ridges.V)),
+        ("Dec", least_squares._fit_decoder(now, sums, ridges.Dec)),
+        ("E", least_squares._fit_encoder(now, sums, ridges.E)),
     ):
         best = now._replace(**{part: found})
         least = objective(best)
@@ -184,7 +186,7 @@ def test_other_tiles(tile: int, rank: int) -> None:
 @pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")
 def test_given_schemes_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     A, B = hidden_layer()
-    monkeypatch.setattr(choice, "_SPARSE", 0.0)
+    monkeypatch.setattr(settings, "SPARSE_TOLERANCE", 0.0)
     scheme = bilinear.as_scheme(
         bilinear.largest(
             bilinear.as_factors(schemes.kronecker(schemes.plain(1, 2, 1), schemes.strassen())), 13
@@ -285,8 +287,8 @@ def test_moments_of_other_tiles() -> None:
 def test_rounding_to_bfloat16_is_foreseen(scheme: BilinearScheme) -> None:
     A, B = hidden_layer()
     moments = Moments.of(A, B, scheme.shape, 0.0)
-    operator = next(fitted(scheme, encode_right(scheme, B), moments, 1e-6)).operator
-    V = operator.V.astype(np.float32)
+    factors = next(fitted(scheme, encode_right(scheme, B), moments, 1e-6)).factors
+    V = factors.V.astype(np.float32)
     model = maddjit.StrassenTileModel(scheme, 64, 48, V, np.zeros(48), 8, False)
     rounded = replace(model, values=bfloat16_to_float32(float32_to_bfloat16(V)))
     encode = scheme.encode_a.astype(np.float64)
@@ -297,7 +299,7 @@ def test_rounding_to_bfloat16_is_foreseen(scheme: BilinearScheme) -> None:
     difference = np.einsum("xr,trK,rKJ->txJ", decode, z_rounded, rounded.values, optimize=True)
     difference -= np.einsum("xr,trK,rKJ->txJ", decode, z, V, optimize=True)
     found = (difference**2).sum() / (200 * scheme.shape[0] * moments.power)
-    assert found == pytest.approx(steps.rounding(operator, moments), rel=0.3)
+    assert found == pytest.approx(least_squares.bfloat16_error(factors, moments), rel=0.3)
 
 
 def test_products_that_cancel_are_not_chosen() -> None:
@@ -313,12 +315,12 @@ def test_products_that_cancel_are_not_chosen() -> None:
     moments = Moments.of(A, B, mild.shape, 0.0)
     errors = {}
     for scheme in (mild, wild):
-        chosen, operator, _ = choice.best([scheme], B, moments, 1e-12, 0, lambda: True)
+        chosen, factors, _ = chosen_start([scheme], B, moments, 1e-12, 0, lambda: True)
         step = next(fitted(chosen, encode_right(chosen, B), moments, 1e-12))
-        errors[scheme.name] = step.error, steps.rounding(operator, moments)
+        errors[scheme.name] = step.error, least_squares.bfloat16_error(factors, moments)
     assert errors["wild"][0] < 0.1 * errors["mild"][0]
     assert errors["wild"][1] > 1 > errors["mild"][1]
-    best = choice.best([wild, mild], B, moments, 1e-12, 0, lambda: True)[0]
+    best = chosen_start([wild, mild], B, moments, 1e-12, 0, lambda: True)[0]
     assert best.name == "mild"
 
 

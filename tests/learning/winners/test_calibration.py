@@ -12,7 +12,7 @@ from scipy.stats import betabinom
 
 import maddjit
 from maddjit import reference
-from maddjit.learning.winners.calibration import score_tables
+from maddjit.learning.winners.scores import score_tables
 from tests.conftest import same_bits
 from tests.random_models import random_model, with_core
 
@@ -135,7 +135,7 @@ def test_very_many_margins_are_thinned_upwards(monkeypatch: pytest.MonkeyPatch) 
     rng = np.random.default_rng(0)
     A, B = rng.standard_normal((2000, 9)), rng.random((9, 30))
     whole = maddjit.calibrate(model, A, B, bias=0).short_list
-    monkeypatch.setattr("maddjit.learning.winners.calibration._MAX_MARGINS", 16)
+    monkeypatch.setattr("maddjit.learning.winners.settings.MAX_MARGINS", 16)
     thin = maddjit.calibrate(model, A, B, bias=0).short_list
     assert whole is not None
     assert thin is not None

@@ -1,4 +1,4 @@
-"""What `select` found: the choice, the frontier it stands on, as a table and as a picture."""
+"""What `select` returns: the choice and all candidates, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from maddjit.selection.candidates import Candidate, frontier
 
 @dataclass(frozen=True)
 class Selection:
-    """What `select` found; call it like the operator it chose.
+    """The result of `select`: the chosen operator, which a call runs, and all candidates.
 
     Attributes
     ----------
     best : Candidate
-        The fastest inside the budget on both halves of the validation rows.
+        The chosen candidate: the fastest one inside the budget on both halves of the validation
+        rows.
     fresh_loss : float
-        Its loss on the second half, by which only faster ones were refused, if any.
+        The loss of `best` on the second half. Only faster candidates can have been refused by it.
     candidates : tuple of Candidate
-        All that were timed, fastest first.
+        All candidates that were timed, fastest first.
     left_out : mapping of str to str
         What was not tried or not chosen, and why.
     metric : str
-        What the losses are.
+        What the losses measure.
     budget : float
+        The largest loss that was allowed.
     n_timed : int
         Rows of a timed call.
     """
@@ -42,7 +44,7 @@ class Selection:
     n_timed: int
 
     def __call__(self, A: ArrayLike) -> NDArray[Any]:
-        """Return what the chosen operator makes of A (N, D), taken as float32 like when judged."""
+        """Return the chosen operator's result for A (N, D), which is converted to float32 first."""
         return self.best.operator(np.asarray(A, np.float32))
 
     @property
@@ -68,12 +70,14 @@ class Selection:
         return "\n".join(lines)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw loss against speed-up, the frontier joined; needs Matplotlib.
+        """Draw the loss of all candidates against their speed-up; the frontier is joined.
+
+        Matplotlib must be installed.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure's.
+            Where to draw; by default the axes of a new figure.
 
         Returns
         -------

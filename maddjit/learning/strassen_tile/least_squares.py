@@ -1,36 +1,34 @@
-"""Steps of least squares that fit a bilinear tile operator to rows, from their moments alone."""
+"""Alternating least squares: the factors of tiles fitted to rows, from their moments alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from maddjit.learning.strassen_tile import settings
+from maddjit.learning.strassen_tile.moments import Array, Moments
 from maddjit.models.schemes import BilinearScheme
 
-_MOST_UNKNOWNS = 6144
-"""Rows of V that one system is solved for."""
-
 _ROUNDING = 1e-15
+"""What the solution of a system may lose by rounding, relative to its largest diagonal entry."""
 
 BFLOAT16 = 0.0024
-"""What rounding both factors of products to bfloat16 adds to white ones: its root mean square."""
-
-Array = NDArray[np.float64]
+"""Root mean square error of products of white numbers whose factors are rounded to bfloat16."""
 
 
-class Operator(NamedTuple):
-    """What is fitted.
+class Factors(NamedTuple):
+    """The three factors that are fitted.
 
     Attributes
     ----------
     E : (r, n, d) float64
         The encoder of A.
     V : (r, Dk, Mk) float64
+        The encoded B.
     Dec : (n, m, r) float64
+        The decoder of products.
     """
 
     E: Array
@@ -38,76 +36,27 @@ class Operator(NamedTuple):
     Dec: Array
 
 
-class Step(NamedTuple):
-    """Where a fit has come to: the error relative to the outputs' variance, and with ridges."""
+class Fit(NamedTuple):
+    """The state of a fit after a round.
 
-    operator: Operator
+    Attributes
+    ----------
+    factors : Factors
+    error : float
+        The squared error, relative to the variance of the outputs.
+    objective : float
+        The error with the ridges, which rounds lower.
+    """
+
+    factors: Factors
     error: float
     objective: float
 
 
-@dataclass(frozen=True)
-class Moments:
-    """What is known of the rows, cut into blocks.
-
-    Attributes
-    ----------
-    mean : (d, Dk) float64
-        µ.
-    second : (d, Dk, d, Dk) float64
-        S = E x xᵀ of centred rows x = a − µ.
-    product : (d, Dk, m, Mk) float64
-        S B.
-    power : float
-        tr Bᵀ S B, of one row.
-    """
-
-    mean: Array
-    second: Array
-    product: Array
-    power: float
-
-    @classmethod
-    def of(cls, rows: NDArray[Any], B: NDArray[Any], shape: Any, jitter: float) -> Moments:
-        """Take them from training rows; `jitter` of their mean variance is added as white noise."""
-        mean = rows.mean(axis=0, dtype=np.float64)
-        centred = rows - mean
-        second = (centred.T @ centred / len(rows)).astype(np.float64)
-        variances = np.einsum("ii->i", second)
-        variances += jitter * (variances.sum() or 1.0) / len(variances)
-        product = second @ B
-        return cls._cut(mean, second, product, float((B * product).sum()), shape)
-
-    def cut(self, shape: Any, n_features: int, n_outputs: int) -> Moments:
-        """Return the same for tiles of another shape."""
-        D, M = self.mean.size, self.product[0, 0].size
-        return self._cut(
-            self.mean.reshape(D)[:n_features],
-            self.second.reshape(D, D)[:n_features, :n_features],
-            self.product.reshape(D, M)[:n_features, :n_outputs],
-            self.power,
-            shape,
-        )
-
-    @classmethod
-    def _cut(cls, mean: Array, second: Array, product: Array, power: float, shape: Any) -> Moments:
-        """Cut whole matrices into blocks, with zeros behind the last."""
-        _, d, m = shape
-        n_features, n_outputs = product.shape
-        Dk, Mk = -(-n_features // d), -(-n_outputs // m)
-        more = (0, d * Dk - n_features)
-        return cls(
-            np.pad(mean, more).reshape(d, Dk),
-            np.pad(second, more).reshape(d, Dk, d, Dk),
-            np.pad(product, (more, (0, m * Mk - n_outputs))).reshape(d, Dk, m, Mk),
-            power,
-        )
-
-
 class _Sums(NamedTuple):
-    """Sums over the columns of V, which steps of the encoder and the decoder need.
+    """Sums over the columns of V, from which encoder and decoder are fitted.
 
-    T[ρkρ'k'] = Σ_J v_ρᵀ S_kk' v_ρ', N the same of µ µᵀ, U[ρkj] = Σ_J v_ρᵀ (S B)_kj.
+    T[ρkρ'k'] = Σ_J v_ρᵀ S_kk' v_ρ'; N is the same with µ µᵀ for S; U[ρkj] = Σ_J v_ρᵀ (S B)_kj.
     """
 
     T: Array
@@ -116,7 +65,7 @@ class _Sums(NamedTuple):
 
 
 class _Ridges(NamedTuple):
-    """What the squares of the entries of each part cost."""
+    """The cost of the squares of the entries of each factor."""
 
     E: float
     V: float
@@ -125,23 +74,23 @@ class _Ridges(NamedTuple):
 
 def fitted(
     scheme: BilinearScheme, V: Array, moments: Moments, regularisation: float
-) -> Iterator[Step]:
-    """Yield what is found: V fitted to a scheme, then after each round through all parts.
+) -> Iterator[Fit]:
+    """Yield the state of the fit, with V fitted to a scheme, and then after each further round.
 
-    The n rows of a tile are taken as independent draws µ + x: of the moments of a tile only S
-    within a row is left, and µ. With z̄_ρ = Σ_ik E[ρ, ik] µ_k and one bias for all i the mean error
-    of row i is left that differs from the mean over i, so that with D̃ = Dec − its mean over i::
+    The n rows of a tile are taken as independent draws µ + x, so the moments of a tile are S within
+    a row, and µ. With z̄_ρ = Σ_ik E[ρ, ik] µ_k and one bias for all i, the mean error of row i that
+    is left is its difference from the mean over i. With D̃ = Dec − its mean over i, the objective::
 
         Σ_ij E ‖Σ_ρ Dec[ij, ρ] z_ρ V_ρ − x_i B_j‖² + Σ_ijJ (Σ_ρ D̃[ij, ρ] z̄_ρ · v_ρJ)² + ridges
 
-    is least squares in V (one system of r · Dk unknowns for all outputs), in Dec and in E. For both
-    of these the sum of the n rows has one small system and what differs from it another, for all
-    rows. Each minimises this objective over its part, so it never rises.
-    A ridge is `regularisation` times the mean curvature of its part.
+    is a least-squares problem in V (one system of r · Dk unknowns for all outputs), in Dec and in
+    E. Dec and E take two small systems each: one for the mean over the n rows, one for what differs
+    from it. Each fit minimises the objective over its factor, so the objective never rises.
+    A ridge is `regularisation` times the mean curvature of its factor.
     """
     E = scheme.encode_a.astype(np.float64).reshape(-1, *scheme.shape[:2])
     n, _, m = scheme.shape
-    now = Operator(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
+    now = Factors(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
     gram, _ = _grams(now.Dec)
     variances = np.einsum("kKkK->k", moments.second) / V.shape[1]
 
@@ -154,8 +103,8 @@ def fitted(
     encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T)
     ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums))))
     while True:
-        yield _step(now, sums, moments, ridges)
-        for _ in range(3):
+        yield _state(now, sums, moments, ridges)
+        for _ in range(settings.INNER_ROUNDS):
             now = now._replace(Dec=_fit_decoder(now, sums, ridges.Dec))
             now = now._replace(E=_fit_encoder(now, sums, ridges.E))
         now = now._replace(V=_fit_values(now, moments, ridges.V))
@@ -163,6 +112,7 @@ def fitted(
 
 
 def _sums(V: Array, moments: Moments) -> _Sums:
+    """Return the sums over the columns of V from which encoder and decoder are fitted."""
     r, _, Mk = V.shape
     d, Dk = moments.mean.shape
     flat = V.reshape(r, Dk * Mk)
@@ -177,7 +127,8 @@ def _sums(V: Array, moments: Moments) -> _Sums:
     return _Sums(T, (means @ means.T).reshape(r, d, r, d), U)
 
 
-def _step(now: Operator, sums: _Sums, moments: Moments, ridges: _Ridges) -> Step:
+def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
+    """Return the state of the fit with these factors."""
     n = now.E.shape[1]
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
@@ -187,13 +138,13 @@ def _step(now: Operator, sums: _Sums, moments: Moments, ridges: _Ridges) -> Step
     penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
     whole = (n * moments.power) or 1.0
     error = float(1 + (quadratic - 2 * linear) / whole)
-    return Step(now, error, error + float(penalty) / whole)
+    return Fit(now, error, error + float(penalty) / whole)
 
 
-def rounding(now: Operator, moments: Moments) -> float:
-    """Return the error that rounding to bfloat16 adds, relative to the outputs' variance.
+def bfloat16_error(now: Factors, moments: Moments) -> float:
+    """Return the error that rounding to bfloat16 adds, relative to the variance of the outputs.
 
-    z and V are rounded independently, so with Σ over ρ, K::
+    z and V are rounded independently, so it is, summed over ρ and K::
 
         .0024² Σ ‖Dec_ρ‖² E z_ρK² ‖V_ρK‖²
 
@@ -207,14 +158,14 @@ def rounding(now: Operator, moments: Moments) -> float:
 
 
 def _grams(Dec: Array) -> tuple[Array, Array]:
-    """Return (r, r) Decᵀ Dec, and that of what differs from the mean over a tile's rows."""
+    """Return Decᵀ Dec (r, r), and the same for what differs from the mean over a tile's rows."""
     flat = Dec.reshape(-1, Dec.shape[2])
     differing = (Dec - Dec.mean(axis=0)).reshape(flat.shape)
     return flat.T @ flat, differing.T @ differing
 
 
-def _fit_values(now: Operator, moments: Moments, ridge: float) -> Array:
-    """Return V, by blocks of its rows K one after the other if there are very many."""
+def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
+    """Return the best V; if it has very many rows K, blocks of them are fitted in turns."""
     r, Dk, Mk = now.V.shape
     d = len(moments.mean)
     gram, differing = _grams(now.Dec)
@@ -225,7 +176,7 @@ def _fit_values(now: Operator, moments: Moments, ridge: float) -> Array:
     right = mixed @ moments.product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
     right = right.reshape(r, Dk, Mk)
     V: Array = now.V.copy()
-    step = -(-Dk // -(-r * Dk // _MOST_UNKNOWNS))
+    step = -(-Dk // -(-r * Dk // settings.MAX_UNKNOWNS))
     blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
 
     def system(rows: slice, columns: slice) -> Any:
@@ -248,11 +199,13 @@ def _fit_values(now: Operator, moments: Moments, ridge: float) -> Array:
     return V
 
 
-def _decoder_system(now: Operator, sums: _Sums) -> Array:
+def _decoder_system(now: Factors, sums: _Sums) -> Array:
+    """Return the matrix (r, r) of the equations for the decoder."""
     return np.asarray(np.einsum("rik,sil,rksl->rs", now.E, now.E, sums.T, optimize=True))
 
 
-def _fit_decoder(now: Operator, sums: _Sums, ridge: float) -> Array:
+def _fit_decoder(now: Factors, sums: _Sums, ridge: float) -> Array:
+    """Return the best decoder for the other factors."""
     n, m, r = now.Dec.shape
     system = _decoder_system(now, sums) + ridge * np.eye(r)
     total = now.E.sum(axis=1)
@@ -263,7 +216,8 @@ def _fit_decoder(now: Operator, sums: _Sums, ridge: float) -> Array:
     return np.asarray(differing + _solved(system, mean.T).T)
 
 
-def _fit_encoder(now: Operator, sums: _Sums, ridge: float) -> Array:
+def _fit_encoder(now: Factors, sums: _Sums, ridge: float) -> Array:
+    """Return the best encoder for the other factors."""
     r, n, d = now.E.shape
     gram, differing = _grams(now.Dec)
     system = (gram[:, np.newaxis, :, np.newaxis] * sums.T).reshape(r * d, r * d)
@@ -276,7 +230,10 @@ def _fit_encoder(now: Operator, sums: _Sums, ridge: float) -> Array:
 
 
 def _solved(system: Array, right: Array) -> Array:
-    """Solve a symmetric system, which is overwritten; what rounding may do to it is added."""
+    """Return the solution of a symmetric system, which is overwritten.
+
+    What rounding may do to the system is added to its diagonal.
+    """
     from scipy.linalg import cho_factor, cho_solve
 
     diagonal = np.einsum("ii->i", system)

@@ -15,7 +15,7 @@ import maddjit
 from maddjit import AccuracyWarning, MaddnessModel, reference
 from maddjit.learning.maddness import best
 from maddjit.learning.ranking import divergence, standing
-from maddjit.learning.winners import tuning
+from maddjit.learning.winners import argmax, descent
 from tests.learning.maddness.test_best import Watch
 from tests.learning.test_fit import assert_equal, features, report_of, right_side
 
@@ -252,8 +252,8 @@ def test_progress_never_exceeds_its_total(n_rows: int, method: str, before: int)
     watch = Watch()
     fitted(n_rows, method=method, progress=watch)
     assert [done for done, _ in watch.calls] == list(range(1, len(watch.calls) + 1))
-    assert {total for _, total in watch.calls} == {before + tuning.N_STEPS}
-    assert len(watch.calls) <= before + tuning.N_STEPS
+    assert {total for _, total in watch.calls} == {before + argmax.N_STEPS}
+    assert len(watch.calls) <= before + argmax.N_STEPS
 
 
 @any_accuracy
@@ -284,12 +284,14 @@ def test_an_answer_of_false_and_an_interrupt_end_alike(caplog: pytest.LogCapture
 
 
 @any_accuracy
-@pytest.mark.parametrize("place", ["_unit", "_rounds", "_gradient", "standing"])
+@pytest.mark.parametrize(
+    "place", ["argmax.unit_of", "argmax.rounds", "descent._gradient", "argmax.standing"]
+)
 def test_an_interrupt_in_the_middle_of_a_step(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tuning, place, interrupted)
+    monkeypatch.setattr(f"maddjit.learning.winners.{place}", interrupted)
     assert_equal(fitted(600), fitted(600, objective="product"))
 
 
@@ -297,7 +299,7 @@ def test_errors_are_not_taken_for_interrupts(monkeypatch: pytest.MonkeyPatch) ->
     def failing(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tuning, "_gradient", failing)
+    monkeypatch.setattr(descent, "_gradient", failing)
     with pytest.raises(ZeroDivisionError):
         fitted(600)
 
@@ -305,6 +307,6 @@ def test_errors_are_not_taken_for_interrupts(monkeypatch: pytest.MonkeyPatch) ->
 @any_accuracy
 def test_nothing_worse_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps up the slope help nobody."""
-    slope = tuning._gradient
-    monkeypatch.setattr(tuning, "_gradient", lambda *given: -slope(*given))
+    slope = descent._gradient
+    monkeypatch.setattr(descent, "_gradient", lambda *given: -slope(*given))
     assert_equal(fitted(600), fitted(600, objective="product"))

@@ -1,0 +1,34 @@
+"""The warning that a fitted operator is too inaccurate to be used."""
+
+from __future__ import annotations
+
+import warnings
+
+USELESS = 0.5
+"""An operator is useless that loses this share of the outputs' variance, or of the winners."""
+
+
+class AccuracyWarning(UserWarning):
+    """The fitted operator is so inaccurate on held-out rows that it should not be used."""
+
+
+def lost_too_much(lost_variance: float) -> str:
+    """Return what is wrong with an operator that loses this share of the variance, or ``""``."""
+    if lost_variance >= USELESS:
+        return f"loses {min(lost_variance, 1):.0%} of the variance of A @ B on"
+    return ""
+
+
+def named_too_few(agreement: float) -> str:
+    """Return what is wrong with an operator that names this share of the winners, or ``""``."""
+    return f"names the exact winner on {agreement:.0%} of" if agreement < USELESS else ""
+
+
+def warn_useless(fault: str, held_out: bool, remedy: str) -> None:
+    """Warn that an operator has a fault, at the line that called the caller of this function."""
+    where = "held-out" if held_out else "training"
+    warnings.warn(
+        f"this operator {fault} {where} rows and should not be used; {remedy}",
+        AccuracyWarning,
+        stacklevel=3,
+    )
