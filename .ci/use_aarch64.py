@@ -18,9 +18,9 @@ import numpy as np
 
 import maddjit
 from maddjit import reference
-from maddjit.building import plan_of
 from maddjit.compiler import llvm, objects
 from maddjit.compiler.render import render
+from maddjit.compiler.request import plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve
 from maddjit.reference import strassen_tile as tile_reference

@@ -73,6 +73,19 @@ def check_random_state(random_state: int) -> None:
         ) from None
 
 
+def check_threads(threads: int) -> int:
+    """Return a number of threads if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of at least 1.
+    """
+    if not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, not {threads!r}")
+    return int(threads)
+
+
 def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
     """Return A as (N, D), the format of its elements, and whether it was one row of shape (D,).
 

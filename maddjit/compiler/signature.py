@@ -7,8 +7,7 @@ from typing import Literal, get_args
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
-from maddjit.arrays.layout import Order as Order
-from maddjit.arrays.layout import OutOrder as OutOrder
+from maddjit.arrays.layout import Order, OutOrder
 
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
 Precision = Literal["float32", "bfloat16"]

@@ -6,26 +6,21 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.files import write_whole
-from maddjit.building import lists_of, plan_of
+from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.objects import needed
-from maddjit.compiler.platforms import SYSTEMS
 from maddjit.compiler.render import render_c, render_interface
-from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precision, Signature
+from maddjit.compiler.request import Request, What, ask
+from maddjit.compiler.signature import Choices, Precision
 from maddjit.compiler.strassen_tile.plan import TilePlan
-from maddjit.compiler.target import ENVIRONMENT_VARIABLE, missing_features, named, resolve
+from maddjit.compiler.target import missing_features
 from maddjit.exporting.linking import link
-from maddjit.models.maddness import MaddnessModel
-from maddjit.models.strassen_tile import StrassenTileModel
-
-What = Literal["outputs", "argmax", "topk"]
 
 _FOR_ALL, _TO_RUN = 0o644, 0o755
 """Whom files are for: whatever the umask, nobody else may write what is going to be loaded."""
@@ -140,34 +135,31 @@ def export(
     ...     "#define HEAD_N_FEATURES 32" in exported.header.read_text()
     True
     """
-    chosen, host = target or os.environ.get(ENVIRONMENT_VARIABLE) or "host", llvm.host()
-    level = resolve("host", host) if chosen == "host" else named(chosen)
-    level = level.for_linkers(system or (host.system if host.system in SYSTEMS else None))
-    if result not in ("outputs", "argmax", "topk"):
-        raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
-    is_outputs = result == "outputs"
-    if k is not None and is_outputs:
-        raise ValueError('k is for result="topk"')
-    if isinstance(fitted, StrassenTileModel):
-        if not is_outputs or out_order != "C":
-            raise ValueError("a Strassen-Tile model has outputs alone, by rows")
-    elif precision != "float32" or residual:
-        raise ValueError("precision and residual are for Strassen-Tile models")
-    if not is_outputs and (epilogue is not None or out_order != "C"):
-        raise ValueError("epilogue and out_order are for outputs, not for winners")
-    signature = Signature(
-        dtype,
-        order,
-        "outputs" if is_outputs else "winners",
-        epilogue or Epilogue(),
-        out_order,
+    request = ask(
+        fitted,
+        target,
+        "export",
+        system=system,
+        result=result,
+        k=k,
+        coverage=coverage,
+        dtype=dtype,
+        order=order,
+        out_order=out_order,
+        epilogue=epilogue,
         precision=precision,
         residual=residual,
+        choices=choices,
     )
-    model = fitted if isinstance(fitted, StrassenTileModel) else MaddnessModel.of(fitted)
-    plan = plan_of(model, level, signature, choices or RULES, result, k)
-    lists = lists_of(model, plan, coverage)
-    return export_plan(plan, directory, name, result, compiler, lists)
+    return export_request(request, directory, name, compiler)
+
+
+def export_request(
+    request: Request, directory: str | os.PathLike[str], name: str, compiler: str | None = None
+) -> Exported:
+    """Write the operator of a request; parameters and errors are those of `export`."""
+    plan = request.plan()
+    return export_plan(plan, directory, name, request.what, compiler, request.lists(plan))
 
 
 def export_plan(

@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Condition, Lock
 
-import numpy as np
-
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -32,19 +30,6 @@ def _forget_pool() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
-
-
-def check_threads(threads: int) -> int:
-    """Return a number of threads if it is one.
-
-    Raises
-    ------
-    ValueError
-        If it is not a whole number of at least 1.
-    """
-    if not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError(f"threads must be a whole number of at least 1, not {threads!r}")
-    return int(threads)
 
 
 def spans(n_rows: int, threads: int, least: int, unit: int = 64) -> list[tuple[int, int]]:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import reference
-from maddjit.building import lists_of, plan_of
 from maddjit.compiler import llvm, objects
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.objects import coff, elf, macho
 from maddjit.compiler.platforms import SYSTEMS, verified
 from maddjit.compiler.render import render, render_call
+from maddjit.compiler.request import lists_of, plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Host, Target, TargetError, named, resolve
 from maddjit.looking.listing import annotated

@@ -255,9 +255,9 @@ def test_results_that_go_past_the_caches(monkeypatch: pytest.MonkeyPatch) -> Non
     model = model_of(4, n_outputs=700)
     op = maddjit.compile(model)
     A = np.random.default_rng(0).standard_normal((300, 37)).astype(np.float32)
-    function = op._function(Signature())
-    assert function.stage_bytes
-    op._functions[Signature()] = replace(function, streaming_rows=0)
+    runner = op._runner(Signature())
+    assert runner.stage_bytes
+    op._runners[Signature()] = replace(runner, streaming_rows=0)
     assert same_bits(op(A, threads=1), reference.apply(model, A))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from maddjit.arrays.formats import Format
+from maddjit.arrays.layout import Order
 from maddjit.compiler.maddness.encode_records import Store, exact_stores
-from maddjit.compiler.signature import Order
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import CORE_LANES, LowRankCore
 
