@@ -62,9 +62,12 @@ def request(
     result = result_of(model, options)
     if isinstance(model, StrassenTileModel):
         if result != "outputs":
-            raise UsageError(f"--result {result}: a Strassen-Tile model has outputs alone")
+            raise UsageError(
+                f"--result {result}: a Strassen-Tile model returns outputs; only MADDNESS models "
+                "name winners"
+            )
     elif options.precision != "float32":
-        raise UsageError("--precision is for Strassen-Tile models")
+        raise UsageError("--precision is for Strassen-Tile models: leave it out")
     return ask(
         model,
         options.target,

@@ -16,7 +16,7 @@ import pytest
 import maddjit
 from maddjit.cli import main
 from maddjit.cli.inputs import InputError, read
-from maddjit.compiler import cache, llvm
+from maddjit.compiler import cache, llvm, objects
 from maddjit.compiler.target import LEVELS
 from maddjit.learning.maddness import best
 from maddjit.models.storage import from_bytes, provenance_of
@@ -290,31 +290,18 @@ def test_select(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (files / "frontier.svg").stat().st_size > 1000
 
 
-def test_export(
-    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked: dict[str, Any] = {}
-
-    def export(model: object, directory: str, **options: object) -> str:
-        asked.update(options, model=model, directory=directory)
-        return "written"
-
+def test_export(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit A.npy B.npy -o t.npz --tile 2") == 0
     capsys.readouterr()
-    monkeypatch.setattr(maddjit, "export", export, raising=False)
-    assert facts(capsys, "export t.npz --dir out --name head --target aarch64") == {
-        "dir": "out",
-        "name": "head",
-        "written": "written",
-    }
-    assert isinstance(asked.pop("model"), maddjit.StrassenTileModel)
-    rest = {"dtype": "float32", "order": "C", "precision": "float32"}
-    assert asked == {"directory": "out", "name": "head", "target": "aarch64", **rest}
-    facts(capsys, "export t.npz --dir out --system windows")
-    assert asked["system"] == "windows"
-    monkeypatch.setattr(maddjit, "export", None)
-    assert run("export t.npz --dir out") == 1
-    assert "does not export" in capsys.readouterr().err
+    options = "--name head --target aarch64 --system linux"
+    found = facts(capsys, f"export t.npz --dir out {options}")
+    assert (found["dir"], found["name"]) == ("out", "head")
+    code = Path(found["written"]["object"])
+    assert code == Path("out", "head.o")
+    assert objects.architecture(code.read_bytes()) == "aarch64"
+    assert "#define HEAD_N_FEATURES 16" in Path(found["written"]["header"]).read_text()
+    found = facts(capsys, "export t.npz --dir out --system windows --target x86-64")
+    assert Path(found["written"]["object"]) == Path("out", "product.obj")
 
 
 def test_inputs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
