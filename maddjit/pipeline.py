@@ -100,44 +100,47 @@ def compile(
     ----------
     fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
     target : str, optional
-        Feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
-        "aarch64". By default the environment variable MADDJIT_TARGET, else the best level that
-        this machine can run.
+        The feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
+        "aarch64". By default it is the value of the environment variable MADDJIT_TARGET, or else
+        the best level that this machine can run.
     result : {"outputs", "argmax", "topk"}
-        Approximate outputs; or the exact largest output, or the exact k largest, of each row: those
-        whose looked-up score comes close to the best are settled by exact products. The model must
-        have been through `maddjit.calibrate`.
+        Approximate outputs, or for each row the exact index of its largest output, or of its k
+        largest ones. To find those, outputs whose looked-up score comes close to the best are
+        settled by exact products; the model must have been through `maddjit.calibrate`.
     k : int, optional
-        Of "topk"; the same as the model was calibrated for.
+        For "topk": how many outputs are named. It is what the model was calibrated for, and may be
+        left out.
     coverage : float
-        Of "argmax" and "topk": the probability with which the exact winners are on the short list
-        and hence named, for rows like those of calibration. More is slower. The code is the same
-        for all coverages, and `WinnerOperator.with_coverage` chooses another one at no cost.
+        For "argmax" and "topk": the probability with which the exact winners are on the short list
+        and hence named, for rows like those of calibration. A higher one is slower. The code is the
+        same for every coverage, and `WinnerOperator.with_coverage` chooses another at no cost.
     dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16"}
     order : {"C", "F", "strided"}
         The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
         compiled when they are first called.
     epilogue : Epilogue, optional
-        Clamping (ReLU) and conversion of the outputs, compiled in.
+        Clamping (a ReLU, say) and conversion of the outputs, compiled into the kernel.
     threads : int
         How many threads share the rows of a call, at most.
     precision : {"float32", "bfloat16"}
         What a Strassen-Tile model multiplies in; sums are float32. bfloat16 is about twice as fast
         and needs a CPU with avx512bf16.
     residual : bool
-        Whether calls of a Strassen-Tile operator bring outputs to be added before clamping.
+        Whether each call of a Strassen-Tile operator is given an array that is added to the outputs
+        before they are clamped.
     tune : bool or (N, D) array
-        Time the few most promising ways on these rows (on 2000 random ones if True) and keep the
-        fastest, which takes half a second or so; ``op.report`` tells. The bits are the same.
+        Whether the planner's choices are found by timing: the few most promising ones are tried on
+        these rows, or on 2000 random rows if True, and the fastest is kept. That takes half a
+        second or so, ``op.report`` shows it, and the bits are the same.
     choices : Choices, optional
-        What the planner is to do instead of following its rules; ``op.report.choices`` of an
-        operator that was tuned says what that would be.
+        What the planner does instead of following its rules. ``op.report.choices`` of a tuned
+        operator shows what was best for it.
 
     Returns
     -------
     CompiledOperator, TileOperator or WinnerOperator
-        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``; for winners the
-        same indices as ``maddjit.reference.settle(fitted, A, coverage)``. Those of a
+        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``, and for winners the
+        same indices as ``maddjit.reference.settle(fitted, A, coverage)``. The outputs of a
         StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
         ``maddjit.reference.apply(fitted, A)``.
 
@@ -145,9 +148,12 @@ def compile(
     ------
     TargetError
         If the target is unknown or this machine lacks one of its features.
+    CoverageError
+        If the rows of calibration cannot vouch for the coverage.
     TypeError, ValueError
-        If `fitted` is not a model, an option is not one of those above, both `tune` and `choices`
-        are given, or winners are asked of a model that is not calibrated for them.
+        If `fitted` is not a model, an option is not one of those above or not for this kind of
+        model, both `tune` and `choices` are given, or winners are asked of a model that is not
+        calibrated for them.
 
     Examples
     --------
