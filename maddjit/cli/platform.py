@@ -69,7 +69,7 @@ def _same(Y: Any, wanted: Any, words: str) -> State:
 
 
 def _short_way(op: CompiledOperator, A: Any, wanted: Any) -> State:
-    answer = op._short_way(A)
+    answer = op._fast_call(A)
     if answer is NotImplemented:
         return State(None, "not taken: this Python is not CPython, so calls go by ctypes")
     return _same(answer, wanted, "CPython calls the code itself")

@@ -1,4 +1,4 @@
-"""The short way into a kernel: a builtin of CPython, compiled like the kernel, for usual arrays."""
+"""Fast calls: a builtin of CPython, compiled like the kernel, that runs it on usual arrays."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def declines(*_: Any) -> Any:
 
 
 def call_of(plan: Plan) -> Call:
-    """Return the numbers for the short way into a kernel."""
+    """Return the numbers that the builtin of a kernel is rendered with."""
     output = plan.signature.output
     return Call(
         symbol=f"call_{plan.symbol}",
@@ -104,7 +104,7 @@ def call_of(plan: Plan) -> Call:
     )
 
 
-def short_way(plan: Plan, kernel: llvm.LoadedFunction) -> Callable[..., Any]:
+def fast_call(plan: Plan, kernel: llvm.LoadedFunction) -> Callable[..., Any]:
     """Return a builtin ``call(A[, out])`` that runs a kernel on C-order arrays of its own dtype.
 
     It returns the outputs, or NotImplemented for arrays that it was not made for. Where the

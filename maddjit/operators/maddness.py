@@ -20,7 +20,7 @@ from maddjit.compiler.signature import Result, Signature
 from maddjit.exporting.export import Exported
 from maddjit.models.maddness import MaddnessModel
 from maddjit.operators.base import BaseOperator, Build
-from maddjit.operators.fastcall import declines, short_way
+from maddjit.operators.fastcall import declines, fast_call
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.report import OperatorReport, report_of
 from maddjit.operators.runner import Runner
@@ -50,8 +50,8 @@ class CompiledOperator(BaseOperator[Plan]):
         kernel = self.kernel()
         sum_bits = kernel.plan.sum_bits
         self._sum_dtypes = {f.dtype: n for n, f in SUMS.items() if 8 * f.itemsize >= sum_bits}
-        self._short_way = (
-            short_way(kernel.plan, kernel.function) if self._threads == 1 else declines
+        self._fast_call = (
+            fast_call(kernel.plan, kernel.function) if self._threads == 1 else declines
         )
 
     def __call__(
@@ -89,7 +89,7 @@ class CompiledOperator(BaseOperator[Plan]):
             If a shape does not fit or `out` is read-only.
         """
         if threads is None:
-            answer: Any = self._short_way(A) if out is None else self._short_way(A, out)
+            answer: Any = self._fast_call(A) if out is None else self._fast_call(A, out)
             if answer is not NotImplemented:
                 return answer  # type: ignore[no-any-return]
             threads = self._threads
@@ -140,7 +140,7 @@ class CompiledOperator(BaseOperator[Plan]):
         if threads is None and self._request.signature.epilogue == Epilogue():
             shape = getattr(A, "shape", (0, 0))
             if len(shape) == 1 or (len(shape) == 2 and shape[0] <= _FEW_ROWS):
-                answer = self._short_way(A)
+                answer = self._fast_call(A)
                 if answer is not NotImplemented:
                     return np.asarray(answer.argmax(axis=-1), np.int64)
         threads = self._threads if threads is None else threads

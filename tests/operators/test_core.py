@@ -244,7 +244,7 @@ def test_threads_short_calls_and_tuning(level: str) -> None:
     for rows in (A, np.asfortranarray(A), np.repeat(A, 2, axis=1)[:, ::2]):
         assert same_bits(op(rows, threads=3), expected)
     assert same_bits(op(A[0]), expected[0])
-    short: Any = op._short_way(A[:1])
+    short: Any = op._fast_call(A[:1])
     assert same_bits(short, expected[:1])
     tuned = maddjit.compile(model, level, tune=A)
     assert same_bits(tuned(A), expected)
