@@ -149,8 +149,10 @@ def ask(
     """
     if result not in get_args(What):
         raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
+    target = target_of(level, use, system)
+    model = _model_of(fitted, precision, residual)
     is_outputs, is_argmax = result == "outputs", result == "argmax"
-    if isinstance(fitted, StrassenTileModel):
+    if isinstance(model, StrassenTileModel):
         if not is_outputs or k is not None or out_order != "C" or is_tuned:
             raise ValueError(
                 "a Strassen-Tile model has outputs alone, by rows, and nothing to tune"
@@ -170,14 +172,8 @@ def ask(
         precision=precision,
         residual=residual,
     )
-    found = ask_kernel(
-        fitted,
-        target_of(level, use, system),
-        signature,
-        choices or RULES,
-        k=1 if is_argmax else k,
-        coverage=coverage,
-    )
+    k = 1 if is_argmax else k
+    found = ask_kernel(model, target, signature, choices or RULES, k=k, coverage=coverage)
     request = replace(found, is_argmax=is_argmax, threads=check_threads(threads), level=level)
     return _can_run(request) if use == "run" else request
 
@@ -215,17 +211,15 @@ def ask_kernel(
     TypeError, ValueError
         If `fitted` is not a model, is not calibrated for k winners, or lacks what is asked of it.
     """
-    if isinstance(fitted, StrassenTileModel):
+    model = _model_of(fitted, signature.precision, signature.residual)
+    if isinstance(model, StrassenTileModel):
         if choices.tile_bytes or choices.lines is not None:
             raise ValueError(
                 f"of the choices a Strassen-Tile kernel has row_block alone: {choices}"
             )
         if signature.precision == "bfloat16" and BFLOAT16 not in target.requires:
             target = target.with_bfloat16()
-        return Request(fitted, target, signature, choices=choices)
-    if signature.precision != "float32" or signature.residual:
-        raise ValueError("precision and residual are for Strassen-Tile models")
-    model = MaddnessModel.of(fitted)
+        return Request(model, target, signature, choices=choices)
     if signature.result != "winners":
         return Request(model, target, signature, choices=choices)
     short = _calibrated(model, k)
@@ -273,6 +267,15 @@ def target_of(level: str | None, use: Use, system: str | None = None) -> Target:
         return resolve(level, host)
     found = resolve(None, host) if level in (None, "host") else named(level)
     return found.for_linkers(system or (host.system if host.system in SYSTEMS else None))
+
+
+def _model_of(fitted: object, precision: str, residual: bool) -> MaddnessModel | StrassenTileModel:
+    """Return a model as a record, and refuse the options that its kind has not."""
+    if isinstance(fitted, StrassenTileModel):
+        return fitted
+    if precision != "float32" or residual:
+        raise ValueError("precision and residual are for Strassen-Tile models")
+    return MaddnessModel.of(fitted)
 
 
 def _can_run(request: Request) -> Request:
