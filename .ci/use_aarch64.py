@@ -18,9 +18,9 @@ import numpy as np
 
 import maddjit
 from maddjit import reference
-from maddjit.building import plan_of
 from maddjit.compiler import llvm, objects
 from maddjit.compiler.render import render
+from maddjit.compiler.request import plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve
 from maddjit.reference import strassen_tile as tile_reference
@@ -85,7 +85,7 @@ said(f"{platform.platform()}, Python {platform.python_version()}, LLVM {llvm.LLV
 model = fitted()
 op = maddjit.compile(model)
 compare(op, reference.apply(model, A), is_second)
-assert isinstance(op._short_way(A), np.ndarray)
+assert isinstance(op._fast_call(A), np.ndarray)
 compare(
     maddjit.compile(model, result="argmax", coverage=0.9),
     reference.settle(model, A, 0.9).indices[:, 0],

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from maddjit import reference
-from maddjit.building import plan_of
 from maddjit.compiler import llvm
 from maddjit.compiler.render import render
+from maddjit.compiler.request import plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve, runnable
 from maddjit.models.maddness import MaddnessModel

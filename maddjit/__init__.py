@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from maddjit import reference
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.building import emit
 from maddjit.compiler.llvm import NativeCodeError
 from maddjit.compiler.signature import Choices
 from maddjit.compiler.target import TargetError
@@ -28,10 +27,11 @@ from maddjit.models.short_list import CoverageError, ShortList
 from maddjit.models.storage import ModelFileError, load, save
 from maddjit.models.strassen_tile import StrassenTileModel, TileReport
 from maddjit.operators.maddness import CompiledOperator
-from maddjit.operators.strassen_tile import TileOperator, TileOperatorReport
+from maddjit.operators.report import TileOperatorReport
+from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
-from maddjit.pipeline import compile
+from maddjit.pipeline import compile, emit
 from maddjit.reference import strassen_tile as tile_reference
 from maddjit.selection.found import Selection
 from maddjit.selection.selection import select

@@ -1,28 +1,36 @@
-"""The whole way from a model to a callable: target → plan → render → native → operator."""
+"""The whole way from a model to a callable: compile, emit, and build, which makes one kernel."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, Literal, overload
+import logging
+from time import perf_counter
+from types import MappingProxyType
+from typing import Any, Literal, get_args, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.arrays.checks import as_array
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import INPUTS, float32_to_bfloat16
-from maddjit.building import build, build_tiles, calibrated
-from maddjit.compiler import llvm
-from maddjit.compiler.signature import RULES, Choices, Order, Precision, Signature
-from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, Target, TargetError, resolve
-from maddjit.models.maddness import MaddnessModel
+from maddjit.arrays.layout import Order, OutOrder
+from maddjit.compiler import cache, llvm
+from maddjit.compiler.fingerprint import plan_key
+from maddjit.compiler.render import render
+from maddjit.compiler.request import Request, ask, ask_kernel
+from maddjit.compiler.signature import Choices, Precision, Result, Signature
+from maddjit.compiler.target import named
 from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.strassen_tile import TileOperator
-from maddjit.operators.tuning import CANDIDATES, fastest
+from maddjit.operators.tuning import tuned
 from maddjit.operators.winners import WinnerOperator
+
+AnyOperator = CompiledOperator | TileOperator | WinnerOperator
+"""The kinds of operators that a request can ask for."""
+
+Stage = Literal["template", "optimized", "assembly"]
+"""Texts of a kernel: LLVM IR as the templates render it, as LLVM leaves it, and assembly."""
+
+logger = logging.getLogger(__name__)
 
 
 @overload
@@ -92,44 +100,47 @@ def compile(
     ----------
     fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
     target : str, optional
-        Feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
-        "aarch64". By default the environment variable MADDJIT_TARGET, else the best level that
-        this machine can run.
+        The feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
+        "aarch64". By default it is the value of the environment variable MADDJIT_TARGET, or else
+        the best level that this machine can run.
     result : {"outputs", "argmax", "topk"}
-        Approximate outputs; or the exact largest output, or the exact k largest, of each row: those
-        whose looked-up score comes close to the best are settled by exact products. The model must
-        have been through `maddjit.calibrate`.
+        Approximate outputs, or for each row the exact index of its largest output, or of its k
+        largest ones. To find those, outputs whose looked-up score comes close to the best are
+        settled by exact products; the model must have been through `maddjit.calibrate`.
     k : int, optional
-        Of "topk"; the same as the model was calibrated for.
+        For "topk": how many outputs are named. It is what the model was calibrated for, and may be
+        left out.
     coverage : float
-        Of "argmax" and "topk": the probability with which the exact winners are on the short list
-        and hence named, for rows like those of calibration. More is slower. The code is the same
-        for all coverages, and `WinnerOperator.with_coverage` chooses another one at no cost.
+        For "argmax" and "topk": the probability with which the exact winners are on the short list
+        and hence named, for rows like those of calibration. A higher one is slower. The code is the
+        same for every coverage, and `WinnerOperator.with_coverage` chooses another at no cost.
     dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16"}
     order : {"C", "F", "strided"}
         The kind of A whose kernel is compiled now. Kernels for other dtypes and layouts are
         compiled when they are first called.
     epilogue : Epilogue, optional
-        Clamping (ReLU) and conversion of the outputs, compiled in.
+        Clamping (a ReLU, say) and conversion of the outputs, compiled into the kernel.
     threads : int
         How many threads share the rows of a call, at most.
     precision : {"float32", "bfloat16"}
         What a Strassen-Tile model multiplies in; sums are float32. bfloat16 is about twice as fast
         and needs a CPU with avx512bf16.
     residual : bool
-        Whether calls of a Strassen-Tile operator bring outputs to be added before clamping.
+        Whether each call of a Strassen-Tile operator is given an array that is added to the outputs
+        before they are clamped.
     tune : bool or (N, D) array
-        Time the few most promising ways on these rows (on 2000 random ones if True) and keep the
-        fastest, which takes half a second or so; ``op.report`` tells. The bits are the same.
+        Whether the planner's choices are found by timing: the few most promising ones are tried on
+        these rows, or on 2000 random rows if True, and the fastest is kept. That takes half a
+        second or so, ``op.report`` shows it, and the bits are the same.
     choices : Choices, optional
-        What the planner is to do instead of following its rules; ``op.report.choices`` of an
-        operator that was tuned says what that would be.
+        What the planner does instead of following its rules. ``op.report.choices`` of a tuned
+        operator shows what was best for it.
 
     Returns
     -------
     CompiledOperator, TileOperator or WinnerOperator
-        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``; for winners the
-        same indices as ``maddjit.reference.settle(fitted, A, coverage)``. Those of a
+        ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``, and for winners the
+        same indices as ``maddjit.reference.settle(fitted, A, coverage)``. The outputs of a
         StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
         ``maddjit.reference.apply(fitted, A)``.
 
@@ -137,9 +148,12 @@ def compile(
     ------
     TargetError
         If the target is unknown or this machine lacks one of its features.
+    CoverageError
+        If the rows of calibration cannot vouch for the coverage.
     TypeError, ValueError
-        If `fitted` is not a model, an option is not one of those above, both `tune` and `choices`
-        are given, or winners are asked of a model that is not calibrated for them.
+        If `fitted` is not a model, an option is not one of those above or not for this kind of
+        model, both `tune` and `choices` are given, or winners are asked of a model that is not
+        calibrated for them.
 
     Examples
     --------
@@ -150,132 +164,128 @@ def compile(
     >>> op(A[:2]).shape
     (2, 3)
     """
-    if result not in ("outputs", "argmax", "topk"):
-        raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
-    name = target or os.environ.get(ENVIRONMENT_VARIABLE) or None
-    resolved = resolve(name, llvm.host())
-    if isinstance(fitted, StrassenTileModel):
-        if result != "outputs" or k is not None or tune is not False:
-            raise ValueError("a Strassen-Tile model has outputs alone, and nothing to tune")
-        made = Signature(
-            dtype, order, epilogue=epilogue or Epilogue(), precision=precision, residual=residual
-        )
-        return _tiles(fitted, target, resolved, made, threads, choices)
-    if precision != "float32" or residual:
-        raise ValueError("precision and residual are for Strassen-Tile models")
-    model = MaddnessModel.of(fitted)
-    if result in ("argmax", "topk"):
-        if epilogue is not None or tune is not False:
-            raise ValueError("epilogue and tune are for outputs, not for winners")
-        options = {"dtype": dtype, "order": order, "threads": threads, "choices": choices}
-        return _winners(model, target, resolved, result, k, coverage, options)
-    if k is not None:
-        raise ValueError('k is for result="topk"')
-    signature = Signature(dtype, order, "outputs", epilogue or Epilogue())
-
-    def operator(chosen: Choices, timings: Mapping[str, float] | None = None) -> CompiledOperator:
-        again: Any = partial(
-            compile,
-            model,
-            target,
-            dtype=dtype,
-            order=order,
-            epilogue=epilogue,
-            threads=threads,
-            choices=chosen,
-        )
-        return CompiledOperator(
-            model,
-            resolved,
-            signature,
-            partial(build, choices=chosen),
-            again=again,
-            threads=threads,
-            choices=chosen,
-            timings=timings,
-        )
-
-    if tune is False:
-        return operator(choices or RULES)
-    if choices is not None:
-        raise ValueError("choices leave nothing to tune: give one of both")
-    rows = _rows_to_tune_with(model, signature) if tune is True else as_array("tune", tune)
-    tried = [operator(candidate) for candidate in CANDIDATES]
-    out = tried[0](rows)
-    best, seconds = fastest([partial(op, rows, out=out) for op in tried])
-    per_row = [1e9 * time / max(1, len(rows)) for time in seconds]
-    return operator(CANDIDATES[best], dict(zip(map(str, CANDIDATES), per_row, strict=True)))
-
-
-def _tiles(
-    model: StrassenTileModel,
-    target: str | None,
-    resolved: Target,
-    signature: Signature,
-    threads: int,
-    choices: Choices | None,
-) -> TileOperator:
-    """Return the operator of a Strassen-Tile model."""
-    if signature.precision == "bfloat16":
-        resolved = resolved.with_bfloat16()
-        if BFLOAT16 not in llvm.host().features:
-            raise TargetError(f'precision="bfloat16" needs {BFLOAT16}, which this machine lacks')
-    if choices and (choices.tile_bytes or choices.lines is not None):
-        raise ValueError(f"of the choices a Strassen-Tile kernel has row_block alone: {choices}")
-    again: Any = partial(
-        compile,
-        model,
+    request = ask(
+        fitted,
         target,
-        dtype=signature.dtype,
-        order=signature.order,
-        epilogue=signature.epilogue,
-        precision=signature.precision,
-        residual=signature.residual,
+        "run",
+        result=result,
+        k=k,
+        coverage=coverage,
+        dtype=dtype,
+        order=order,
+        epilogue=epilogue,
+        precision=precision,
+        residual=residual,
+        choices=choices,
         threads=threads,
-        choices=choices,
+        is_tuned=tune is not False,
     )
-    build_one = partial(build_tiles, choices=choices or RULES)
-    return TileOperator(model, resolved, signature, build_one, again, threads, choices or RULES)
+    return operator_of(request) if tune is False else tuned(request, build, tune)
 
 
-def _winners(
-    model: MaddnessModel,
-    target: str | None,
-    resolved: Target,
-    result: str,
-    k: int | None,
-    coverage: float,
-    options: Mapping[str, Any],
-) -> WinnerOperator:
-    """Return the operator that names exact winners."""
-    short = calibrated(model, result, k)
-    choices = options["choices"] or RULES
-    again: Any = {"target": target, "result": result, "k": k, "coverage": coverage, **options}
-    return WinnerOperator(
-        model,
-        resolved,
-        Signature(options["dtype"], options["order"], "winners", k=short.k),
-        coverage,
-        result == "argmax",
-        partial(build, choices=choices),
-        again=partial(_made_again, model, again),
-        threads=options["threads"],
-        choices=choices,
+def operator_of(request: Request) -> AnyOperator:
+    """Return the operator that a request asks for; its first kernel is compiled."""
+    if isinstance(request.model, StrassenTileModel):
+        return TileOperator(request, build)
+    if request.signature.result == "winners":
+        return WinnerOperator(request, build)
+    return CompiledOperator(request, build)
+
+
+def build(request: Request) -> Kernel[Any]:
+    """Return the kernel of a request: plan, cache, render, LLVM, load.
+
+    It notes the seconds that each phase took. A kernel that the cache has is neither rendered nor
+    compiled.
+    """
+    seconds: dict[str, float] = {}
+    last = perf_counter()
+
+    def passed(phase: str) -> None:
+        nonlocal last
+        now = perf_counter()
+        seconds[phase], last = now - last, now
+
+    plan = request.plan()
+    passed("plan")
+    key = plan_key(plan)
+    code = cache.read(key)
+    passed("cache")
+    if code is None:
+        ir = render(plan)
+        passed("render")
+        code = llvm.to_object(ir, plan.target)
+        passed("llvm")
+        cache.write(key, code)
+        passed("keep")
+    function = llvm.load(code, plan.symbol, plan.target)
+    passed("load")
+    logger.debug("compiled %s: %s", plan.symbol, seconds)
+    return Kernel(plan, len(code), function, MappingProxyType(seconds))
+
+
+def emit(
+    fitted: object,
+    target: str,
+    stage: Stage = "assembly",
+    *,
+    dtype: str = "float32",
+    order: Order = "C",
+    result: Result = "outputs",
+    epilogue: Epilogue | None = None,
+    out_order: OutOrder = "C",
+    coverage: float = 0.999,
+    precision: Precision = "float32",
+) -> str:
+    """Return a kernel's code for any target as text, without running it; this machine may lack it.
+
+    Parameters
+    ----------
+    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    target : str
+        The feature level, one of those of `compile`.
+    stage : {"template", "optimized", "assembly"}
+        LLVM IR as the templates render it, as LLVM's passes leave it, or assembly.
+    dtype, order, epilogue
+        As for `compile`.
+    result : {"outputs", "sums", "codes", "argmax", "winners"}
+        What the kernel computes. "argmax" is the largest approximate output, "winners" are the
+        exact largest outputs that the model is calibrated for.
+    out_order : {"C", "F"}
+        Whether rows or columns of outputs and sums are contiguous.
+    coverage : float
+        For "winners", as for `compile`. The code is the same for every coverage that calibration
+        can vouch for; any other is refused.
+    precision : {"float32", "bfloat16"}
+        What a Strassen-Tile model multiplies in.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TargetError
+        If the target is unknown, or has no products of bfloat16 though they are asked for.
+    CoverageError
+        If the rows of calibration cannot vouch for the coverage.
+    TypeError, ValueError
+        If `fitted` is not a model, an option is not one of those above or not for this kind of
+        model, or the target has no kernel for columns of results.
+    NativeCodeError
+        If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
+    """
+    signature = Signature(
+        dtype, order, result, epilogue or Epilogue(), out_order, precision=precision
     )
+    return text_of(ask_kernel(fitted, named(target), signature, coverage=coverage), stage)
 
 
-def _made_again(model: MaddnessModel, options: dict[str, Any], **changed: Any) -> WinnerOperator:
-    found: WinnerOperator = compile(model, **options | changed)
-    return found
-
-
-def _rows_to_tune_with(model: MaddnessModel, signature: Signature) -> NDArray[Any]:
-    """Return random rows; whatever they are, the work is the same."""
-    form = INPUTS[signature.dtype]
-    rows: NDArray[Any] = 20 * np.random.default_rng(0).standard_normal((2000, model.n_features))
-    if form.name == "bfloat16":
-        rows = float32_to_bfloat16(rows.astype(np.float32))
-    rows = np.abs(rows).astype(form.dtype)
-    if signature.order == "F":
-        return np.asfortranarray(rows)
-    return rows if signature.order == "C" else np.repeat(rows, 2, axis=1)[:, ::2]
+def text_of(request: Request, stage: Stage) -> str:
+    """Return the code of a request as text; stages and errors are those of `emit`."""
+    ir = render(request.plan())
+    if stage == "template":
+        return ir
+    if stage not in get_args(Stage):
+        raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
+    return llvm.to_text_apart(ir, request.target, stage)

@@ -1,4 +1,4 @@
-"""Array arguments: what is accepted, and what the errors say."""
+"""Checks of arguments: which arrays and numbers are accepted, and what the errors say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maddjit.arrays.formats import INPUTS, Format, format_of
 
 
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return an array without a mask, or say which argument is none.
+    """Return an argument as an array, or say by its name why it cannot be one.
 
     Raises
     ------
@@ -44,12 +44,12 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
 
 
 def as_whole(name: str, value: object) -> int:
-    """Return a whole number.
+    """Return an argument as an int, if it is a whole number.
 
     Raises
     ------
     TypeError
-        If it is none.
+        If it is not; 2.0 is not.
     """
     try:
         return index(value)  # type: ignore[arg-type]
@@ -58,12 +58,12 @@ def as_whole(name: str, value: object) -> int:
 
 
 def check_random_state(random_state: int) -> None:
-    """Refuse what random numbers cannot be drawn by.
+    """Refuse a seed that NumPy's random numbers cannot be drawn with.
 
     Raises
     ------
     ValueError, TypeError
-        If it is negative or no whole number.
+        If it is negative or not a whole number.
     """
     try:
         np.random.default_rng(random_state)
@@ -73,11 +73,25 @@ def check_random_state(random_state: int) -> None:
         ) from None
 
 
+def check_threads(threads: int) -> int:
+    """Return a number of threads as an int, if it is a whole number of at least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, not {threads!r}")
+    return int(threads)
+
+
 def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
     """Return A as (N, D), the format of its elements, and whether it was one row of shape (D,).
 
     An array keeps its memory and strides; lists of numbers become float64, as in NumPy. Arrays of
-    uint16 are bfloat16 numbers if `bits` says so, else refused: they could be whole numbers.
+    uint16 are bfloat16 numbers if `bits` says so. Else they are refused, because they could be
+    whole numbers.
 
     Raises
     ------
@@ -133,7 +147,7 @@ def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDAr
 
 
 def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[Any]:
-    """Return a finite, non-empty float32 or float64 array of `ndim` axes.
+    """Return an argument as a finite, non-empty float32 or float64 array of `ndim` axes.
 
     Raises
     ------
@@ -164,7 +178,7 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
 
 
 def as_bias(bias: ArrayLike | None, n_outputs: int) -> NDArray[Any]:
-    """Return a finite bias (M,), zeros if there is none.
+    """Return the bias as a finite array (M,); it is zeros if there is none.
 
     Raises
     ------

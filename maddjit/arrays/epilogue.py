@@ -1,4 +1,4 @@
-"""What happens to an output after scale and offset: clamping and conversion, compiled in."""
+"""The epilogue: what happens to an output after scale and offset, clamping and conversion."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from maddjit.arrays.formats import OUTPUTS, float32_to_bfloat16
 
 @dataclass(frozen=True)
 class Epilogue:
-    """Clamp outputs and convert them.
+    """Clamping and conversion of outputs, compiled into the kernel.
 
-    An output y is clamped to [low, high] and converted: to floating point by rounding to nearest
-    even, to int8 and uint8 as ``clip(rint(y · (1/step)) + zero_point)`` in float32. NaN, which only
-    an exact core gives, is clamped to `low` or, without one, to `high`; else it is the largest int8
-    or uint8.
+    An output y is clamped to [low, high] and then converted: to floating point by rounding to
+    nearest even, to int8 and uint8 as ``clip(rint(y · (1/step)) + zero_point)`` in float32. NaN,
+    which only an exact core can give, is clamped to `low`, or to `high` if there is no `low`. If
+    there is neither, it stays NaN, or becomes the largest int8 or uint8.
 
     Attributes
     ----------
     dtype : {"float32", "float64", "float16", "bfloat16", "int8", "uint8"}
-        bfloat16 results are uint16 arrays of its bits.
+        The dtype of the results; bfloat16 results are uint16 arrays of their bits.
     low, high : float
-        ``Epilogue(low=0)`` is a ReLU. Taken as float32.
+        The limits, rounded to float32. ``Epilogue(low=0)`` is a ReLU.
     step : float
         What one unit of an int8 or uint8 result stands for.
     zero_point : int
@@ -37,7 +37,7 @@ class Epilogue:
     ValueError
         If the dtype is unknown, low > high, or step or zero point do not fit.
     TypeError
-        If the zero point is no integer.
+        If the zero point is not a whole number.
     """
 
     dtype: str = "float32"
@@ -69,11 +69,11 @@ class Epilogue:
 
     @property
     def is_integer(self) -> bool:
-        """Whether results are requantised."""
+        """Whether results are whole numbers, int8 or uint8."""
         return OUTPUTS[self.dtype].dtype.kind in "iu" and self.dtype != "bfloat16"
 
     def __call__(self, y: NDArray[np.float32]) -> NDArray[Any]:
-        """Return what a compiled operator stores for the outputs y: the definition."""
+        """Return what a compiled operator stores for the outputs y; this is the definition."""
         if self.low > -np.inf:
             y = np.where(y > np.float32(self.low), y, np.float32(self.low))
         if self.high < np.inf:

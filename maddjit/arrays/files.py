@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import secrets
 from pathlib import Path
 
 _ANYBODY = 0o666
-"""Less what the process' umask takes away, as for any new file."""
+"""Permissions of a new file, from which the umask of the process takes some away."""
 _OWN = 0o600
-"""Until a file is written whose permissions are given by another."""
+"""Permissions of a file while it is being written, if it gets others in the end."""
 
 
 def can_write(folder: Path) -> bool:
-    """Tell whether files can be made in a folder; on Windows nothing but trying tells."""
+    """Tell whether files can be made in a folder; on Windows, by trying it."""
     if os.name != "nt":
         return os.access(folder, os.W_OK)
     try:
@@ -26,22 +26,23 @@ def can_write(folder: Path) -> bool:
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes, mode: int | None = None) -> None:
-    """Write a file beside `path`, then let it take its place: what was there stays until then.
+    """Write a file beside `path` and then let it take that place, so that it is never half there.
 
-    A link stays one, and what is no regular file (a device, a pipe, ``/dev/stdout`` that leads to
-    one) is written to directly.
+    If `path` is a link, the file that it leads to is replaced. A device or a pipe, such as
+    ``/dev/stdout`` often is, is written to directly.
 
     Parameters
     ----------
     path : path
     content : bytes
+        What the file is to hold.
     mode : int, optional
-        Permissions; by default those of the file that was there, or a new file's.
+        Permissions; by default those of the file that was there, or of a new file.
 
     Raises
     ------
     OSError
-        With the name of `path`; nothing is left behind.
+        If the file cannot be written; it names `path`, and nothing is left behind.
     """
     try:
         # Asked of the path itself: what a link in /dev or /proc to a pipe says is no path.

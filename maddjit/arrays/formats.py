@@ -1,4 +1,4 @@
-"""Number formats of A and of the outputs: what NumPy, the buffer protocol and LLVM call them."""
+"""The number formats of A and of results: what NumPy, the buffer protocol and LLVM call them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 class Format:
     """A number format in memory.
 
-    bfloat16 is held in uint16 arrays, as its bits: NumPy does not know it. Arrays of
-    `ml_dtypes.bfloat16` are taken too.
+    NumPy does not know bfloat16, so its bits are kept in uint16 arrays. Arrays of
+    `ml_dtypes.bfloat16` are taken, too.
+
+    Attributes
+    ----------
+    name : str
+    dtype : dtype
+        Of NumPy arrays that hold such numbers.
+    letter : str
+        The format's letter in the buffer protocol.
+    element : str
+        The type that LLVM loads and stores.
     """
 
     name: str
@@ -24,7 +34,7 @@ class Format:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of an element."""
+        """How many bytes a number takes."""
         return self.dtype.itemsize
 
 
@@ -45,33 +55,33 @@ _ALL = {
 }
 
 INPUTS = {n: f for n, f in _ALL.items() if n not in ("int32", "uint16", "int64")}
-"""What A may hold."""
+"""The formats that A may have."""
 
 OUTPUTS = {n: f for n, f in INPUTS.items() if n != "int16"}
-"""What results may be converted to."""
+"""The formats that outputs may be converted to."""
 
 RESULTS = {"codes": _ALL["uint8"], "argmax": _ALL["int64"], "winners": _ALL["int64"]}
-"""What the results that are neither outputs nor sums hold."""
+"""The formats of results that are neither outputs nor sums."""
 
 SUMS = {name: _ALL[name] for name in ("uint8", "uint16", "int32")}
-"""What sums may be stored as, if they fit."""
+"""The formats that sums may be stored in, if they fit."""
 
 _BY_DTYPE = {f.dtype: f for n, f in INPUTS.items() if n != "bfloat16"}
 
 
 def format_of(dtype: np.dtype[Any]) -> Format | None:
-    """Return the format of arrays of a native dtype that A may have, or None."""
+    """Return the format of a dtype in native byte order, or None if A cannot have it."""
     found = _BY_DTYPE.get(dtype)
     return INPUTS["bfloat16"] if found is None and dtype.name == "bfloat16" else found
 
 
 def bfloat16_to_float32(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Widen bfloat16 numbers, given as their bits; exact."""
+    """Return bfloat16 numbers, given by their bits, as float32; this is exact."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def float32_to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Round to bfloat16, ties to even, and return the bits; every NaN becomes the same one."""
+    """Return numbers rounded to bfloat16, ties to even, as bits; every NaN becomes the same one."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)

@@ -1,4 +1,4 @@
-"""Layouts of arrays: which step of A is one element, and which arrays a kernel can write into."""
+"""Layouts of arrays: which axis of A is contiguous, and which arrays a kernel can write into."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OutOrder = Literal["C", "F"]
 
 
 def order_of(rows: NDArray[Any]) -> Order:
-    """Tell which step of (N, D) rows is one element."""
+    """Return which axis of rows (N, D) is contiguous."""
     row_step, column_step = rows.strides
     if column_step == rows.itemsize:
         return "C"
@@ -22,7 +22,11 @@ def order_of(rows: NDArray[Any]) -> Order:
 
 
 def direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:
-    """Tell which order of `out` a kernel writes directly: contiguous, apart, not A's memory."""
+    """Return the order in which a kernel can write into `out`, or None if it cannot.
+
+    It can if one axis of `out` is contiguous, its elements are aligned, and none of them shares
+    memory with another one or with the rows.
+    """
     (n_rows, width), (row_step, column_step), itemsize = out.shape, out.strides, out.itemsize
     if not out.flags.aligned or np.may_share_memory(out, rows):
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import maddjit
 from maddjit.cli import kernels
 from maddjit.cli.answers import Answer
 from maddjit.cli.commands import add_command
 from maddjit.compiler.platforms import SYSTEMS
+from maddjit.exporting.export import export_request
 from maddjit.models.storage import load
 
 
@@ -39,12 +39,6 @@ def add(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> Answer:
-    export: Any = getattr(maddjit, "export", None)
-    if export is None:
-        raise ValueError(f"maddjit {maddjit.__version__} does not export yet")
-    model = load(options.model)
-    asked = kernels.compile_options(model, options)
-    if options.system:
-        asked["system"] = options.system
-    written = export(model, options.dir, name=options.name, target=options.target, **asked)
+    request = kernels.request(load(options.model), options, "export", options.system)
+    written = export_request(request, options.dir, options.name)
     return Answer(str(written), {"dir": options.dir, "name": options.name, "written": written})

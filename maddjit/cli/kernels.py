@@ -7,16 +7,13 @@ from typing import Any
 
 from maddjit.arrays.formats import INPUTS
 from maddjit.cli.answers import UsageError
+from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.strassen_tile import StrassenTileModel
-from maddjit.operators.maddness import CompiledOperator
-from maddjit.operators.strassen_tile import TileOperator
-from maddjit.operators.winners import WinnerOperator
-from maddjit.pipeline import compile
+from maddjit.pipeline import AnyOperator, operator_of
 
 Model = MaddnessModel | StrassenTileModel
-AnyOperator = CompiledOperator | TileOperator | WinnerOperator
 
 ORDERS = ("C", "F", "strided")
 
@@ -67,31 +64,43 @@ def result_of(model: Model, options: argparse.Namespace) -> str:
     return "outputs" if short is None else "argmax" if short.k == 1 else "topk"
 
 
-def compile_options(model: Model, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what `maddjit.compile` is to be told.
+def request(
+    model: Model, options: argparse.Namespace, use: Use = "run", system: str | None = None
+) -> Request:
+    """Return what the flags ask of a model; `use` and `system` are those of `ask`.
 
     Raises
     ------
     UsageError
         If an option is not for this kind of model.
+    TargetError, CoverageError, ValueError
+        As for `ask`.
     """
-    told: dict[str, Any] = {"dtype": options.dtype, "order": options.order}
     result = result_of(model, options)
     if isinstance(model, StrassenTileModel):
         if result != "outputs":
-            raise UsageError(f"--result {result}: a Strassen-Tile model has outputs alone")
-        return {**told, "precision": options.precision}
-    if options.precision != "float32":
-        raise UsageError("--precision is for Strassen-Tile models")
-    if result != "outputs":
-        told |= {"result": result, "coverage": options.coverage}
-    return told
+            raise UsageError(
+                f"--result {result}: a Strassen-Tile model returns outputs; only MADDNESS models "
+                "name winners"
+            )
+    elif options.precision != "float32":
+        raise UsageError("--precision is for Strassen-Tile models: leave it out")
+    return ask(
+        model,
+        options.target,
+        use,
+        system=system,
+        result=result,
+        coverage=options.coverage,
+        dtype=options.dtype,
+        order=options.order,
+        precision=options.precision,
+    )
 
 
 def operator(model: Model, options: argparse.Namespace) -> AnyOperator:
     """Compile a model as the flags say."""
-    made: AnyOperator = compile(model, options.target, **compile_options(model, options))
-    return made
+    return operator_of(request(model, options))
 
 
 def facts_of(model: Model) -> dict[str, Any]:

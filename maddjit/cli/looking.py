@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from maddjit.arrays.files import write_whole
 from maddjit.arrays.formats import INPUTS
-from maddjit.building import emit
 from maddjit.cli import kernels, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import InputError, read
-from maddjit.cli.kernels import AnyOperator, Model
 from maddjit.cli.outputs import check_output
 from maddjit.compiler import cache
 from maddjit.compiler.outline import outline, outlined
-from maddjit.compiler.target import TargetError, named
+from maddjit.compiler.target import TargetError
 from maddjit.looking.listing import CONSTANTS, Listing, annotated
 from maddjit.models.storage import load, provenance_of
-
-Stage = Literal["template", "optimized", "assembly"]
+from maddjit.pipeline import AnyOperator, Stage, text_of
 
 
 def add(commands: Any) -> None:
@@ -135,13 +132,11 @@ def _inspect(options: argparse.Namespace) -> Answer:
     stage: Stage | None = "assembly" if options.asm else options.ir
     facts: dict[str, Any] = {"model": kernels.facts_of(model)}
     if stage and options.target:  # any target can be shown, also one that cannot run here
-        level = named(options.target)
-        if options.precision == "bfloat16":
-            level = level.with_bfloat16()
+        request = kernels.request(model, options, "show")
         if options.asm == "stages":
-            ir = _emitted(model, options, "template")
-            return _listed(annotated(ir, level, apart=True), facts)
-        text = _emitted(model, options, stage)
+            ir = text_of(request, "template")
+            return _listed(annotated(ir, request.target, apart=True), facts)
+        text = text_of(request, stage)
         return Answer(text, {**facts, stage: text})
     try:
         op = kernels.operator(model, options)
@@ -160,13 +155,6 @@ def _inspect(options: argparse.Namespace) -> Answer:
         return _listed(annotated(op.ir(), op.target), facts)
     text = op.asm() if options.asm else op.ir(options.ir)
     return Answer(text, {**facts, stage: text})
-
-
-def _emitted(model: Model, options: argparse.Namespace, stage: Stage) -> str:
-    asked = kernels.compile_options(model, options)
-    if asked.pop("result", None):
-        asked["result"] = "winners"
-    return emit(model, options.target, stage, **asked)
 
 
 def _listed(listing: Listing, facts: dict[str, Any]) -> Answer:

@@ -10,10 +10,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from maddjit.cli.kernels import AnyOperator, facts_of
+from maddjit.cli.kernels import facts_of
 from maddjit.compiler.render import render_page
 from maddjit.looking.listing import CONSTANTS, Listing, described
 from maddjit.looking.pictures import Draw, pictures
+from maddjit.pipeline import AnyOperator
 from maddjit.version import __version__
 
 _TEMPLATE = "html/report.html.j2"

@@ -74,7 +74,7 @@ def _same(Y: Any, wanted: Any, words: str) -> Finding:
 
 
 def _fastcall(op: CompiledOperator, A: Any, wanted: Any) -> Finding:
-    answer = op._short_way(A)
+    answer = op._fast_call(A)
     if answer is NotImplemented:
         return Finding(None, "not taken: this Python is not CPython, so calls go by ctypes")
     return _same(answer, wanted, "CPython calls the code itself")

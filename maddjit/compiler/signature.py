@@ -7,8 +7,7 @@ from typing import Literal, get_args
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
-from maddjit.arrays.layout import Order as Order
-from maddjit.arrays.layout import OutOrder as OutOrder
+from maddjit.arrays.layout import Order, OutOrder
 
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
 Precision = Literal["float32", "bfloat16"]
@@ -94,9 +93,9 @@ class Choices:
     Attributes
     ----------
     row_block : int, optional
-        Rows whose codes are found before they are scanned; a multiple of 64.
+        How many rows are encoded before their codes are scanned; a multiple of 64.
     tile_bytes : int, optional
-        Bytes of table that one pass over a block of rows may use.
+        How many bytes of table one pass over a block of rows may use.
     lines : bool, optional
         Whether rows are read by whole vectors, which are then shuffled, where the target can do
         that; otherwise they are read element by element.

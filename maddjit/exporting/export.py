@@ -1,4 +1,4 @@
-"""An operator for C: its object, shared library, header, an example, and a file for CMake."""
+"""Writes an operator for C: object, shared library, header, example, and a file for CMake."""
 
 from __future__ import annotations
 
@@ -6,45 +6,42 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.files import write_whole
-from maddjit.building import lists_of, plan_of
+from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.objects import needed
-from maddjit.compiler.platforms import SYSTEMS
 from maddjit.compiler.render import render_c, render_interface
-from maddjit.compiler.signature import RULES, Choices, Order, OutOrder, Precision, Signature
+from maddjit.compiler.request import Request, What, ask
+from maddjit.compiler.signature import Choices, Precision
 from maddjit.compiler.strassen_tile.plan import TilePlan
-from maddjit.compiler.target import ENVIRONMENT_VARIABLE, missing_features, named, resolve
+from maddjit.compiler.target import missing_features
 from maddjit.exporting.linking import link
-from maddjit.models.maddness import MaddnessModel
-from maddjit.models.strassen_tile import StrassenTileModel
 
-What = Literal["outputs", "argmax", "topk"]
-
-_FOR_ALL, _TO_RUN = 0o644, 0o755
-"""Whom files are for: whatever the umask, nobody else may write what is going to be loaded."""
+_READABLE, _RUNNABLE = 0o644, 0o755
+"""Permissions of files and libraries, whatever the umask: only the owner may write code."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Where the parts of an exported operator are.
+    """The paths of the files of an exported operator.
 
     Attributes
     ----------
     name : str
-        What all that C sees begins with.
+        The prefix of every name that C sees.
     object, header, example, cmake : Path
+        The object file, the C header, an example program in C, and a project for CMake.
     library : Path or None
-        None if it could not be linked: `missing` says why.
+        The shared library; None if it could not be linked.
     missing : str
+        Why there is no library; empty if there is one.
     import_library : Path or None
-        For Windows, what programs that use the library are linked to.
+        For Windows, the file that programs which use the library are linked to.
     """
 
     name: str
@@ -85,47 +82,50 @@ def export(
     choices: Choices | None = None,
     compiler: str | None = None,
 ) -> Exported:
-    """Write a model's operator for programs in C, for this machine or another target.
+    """Write a model's operator for programs in C, for this machine or another one.
 
-    The header says how ``<name>_run`` is called. It has the bits of the compiled operator, needs
-    neither Python nor a heap nor any library, and may be called from many threads.
+    The header says how ``<name>_run`` is called. The function gives the bits of the compiled
+    operator, needs neither Python nor a heap nor any library, and may be called from many threads.
 
     Parameters
     ----------
     fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
     directory : path
-        Made if it is not there; files of earlier exports are replaced.
+        A folder, which is made if it does not exist. Files of earlier exports are replaced.
     name : str
-        What the names of files and functions begin with.
+        The prefix of the names of files and functions.
     target : str, optional
-        As for `compile`, but this machine may lack it.
+        The feature level, as for `compile`; this machine need not be able to run it.
     system : {"linux", "macos", "windows"}, optional
         The operating system of the programs; by default this machine's.
     result, k, coverage, dtype, order, epilogue, precision, residual, choices
-        As for `compile`; `order` is "C" or "F".
+        As for `compile`, but `order` is "C" or "F".
     out_order : {"C", "F"}
         Whether rows or columns of outputs are contiguous.
     compiler : str, optional
-        The command that links the shared library, such as
-        ``"zig cc -target aarch64-linux-gnu"``. By default, for this kind of machine what the
-        environment variable CC names, else cc, gcc or clang (on Windows gcc, which is MinGW's);
-        for another one the cross compiler of GNU or MinGW.
+        The command that links the shared library, such as ``"zig cc -target aarch64-linux-gnu"``.
+        By default, for machines like this one, it is what the environment variable CC names, or
+        else cc, gcc or clang (on Windows gcc, which is MinGW's). For other machines it is the cross
+        compiler of GNU or MinGW.
 
     Returns
     -------
     Exported
-        The paths. Without a compiler there is no library, and the object is all that is needed.
+        The paths of the files. Without a compiler there is no library, and programs can be linked
+        to the object, which needs nothing else.
 
     Raises
     ------
     TargetError
         If the target or the system is unknown, or the target lacks what was asked for.
+    CoverageError
+        If the rows of calibration cannot vouch for the coverage.
     TypeError, ValueError
-        As for `compile`, or if `name` is no C name or one that CMake takes for itself.
+        As for `compile`, or if `name` is not a C name, or is a target of CMake's own.
     NativeCodeError
         If LLVM cannot emit the code.
     LinkError
-        If the compiler was named and fails.
+        If the compiler was named by `compiler` and fails.
     OSError
         If the files cannot be written.
 
@@ -140,34 +140,31 @@ def export(
     ...     "#define HEAD_N_FEATURES 32" in exported.header.read_text()
     True
     """
-    chosen, host = target or os.environ.get(ENVIRONMENT_VARIABLE) or "host", llvm.host()
-    level = resolve("host", host) if chosen == "host" else named(chosen)
-    level = level.for_linkers(system or (host.system if host.system in SYSTEMS else None))
-    if result not in ("outputs", "argmax", "topk"):
-        raise ValueError(f'result must be "outputs", "argmax" or "topk", not {result!r}')
-    is_outputs = result == "outputs"
-    if k is not None and is_outputs:
-        raise ValueError('k is for result="topk"')
-    if isinstance(fitted, StrassenTileModel):
-        if not is_outputs or out_order != "C":
-            raise ValueError("a Strassen-Tile model has outputs alone, by rows")
-    elif precision != "float32" or residual:
-        raise ValueError("precision and residual are for Strassen-Tile models")
-    if not is_outputs and (epilogue is not None or out_order != "C"):
-        raise ValueError("epilogue and out_order are for outputs, not for winners")
-    signature = Signature(
-        dtype,
-        order,
-        "outputs" if is_outputs else "winners",
-        epilogue or Epilogue(),
-        out_order,
+    request = ask(
+        fitted,
+        target,
+        "export",
+        system=system,
+        result=result,
+        k=k,
+        coverage=coverage,
+        dtype=dtype,
+        order=order,
+        out_order=out_order,
+        epilogue=epilogue,
         precision=precision,
         residual=residual,
+        choices=choices,
     )
-    model = fitted if isinstance(fitted, StrassenTileModel) else MaddnessModel.of(fitted)
-    plan = plan_of(model, level, signature, choices or RULES, result, k)
-    lists = lists_of(model, plan, coverage)
-    return export_plan(plan, directory, name, result, compiler, lists)
+    return export_request(request, directory, name, compiler)
+
+
+def export_request(
+    request: Request, directory: str | os.PathLike[str], name: str, compiler: str | None = None
+) -> Exported:
+    """Write the operator of a request; parameters and errors are those of `export`."""
+    plan = request.plan()
+    return export_plan(plan, directory, name, request.what, compiler, request.lists(plan))
 
 
 def export_plan(
@@ -180,22 +177,14 @@ def export_plan(
 ) -> Exported:
     """Write the operator of a plan; parameters and errors are those of `export`.
 
-    For winners `lists` says how their kernel is called: C has no say in it.
+    For winners, `lists` says how their kernel is called; it becomes a constant of the C function.
     """
     plan = replace(plan, target=plan.target.for_linkers())
     interface = Interface.of(name, plan, what, llvm.LLVM_VERSION, lists)
-    ir, symbol, host = render_interface(interface), interface.plan.symbol, llvm.host()
-    apart = bool(missing_features(plan.target, host))
-    emitted = (llvm.to_object_apart if apart else llvm.to_object)(ir, plan.target, symbol)
-    if calls := needed(emitted):
-        raise llvm.NativeCodeError(f"the object needs {', '.join(calls)}")
+    emitted, texts = _object(interface), render_c(interface)
     folder = Path(directory)
-    folder.mkdir(mode=_TO_RUN, parents=True, exist_ok=True)
-    library = folder / interface.library_name
-    library.unlink(missing_ok=True)  # who has it loaded keeps it; on Windows that is an error
-    if interface.is_for_windows:
-        library.with_suffix(".lib").unlink(missing_ok=True)
-    texts = render_c(interface)
+    folder.mkdir(mode=_RUNNABLE, parents=True, exist_ok=True)
+    _remove_library(interface, folder)
     code, header, example, cmake = (
         _write(folder / file, content)
         for file, content in (
@@ -205,18 +194,60 @@ def export_plan(
             ("CMakeLists.txt", texts["CMakeLists.txt"].encode()),
         )
     )
+    library, import_library, missing = _link(interface, code, compiler)
+    return Exported(name, code, header, example, cmake, library, missing, import_library)
+
+
+def _object(interface: Interface) -> bytes:
+    """Return the object of a kernel and the C function around it.
+
+    Raises
+    ------
+    NativeCodeError
+        If LLVM cannot emit it, or the object needs functions that are not in it.
+    """
+    ir, symbol, target = render_interface(interface), interface.plan.symbol, interface.target
+    apart = bool(missing_features(target, llvm.host()))
+    code = (llvm.to_object_apart if apart else llvm.to_object)(ir, target, symbol)
+    if calls := needed(code):
+        raise llvm.NativeCodeError(f"the object needs {', '.join(calls)}")
+    return code
+
+
+def _remove_library(interface: Interface, folder: Path) -> None:
+    """Remove the library of an earlier export.
+
+    A process that has loaded it keeps it, except on Windows, where this is an error.
+    """
+    library = folder / interface.library_name
+    library.unlink(missing_ok=True)
+    if interface.is_for_windows:
+        library.with_suffix(".lib").unlink(missing_ok=True)
+
+
+def _link(
+    interface: Interface, code: Path, compiler: str | None
+) -> tuple[Path | None, Path | None, str]:
+    """Link an object, in a folder aside, into a library that then takes its place beside it.
+
+    Returns
+    -------
+    (Path or None, Path or None, str)
+        The library, its import library, and why there is no library.
+    """
+    folder = code.parent
     with tempfile.TemporaryDirectory(dir=folder) as aside:
-        linked = Path(aside, library.name)
-        missing = link(code, linked, plan.target, host, compiler, interface.entry)
-        if not missing:
-            linked.chmod(_TO_RUN)
-            linked.replace(library)
+        linked = Path(aside, interface.library_name)
+        missing = link(code, linked, interface.target, llvm.host(), compiler, interface.entry)
+        if missing:
+            return None, None, missing
+        linked.chmod(_RUNNABLE)
+        library = linked.replace(folder / linked.name)
         beside = linked.with_suffix(".lib")
-        imported = beside.replace(folder / beside.name) if beside.exists() else None
-    found = None if missing else library
-    return Exported(name, code, header, example, cmake, found, missing, imported)
+        import_library = beside.replace(folder / beside.name) if beside.exists() else None
+    return library, import_library, ""
 
 
 def _write(path: Path, content: bytes) -> Path:
-    write_whole(path, content, _FOR_ALL)
+    write_whole(path, content, _READABLE)
     return path

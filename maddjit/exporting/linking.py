@@ -1,4 +1,4 @@
-"""Object → shared library, by the machine's own C compiler if it has one."""
+"""Links an object into a shared library, by the C compiler of this machine if it has one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from maddjit.compiler.target import Host, Target
 
 COMPILER_VARIABLE = "CC"
-"""Names the compiler of programs for this machine."""
+"""The environment variable that names the compiler of programs for this machine."""
 
 _OWN_COMPILERS = {"linux": ("cc", "gcc", "clang"), "macos": ("cc", "clang"), "windows": ("gcc",)}
-"""Of Windows' compilers the one whose command line is that of the others: MinGW's."""
+"""For Windows it is MinGW's, because its command line is that of the other compilers."""
 _CROSS_COMPILERS = {"linux": "{}-linux-gnu-gcc", "windows": "{}-w64-mingw32-gcc"}
 
 
 class LinkError(RuntimeError):
-    """The C compiler that was named does not make a library of the object."""
+    """The C compiler that was asked for by name cannot link the library."""
 
 
 def words_of(command: str, on_windows: bool = os.name == "nt") -> list[str]:
-    r"""Return the words of a command line; on Windows, a backslash is no more than a letter.
+    r"""Return the words of a command line; on Windows, a backslash is a letter like any other.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def words_of(command: str, on_windows: bool = os.name == "nt") -> list[str]:
 
 
 def compiler_for(target: Target, host: Host) -> list[str]:
-    """Return the command of a compiler that links for a target; empty if none is found.
+    """Return the command of a compiler that links for a target; empty if there is none.
 
     Raises
     ------
@@ -67,15 +67,20 @@ def link(
     compiler: str | None = None,
     entry: str = "",
 ) -> str:
-    """Link an object alone into a shared library; return why that was not possible, or nothing.
+    """Link an object into a shared library that needs no other one.
 
-    For Windows, `entry` names the function that is called when the library is loaded, and what
-    programs link to stands beside it afterwards, as a ``.lib``.
+    For Windows, `entry` names the function that is called when the library is loaded, and an import
+    library is written beside the library, with the ending ``.lib``.
+
+    Returns
+    -------
+    str
+        Why the library could not be linked; empty if it was.
 
     Raises
     ------
     LinkError
-        If the compiler was named and fails.
+        If the compiler was named by `compiler` and fails.
     """
     try:
         command = words_of(compiler) if compiler else compiler_for(target, host)
@@ -104,8 +109,8 @@ def link(
 
 
 def _flags(system: str, library: Path, entry: str) -> tuple[str, ...]:
-    """Return what makes a library, of a name of its own, that needs no other one."""
-    if system == "macos":  # whose linker wants the system's library in each
+    """Return the flags for a library that knows its own name and needs no other library."""
+    if system == "macos":  # its linker insists on the system's library
         return ("-shared", f"-Wl,-install_name,@rpath/{library.name}")
     if system == "windows":
         programs_link_to = os.path.abspath(library.with_suffix(".lib"))

@@ -1,12 +1,10 @@
-"""Exported operators, loaded back: checks the library, the CPU and every array, then calls C."""
+"""Loads exported operators back: checks the library, the CPU and every array, then calls C."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +17,16 @@ from maddjit.arrays.checks import as_rows, check_out
 from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS
 from maddjit.arrays.layout import direct_order
 from maddjit.compiler import llvm, objects
-from maddjit.compiler.c_interface import LAYOUT
-from maddjit.compiler.ownership import doubt
 from maddjit.compiler.platforms import files_of
 from maddjit.compiler.target import TargetError
+from maddjit.exporting.libraries import (
+    check_owner,
+    description_of,
+    has_changed,
+    library_in,
+    load_file,
+)
 
-_DESCRIBED = "_description"
 _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,
@@ -34,12 +36,10 @@ _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int64,
     ctypes.c_void_p,
 )
-_loaded: dict[Path, tuple[int, ...]] = {}
-_lock = threading.Lock()
 
 
 class NativeOperator:
-    """An exported operator, as a callable; made by `maddjit.native.load`.
+    """An exported operator as a callable; made by `maddjit.native.load`.
 
     It may be called from many threads; each call runs in its own, without the GIL. It can be
     pickled: the path of its library travels, and the same file must be there where it lands.
@@ -49,13 +49,13 @@ class NativeOperator:
     path : Path
         The library.
     description : mapping
-        What the library says of itself: sizes, dtypes, orders, feature level, versions.
+        What the library says of itself: sizes, dtypes, orders, feature level and versions.
     """
 
     def __init__(self, path: Path, description: Mapping[str, Any], library: ctypes.CDLL) -> None:
         self.path = path
         self.description = MappingProxyType(dict(description))
-        self._library = library  # it is there as long as this is
+        self._library = library  # keeps it loaded as long as this object lives
         self._run = _RUN((f"{description['name']}_run", library))
         self._form = INPUTS[description["dtype"]]
         is_outputs = description["what"] == "outputs"
@@ -64,26 +64,27 @@ class NativeOperator:
 
     @property
     def n_features(self) -> int:
-        """Columns of A."""
+        """How many columns A has."""
         return int(self.description["n_features"])
 
     @property
     def width(self) -> int:
-        """Results of a row."""
+        """How many results each row has."""
         return int(self.description["width"])
 
     def __call__(self, A: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute what the operator computed that was exported.
+        """Return what the exported operator computes.
 
         Parameters
         ----------
         A : (N, D) or (D,) array_like
-            Of the dtype that was exported. Read in place if its rows (or columns, as exported) are
-            contiguous, else copied.
-        out : (N, M) or (M,) array, optional
-            Where to write; written directly if it is contiguous in the order that was exported and
-            shares no memory with A. Of the k largest it is (N, k), of the largest (N,). If the
-            operator adds a residual, `out` must be given and holds it.
+            Of the dtype that was exported. It is read in place if its rows are contiguous, or its
+            columns if the operator was exported for those; else it is copied.
+        out : array, optional
+            Where to write: (N, M) or (M,) for outputs, (N, k) or (k,) for the k largest, (N,) or ()
+            for the arg-max. The function writes into it directly if it is contiguous in the order
+            that was exported and shares no memory with A. If the operator adds a residual, `out`
+            must be given and hold it.
 
         Returns
         -------
@@ -95,7 +96,8 @@ class NativeOperator:
         TypeError
             If A or `out` has another dtype.
         ValueError
-            If a shape does not fit, `out` is read-only, or it lacks though it holds a residual.
+            If a shape does not fit, `out` is read-only, or the operator adds a residual and `out`
+            is not given.
         """
         told, form = self.description, self._form
         rows, found, single = as_rows(A, self.n_features, form.name == "bfloat16")
@@ -128,6 +130,7 @@ class NativeOperator:
         return answer if out is not None else answer[()]
 
     def _call(self, rows: NDArray[Any], written: NDArray[Any]) -> None:
+        """Call the C function on arrays that it can read and write where they are."""
         try:
             workspace = self._spare.pop()
         except IndexError:
@@ -148,7 +151,7 @@ class NativeOperator:
         self._spare.append(workspace)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if _loaded.get(self.path) != _identity(self.path):
+        if has_changed(self.path):
             raise ValueError(
                 f"{self.path} has changed since it was loaded, so the operator cannot be pickled"
             )
@@ -164,17 +167,18 @@ class NativeOperator:
 
 
 def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperator:
-    """Load an exported library, whose operator then has no need of the model or of LLVM.
+    """Load an exported library as an operator, without its model and without compiling anything.
 
-    A library is code that will run. It is refused if any other user than its owner could have
-    written it or its folder; the owner must be the user of this process, or root.
+    A library is code that will run. It is refused if any user but its owner could have written the
+    file or its folder; the owner must be the user of this process, or root.
 
     Parameters
     ----------
     path : path
-        The library, or the folder it was exported to.
+        The library, or the folder that it was exported to.
     name : str, optional
-        What the operator was called; needed if the folder has several or the file was renamed.
+        The name that the operator was exported by. It is needed if the folder has several libraries
+        or the file was renamed.
 
     Returns
     -------
@@ -187,10 +191,10 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     PermissionError
         If others could have written it.
     TargetError
-        If this machine lacks a feature that the code needs; none of it has run then.
+        If this machine lacks a feature that the code needs; none of the code has run then.
     ValueError
-        If it is no library of this package, of another version of it, the folder has several, or
-        another one was loaded from the same path before.
+        If the file was not exported by maddjit, or by a version with another interface, or the
+        folder has several libraries, or the file has changed since this process loaded it.
     OSError
         If the system's loader refuses it.
 
@@ -207,20 +211,17 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     ...     assert (head(rows) == op(rows)).all()
     >>> folder.cleanup()
     """
-    file = _library_in(Path(path), name).resolve(strict=True)
-    for place in (file, file.parent):
-        problem = doubt(place.stat(), is_folder=place is not file, with_root=True)
-        if problem:
-            raise PermissionError(f"{file} is not loaded: as for {place}, {problem}")
+    file = library_in(Path(path), name).resolve(strict=True)
+    check_owner(file)
     host = llvm.host()
-    with open(file, "rb") as opened:
-        architecture = objects.architecture(opened.read(objects.HEAD_BYTES))
+    with open(file, "rb") as code:
+        architecture = objects.architecture(code.read(objects.HEAD_BYTES))
     if architecture not in (None, host.architecture):
         raise TargetError(f"{file} is for {architecture}, this machine is {host.architecture}")
-    library = _open(file)
+    library = load_file(file)
     prefix = files_of(host.triple).library_prefix
     name = name or file.name.partition(".")[0].removeprefix(prefix)
-    description = _description(library, file, name)
+    description = description_of(library, file, name)
     missing = sorted(set(description["requires"]) - host.features)
     if missing:
         raise TargetError(
@@ -231,16 +232,16 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
 
 
 def _loaded_again(path: str, name: str, digest: str) -> NativeOperator:
-    """Load the library of a pickled operator, if it is the one that was pickled.
+    """Load the library of an operator that was pickled, if it still is the same file.
 
     Raises
     ------
     FileNotFoundError
-        If it is not there.
+        If the file is not there.
     ValueError
-        If another file is.
+        If its content is another one.
     PermissionError, TargetError, OSError
-        As `load`.
+        As for `load`.
     """
     try:
         found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -256,52 +257,8 @@ def _loaded_again(path: str, name: str, digest: str) -> NativeOperator:
     return load(path, name)
 
 
-def _identity(file: Path) -> tuple[int, ...]:
-    status = file.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _library_in(path: Path, name: str | None) -> Path:
-    if not path.is_dir():
-        return path
-    files = files_of(llvm.host().triple)
-    pattern = files.library_name(name or "*")
-    found = sorted(path.glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"there is no {pattern} in {path}")
-    if len(found) > 1:
-        names = ", ".join(each.stem.removeprefix(files.library_prefix) for each in found)
-        raise ValueError(f"{path} has several libraries, name one of them: {names}")
-    return found[0]
-
-
-def _open(file: Path) -> ctypes.CDLL:
-    """Load a file; the system would take one that was loaded from the same path for it."""
-    own = _identity(file)
-    with _lock:
-        if _loaded.get(file, own) != own:
-            raise ValueError(
-                f"{file} has changed since this process loaded it, which keeps the earlier one: "
-                "export to another folder, or start anew"
-            )
-        library = ctypes.CDLL(os.fspath(file))
-        _loaded[file] = own
-    return library
-
-
-def _description(library: ctypes.CDLL, file: Path, name: str) -> Mapping[str, Any]:
-    try:
-        symbol = ctypes.c_char.in_dll(library, f"{name}{_DESCRIBED}")
-    except ValueError:
-        raise ValueError(f"{file} is no library that maddjit exported as {name!r}") from None
-    told: Mapping[str, Any] = json.loads(ctypes.string_at(ctypes.addressof(symbol)))
-    if told.get("layout") != LAYOUT:
-        raise ValueError(f"{file} was exported by another version: {told.get('maddjit')}")
-    return told
-
-
 def _is_in_order(rows: NDArray[Any], order: str) -> bool:
-    """Tell whether rows can be read where they are: aligned, and contiguous along one axis."""
+    """Tell whether rows can be read in place: they are aligned, and contiguous along an axis."""
     along, across = rows.strides[::-1] if order == "C" else rows.strides
     length = rows.shape[1 if order == "C" else 0]
     contiguous = along == rows.itemsize or length <= 1
@@ -309,6 +266,7 @@ def _is_in_order(rows: NDArray[Any], order: str) -> bool:
 
 
 def _is_ascending(written: NDArray[Any], out_order: str) -> bool:
+    """Tell whether the steps between rows (or columns) are positive and of whole elements."""
     axis = 0 if out_order == "C" else 1
     step = written.strides[axis]
     return written.shape[axis] < 2 or (step > 0 and step % written.itemsize == 0)

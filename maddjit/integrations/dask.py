@@ -71,7 +71,7 @@ def apply(operator: Any, rows: Any) -> Any:
     model = operator if is_model else getattr(operator, "model", None)
     if model is None or not (is_model or callable(operator)):
         raise TypeError(f"operator must be a model or an operator, not {type(operator).__name__}")
-    if isinstance(operator, TileOperator) and operator._default.residual:
+    if isinstance(operator, TileOperator) and operator.plan.signature.residual:
         raise ValueError(
             "operator must not be compiled with residual=True, because apply has only rows to give "
             "it: compile it without, and add the residual to its results"

@@ -1,1 +1,1 @@
-"""Models and code for people to look at: figures, and assembly cut into stages."""
+"""Shows models and code to people: figures, and assembly cut into stages."""

@@ -1,4 +1,4 @@
-"""Assembly for readers: cut into stages, instructions counted by class, the largest loop marked."""
+"""Assembly for readers: cut into stages, with instructions counted and the largest loop marked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maddjit.compiler.target import Target
 from maddjit.looking.stages import with_stages
 
 CONSTANTS, KERNEL = "constants", "kernel"
-"""The section of what is no code, and the function that calls all others."""
+"""The section of what is not code, and the stage of the function that calls all others."""
 
 _NOISE = re.compile(r"\s*\.(loc|file|cfi_\w+|addrsig\w*|ident)\b|\.L(tmp|func_begin)\d+:")
 _LOCATION = re.compile(r"\s*\.loc\s+\d+\s+(\d+)")
@@ -56,8 +56,9 @@ class Section:
     Attributes
     ----------
     stage : str
-        The function of the templates that they come from, or `CONSTANTS`.
+        The function of the templates that the lines come from, or `CONSTANTS`.
     lines : tuple of str
+        The lines of assembly.
     """
 
     stage: str
@@ -71,7 +72,9 @@ class Loop:
     Attributes
     ----------
     stage, label : str
+        The stage that most of its instructions come from, and the label that it jumps back to.
     n_instructions : int
+        How many instructions are between the label and the jump, the jump included.
     """
 
     stage: str
@@ -81,19 +84,19 @@ class Loop:
 
 @dataclass(frozen=True)
 class Listing:
-    """The assembly of one kernel, see `annotated`.
+    """The assembly of one kernel; made by `annotated`.
 
     Attributes
     ----------
     sections : tuple of Section
-        In the order of the code; a stage may come back, where LLVM mixed it with others.
+        In the order of the code. A stage may come back where LLVM has mixed it with others.
     counts : mapping of str to mapping of str to int
-        Instructions of each stage by class; "folded loads" have been counted by what they do with
-        what they load.
+        For each stage, how many instructions of each class it has. "folded loads" are instructions
+        that also read memory; they are counted a second time by what they do.
     largest : Loop or None
-        The innermost loop of most instructions.
+        The innermost loop with the most instructions.
     comment : str
-        What starts a comment.
+        The sign that starts a comment.
     """
 
     sections: tuple[Section, ...]
@@ -102,7 +105,7 @@ class Listing:
     comment: str
 
     def text(self, with_constants: bool = False) -> str:
-        """Return it with a heading for each section."""
+        """Return the assembly as text, with a heading for each section."""
         lines: list[str] = []
         told: set[str] = set()
         for section in self.sections:
@@ -138,17 +141,18 @@ def described(counts: Mapping[str, int]) -> str:
 
 
 def annotated(ir: str, target: Target, apart: bool = False) -> Listing:
-    """Compile a module as rendered to assembly whose instructions know their stages.
+    """Return a module's assembly, whose lines know the stages that they come from.
 
-    It is written as for Linux whatever the system: others have other words for the same
-    instructions. What their calling conventions ask of a function is not shown.
+    It is written as for Linux whatever the system is, because other systems use other words for the
+    same instructions. What their calling conventions ask of a function is not shown.
 
     Parameters
     ----------
     ir : str
+        The module as the templates render it.
     target : Target
     apart : bool
-        Whether LLVM does so in a process of its own: for targets that this machine is not.
+        Whether LLVM runs in a process of its own, as it must for targets that this machine is not.
 
     Raises
     ------
@@ -203,7 +207,10 @@ def classes(name: str, operands: str) -> Iterator[str]:
 
 
 def _staged(lines: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each line that is worth it with its stage; code that has no line stays where it is."""
+    """Yield each line that says something, with its stage.
+
+    Code without a line number belongs to the stage of the code before it.
+    """
     stage, is_code, starts = CONSTANTS, False, ""
     for line in lines:
         if location := _LOCATION.match(line):
@@ -219,7 +226,7 @@ def _staged(lines: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, s
 
 
 def _largest(tagged: Sequence[tuple[str, str]]) -> Loop | None:
-    """Return the innermost loop, a label and a jump back to it, of most instructions."""
+    """Return the innermost loop (a label and a jump back to it) with the most instructions."""
     places = {found[1]: i for i, (_, line) in enumerate(tagged) if (found := _LABEL.match(line))}
     ends: dict[str, int] = {}
     for i, (_, line) in enumerate(tagged):

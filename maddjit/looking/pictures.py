@@ -1,4 +1,4 @@
-"""Pictures of a model, drawn by Matplotlib: what it learned, and how wrong it is."""
+"""Pictures of a model, drawn by Matplotlib: what it has learned, and how large its errors are."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ def _drawn(
 def pictures(
     model: MaddnessModel | StrassenTileModel, A: ArrayLike | None = None, codebook: int = 0
 ) -> dict[str, Draw]:
-    """Return the pictures that there are of a model, by title; parameters are those of `plot`."""
+    """Return the pictures of a model by their titles; parameters are those of `maddjit.plot`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such codebook, or A does not fit.
+    """
     found: dict[str, Draw] = {}
     if isinstance(model, StrassenTileModel):
         scheme = model.scheme
@@ -112,7 +118,7 @@ def _splits(model: MaddnessModel, ax: Any) -> None:
 
 
 def _usage(model: MaddnessModel, codes: NDArray[np.uint8], ax: Any) -> None:
-    """Draw how often each code of each codebook occurs, an even share being 1."""
+    """Draw how often each code of each codebook occurs; 1 is an even share."""
     counts = np.stack([np.bincount(own, minlength=model.n_prototypes) for own in codes.T])
     share = counts * (model.n_prototypes / max(1, len(codes)))
     image = ax.imshow(share, aspect="auto", interpolation="nearest", vmin=0)
@@ -121,6 +127,7 @@ def _usage(model: MaddnessModel, codes: NDArray[np.uint8], ax: Any) -> None:
 
 
 def _output_errors(report: FitReport, ax: Any) -> None:
+    """Draw the error of each output, and that of all of them as a line."""
     ax.plot(np.arange(len(report.output_nmse)), report.output_nmse, "o", markersize=3)
     ax.axhline(report.nmse, linestyle=":", color="0.3", label=f"all: {report.nmse:.3g}")
     where = "held-out" if report.held_out else "training"
@@ -131,7 +138,7 @@ def _output_errors(report: FitReport, ax: Any) -> None:
 
 
 def _factor(factor: NDArray[np.float32], what: str, ax: Any) -> None:
-    """Draw (r, entries) with 0 in white."""
+    """Draw a factor (r, entries) as an image, with 0 in white."""
     most = float(np.abs(factor).max()) or 1.0
     image = ax.imshow(
         factor, cmap="RdBu", vmin=-most, vmax=most, aspect="auto", interpolation="nearest"
@@ -141,6 +148,7 @@ def _factor(factor: NDArray[np.float32], what: str, ax: Any) -> None:
 
 
 def _tile_errors(report: TileReport, ax: Any) -> None:
+    """Draw the error beside those of the unfitted scheme, of low rank and of bfloat16."""
     bars = {
         "this model": report.error,
         "unfitted": report.unfitted,
@@ -156,6 +164,7 @@ def _tile_errors(report: TileReport, ax: Any) -> None:
 
 
 def _objective(report: TileReport, ax: Any) -> None:
+    """Draw how the objective fell from step to step of the fit."""
     ax.plot(np.arange(len(report.objective)), report.objective, "o-")
     ax.set(xlabel="step of the fit", ylabel="what was minimised")
     if min(report.objective) > 0:

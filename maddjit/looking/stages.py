@@ -1,8 +1,8 @@
 """Assembly that knows its stages: line numbers of debug information outlive inlining.
 
-Stages are functions in the templates, and most are inlined. Each gets a line number of its own,
-which LLVM carries to whatever becomes of the function's instructions. The instructions are the same
-with it as without it.
+Stages are functions in the templates, and most of them are inlined. Each gets a line number of its
+own, which LLVM carries along to whatever becomes of the function's instructions. The instructions
+are the same with line numbers as without.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 _DEFINITION = re.compile(r'define .*@("[^"]*"|[\w.$-]+)\(')
 _FIRST = 1_000_000
-"""Numbers of the metadata; the templates have none of their own so high."""
+"""The first number of the metadata that is added; the templates use no number so high."""
 
 
 def with_stages(ir: str) -> tuple[str, list[str]]:
@@ -25,7 +25,7 @@ def with_stages(ir: str) -> tuple[str, list[str]]:
     Returns
     -------
     (str, list of str)
-        Instructions of the n-th function, counted from 1, are of line n.
+        The module and the names; instructions of the n-th function, counted from 1, have line n.
     """
     lines: list[str] = []
     names: list[str] = []

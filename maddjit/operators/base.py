@@ -1,61 +1,78 @@
-"""What operators of every kind have: kernels for dtypes and orders of A, and a look at them."""
+"""What operators of every kind have: their kernels, arrays that fit, exports, and pickles."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Generic, Literal
 
-from maddjit.compiler.signature import RULES, Choices, Order, Signature
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maddjit.arrays.checks import as_rows, check_out
+from maddjit.arrays.formats import Format
+from maddjit.arrays.layout import Order
+from maddjit.compiler.request import Request
+from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.exporting.export import Exported, export_plan
-from maddjit.operators.function import Function
 from maddjit.operators.kernel import Kernel, Kernels, P
-from maddjit.operators.threads import check_threads
+from maddjit.operators.pool import Pool
+from maddjit.operators.runner import Runner
+
+Build = Callable[[Request], Kernel[Any]]
+"""Compiles one kernel; `maddjit.pipeline.build`, except in tests."""
 
 
-class Compiled(Generic[P]):
-    """A model with its kernels, one for each dtype and order of A that occurred.
+class BaseOperator(Generic[P]):
+    """An operator as it was requested: a model, and one kernel for each kind of A that occurred.
 
-    It can be pickled: the model travels and is compiled again where it lands. P is its plans' type.
+    It can be pickled: the request travels, and is compiled again where it lands.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        target: Target,
-        default: Signature,
-        build: Callable[[Any, Target, Signature], Kernel[P]],
-        again: Callable[..., Any],
-        threads: int = 1,
-        choices: Choices = RULES,
-    ) -> None:
-        self._target = target
-        self._default = default
-        self._again = again
-        self._choices = choices
-        self._threads = check_threads(threads)
-        self._kernels: Kernels[P] = Kernels(partial(build, model, target))
-        self._functions: dict[Signature, Function] = {}
+    def __init__(self, request: Request, build: Build) -> None:
+        self._request = request
+        self._build = build
+        self._threads = request.threads
+        self._kernels: Kernels[P] = Kernels(
+            lambda signature: build(replace(request, signature=signature))
+        )
+        self._runners: dict[Signature, Runner] = {}
+        self._pool = Pool()
         self._least_rows = self.kernel().plan.rows_per_thread
 
-    def _function(self, signature: Signature) -> Function:
-        found = self._functions.get(signature)
+    def _runner(self, signature: Signature) -> Runner:
+        """Return what runs the kernel of a signature, compiling it if need be."""
+        found = self._runners.get(signature)
         if found is None:
-            found = self._functions[signature] = self._called(self._kernels[signature])
+            kernel = self._kernels[signature]
+            lists = self._request.lists(kernel.plan)
+            found = self._runners[signature] = Runner.of(kernel, lists)
         return found
 
-    def _called(self, kernel: Kernel[P]) -> Function:
-        return Function.of(kernel)
+    def _rows(self, A: ArrayLike) -> tuple[NDArray[Any], Format, bool]:
+        """Return A as aligned rows (N, D), their format, and whether it was one row (D,)."""
+        request = self._request
+        bits = request.signature.dtype == "bfloat16"
+        rows, form, single = as_rows(A, request.model.n_features, bits)
+        return rows if rows.flags.aligned else rows.copy(), form, single
+
+    def _answer(
+        self, out: object, n_rows: int, width: int, single: bool, dtype: np.dtype[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return what a call returns, `out` or fresh memory, and the same memory as (N, width)."""
+        shape = (width,) if single else (n_rows, width)
+        answer = self._pool.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
+        return answer, answer[np.newaxis] if single else answer
 
     def kernel(self, dtype: str | None = None, order: Order | None = None) -> Kernel[P]:
-        """Return the kernel for a dtype and order, compiling it if need be."""
-        default = self._default
-        return self._kernels[
-            replace(default, dtype=dtype or default.dtype, order=order or default.order)
-        ]
+        """Return the kernel for a dtype and order of A, compiling it if need be.
+
+        By default it is the one that `compile` was asked for.
+        """
+        asked = self._request.signature
+        return self._kernels[replace(asked, dtype=dtype or asked.dtype, order=order or asked.order)]
 
     def ir(
         self,
@@ -64,11 +81,19 @@ class Compiled(Generic[P]):
         dtype: str | None = None,
         order: Order | None = None,
     ) -> str:
-        """Return the LLVM IR as the templates render it, or as LLVM's passes leave it."""
+        """Return a kernel's LLVM IR, as the templates render it or as LLVM's passes leave it.
+
+        The keywords choose the kernel, as in `kernel`.
+
+        Raises
+        ------
+        ValueError
+            If `stage` is unknown.
+        """
         return self.kernel(dtype, order).ir(stage)
 
     def asm(self, *, dtype: str | None = None, order: Order | None = None) -> str:
-        """Return the assembly of a kernel."""
+        """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
         return self.kernel(dtype, order).asm()
 
     def export(
@@ -80,31 +105,32 @@ class Compiled(Generic[P]):
         order: Order | None = None,
         compiler: str | None = None,
     ) -> Exported:
-        """Write the operator for programs in C: a kernel with a function around it, and a header.
+        """Write the operator for programs in C, as `maddjit.export` does for a model.
 
         Parameters
         ----------
         directory, name, compiler
-            As for `maddjit.export`, which also writes operators for other targets.
+            As for `maddjit.export`, which can also write operators for other machines.
         dtype, order
             The kind of A; by default what `compile` was told.
 
         Returns
         -------
         Exported
-            Where its parts are.
+            The paths of the files.
 
         Raises
         ------
         ValueError, LinkError, OSError
-            As `maddjit.export`.
+            As for `maddjit.export`.
         """
         return self._exported(self.kernel(dtype, order).plan, directory, name, compiler)
 
     def _exported(
         self, plan: P, directory: str | os.PathLike[str], name: str, compiler: str | None
     ) -> Exported:
-        return export_plan(plan, directory, name, compiler=compiler)
+        request = self._request
+        return export_plan(plan, directory, name, request.what, compiler, request.lists(plan))
 
     @property
     def plan(self) -> P:
@@ -114,7 +140,7 @@ class Compiled(Generic[P]):
     @property
     def target(self) -> Target:
         """The feature level that the code is for."""
-        return self._target
+        return self._request.target
 
-    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
-        return self._again, ()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._request, self._build)

@@ -1,4 +1,4 @@
-"""The short way into a kernel: a CPython function, generated like the kernel, for usual arrays."""
+"""Fast calls: a builtin of CPython, compiled like the kernel, that runs it on usual arrays."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _API = (
     "Py_IncRef",
 )
 _OBJECTS = ("empty", "ndarray", "dtype", "n_outputs", "NotImplemented")
-"""What the function refers to beside CPython's functions."""
+"""What the compiled function refers to beside CPython's functions."""
 _PYBUF_STRIDES_FORMAT = 0x1C
 _PYBUF_WRITABLE = 0x01
 _METH_FASTCALL = 0x80
 _MAX_STACK = 32 * 1024
-"""Bytes of workspace that a stack is asked for; threads may have little of it."""
+"""The most bytes of workspace that are taken from the stack; threads may have little of it."""
 _ROWS_WITHOUT_GIL = 32
-"""More rows than this are worth the time of releasing the GIL."""
+"""For more rows than this it is worth the time to release the GIL."""
 
 
 class _MethodDef(ctypes.Structure):
@@ -52,10 +52,10 @@ class _MethodDef(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Call:
-    """What the template of a call needs.
+    """The numbers that the template of a call is rendered with.
 
-    Functions and objects have other addresses in each process: `addresses` names them in the order
-    of a table that is filled when the code has been loaded.
+    Functions and objects have other addresses in each process. The code reads them from a table
+    that is filled when it has been loaded; `addresses` names them in the order of that table.
     """
 
     symbol: str
@@ -77,12 +77,12 @@ class Call:
 
 
 def declines(*_: Any) -> Any:
-    """Take no arrays: leave all of them to the general way."""
+    """Return NotImplemented, which leaves all arrays to the general way."""
     return NotImplemented
 
 
 def call_of(plan: Plan) -> Call:
-    """Return what the template of a kernel's function needs."""
+    """Return the numbers that the builtin of a kernel is rendered with."""
     output = plan.signature.output
     return Call(
         symbol=f"call_{plan.symbol}",
@@ -104,11 +104,11 @@ def call_of(plan: Plan) -> Call:
     )
 
 
-def short_way(plan: Plan, kernel: llvm.LoadedFunction) -> Callable[..., Any]:
-    """Return a builtin ``call(A[, out])`` of a kernel for C-order arrays of its own dtype.
+def fast_call(plan: Plan, kernel: llvm.LoadedFunction) -> Callable[..., Any]:
+    """Return a builtin ``call(A[, out])`` that runs a kernel on C-order arrays of its own dtype.
 
-    It returns the outputs, or NotImplemented for arrays that it was not made for, which is all
-    it ever does where the interpreter is not CPython or the workspace is too large for a stack.
+    It returns the outputs, or NotImplemented for arrays that it was not made for. Where the
+    interpreter is not CPython, or the workspace is too large for the stack, it declines all arrays.
     """
     usual = plan.signature.order == "C" and plan.workspace_bytes <= _MAX_STACK
     if sys.implementation.name != "cpython" or not usual:
@@ -142,6 +142,7 @@ def short_way(plan: Plan, kernel: llvm.LoadedFunction) -> Callable[..., Any]:
 
 
 def _address(name: str) -> int:
+    """Return the address of one of CPython's functions."""
     address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
     assert address is not None
     return address

@@ -1,4 +1,4 @@
-"""Memory of large results, kept for the next ones: fresh pages cost more than an operator."""
+"""Memory of large results, kept for the next ones; fresh pages can cost more than the product."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 POOLED_BYTES = 4 * 1024 * 1024
-"""Results of at least this size come from a pool."""
+"""The size of results from which on their memory comes from a pool."""
 _MOST_BLOCKS = 2
-"""Blocks that a pool keeps: one result is in use while the next is made."""
+"""How many free blocks a pool keeps: one result is often in use while the next one is made."""
 
 
 class Pool:
-    """Gives out arrays, and takes back the memory of those that nothing refers to any more."""
+    """Gives out arrays, and takes their memory back once nothing refers to them any more."""
 
     def __init__(self) -> None:
         self._free: list[NDArray[np.uint8]] = []
@@ -43,6 +43,7 @@ class Pool:
         return np.frombuffer(lease, dtype).reshape(shape)
 
     def _take(self, n_bytes: int) -> NDArray[np.uint8]:
+        """Return a free block that is large enough and at most twice as large, or a new one."""
         for _ in range(len(self._free)):
             try:
                 block = self._free.pop(0)
@@ -55,6 +56,7 @@ class Pool:
 
 
 def _give_back(free: list[NDArray[np.uint8]], block: NDArray[np.uint8]) -> None:
+    """Add a block to those that are free, and let the oldest go if there are too many."""
     free.append(block)
     while len(free) > _MOST_BLOCKS:
         free.pop(0)

@@ -1,4 +1,4 @@
-"""Rows shared out among threads: one pool for the process, the caller works too."""
+"""Shares rows among threads: the process has one pool of them, and the caller works, too."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Condition, Lock
 
-import numpy as np
-
 _lock = Lock()
 _pool: ThreadPoolExecutor | None = None
 
 
 def _shared_pool() -> ThreadPoolExecutor:
+    """Return the pool of threads of this process, which is made when it is first needed."""
     global _pool
     with _lock:
         if _pool is None:
@@ -25,7 +24,7 @@ def _shared_pool() -> ThreadPoolExecutor:
 
 
 def _forget_pool() -> None:
-    """Leave the threads to the parent: a forked child has none of them."""
+    """Forget the pool: a forked child has none of its threads."""
     global _pool, _lock
     _pool, _lock = None, Lock()
 
@@ -34,23 +33,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def check_threads(threads: int) -> int:
-    """Return a number of threads if it is one.
-
-    Raises
-    ------
-    ValueError
-        If it is not a whole number of at least 1.
-    """
-    if not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError(f"threads must be a whole number of at least 1, not {threads!r}")
-    return int(threads)
-
-
 def spans(n_rows: int, threads: int, least: int, unit: int = 64) -> list[tuple[int, int]]:
-    """Cut rows into at most `threads` spans of about the same length, of some `least` rows or more.
+    """Cut rows into at most `threads` spans of about the same length, `least` rows or so at least.
 
-    Spans begin at multiples of `unit`: at whole vectors of a kernel, or at groups of its rows.
+    Spans begin at multiples of `unit`, which are whole vectors of a kernel or groups of its rows.
 
     >>> spans(1000, 2, 256)
     [(0, 512), (512, 1000)]
@@ -64,7 +50,7 @@ def spans(n_rows: int, threads: int, least: int, unit: int = 64) -> list[tuple[i
 
 
 class _Parts:
-    """Parts of a work, each done once, by whichever thread takes it first."""
+    """The parts of a job; each is done once, by the thread that takes it first."""
 
     def __init__(self, work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
         self._work = work
@@ -74,7 +60,7 @@ class _Parts:
         self.errors: list[BaseException] = []
 
     def help(self) -> None:
-        """Do one part in a thread of the pool, if any is left, and keep its error."""
+        """Do one part in a thread of the pool, if one is left, and keep its error."""
         with self._changed:
             if not self._left:
                 return
@@ -90,7 +76,7 @@ class _Parts:
                 self._changed.notify_all()
 
     def do_rest(self) -> None:
-        """Do in the calling thread what no other has begun."""
+        """Do in the calling thread the parts that no other thread has begun."""
         while self._left:
             try:
                 part = self._left.popleft()
@@ -99,9 +85,9 @@ class _Parts:
             self._work(*part)
 
     def wait(self) -> None:
-        """Let no part begin, wait for those that run, and only then let an interrupt through.
+        """Let no further part begin, and wait for those that run, because they use our memory.
 
-        They use our memory.
+        An interrupt is raised only after that.
         """
         interrupted: KeyboardInterrupt | None = None
         while True:
@@ -117,10 +103,10 @@ class _Parts:
 
 
 def run(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
-    """Do all parts at once, the first in the calling thread; raise what any of them raised.
+    """Do all parts of a job at once, the first in the calling thread; raise an error of any part.
 
-    The calling thread also does what no thread of the pool has begun: no thread can be started at
-    the limit of a process, nor while the interpreter ends.
+    The calling thread also does the parts that no thread of the pool has begun: threads cannot be
+    started at the limit of a process, nor while the interpreter ends.
     """
     if len(parts) == 1:
         work(*parts[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from maddjit.models.short_list import ShortList
 
 _AUDITED = 2**23
-"""Exact outputs that an audit holds at a time, three times over."""
+"""The most exact outputs that an audit holds at a time; it needs three such arrays."""
 _UNIT = 2.0**-24
 """Half the distance from 1 to the next float32."""
 _LEAST = 2.0**-126
@@ -19,22 +21,29 @@ _SPARE = 16
 """Roundings beside those of D products: of the bias, of the bound, and of what it is added to."""
 
 
+_LONGER, _SLACK = 1.5, 0.05
+"""A warning compares the mean length beyond k with so many times that of calibration, and this
+share of k more."""
+_LEAST_ROWS = 1000
+"""With fewer rows there is no warning."""
+
+
 class DriftWarning(UserWarning):
     """Short lists are longer in service than they were at calibration: the rows have changed."""
 
 
 @dataclass(frozen=True)
 class ListLengths:
-    """How long short lists are in service, beside what calibration saw.
+    """How long short lists have been in service, beside what calibration saw.
 
     Attributes
     ----------
     n_rows : int
-        Rows since the operator was made, or `reset`.
+        How many rows were counted since the operator was made, or since its `reset`.
     mean : float
-        Of their lists' lengths; NaN if there were none.
+        The mean length of their short lists; NaN if there were no rows.
     expected, expected_tail, expected_longest : float
-        Mean, 99th percentile and maximum at calibration.
+        The mean, 99th percentile and maximum of the lengths at calibration.
     """
 
     n_rows: int
@@ -42,6 +51,50 @@ class ListLengths:
     expected: float
     expected_tail: float
     expected_longest: float
+
+
+class ListCounter:
+    """Counts rows and the lengths of their short lists; for many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal's handler may call what it interrupts
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        with self._lock:
+            self._n_rows = self._n_listed = 0
+
+    def add(self, lengths: NDArray[np.int64]) -> None:
+        """Count the lists (N,) of a call."""
+        n_listed = int(lengths.sum())
+        with self._lock:
+            self._n_rows += len(lengths)
+            self._n_listed += n_listed
+
+    def lengths(self, expected: tuple[float, float, float]) -> ListLengths:
+        """Return the mean length beside the mean, tail and maximum that calibration saw."""
+        with self._lock:
+            n_rows, n_listed = self._n_rows, self._n_listed
+        return ListLengths(n_rows, n_listed / n_rows if n_rows else float("nan"), *expected)
+
+
+def warn_of_drift(found: ListLengths, k: int, stacklevel: int) -> None:
+    """Warn if lists beyond the k winners are half as long again as calibration saw them.
+
+    Warns
+    -----
+    DriftWarning
+    """
+    usual = _LONGER * (found.expected - k) + _SLACK * k
+    if found.n_rows >= _LEAST_ROWS and found.mean - k > usual:
+        warnings.warn(
+            f"short lists have {found.mean:.3g} outputs on average, and had {found.expected:.3g} "
+            "at calibration: these seem to be other rows, for which coverage says nothing; "
+            "audit(A) some of them, or calibrate again",
+            DriftWarning,
+            stacklevel=stacklevel,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +107,18 @@ class Audit:
     Attributes
     ----------
     n_rows : int
-        Rows that were looked at.
+        How many rows were audited.
     rows : (n,) int64
-        Those that miss a winner, ascending.
+        The rows that miss a winner, in ascending order.
     named, largest : (n, k) int64
         What these rows name, and the k largest outputs of NumPy's float32 product.
     shortfalls : (n,) float32
-        How far below the k-th largest output the worst named one is.
+        How far the worst output that a row names is below the k-th largest output.
     roundings : (n,) float32
-        How much of that rounding can explain at most, which is less.
+        How much of the shortfall rounding can explain at most, which is less than all of it.
     n_close : int
-        Further rows that name other outputs than NumPy's product here does, for which rounding can
-        be the reason: equal outputs, or nearly equal ones. They miss nothing.
+        How many further rows name other outputs than NumPy's product does on this machine, but
+        equal or nearly equal ones, for which rounding can be the reason. They miss nothing.
     """
 
     n_rows: int
@@ -78,7 +131,7 @@ class Audit:
 
     @property
     def share(self) -> float:
-        """The share of rows that miss nothing."""
+        """The share of the rows that miss no winner."""
         return 1 - len(self.rows) / self.n_rows
 
     def __str__(self) -> str:

@@ -1,82 +1,59 @@
-"""The callable that names exact winners: looks up, settles, and watches how long its lists are."""
+"""The operator that names exact winners: looks scores up, settles, and watches its short lists."""
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.arrays.checks import as_rows
 from maddjit.arrays.formats import bfloat16_to_float32
-from maddjit.arrays.layout import order_of
-from maddjit.compiler.maddness.lists import Lists
+from maddjit.arrays.layout import Order, order_of
 from maddjit.compiler.maddness.plan import Plan
-from maddjit.compiler.signature import RULES, Choices, Order, Signature
-from maddjit.compiler.target import Target
-from maddjit.exporting.export import Exported, What, export_plan
+from maddjit.compiler.request import Request
 from maddjit.models.maddness import MaddnessModel
-from maddjit.operators.base import Compiled
-from maddjit.operators.function import Function
-from maddjit.operators.kernel import Kernel, OperatorReport, describe
-from maddjit.operators.watching import Audit, DriftWarning, ListLengths, audited
+from maddjit.operators.base import BaseOperator, Build
+from maddjit.operators.report import OperatorReport, report_of
+from maddjit.operators.runner import Runner
+from maddjit.operators.watching import Audit, ListCounter, ListLengths, audited, warn_of_drift
 from maddjit.reference.maddness import Settled
 
-_LONGER, _SLACK = 1.5, 0.05
-"""Times the mean length beyond k of calibration, and share of k more, until `monitor` warns."""
 _KEPT = 2**18
-"""Numbers that memory is kept for between calls, because fresh pages cost time."""
-_LEAST_ROWS = 1000
-"""Rows from which on `monitor` warns."""
+"""The most numbers whose memory is kept between calls, because fresh pages cost time."""
 
 
-class WinnerOperator(Compiled[Plan]):
+class WinnerOperator(BaseOperator[Plan]):
     """A compiled exact arg-max, or top-k, of ``A @ B + bias``; made by `maddjit.compile`.
 
-    Scores of all outputs are looked up, those within a margin of the k-th best are settled by exact
-    products. The exact winners are among them with the probability `coverage`, for rows like those
-    of calibration. It may be called from many threads and can be pickled.
+    It looks up a score for each output. The outputs whose score is within a margin of the k-th best
+    are the short list, and exact products settle which of them win. The exact winners are on the
+    list with the probability `coverage`, for rows like those of calibration. The operator may be
+    called from many threads and can be pickled.
     """
 
-    def __init__(
-        self,
-        model: MaddnessModel,
-        target: Target,
-        default: Signature,
-        coverage: float,
-        is_argmax: bool,
-        build: Callable[[MaddnessModel, Target, Signature], Kernel[Plan]],
-        again: Callable[..., WinnerOperator],
-        threads: int = 1,
-        choices: Choices = RULES,
-    ) -> None:
-        assert model.short_list is not None
-        model.short_list.margin(coverage)  # refuses one before anything is compiled
-        self.model = model
-        self._is_argmax = is_argmax
-        self._short = model.short_list
-        super().__init__(model, target, default, build, again, threads, choices)
-        self._begin(coverage)
+    def __init__(self, request: Request, build: Build) -> None:
+        assert isinstance(request.model, MaddnessModel)
+        assert request.model.short_list is not None
+        self.model = request.model
+        self._short = request.model.short_list
+        super().__init__(request, build)
+        self._begin(request)
 
-    def _begin(self, coverage: float) -> None:
+    def _begin(self, request: Request) -> None:
         """Make what an operator does not share with those of other coverages."""
-        self.coverage = coverage
-        self._functions = {}
-        self._asked: dict[tuple[str, Order, bool], Function] = {}
-        self._lock = threading.RLock()  # a signal's handler may call what it interrupts
+        assert request.coverage is not None
+        self._request = request
+        self.coverage = request.coverage
+        self._runners = {}
+        self._chosen: dict[tuple[str, Order, bool], Runner] = {}
+        self._counter = ListCounter()
         self._kept: list[NDArray[np.int64]] = []
-        self.reset()
 
     def with_coverage(self, coverage: float) -> WinnerOperator:
-        """Return an operator of another coverage, which shares model, tables and code with this.
+        """Return an operator with another coverage that shares the model, tables and code of this.
 
-        Coverage is an argument of kernels: nothing is compiled or copied, and kernels that either
-        operator compiles later serve both. Each counts its own rows for `monitor`.
+        The coverage is an argument of kernels, so nothing is compiled or copied, and a kernel that
+        either operator compiles later serves both. Each counts its own rows for `monitor`.
 
         Parameters
         ----------
@@ -93,7 +70,7 @@ class WinnerOperator(Compiled[Plan]):
         CoverageError
             If the rows of calibration cannot vouch for it.
         TypeError
-            If it is no number.
+            If it is not a number.
 
         Examples
         --------
@@ -110,37 +87,23 @@ class WinnerOperator(Compiled[Plan]):
         self._short.margin(coverage)  # refuses one that calibration cannot vouch for
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._again = partial(self._again, coverage=coverage)
-        other._begin(coverage)
+        other._begin(replace(self._request, coverage=coverage))
         return other
 
-    def _lists(self, plan: Plan) -> Lists:
-        """Return what calls of a plan's kernel say of its lists."""
-        return Lists.of(self._short, self.coverage, plan.row_block)
-
-    def _called(self, kernel: Kernel[Plan]) -> Function:
-        return Function.of(kernel, self._lists(kernel.plan))
-
-    def _exported(
-        self, plan: Plan, directory: str | os.PathLike[str], name: str, compiler: str | None
-    ) -> Exported:
-        what: What = "argmax" if self._is_argmax else "topk"
-        return export_plan(plan, directory, name, what, compiler, self._lists(plan))
-
     def __call__(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
-        """Name each row's largest output, or its k largest.
+        """Return the index of each row's largest output, or those of its k largest.
 
         Parameters
         ----------
         A : (N, D) or (D,) array_like
-            Of a dtype and layout that `CompiledOperator` takes.
+            Of any dtype and layout that `CompiledOperator` takes.
         threads : int, optional
             At most this many share the rows; by default what `compile` was told.
 
         Returns
         -------
         (N,) or () int64; (N, k) or (k,) for the k largest
-            The same indices as `maddjit.reference.settle`, equal outputs in the order of their
+            The same indices as `maddjit.reference.settle`; equal outputs come in the order of their
             indices.
 
         Raises
@@ -149,15 +112,17 @@ class WinnerOperator(Compiled[Plan]):
             If A has another dtype or shape.
         """
         found, single = self._run(A, False, threads)
-        indices = found[:, 0].copy() if self._is_argmax else found[:, : self._short.k].copy()
+        indices = (
+            found[:, 0].copy() if self._request.is_argmax else found[:, : self._short.k].copy()
+        )
         self._keep(found)
         return indices[0] if single else indices
 
     def settle(self, A: ArrayLike, threads: int | None = None) -> Settled:
-        """Return winners, their exact outputs, and the lengths of the short lists.
+        """Return the winners, their exact outputs, and the lengths of the short lists.
 
-        Parameters and errors are those of calling the operator; it takes a little longer, because
-        the output of a winner that is alone on its list is computed too.
+        Parameters and errors are those of calling the operator. It takes a little longer, because
+        the output of a winner that is alone on its list is computed, too.
 
         Returns
         -------
@@ -175,30 +140,25 @@ class WinnerOperator(Compiled[Plan]):
         self, A: ArrayLike, scored: bool, threads: int | None
     ) -> tuple[NDArray[np.int64], bool]:
         """Return the kernel's results, (N, 2k + 1): winners, lengths, outputs as halves."""
-        bits = self._default.dtype == "bfloat16"
-        rows, form, single = as_rows(A, self.model.n_features, bits)
-        if not rows.flags.aligned:
-            rows = rows.copy()
+        rows, form, single = self._rows(A)
         found = self._memory(len(rows), 2 * self._short.k + 1)
-        self._function_of(form.name, order_of(rows), scored)(
-            rows, found, self._threads if threads is None else threads, self._least_rows
-        )
-        n_listed = int(found[:, self._short.k].sum())
-        with self._lock:
-            self._n_rows += len(found)
-            self._n_listed += n_listed
+        runner = self._runner_for(form.name, order_of(rows), scored)
+        runner(rows, found, self._threads if threads is None else threads, self._least_rows)
+        self._counter.add(found[:, self._short.k])
         return found, single
 
-    def _function_of(self, dtype: str, order: Order, scored: bool) -> Function:
+    def _runner_for(self, dtype: str, order: Order, scored: bool) -> Runner:
+        """Return what runs the kernel for a kind of A, with the winners' outputs or without."""
         key = (dtype, order, scored)
-        found = self._asked.get(key)
+        found = self._chosen.get(key)
         if found is None:
-            signature = replace(self._default, dtype=dtype, order=order, scored=scored)
-            found = self._asked[key] = self._function(signature)
+            asked = self._request.signature
+            signature = replace(asked, dtype=dtype, order=order, scored=scored)
+            found = self._chosen[key] = self._runner(signature)
         return found
 
     def _memory(self, n_rows: int, width: int) -> NDArray[np.int64]:
-        """Return (n_rows, width), of an earlier call's memory if there is enough."""
+        """Return an array (n_rows, width), in the memory of an earlier call if that is enough."""
         size = n_rows * width
         if size > _KEPT:
             return np.empty((n_rows, width), np.int64)
@@ -211,56 +171,45 @@ class WinnerOperator(Compiled[Plan]):
         return memory[:size].reshape(n_rows, width)
 
     def _keep(self, found: NDArray[np.int64]) -> None:
-        """Keep the memory of results that have been copied for the next call."""
+        """Keep memory whose results have been copied, for the next call."""
         if found.base is not None:
             self._kept.append(found.base)
 
     def monitor(self) -> ListLengths:
-        """Tell how long short lists have been, and warn if they are longer than at calibration.
+        """Return how long short lists have been, and warn if they are longer than at calibration.
 
-        Longer lists are a sign of rows unlike those of calibration, for which `coverage` says
-        nothing: `maddjit.calibrate` again, with such rows. Lists of the usual length prove nothing,
-        see `audit`.
+        Longer lists are a sign of rows unlike those of calibration. The coverage does not hold for
+        such rows: call `maddjit.calibrate` again, with rows like them. Lists of the usual length
+        prove nothing; `audit` does.
 
         Warns
         -----
         DriftWarning
-            If after 1000 rows or more the mean length, less k, is half as large again as at
+            If after 1000 rows or more the mean length beyond k is half as large again as at
             calibration.
         """
-        with self._lock:
-            n_rows, n_listed = self._n_rows, self._n_listed
-        mean = n_listed / n_rows if n_rows else float("nan")
-        found = ListLengths(n_rows, mean, *self._short.expected_lengths(self.coverage))
-        k = self._short.k
-        if n_rows >= _LEAST_ROWS and mean - k > _LONGER * (found.expected - k) + _SLACK * k:
-            warnings.warn(
-                f"short lists have {mean:.3g} outputs on average, and had {found.expected:.3g} at "
-                "calibration: these seem to be other rows, for which coverage says nothing; "
-                "audit(A) some of them, or calibrate again",
-                DriftWarning,
-                stacklevel=2,
-            )
+        found = self._counter.lengths(self._short.expected_lengths(self.coverage))
+        warn_of_drift(found, self._short.k, stacklevel=3)
         return found
 
     def audit(self, A: ArrayLike) -> float:
         """Return the share of rows that name the winners of the whole exact product.
 
-        Rows may be approximated worse than those of calibration without having longer lists, which
-        is all that `monitor` sees. An audit of a few hundred rows now and then sees that, too.
+        Rows may be approximated worse than those of calibration without having longer lists, and
+        `monitor` sees nothing but lengths. An audit of a few hundred rows now and then sees more.
 
-        Outputs are compared, not indices, and differences that the rounding of float32 products can
-        explain do not count: equal items are equally good, whichever is named.
+        It compares outputs, not indices. A difference that the rounding of float32 products can
+        explain does not count: of equal outputs, any may be named.
 
         Parameters
         ----------
         A : (N, D) or (D,) array_like
-            Of a dtype that can be converted to float32, N > 0. `monitor` counts these rows, too.
+            Of any dtype that the operator takes, N > 0. `monitor` counts these rows, too.
 
         Returns
         -------
         float
-            To be compared with `coverage`, give or take the sampling error √(c (1 − c) / N).
+            To be compared with the coverage c; the sampling error is √(c (1 − c) / N).
 
         Raises
         ------
@@ -274,7 +223,7 @@ class WinnerOperator(Compiled[Plan]):
         return self.audit_report(A).share
 
     def audit_report(self, A: ArrayLike) -> Audit:
-        """Compare rows with the whole exact product; tell which miss a winner, and by how much.
+        """Return which rows miss a winner of the whole exact product, and by how much.
 
         Parameters and errors are those of `audit`.
 
@@ -283,7 +232,7 @@ class WinnerOperator(Compiled[Plan]):
         Audit
             Its `share` is what `audit` returns.
         """
-        rows, form, _ = as_rows(A, self.model.n_features, self._default.dtype == "bfloat16")
+        rows, form, _ = self._rows(A)
         if not len(rows):
             raise ValueError("an audit needs rows")
         found, _ = self._run(A, False, None)
@@ -294,18 +243,17 @@ class WinnerOperator(Compiled[Plan]):
         return audited(numbers, named, self._short)
 
     def reset(self) -> None:
-        """Forget the lengths seen so far."""
-        with self._lock:
-            self._n_rows = self._n_listed = 0
+        """Forget the lengths that `monitor` has counted so far."""
+        self._counter.reset()
 
     @property
     def report(self) -> OperatorReport:
-        """What has been compiled so far, how, and what lists to expect.
+        """What has been compiled so far, how, and how long short lists are expected to be.
 
-        Kernels are those of all operators that `with_coverage` made of one another.
+        The kernels are those of all operators that `with_coverage` made of one another.
         """
         mean, tail, longest = self._short.expected_lengths(self.coverage)
-        found = describe(self.kernel(), self._kernels.compiled, self._choices, {})
+        found = report_of(self.kernel(), self._kernels.compiled, self._request.choices, {})
         words = (
             f"coverage {self.coverage:g}: margin {self._short.margin(self.coverage)} in scores of "
             f"{self.plan.sum_bits} bits; {mean:.3g} outputs are listed on average, "
@@ -316,9 +264,9 @@ class WinnerOperator(Compiled[Plan]):
 
     def __repr__(self) -> str:
         model = self.model
-        what = "arg-max" if self._is_argmax else f"top {self._short.k}"
+        what = "arg-max" if self._request.is_argmax else f"top {self._short.k}"
         return (
             f"WinnerOperator((N, {model.n_features}) → exact {what} of {model.n_outputs}, "
             f"C={model.n_codebooks}, K={model.n_prototypes}, coverage={self.coverage:g}, "
-            f"target={self._target.name!r})"
+            f"target={self.target.name!r})"
         )

@@ -153,7 +153,7 @@ def _as_float32(rows: NDArray[Any], form: Format) -> NDArray[np.float32]:
 def _products(
     a: NDArray[np.float32], columns: NDArray[np.float32], n_lanes: int
 ) -> NDArray[np.float32]:
-    """Return ``a @ columns``, added up in the order that `project` tells, over so many lanes."""
+    """Return ``a @ columns``, added up in the order of `project`, with so many lanes."""
     with np.errstate(over="ignore", invalid="ignore"):
         lanes = np.zeros((len(a), n_lanes, columns.shape[1]), np.float32)
         for first in range(0, len(columns), n_lanes):
@@ -242,9 +242,9 @@ def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:
         With a short list.
     A : (N, D) or (D,) array_like
         Of a format that `encode` takes. A row with NaN or infinities has no short list worth the
-        name: its answer is in range, and else meaningless.
+        name: its answer is in range, but meaningless.
     coverage : float
-        `maddjit.ShortList.margin` tells the margin for it.
+        `maddjit.ShortList.margin` is the margin for it.
 
     Returns
     -------

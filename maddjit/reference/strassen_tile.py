@@ -17,9 +17,9 @@ Precision = Literal["float32", "bfloat16"]
 _UNIT = 2.0**-24
 """Half a unit in the last place of 1, float32."""
 _BFLOAT16_UNIT = 2.0**-8
-"""The same for bfloat16, whose significand has 8 bits, the leading one included."""
+"""Half a unit in the last place of 1, bfloat16: its significand has 8 bits with the leading one."""
 _SMALLEST = 2.0**-126
-"""The smallest normal number of both: below it numbers may be flushed to zero."""
+"""The smallest normal number of float32 and bfloat16; below it numbers may be flushed to zero."""
 
 
 def encode_right(scheme: BilinearScheme, B: NDArray[Any]) -> NDArray[np.float64]:
@@ -51,8 +51,8 @@ def multiply(model: StrassenTileModel, A: ArrayLike) -> NDArray[np.float64]:
     ----------
     model : StrassenTileModel
     A : (N, D) or (D,) array_like
-        Of any format that operators take. A row with NaN or infinities leaves its tile mates, the
-        rows at the same place of the other blocks, undefined; they need not be NaN.
+        Of any format that operators take. If a row has NaN or infinities, its tile mates, the rows
+        at the same place of the other blocks, are undefined; they need not be NaN.
 
     Returns
     -------

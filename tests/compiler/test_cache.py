@@ -50,7 +50,7 @@ def test_what_was_compiled_is_not_compiled_again(
     no_compiler(monkeypatch)
     op = maddjit.compile(model)
     assert same_bits(op(A), wanted)
-    assert same_bits(op(A[0]), one)  # by the short way, whose addresses are this process's
+    assert same_bits(op(A[0]), one)  # by a fast call, whose addresses are this process's
     assert same_bits(maddjit.compile(tiles)(wide), product)
     assert "taken from the cache in" in str(maddjit.compile(tiles).report)
     assert "taken from the cache in" in str(op.report)

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import reference
-from maddjit.building import lists_of, plan_of
 from maddjit.compiler import llvm, objects
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.objects import coff, elf, macho
 from maddjit.compiler.platforms import SYSTEMS, verified
 from maddjit.compiler.render import render, render_call
+from maddjit.compiler.request import lists_of, plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Host, Target, TargetError, named, resolve
 from maddjit.looking.listing import annotated
@@ -296,7 +296,7 @@ _API_KINDS = {
 @on_linux_of_x86
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="the function is for CPython")
 @pytest.mark.parametrize("system", ["macos", "windows"])
-def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPython and the function call each other, each by the convention of its own system."""
     model = random_model(0, n_features=12, n_codebooks=6, n_prototypes=16, n_outputs=10)
     chosen = resolve(RUNNABLE[-1], replace(HERE, triple=TRIPLES[system, "x86_64"]))
@@ -318,7 +318,7 @@ def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(fastcall, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
         monkeypatch.setattr(llvm, "load", bridged)
     assert set(_API_KINDS) == set(fastcall._API)
-    call: Callable[..., Any] = fastcall.short_way(plan, kernel)
+    call: Callable[..., Any] = fastcall.fast_call(plan, kernel)
     monkeypatch.undo()
     for n_rows in (1, 33):
         A = rows_for(model, n_rows, "float32", 1)
@@ -350,7 +350,7 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
+def test_fast_calls_need_nothing_on_windows(architecture: str) -> None:
     """The workspace is more than a page of stack, so LLVM calls the stack probe."""
     model = random_model(1, n_features=40, n_codebooks=16, n_prototypes=16, n_outputs=10)
     chosen = target("windows", architecture)

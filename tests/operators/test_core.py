@@ -244,7 +244,7 @@ def test_threads_short_calls_and_tuning(level: str) -> None:
     for rows in (A, np.asfortranarray(A), np.repeat(A, 2, axis=1)[:, ::2]):
         assert same_bits(op(rows, threads=3), expected)
     assert same_bits(op(A[0]), expected[0])
-    short: Any = op._short_way(A[:1])
+    short: Any = op._fast_call(A[:1])
     assert same_bits(short, expected[:1])
     tuned = maddjit.compile(model, level, tune=A)
     assert same_bits(tuned(A), expected)
@@ -255,9 +255,9 @@ def test_results_that_go_past_the_caches(monkeypatch: pytest.MonkeyPatch) -> Non
     model = model_of(4, n_outputs=700)
     op = maddjit.compile(model)
     A = np.random.default_rng(0).standard_normal((300, 37)).astype(np.float32)
-    function = op._function(Signature())
-    assert function.stage_bytes
-    op._functions[Signature()] = replace(function, streaming_rows=0)
+    runner = op._runner(Signature())
+    assert runner.stage_bytes
+    op._runners[Signature()] = replace(runner, streaming_rows=0)
     assert same_bits(op(A, threads=1), reference.apply(model, A))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,12 @@ from numpy.typing import NDArray
 
 from maddjit import reference
 from maddjit.compiler import llvm
-from maddjit.compiler.maddness.plan import Plan
-from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.render import render
+from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
-from maddjit.compiler.strassen_tile.plan import TilePlan
-from maddjit.compiler.strassen_tile.planner import make_tile_plan
-from maddjit.compiler.target import LEVELS, Target
+from maddjit.compiler.target import LEVELS
 from maddjit.models import schemes
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.strassen_tile import TileOperator
@@ -32,17 +27,15 @@ from tests.operators.test_strassen_tile import some_model
 from tests.random_models import random_model, rows_for, with_short_list
 
 
-def build(model: MaddnessModel, target: Target, signature: Signature) -> Kernel[Plan]:
-    plan = make_plan(model, target, signature)
+def build(request: Request) -> Kernel[Any]:
+    plan = request.plan()
     ir = emulate(render(plan))
-    code = llvm.to_object(ir, target)
-    return Kernel(plan, len(code), llvm.load(code, plan.symbol, target), {})
+    code = llvm.to_object(ir, plan.target)
+    return Kernel(plan, len(code), llvm.load(code, plan.symbol, plan.target), {})
 
 
 def operator(model: MaddnessModel, level: str, dtype: str = "float32") -> CompiledOperator:
-    return CompiledOperator(
-        model, emulated(level), Signature(dtype), build, again=partial(operator, model, level)
-    )
+    return CompiledOperator(Request(model, emulated(level), Signature(dtype)), build)
 
 
 def assert_same(op: CompiledOperator, model: MaddnessModel, A: NDArray[Any]) -> None:
@@ -88,21 +81,15 @@ def test_winners(level: str, n_outputs: int, k: int) -> None:
     )
     model = with_short_list(model, k, 60)
     signature = Signature(result="winners", k=k)
-    op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
+    op = WinnerOperator(Request(model, emulated(level), signature, coverage=0.5), build)
     A = np.random.default_rng(0).standard_normal((75, 70)).astype(np.float32)
     assert same_bits(op(A), reference.settle(model, A, 0.5).indices)
-
-
-def build_tiles(model: StrassenTileModel, target: Target, signature: Signature) -> Kernel[TilePlan]:
-    plan = make_tile_plan(model, target, signature)
-    code = llvm.to_object(render(plan), target)
-    return Kernel(plan, len(code), llvm.load(code, plan.symbol, target), {})
 
 
 @pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
 def test_tiles(level: str) -> None:
     model = some_model(schemes.winograd(), 70, 150)
-    op = TileOperator(model, emulated(level), Signature(), build_tiles, again=lambda: op)
+    op = TileOperator(Request(model, emulated(level), Signature()), build)
     A = np.random.default_rng(0).standard_normal((131, 70)).astype(np.float32)
     away = np.abs(op(A) - tile_reference.multiply(model, A))
     assert (away <= tile_reference.error_bound(model, A)).all()

@@ -30,7 +30,7 @@ def model() -> MaddnessModel:
 @pytest.fixture
 def call(model: MaddnessModel) -> Any:
     op = maddjit.compile(model)
-    return op._short_way
+    return op._fast_call
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 31, 32, 33, 300])
@@ -63,7 +63,7 @@ def test_other_buffers_and_subclasses_go_the_general_way(call: Any, model: Maddn
 
 
 def test_float64_operators_have_their_own(model: MaddnessModel) -> None:
-    call: Any = maddjit.compile(model, dtype="float64")._short_way
+    call: Any = maddjit.compile(model, dtype="float64")._fast_call
     A = rows_for(model, 9, "float64", 1)
     assert same_bits(call(A), reference.apply(model, A))
     assert call(np.zeros((9, 12), np.float32)) is NotImplemented
@@ -132,7 +132,7 @@ def test_counts_references_right(call: Any, model: MaddnessModel) -> None:
 
 
 def test_lives_on_without_its_operator(model: MaddnessModel) -> None:
-    call: Any = maddjit.compile(model)._short_way
+    call: Any = maddjit.compile(model)._fast_call
     gc.collect()
     A = rows_for(model, 3, "float32", 1)
     assert same_bits(call(A), reference.apply(model, A))

@@ -12,11 +12,12 @@ import pytest
 
 import maddjit
 from maddjit import reference
-from maddjit.building import build
 from maddjit.compiler import llvm, target
+from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.pool import POOLED_BYTES, Pool
+from maddjit.pipeline import build
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for
 
@@ -71,10 +72,7 @@ def test_results_of_many_threads_are_their_own() -> None:
 def small_cache(model: Any, level: str, epilogue: maddjit.Epilogue) -> CompiledOperator:
     """Return an operator that takes the last cache to hold nothing."""
     chosen = replace(target.resolve(level, llvm.host()), cache_bytes=0)
-    default = Signature(epilogue=epilogue)
-    return CompiledOperator(
-        model, chosen, default, build, again=lambda: small_cache(model, level, epilogue)
-    )
+    return CompiledOperator(Request(model, chosen, Signature(epilogue=epilogue)), build)
 
 
 @pytest.mark.quick(4)

@@ -14,6 +14,7 @@ from maddjit import reference
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
 from maddjit.compiler.maddness import packing
 from maddjit.compiler.maddness.packing import Packing, bound, copied, halved, packed_of
+from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import SETTLE_LANES
@@ -123,7 +124,7 @@ def test_emulated_levels(level: str, k: int) -> None:
     model = odd_model(70, 30, k)
     assert model.short_list
     signature = Signature(result="winners", k=k)
-    op = WinnerOperator(model, emulated(level), signature, 0.5, False, build, again=lambda: op)
+    op = WinnerOperator(Request(model, emulated(level), signature, coverage=0.5), build)
     assert_settled(op, model, odd_rows(model.short_list.B, 90, 3))
 
 
@@ -263,5 +264,7 @@ def test_lists_have_room_for_what_calibration_saw() -> None:
     for longest, listed in ((4.0, 256), (900.0, 900), (2000.0, 1500)):
         short = replace(model.short_list, lengths=np.array([[2.0, 3.0, longest]]))
         op = maddjit.compile(replace(model, short_list=short), result="topk", k=1, coverage=0.5)
-        assert op._lists(op.plan).room == listed
+        found = op._request.lists(op.plan)
+        assert found
+        assert found.room == listed
         assert_settled(op, model, A)

@@ -237,18 +237,18 @@ def test_guard_pages_around_lists_and_results(level: str, k: int, at_end: bool) 
     A = np.random.default_rng(0).standard_normal((300, 9)).astype(np.float32)
     op = winners(model, level)
     for coverage in (0.9, 0.2, 0.7):
-        function = op.with_coverage(coverage)._function_of("float32", "C", False)
+        runner = op.with_coverage(coverage)._runner_for("float32", "C", False)
         with (
-            between_guards(function.workspace_bytes, at_end) as workspace,
+            between_guards(runner.workspace_bytes, at_end) as workspace,
             between_guards(8 * 300 * (2 * k + 1), at_end) as memory,
         ):
             found = memory.view(np.int64).reshape(300, -1)
-            function._spare.append(workspace)
-            function(A, found)
+            runner._spare.append(workspace)
+            runner(A, found)
             expected = reference.settle(model, A, coverage)
             assert same_bits(found[:, :k].copy(), expected.indices)
             assert same_bits(found[:, k].copy(), expected.lengths)
-            function._spare.clear()
+            runner._spare.clear()
 
 
 def test_code_calls_nothing_and_is_declared() -> None:
@@ -451,20 +451,20 @@ def test_a_call_within_a_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None
     A = np.random.default_rng(0).standard_normal((200, 9)).astype(np.float32)
     op = winners(with_short_list(model, 3, 10**6))
     expected = op(A)
-    function_of, inner = op._function_of, []
+    runner_for, inner = op._runner_for, []
 
     def interrupted(*key: Any) -> Any:
-        function = function_of(*key)
+        runner = runner_for(*key)
 
         def run(*arguments: Any) -> None:
-            function(*arguments)
+            runner(*arguments)
             if not inner:
                 inner.append(None)
                 inner.append(op(A[::-1]))
 
         return run
 
-    monkeypatch.setattr(op, "_function_of", interrupted)
+    monkeypatch.setattr(op, "_runner_for", interrupted)
     found = op(A) if way == "__call__" else op.settle(A).indices
     assert same_bits(found, expected)
     assert same_bits(inner[1], expected[::-1])
@@ -483,7 +483,7 @@ def test_errors_say_what_is_missing() -> None:
         maddjit.compile(model, result="topk", k=2, coverage=0.5)
     with pytest.raises(maddjit.CoverageError, match="999 rows"):
         maddjit.compile(model, result="topk", k=3)
-    with pytest.raises(ValueError, match="epilogue and tune"):
+    with pytest.raises(ValueError, match="epilogue, out_order and tune"):
         maddjit.compile(model, result="topk", k=3, epilogue=maddjit.Epilogue())  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="result must be"):
         maddjit.compile(model, result="winner")  # type: ignore[call-overload]

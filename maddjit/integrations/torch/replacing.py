@@ -16,7 +16,8 @@ from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.places import Places, take_over
 from maddjit.integrations.torch.report import Replacement, Report
 from maddjit.integrations.torch.rows import Watch, call, evaluating, watching
-from maddjit.learning.accuracy import AccuracyWarning, fit
+from maddjit.learning.accuracy import AccuracyWarning
+from maddjit.learning.fit import fit
 from maddjit.models.maddness import MaddnessModel
 from maddjit.selection.selection import select
 

@@ -1,4 +1,4 @@
-"""A kernel as a function of the addresses of its arrays."""
+"""Runs a kernel over the rows of arrays: by their addresses, in one thread or several."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.checks import check_threads
 from maddjit.arrays.layout import OutOrder
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.operators.kernel import Kernel
-from maddjit.operators.threads import check_threads, run, spans
+from maddjit.operators.threads import run, spans
 
 _ARGUMENTS = (
     ctypes.c_void_p,
@@ -27,15 +28,16 @@ _ARGUMENTS = (
 _KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
 
-The stage is that of results on their way past the caches, or B as winners and tiles read it.
+The stage is memory for results that are written past the caches, or the packed B of kernels that
+name winners or multiply tiles.
 """
 _WINNERS_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS, ctypes.c_int64, ctypes.c_int64)
-"""The same with the margin of short lists, and how many outputs each has room for."""
+"""A kernel that is also told the margin of short lists, and how many outputs each has room for."""
 
 
 @dataclass(frozen=True)
-class Function:
-    """What a call needs to know of a kernel, which lives as long as this does."""
+class Runner:
+    """A kernel with everything that a call needs to know; the code lives as long as this does."""
 
     kernel: Kernel[Any]
     run: Any
@@ -47,12 +49,12 @@ class Function:
     row_unit: int
     packed: NDArray[Any] | None
     more: tuple[int, ...] = ()
-    """What winners' kernels are told beside arrays: the margin, and the room on lists."""
+    """What a winners' kernel is told beside the arrays: the margin, and the room on lists."""
     _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
-    def of(cls, kernel: Kernel[Any], lists: Lists | None = None) -> Function:
-        """Take from a kernel what calls need, and of winners what their lists are to be."""
+    def of(cls, kernel: Kernel[Any], lists: Lists | None = None) -> Runner:
+        """Return the runner of a kernel; a winners' kernel needs to be told its lists."""
         plan = kernel.plan
         assert (lists is not None) == (plan.signature.result == "winners")
         return cls(
@@ -71,10 +73,12 @@ class Function:
     def __call__(
         self, rows: NDArray[Any], out: NDArray[Any], threads: int = 1, least_rows: int = 1
     ) -> None:
-        """Run the kernel on aligned rows (N, D), into an `out` that it writes directly.
+        """Run the kernel on aligned rows (N, D), and let it write directly into `out`.
 
         Parameters
         ----------
+        rows, out : array
+            Of the dtypes and orders that the kernel is for; they share no memory.
         threads : int
             At most this many share the rows, each at least `least_rows`.
         """
@@ -110,7 +114,7 @@ class Function:
             run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
 
     def _workspace(self) -> NDArray[np.uint8]:
-        """Return memory of an earlier call that is over, for fresh pages cost time."""
+        """Return the memory of an earlier call that is over, because fresh pages cost time."""
         try:
             return self._spare.pop()
         except IndexError:
