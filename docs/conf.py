@@ -22,7 +22,7 @@ extensions = [
     "plain_letters",
     "drawn",
 ]
-exclude_patterns = ["_ext", "_static", "decisions/README.md"]
+exclude_patterns = ["_ext", "_static", "figures", "decisions/README.md"]
 smartquotes = False
 myst_heading_anchors = 3
 
