@@ -21,6 +21,7 @@ extensions = [
     "printed",
     "plain_letters",
     "drawn",
+    "generated",
 ]
 exclude_patterns = ["_ext", "_static", "figures", "decisions/README.md"]
 smartquotes = False

@@ -1,10 +1,11 @@
-"""The directive ``picture``, which shows a drawing of `pictures`, and figures that follow the theme.
+"""The directive ``picture``, and figures that take the colours of the page.
 
     ```{picture} tree
     ```
 
-draws when the page is built. Figures of the pages that stand in files (``figures/*.svg``) are put
-into the HTML as they are, so that they take the colours of the page, light or dark.
+shows that picture of `pictures`, drawn when the page is built. Figures of pages that stand in files
+(``figures/*.svg``) are put into the HTML as they are, so that they take the colours of the page,
+light or dark.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import example_models
 import pages
-import pictures
 from docutils import nodes
+from pictures import PICTURES
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
@@ -35,8 +37,10 @@ class Picture(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the drawing, which only HTML shows."""
+        if self.arguments[0] not in PICTURES:
+            raise self.error(f"a picture is one of {', '.join(PICTURES)}, not {self.arguments[0]}")
         with pages.without_cache():
-            svg = getattr(pictures, self.arguments[0])(pictures.example())
+            svg = PICTURES[self.arguments[0]](example_models.example())
         return [_figure(svg)]
 
 
