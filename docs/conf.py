@@ -20,8 +20,10 @@ extensions = [
     "sphinx.ext.napoleon",
     "printed",
     "plain_letters",
+    "drawn",
+    "generated",
 ]
-exclude_patterns = ["_ext", "decisions/README.md"]
+exclude_patterns = ["_ext", "_static", "figures", "decisions/README.md"]
 smartquotes = False
 myst_heading_anchors = 3
 
@@ -34,6 +36,7 @@ napoleon_use_param = False  # several names with one description stay together
 napoleon_use_ivar = True
 napoleon_preprocess_types = False
 
+html_static_path = ["_static"]
 html_theme = "furo"
 html_title = f"maddjit {release}"
 html_copy_source = False

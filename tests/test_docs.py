@@ -1,10 +1,13 @@
-"""Every block of Python in the README and in the documentation runs."""
+"""Pages: their Python runs, their links lead somewhere, their drawings are what they say."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -13,7 +16,11 @@ import maddjit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
+import example_models  # noqa: E402
+import generated  # noqa: E402
 import pages  # noqa: E402
+import pictures  # noqa: E402
+import plots  # noqa: E402
 
 MAX_SKIPPED = 4
 QUICK = ("README.md", "anatomy.md")
@@ -95,3 +102,117 @@ def test_every_public_name_has_its_place_in_the_reference() -> None:
     documented = set(re.findall(r"^ *\.\. auto\w+:: maddjit\.(\w+)", pages_of_names, re.MULTILINE))
     missing = set(maddjit.__all__) - documented - {"__version__"}
     assert not missing, f"add them to a page in docs/api: {', '.join(sorted(missing))}"
+
+
+DIRECTIVE = re.compile(r"^ *\.\. auto(?!module)\w+:: (maddjit[\w.]+)", re.MULTILINE)
+
+
+def asked_for() -> list[str]:
+    """Return the names that the API pages ask autodoc for."""
+    found = "\n".join(p.read_text() for p in sorted((ROOT / "docs" / "api").glob("*.md")))
+    return DIRECTIVE.findall(found)
+
+
+@pytest.mark.parametrize("name", asked_for())
+def test_names_of_the_api_pages_exist_and_have_docstrings(name: str) -> None:
+    """autodoc drops a section without a word if `needs` around it hides that a name is gone."""
+    parts = name.split(".")
+    for extra in {"sklearn", "torch", "onnx", "dask"} & set(parts):
+        pytest.importorskip(extra)
+    thing = import_module(parts[0])
+    for i, part in enumerate(parts[1:], start=2):
+        if not hasattr(thing, part):
+            import_module(".".join(parts[:i]))
+        thing = getattr(thing, part)
+    assert thing.__doc__, name
+
+
+def markdown() -> list[Path]:
+    found = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        pytest.skip("this is no clone of the repository")
+    return [
+        path for path in (ROOT / line for line in found.stdout.split("\n") if line) if path.exists()
+    ]
+
+
+def anchors(page: str) -> set[str]:
+    """Return what links to headings of a page are called on GitHub and by Sphinx."""
+    plain = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", page, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+?)\s*$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    lost = []
+    for path in markdown():
+        text = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if re.match(r"\w+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            # The text of a suite's page of results is shown where its results are.
+            shown = ROOT / "benchmarks" / "results" if path.name == "page.md" else path.parent
+            page = shown / name if name else path
+            if not page.exists():
+                lost.append(f"{path.relative_to(ROOT)}: {target}")
+            elif anchor and page.suffix == ".md" and anchor not in anchors(page.read_text()):
+                lost.append(f"{path.relative_to(ROOT)}: {target} (no such heading)")
+    assert not lost, "\n".join(lost)
+
+
+def test_links_to_generated_tables_are_links_to_pages() -> None:
+    docs = ROOT / "docs"
+    here, tables = docs / "notes", ROOT / "benchmarks" / "results"
+    link = "[all](../../benchmarks/results/tiles.md#errors), [else](../tiles.md)"
+    assert generated.seen_from(link, here, here, docs) == (
+        "[all](../results/tiles.md#errors), [else](../tiles.md)"
+    )
+    text = "![a](figures/tiles/a.svg) [page](../../docs/tiles.md) [site](https://example.org/a)"
+    assert generated.seen_from(text, tables, docs / "results", docs) == (
+        "![a](../../benchmarks/results/figures/tiles/a.svg) [page](../tiles.md) "
+        "[site](https://example.org/a)"
+    )
+
+
+@pytest.mark.parametrize("name", plots.PLOTS)
+def test_plots_show_the_tables_of_their_pages(name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    drawn = (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+    assert drawn == plots.draw(name, page), "write it anew: python docs/_ext/plots.py"
+
+
+def test_cells_of_plots() -> None:
+    assert [plots.numbers(cell) for cell in ("13", ".5", "4.2–8.8", "", "**2**", "99 %")] == [
+        [13.0],
+        [0.5],
+        [4.2, 8.8],
+        [],
+        [2.0],
+        [],
+    ]
+
+
+@pytest.mark.slow
+def test_pictures_can_be_read_by_all() -> None:
+    """Each is well-formed, fits a phone, and has a title and a description of its own."""
+    page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    names = re.findall(r"^```\{picture\} (\w+)$", page, re.MULTILINE)
+    assert sorted(names) == sorted(pictures.PICTURES)
+    said = set()
+    for name in names:
+        drawn = ElementTree.fromstring(pictures.PICTURES[name](example_models.example()))
+        assert drawn.attrib["viewBox"].split()[2] == "360"
+        title, desc = (drawn.find(f"{{*}}{tag}") for tag in ("title", "desc"))
+        assert title is not None
+        assert desc is not None
+        assert title.text
+        assert desc.text
+        said |= {title.text, desc.text}
+    assert len(said) == 2 * len(names)
