@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from .record import Floats
+from benchmarks.tasks.record import Floats
 
 Weights = Mapping[str, Floats]
 Ends = NDArray[np.integer[Any]]

@@ -12,14 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness.machine import ROOT, Missing
+
 Arrays = Mapping[str, NDArray[Any]]
 Result = TypeVar("Result")
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Missing(RuntimeError):
-    """A task needs something that is not installed; the message names it."""
 
 
 def needs(module: str, package: str) -> ModuleType:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import ROOT, Arrays, Missing, stored
-from .record import Floats, Task
-from .scores import accuracy
+from benchmarks.harness.machine import ROOT, Missing
+from benchmarks.tasks.cache import Arrays, stored
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import accuracy
 
 VERSION = "1"
 SOURCE = (

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import Missing
+from benchmarks.harness.machine import Missing
 
 CATALOGUES = Path("/usr/share/locale/zh_CN/LC_MESSAGES")
 SIZES = range(2_000, 2_000_000)

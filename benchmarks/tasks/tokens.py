@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bert
-from .cache import Arrays, stored
-from .minilm import LAYER, PACKAGE, TEST_SHARE, model
-from .record import Floats, Task
-from .scores import recall, top
-from .splitting import in_test
-from .texts import messages
+from benchmarks.tasks import bert
+from benchmarks.tasks.cache import Arrays, stored
+from benchmarks.tasks.minilm import LAYER, PACKAGE, TEST_SHARE, model
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import recall, top
+from benchmarks.tasks.splitting import in_test
+from benchmarks.tasks.texts import messages
 
 VERSION = "1"
 K = 10

@@ -1,0 +1,191 @@
+"""Other ways to the winners: float32, 8 bits, and faiss where the k best are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.harness.timing import Candidate
+from benchmarks.rivals import eight_bit
+from benchmarks.rivals.candidates import NUMPY, gather
+from benchmarks.rivals.method import Floats, installed
+from benchmarks.tasks.rows import Product
+from benchmarks.tasks.scores import top
+
+Winners = NDArray[np.int64]
+
+EXACT = f"{NUMPY} + arg-max"
+ALONE = "8-bit product alone"
+CHOOSING = "8-bit product and arg-max"
+WHOLE = "8-bit product and arg-max, quantising A"
+INDEX = "index"
+FLAT, REFINED = "faiss IndexFlatIP", "faiss PQ fast-scan"
+_SUBSPACES, _FACTORS = (4, 2), (2, 8, 32)
+"""Columns of a subspace, and how many times k are refined."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A candidate of a kind. `answer` names the winners of any rows, where that is to be judged."""
+
+    kind: str
+    candidate: Candidate
+    answer: Callable[[Floats], Winners] | None = None
+
+
+def rivals(A: Floats, B: Floats, k: int, optional: bool, left_out: dict[str, str]) -> list[Rival]:
+    """Return the rivals that are installed. They are spared the bias, which saves them a pass."""
+    product = Product.of(A, B)
+    makers = {"numpy": partial(_exact, product, k)}
+    if optional:
+        makers |= {
+            "torch int8": partial(_torch, product, k),
+            "torch linear_dynamic": partial(_torch_linear, product, k),
+            "onnxruntime": partial(_onnxruntime, product, k),
+        }
+        if k > 1:
+            makers |= {
+                "torch topk": partial(_torch_topk, product, k),
+                "faiss": partial(_faiss, product, k),
+            }
+    return gather(makers, left_out)
+
+
+def _exact(product: Product, k: int) -> list[Rival]:
+    A, B, Y = product.A, product.B, product.Y
+
+    def run() -> Any:
+        np.matmul(A, B, out=Y)
+        return Y.argmax(axis=1) if k == 1 else top(Y, k)
+
+    return [Rival("float32", Candidate(EXACT, "float32", run, {}, run))]
+
+
+def _choosing(name: str, kind: str, run: Callable[[], NDArray[Any]], k: int) -> list[Rival]:
+    """Return ways to choose among the sums that `run` returns, by NumPy and by torch."""
+
+    def best() -> Any:
+        return run().argmax(axis=1)
+
+    if k == 1:
+        return [Rival(kind, Candidate(f"{name} + numpy argmax", "8-bit", best, {}, best))]
+    import torch
+
+    def by_torch() -> object:
+        return torch.topk(torch.from_numpy(run()), k)
+
+    return [
+        Rival(kind, Candidate(f"{name} + numpy argpartition", "8-bit", lambda: top(run(), k))),
+        Rival(kind, Candidate(f"{name} + torch topk", "8-bit", by_torch)),
+    ]
+
+
+def _torch_topk(product: Product, k: int) -> list[Rival]:
+    """Use the float32 product, and torch to choose the k best, which is faster than NumPy."""
+    import torch
+
+    Y = torch.from_numpy(product.Y)
+
+    def run() -> object:
+        np.matmul(product.A, product.B, out=product.Y)
+        return torch.topk(Y, k)
+
+    return [Rival("float32", Candidate("numpy.matmul + torch topk", "float32", run))]
+
+
+def _torch(product: Product, k: int) -> list[Rival]:
+    """Use `_int_mm`: alone, with arg-max, and with the quantising of A besides."""
+    made = eight_bit.TorchInt8(product.B, len(product.A), per_output=False)
+    made.quantise(product.A)
+    whole = partial(made.integers, product.A)
+    return [
+        Rival(ALONE, Candidate(made.name, "8-bit", made.alone)),
+        *_choosing(made.name, CHOOSING, made.alone, k),
+        *_choosing(f"{made.name}, quantising A", WHOLE, whole, k),
+    ]
+
+
+def _torch_linear(product: Product, k: int) -> list[Rival]:
+    """Use `linear_dynamic`, which quantises A by itself and gives floats."""
+    run = partial(eight_bit.torch_linear(product.B), product.A)
+    return _choosing("torch linear_dynamic", WHOLE, run, k)
+
+
+def _onnxruntime(product: Product, k: int) -> list[Rival]:
+    """Use MatMulInteger alone and, for one winner, with ArgMax or NumPy's argmax."""
+    A = product.A
+    made = eight_bit.OnnxInt8(product.B, len(A), per_output=False)
+    made.quantise(A)
+    found = [Rival(ALONE, Candidate(made.name, "8-bit", made.alone))]
+    if k > 1:
+        return found
+    for kind, suffix, argmax, integers in (
+        (CHOOSING, "", made.alone_argmax, made.alone),
+        (WHOLE, ", quantising A", made.argmax(A), made.integers(A)),
+    ):
+        name = f"{made.name} + ArgMax{suffix}"
+        found.append(Rival(kind, Candidate(name, "8-bit", argmax, {}, lambda: made.winners)))
+        found += _choosing(f"{made.name}{suffix}", kind, partial(_summed, integers, made), 1)
+    return found
+
+
+def _summed(run: Callable[[], Any], made: eight_bit.OnnxInt8) -> NDArray[Any]:
+    run()
+    return made.sums
+
+
+def _faiss(product: Product, k: int) -> list[Rival]:
+    """Use the exact index, and 4-bit codes whose best are refined by exact products."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    n_features, n_items = product.B.shape
+    items = np.ascontiguousarray(product.B.T)
+    flat = faiss.IndexFlatIP(n_features)
+    flat.add(items)
+    found = [_searched(FLAT, flat, product.A, k)]
+    for width in _SUBSPACES:
+        if n_features % width:
+            continue
+        inner = faiss.IndexPQFastScan(
+            n_features, n_features // width, 4, faiss.METRIC_INNER_PRODUCT
+        )
+        inner.train(items)
+        inner.add(items)
+        for factor in _FACTORS:
+            if factor * k <= n_items:
+                index = faiss.IndexRefineFlat(inner, faiss.swig_ptr(items))
+                index.k_factor = factor
+                name = f"{REFINED}, {n_features // width} codes, {factor * k} refined"
+                found.append(_searched(name, index, product.A, k, (inner, items)))
+    return found
+
+
+def _searched(name: str, index: Any, A: Floats, k: int, kept: object = None) -> Rival:
+    names = {"index": index, "A": A, "k": k, "kept": kept}
+    return Rival(
+        INDEX,
+        Candidate(name, "float32", "index.search(A, k)", names),
+        lambda rows: index.search(np.ascontiguousarray(rows), k)[1].astype(np.int64),
+    )
+
+
+def eight_bit_answers(
+    B: Floats, bias: Floats, k: int, left_out: dict[str, str]
+) -> dict[str, Callable[[Floats], Winners]]:
+    """Return what 8-bit products name at their best: a scale for each output, and the bias.
+
+    A is quantised by blocks of the rows that are given.
+    """
+
+    def made(method: Any) -> list[tuple[str, Callable[[Floats], Winners]]]:
+        multiply = method.fit(B, B, 0, 0)
+        return [(method.name, lambda rows: top(multiply(np.array(rows)) + bias, k))]
+
+    methods = installed(eight_bit.METHODS, left_out)
+    return dict(gather({method.name: partial(made, method) for method in methods}, left_out))
