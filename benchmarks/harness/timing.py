@@ -24,7 +24,8 @@ class Candidate:
 
     `kind` groups candidates in tables: "maddjit", "float32", "8-bit" and so on. `run` is a callable
     or, to spare a Python call, a statement about `names`. `outputs` returns what the last run
-    computed, so that it can be compared with the exact product before anything is timed.
+    computed, so that it can be compared with the exact product before anything is timed. `answer`
+    computes the same for any rows, where that is to be judged.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Candidate:
     run: Callable[[], object] | str
     names: dict[str, Any] = field(default_factory=dict)
     outputs: Callable[[], NDArray[Any]] | None = None
+    answer: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     def timer(self) -> Timer:
         """Return a timer. It keeps the garbage collector off."""

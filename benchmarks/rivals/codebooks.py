@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -15,12 +14,9 @@ import maddjit
 from benchmarks.rivals.method import Apply, Floats, Method, checked, powers_of_two
 from benchmarks.rivals.products import fastest
 
-_NUMBA = find_spec("numba") is not None
-"""Without numba NumPy does the same, which takes several times as long."""
 _CHUNK = 1000
 """Rows encoded at once. With more, intermediate results leave the cache, in faiss as well."""
 _PQ_PROTOTYPES, _BOLT_PROTOTYPES = 256, 16
-_OPQ_ROWS, _OPQ_ROUNDS = 4096, 8
 _BOLT_ROWS = 10000
 
 
@@ -35,6 +31,8 @@ class Nearest:
 
     def __call__(self, A: Floats) -> NDArray[np.uint8]:
         """Return the codes (N, C)."""
+        from benchmarks.rivals.loops import nearest
+
         codes = np.empty((len(A), len(self.blocks)), np.uint8)
         scores = np.empty((min(_CHUNK, len(A)), *self.half_norms.shape), np.float32)
         for start in range(0, len(A), _CHUNK):
@@ -42,17 +40,8 @@ class Nearest:
             part = scores[: len(rows)]
             for c, (block, right) in enumerate(zip(self.blocks, self.rights, strict=True)):
                 np.matmul(rows[:, block], right, out=part[:, c])
-            _least(part, self.half_norms, codes[start : start + len(rows)])
+            nearest(part, self.half_norms, codes[start : start + len(rows)])
         return codes
-
-
-def _least(scores: Floats, half_norms: Floats, codes: NDArray[np.uint8]) -> None:
-    if _NUMBA:
-        from benchmarks.rivals.loops import nearest
-
-        nearest(scores, half_norms, codes)
-    else:
-        codes[:] = (half_norms - scores).argmin(axis=2)
 
 
 def pq(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
@@ -61,29 +50,6 @@ def pq(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
     Jégou, Douze & Schmid, Product quantization for nearest neighbor search, PAMI 2011.
     """
     return _float_tables(A_train, B, _trained(A_train, n_codebooks, seed))
-
-
-def opq(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
-    """Rotate the rows as faiss's OPQMatrix learned on up to 4096 of them, then use `pq`.
-
-    The rotation alone costs N D² at run time. Ge et al., Optimized product quantization, PAMI 2014.
-    """
-    n_features = A_train.shape[1]
-    rows = _enough(_at_random(A_train, max(_OPQ_ROWS, n_features), seed))
-    if len(rows) < n_features:  # faiss writes past an array of as many rows as it is given
-        raise ValueError(f"OPQ needs as many training rows as columns, {n_features}")
-    import faiss
-
-    learner = faiss.OPQMatrix(n_features, _divisor(n_codebooks, n_features))
-    learner.niter, learner.niter_pq_0 = _OPQ_ROUNDS, _OPQ_ROUNDS
-    inner = faiss.ProductQuantizer(n_features, n_codebooks, 8)
-    inner.cp.seed, inner.cp.min_points_per_centroid = seed, 1
-    learner.pq = inner
-    learner.train(rows)
-    turn = faiss.vector_to_array(learner.A).reshape(n_features, n_features).T.copy()
-    rotated = A_train @ turn
-    inside = _float_tables(rotated, turn.T @ B, _trained(rotated, n_codebooks, seed))
-    return lambda A: inside(A @ turn)
 
 
 def bolt(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
@@ -119,8 +85,6 @@ def bolt(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
 
     def apply(A: Floats) -> Floats:
         codes = encode(A)
-        if not _NUMBA:
-            return _scan(codes, entries, wide) * scale + offset
         from benchmarks.rivals.loops import scan_scaled
 
         Y = np.empty((len(A), n_outputs), np.float32)
@@ -194,17 +158,10 @@ def _float_tables(A_train: Floats, B: Floats, learned: Any) -> Apply:
 
 def _scan(codes: NDArray[np.uint8], tables: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return the sums of each row's table rows."""
-    sums = np.empty((len(codes), tables.shape[2]), dtype)
-    if _NUMBA:
-        from benchmarks.rivals.loops import scan
+    from benchmarks.rivals.loops import scan
 
-        scan(codes, tables, sums)
-        return sums
-    for start in range(0, len(codes), _CHUNK):
-        part = sums[start : start + _CHUNK]
-        part[:] = 0
-        for c, table in enumerate(tables):
-            part += table[codes[start : start + _CHUNK, c]]
+    sums = np.empty((len(codes), tables.shape[2]), dtype)
+    scan(codes, tables, sums)
     return sums
 
 
@@ -219,9 +176,8 @@ def _divisors(n_features: int, n_outputs: int) -> tuple[int, ...]:
 
 _PAPER = partial(own, method="paper")
 METHODS = (
-    Method("PQ", "codebooks", pq, _divisors, needs=("faiss",)),
-    Method("OPQ", "codebooks", opq, _divisors, needs=("faiss",)),
-    Method("Bolt", "codebooks", bolt, codebook_counts, needs=("sklearn",)),
+    Method("PQ", "codebooks", pq, _divisors, needs=("faiss", "numba")),
+    Method("Bolt", "codebooks", bolt, codebook_counts, needs=("sklearn", "numba")),
     Method("MADDNESS-PQ", "codebooks", partial(_PAPER, prototypes="bucket-means"), codebook_counts),
     Method("MADDNESS", "codebooks", partial(_PAPER, prototypes="ridge"), codebook_counts),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,6 @@ class OnnxInt8:
         integers, scale = quantised_weights(B, per_output)
         self.constants = {"B": integers, "scale": np.atleast_1d(scale)}
         self.sums = np.empty((n_rows, B.shape[1]), np.int32)
-        self.winners = np.empty(n_rows, np.int64)
         self.A8 = np.zeros((n_rows, len(B)), np.uint8)
         self.zero = np.array(0, np.uint8)
 
@@ -91,27 +90,17 @@ class OnnxInt8:
 
     @cached_property
     def alone(self) -> Callable[[], Any]:
-        """A run of the product of the A that is in 8 bits already."""
+        """A call that multiplies the A that is in 8 bits already and returns the sums."""
         product = [_node("MatMulInteger", ["A", "B", "zero"], ["Y"])]
         return self._bound(product, self.A8, self.sums, {"zero": self.zero})
 
-    @cached_property
-    def alone_argmax(self) -> Callable[[], Any]:
-        """A run of the same and ArgMax."""
-        nodes = [_node("MatMulInteger", ["A", "B", "zero"], ["sums"]), _argmax()]
-        return self._bound(nodes, self.A8, self.winners, {"zero": self.zero})
-
     def integers(self, A: Floats) -> Callable[[], Any]:
-        """Return a run that quantises A and multiplies."""
+        """Return a call that quantises A, multiplies and returns the sums."""
         last = _node("Identity", ["sums"], ["Y"])
         return self._bound([*_dynamic()[:2], last], A, self.sums)
 
-    def argmax(self, A: Floats) -> Callable[[], Any]:
-        """Return a run of the same and ArgMax."""
-        return self._bound([*_dynamic()[:2], _argmax()], A, self.winners)
-
     def floats(self, A: Floats, Y: Floats) -> Callable[[], Any]:
-        """Return a run that quantises A, multiplies and scales into Y."""
+        """Return a call that quantises A, multiplies, scales into Y and returns it."""
         return self._bound(_dynamic(), A, Y)
 
     def _bound(
@@ -131,17 +120,18 @@ class OnnxInt8:
         binding = session.io_binding()
         binding.bind_ortvalue_input("A", onnxruntime.OrtValue.ortvalue_from_numpy(A))
         binding.bind_output("Y", "cpu", 0, Y.dtype, Y.shape, Y.ctypes.data)
-        return partial(session.run_with_iobinding, binding)
+
+        def run() -> NDArray[Any]:
+            session.run_with_iobinding(binding)
+            return Y
+
+        return run
 
 
 def _node(*words: Any, **attributes: Any) -> Any:
     from onnx.helper import make_node
 
     return make_node(*words, **attributes)
-
-
-def _argmax() -> Any:
-    return _node("ArgMax", ["sums"], ["Y"], axis=1, keepdims=0)
 
 
 def _dynamic() -> list[Any]:

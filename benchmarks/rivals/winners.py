@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,17 +28,10 @@ _SUBSPACES, _FACTORS = (4, 2), (2, 8, 32)
 """Columns of a subspace, and how many times k are refined."""
 
 
-@dataclass(frozen=True)
-class Rival:
-    """A candidate of a kind. `answer` names the winners of any rows, where that is to be judged."""
-
-    kind: str
-    candidate: Candidate
-    answer: Callable[[Floats], Winners] | None = None
-
-
-def rivals(A: Floats, B: Floats, k: int, optional: bool, left_out: dict[str, str]) -> list[Rival]:
-    """Return the rivals that are installed. They are spared the bias, which saves them a pass."""
+def rivals(
+    A: Floats, B: Floats, k: int, optional: bool, left_out: dict[str, str]
+) -> list[Candidate]:
+    """Return the rivals that are here. They are spared the bias, which saves them a pass."""
     product = Product.of(A, B)
     makers = {"numpy": partial(_exact, product, k)}
     if optional:
@@ -56,36 +48,36 @@ def rivals(A: Floats, B: Floats, k: int, optional: bool, left_out: dict[str, str
     return gather(makers, left_out)
 
 
-def _exact(product: Product, k: int) -> list[Rival]:
+def _exact(product: Product, k: int) -> list[Candidate]:
     A, B, Y = product.A, product.B, product.Y
 
     def run() -> Any:
         np.matmul(A, B, out=Y)
         return Y.argmax(axis=1) if k == 1 else top(Y, k)
 
-    return [Rival("float32", Candidate(EXACT, "float32", run, {}, run))]
+    return [Candidate(EXACT, "float32", run, {}, run)]
 
 
-def _choosing(name: str, kind: str, run: Callable[[], NDArray[Any]], k: int) -> list[Rival]:
+def _choosing(name: str, kind: str, run: Callable[[], NDArray[Any]], k: int) -> list[Candidate]:
     """Return ways to choose among the sums that `run` returns, by NumPy and by torch."""
 
     def best() -> Any:
         return run().argmax(axis=1)
 
     if k == 1:
-        return [Rival(kind, Candidate(f"{name} + numpy argmax", "8-bit", best, {}, best))]
+        return [Candidate(f"{name} + numpy argmax", kind, best, {}, best)]
     import torch
 
     def by_torch() -> object:
         return torch.topk(torch.from_numpy(run()), k)
 
     return [
-        Rival(kind, Candidate(f"{name} + numpy argpartition", "8-bit", lambda: top(run(), k))),
-        Rival(kind, Candidate(f"{name} + torch topk", "8-bit", by_torch)),
+        Candidate(f"{name} + numpy argpartition", kind, lambda: top(run(), k)),
+        Candidate(f"{name} + torch topk", kind, by_torch),
     ]
 
 
-def _torch_topk(product: Product, k: int) -> list[Rival]:
+def _torch_topk(product: Product, k: int) -> list[Candidate]:
     """Use the float32 product, and torch to choose the k best, which is faster than NumPy."""
     import torch
 
@@ -95,51 +87,40 @@ def _torch_topk(product: Product, k: int) -> list[Rival]:
         np.matmul(product.A, product.B, out=product.Y)
         return torch.topk(Y, k)
 
-    return [Rival("float32", Candidate("numpy.matmul + torch topk", "float32", run))]
+    return [Candidate("numpy.matmul + torch topk", "float32", run)]
 
 
-def _torch(product: Product, k: int) -> list[Rival]:
+def _torch(product: Product, k: int) -> list[Candidate]:
     """Use `_int_mm`: alone, with arg-max, and with the quantising of A besides."""
     made = eight_bit.TorchInt8(product.B, len(product.A), per_output=False)
     made.quantise(product.A)
     whole = partial(made.integers, product.A)
     return [
-        Rival(ALONE, Candidate(made.name, "8-bit", made.alone)),
+        Candidate(made.name, ALONE, made.alone),
         *_choosing(made.name, CHOOSING, made.alone, k),
         *_choosing(f"{made.name}, quantising A", WHOLE, whole, k),
     ]
 
 
-def _torch_linear(product: Product, k: int) -> list[Rival]:
+def _torch_linear(product: Product, k: int) -> list[Candidate]:
     """Use `linear_dynamic`, which quantises A by itself and gives floats."""
     run = partial(eight_bit.torch_linear(product.B), product.A)
     return _choosing("torch linear_dynamic", WHOLE, run, k)
 
 
-def _onnxruntime(product: Product, k: int) -> list[Rival]:
-    """Use MatMulInteger alone and, for one winner, with ArgMax or NumPy's argmax."""
-    A = product.A
-    made = eight_bit.OnnxInt8(product.B, len(A), per_output=False)
-    made.quantise(A)
-    found = [Rival(ALONE, Candidate(made.name, "8-bit", made.alone))]
-    if k > 1:
-        return found
-    for kind, suffix, argmax, integers in (
-        (CHOOSING, "", made.alone_argmax, made.alone),
-        (WHOLE, ", quantising A", made.argmax(A), made.integers(A)),
-    ):
-        name = f"{made.name} + ArgMax{suffix}"
-        found.append(Rival(kind, Candidate(name, "8-bit", argmax, {}, lambda: made.winners)))
-        found += _choosing(f"{made.name}{suffix}", kind, partial(_summed, integers, made), 1)
-    return found
+def _onnxruntime(product: Product, k: int) -> list[Candidate]:
+    """Use MatMulInteger: alone, with arg-max, and with the quantising of A besides."""
+    made = eight_bit.OnnxInt8(product.B, len(product.A), per_output=False)
+    made.quantise(product.A)
+    whole = made.integers(product.A)
+    return [
+        Candidate(made.name, ALONE, made.alone),
+        *_choosing(made.name, CHOOSING, made.alone, k),
+        *_choosing(f"{made.name}, quantising A", WHOLE, whole, k),
+    ]
 
 
-def _summed(run: Callable[[], Any], made: eight_bit.OnnxInt8) -> NDArray[Any]:
-    run()
-    return made.sums
-
-
-def _faiss(product: Product, k: int) -> list[Rival]:
+def _faiss(product: Product, k: int) -> list[Candidate]:
     """Use the exact index, and 4-bit codes whose best are refined by exact products."""
     import faiss
 
@@ -166,13 +147,12 @@ def _faiss(product: Product, k: int) -> list[Rival]:
     return found
 
 
-def _searched(name: str, index: Any, A: Floats, k: int, kept: object = None) -> Rival:
+def _searched(name: str, index: Any, A: Floats, k: int, kept: object = None) -> Candidate:
+    def answer(rows: Floats) -> Winners:
+        return index.search(np.ascontiguousarray(rows), k)[1].astype(np.int64)
+
     names = {"index": index, "A": A, "k": k, "kept": kept}
-    return Rival(
-        INDEX,
-        Candidate(name, "float32", "index.search(A, k)", names),
-        lambda rows: index.search(np.ascontiguousarray(rows), k)[1].astype(np.int64),
-    )
+    return Candidate(name, INDEX, "index.search(A, k)", names, answer=answer)
 
 
 def eight_bit_answers(

@@ -284,12 +284,8 @@ def test_codebooks_improve_with_their_number(method: Method) -> None:
 
 @each("method", [method for method in METHODS if "faiss" in method.needs])
 def test_faiss_gets_as_many_rows_as_it_needs(method: Method) -> None:
-    wide, few = rows(300, 1)[:, np.arange(320) % D], A_TRAIN[:255]
     with pytest.raises(ValueError, match="256 prototypes"):
-        method.fit(few, B, 2, 0)
-    if method.name == "OPQ":  # with fewer rows than columns faiss would break the process
-        with pytest.raises(ValueError, match="320"):
-            method.fit(wide, np.ones((320, 3), np.float32), 2, 0)
+        method.fit(A_TRAIN[:255], B, 2, 0)
 
 
 def test_nearest_prototypes_are_nearest() -> None:
@@ -339,9 +335,10 @@ def test_timed_rivals_compute_the_product(n_rows: int) -> None:
 def test_timed_rivals_name_winners(k: int) -> None:
     exact = top(A @ B, k)
     for rival in winners.rivals(A, B, k, True, {}):
-        if rival.candidate.outputs:
-            rival.candidate.run_once()
-            named = rival.candidate.outputs().reshape(len(A), -1)
-            assert recall(named, exact) > 0.9, rival.candidate.name
+        if rival.outputs:
+            rival.run_once()
+            assert recall(rival.outputs().reshape(len(A), -1), exact) > 0.9, rival.name
+        if rival.answer:
+            assert recall(rival.answer(A), exact) > 0.5, rival.name
     for name, answer in winners.eight_bit_answers(B, np.zeros(M, np.float32), k, {}).items():
         assert recall(answer(A), exact) > 0.9, name

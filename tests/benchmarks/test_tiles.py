@@ -23,15 +23,16 @@ def test_low_rank_of_all_directions_is_the_product() -> None:
     """float32 sums of 20 and 16 terms, which bfloat16 rounds by 2⁻⁹ each."""
     data = layers.Data.of(directions(20, 16, 300, 100), Limits())
     runs = list(layers._low_rank(data, (4, 16), {}))
-    assert {run.record["rank"] for run in runs} == {4, 16}
+    assert {record["rank"] for _, record in runs} == {4, 16}
     exact = data.timed @ data.B
-    for run in runs:
-        near = 1e-4 if "bfloat16" not in run.group else 0.05 * np.abs(exact).max()
-        if run.record["rank"] == 16:
-            np.testing.assert_allclose(run.outputs(data.timed), exact, atol=near)
+    for way, record in runs:
+        assert way.answer
+        near = 1e-4 if "bfloat16" not in way.kind else 0.05 * np.abs(exact).max()
+        if record["rank"] == 16:
+            np.testing.assert_allclose(way.answer(data.timed), exact, atol=near)
         data.Y[:] = 0
-        run.candidate.run_once()
-        outputs = np.maximum(run.outputs(data.timed), 0)
+        way.run_once()
+        outputs = np.maximum(way.answer(data.timed), 0)
         np.testing.assert_allclose(data.Y, outputs, atol=near)
 
 

@@ -9,38 +9,17 @@ from benchmarks.harness.tables import Record
 from benchmarks.suites.experiments.analysis import by_nmse, by_score, frontiers, speed
 from benchmarks.suites.experiments.methods import is_own
 
-STYLES = {
-    "8-bit, onnxruntime": ("#c1121f", "s"),
-    "8-bit, torch linear_dynamic": ("#e5383b", "D"),
-    "8-bit, torch _int_mm": ("#f28482", "P"),
-    "bfloat16": ("#7f1d1d", "X"),
-    "MADDNESS": ("#5a189a", "o"),
-    "MADDNESS-PQ": ("#9d4edd", "v"),
-    "Bolt": ("#0077b6", "^"),
-    "PQ": ("#00a6c8", "s"),
-    "OPQ": ("#48a9e6", "D"),
-    "A-weighted low rank": ("#bc6c25", "o"),
-    "PCA": ("#dd9a4a", "s"),
-    "SVD": ("#8a5a00", "^"),
-    "SparsePCA": ("#e9b872", "v"),
-    "FD-AMM": ("#d63384", "<"),
-    "Co-occurring directions": ("#f08cba", ">"),
-    "column sampling": ("#495057", "x"),
-    "HashJL": ("#6c757d", "+"),
-    "OSNAP": ("#868e96", "1"),
-    "FastJL": ("#6c757d", "2"),
-    "random Gaussian": ("#868e96", "3"),
-    "orthogonal Gaussian": ("#495057", "4"),
-    "Rademacher": ("#adb5bd", "|"),
+COLOURS = {
+    "maddjit": ("#74c69d", "#40916c", "#95d5b2", "#1b4332", "#081c15", "#52b788"),
+    "8-bit": ("#c1121f", "#e5383b", "#f28482"),
+    "bfloat16": ("#7f1d1d",),
+    "MADDNESS": ("#5a189a", "#9d4edd", "#7b2cbf", "#c77dff"),
+    "codebooks": ("#0077b6", "#00a6c8"),
+    "rank": ("#bc6c25", "#dd9a4a", "#8a5a00", "#e9b872"),
+    "width": ("#495057", "#868e96", "#6c757d", "#adb5bd"),
 }
-"""A colour for each family, and a marker. Ours are green."""
-OWN_STYLES = tuple(
-    zip(
-        ("#74c69d", "#40916c", "#95d5b2", "#1b4332", "#081c15", "#52b788"),
-        ("o", "s", "^", "D", "*", "P"),
-        strict=True,
-    )
-)
+"""The colours of each family of methods: by the start of a name, or of a setting's words."""
+MARKERS = "os^D*Pv<>X"
 LEAST_NMSE, MOST_NMSE, LEAST_SPEED = 1e-6, 3.0, 0.05
 LOST, MORE_ERRORS = 0.2, 0.6
 """An accuracy lower by so much than the exact one, or an error rate higher, is not drawn."""
@@ -79,12 +58,20 @@ def _figure(task: Record) -> Any:
 
 
 def _styles(task: Record) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each method, ours first."""
-    names = list(dict.fromkeys(run["method"] for run in task["runs"]))
-    own = [name for name in names if is_own(name)]
-    styles = {name: OWN_STYLES[i % len(OWN_STYLES)] for i, name in enumerate(own)}
-    others = [name for name in STYLES if name in names] + names
-    return styles | {n: STYLES.get(n, ("#000000", ".")) for n in others if n not in styles}
+    """Return colour and marker of each method, family by family, ours first."""
+    families = {run["method"]: _family(run) for run in task["runs"]}
+    styles = {}
+    for family, colours in COLOURS.items():
+        for i, name in enumerate(name for name, known in families.items() if known == family):
+            styles[name] = colours[i % len(colours)], MARKERS[i % len(MARKERS)]
+    return styles
+
+
+def _family(run: Record) -> str:
+    words = run["method"], run["words"]
+    return next((family for family in COLOURS if words[0].startswith(family)), "") or next(
+        (family for family in COLOURS if words[1].startswith(family)), "width"
+    )
 
 
 def _metric(axes: Any, task: Record, styles: dict[str, tuple[str, str]]) -> None:

@@ -39,7 +39,6 @@ VARIANTS = (
 
 _FEW_SETTINGS = {
     "MADDNESS-PQ": 3,
-    "OPQ": 3,
     "MADDNESS as published": 3,
     "MADDNESS-PQ as published": 3,
 }
@@ -48,7 +47,6 @@ _LARGEST_SETTING = {"SparsePCA": 256}
 _TRAIN_ROWS = {
     "SparsePCA": 5000,
     "PQ": 10000,
-    "OPQ": 5000,
     "Bolt": 10000,
     "MADDNESS as published": 4000,
     "MADDNESS-PQ as published": 4000,

@@ -137,9 +137,6 @@ class Trial:
         most = min(self.limits.settings, _FEW_SETTINGS if self.expensive else self.limits.settings)
         values = methods.settings(method, n_features, n_outputs, most)
         taken: list[float] = []
-        if method.name == "OPQ" and n_features > SLOW * n_outputs:
-            self._leave_out(method, values, "its rotation alone is slower than exact")
-            return
         for index, setting in enumerate(values):
             if sum(taken) + _expected(taken) > self.limits.fit_seconds:
                 self._leave_out(method, values[index:], "fitting takes too long")

@@ -123,16 +123,11 @@ def _argmax(
     A, Y = product.A, product.Y
     first, *others = winners.rivals(A, product.B, 1, optional, left_out)
     return [
-        first.candidate,
+        first,
         *_own(ops, "op.argmax(A)", A, Y, lambda op: op.argmax(A)),
         *_own({"maddjit + numpy argmax": ops[OWN]}, "op(A, out=Y).argmax(axis=1)", A, Y),
         read(A),
-        *(
-            Candidate(c.name, other.kind, c.run, c.names, c.outputs)
-            for other in others
-            for c in [other.candidate]
-            if other.kind != winners.ALONE  # it names no winner
-        ),
+        *(other for other in others if other.kind != winners.ALONE),  # it names no winner
     ]
 
 

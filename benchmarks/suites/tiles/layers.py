@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -62,6 +62,10 @@ class Data:
         Y = np.empty((len(timed), n_outputs), np.float32)
         return cls(task, task.A_train[order[: limits.fit_rows]], timed, np.array(task.B), bias, Y)
 
+    def exact(self, rows: Floats) -> Floats:
+        """Return the exact outputs before the ReLU."""
+        return rows @ self.B + self.bias
+
     def judged(
         self, outputs: Callable[[Floats], Floats], n_rows: int = 0, order: Any = None
     ) -> Record:
@@ -81,14 +85,8 @@ class Data:
         }
 
 
-@dataclass(frozen=True)
-class Run:
-    """A way to compute the layer: what is timed, and its outputs before the ReLU."""
-
-    group: str
-    candidate: Candidate
-    outputs: Callable[[Floats], Floats]
-    record: Record = field(default_factory=dict)
+Run = tuple[Candidate, Record]
+"""A way to compute the layer, with what is known of it. Its `answer` is without the ReLU."""
 
 
 def measure(layer: Layer, limits: Any) -> Record:
@@ -100,15 +98,16 @@ def measure(layer: Layer, limits: Any) -> Record:
     runs += _low_rank(data, layer.low_ranks, left_out)
     if limits.optional:
         runs += _rivals(data, left_out)
-    for run in runs:
-        run.record.update(data.judged(run.outputs))
-    turns = take_turns([run.candidate for run in runs], limits.rounds)
-    for run in runs:
-        name = run.candidate.name
-        run.record["ns_per_row"] = turns.per(name, len(data.timed))
-        run.record["speed"] = turns.ratio(EXACT, name)
-        if run.group == "approximate":
-            run.record["as_fast"] = _as_fast(name, runs, turns)
+    for way, record in runs:
+        assert way.answer
+        record |= data.judged(way.answer)
+    ways = [way for way, _ in runs]
+    turns = take_turns(ways, limits.rounds)
+    for way, record in runs:
+        record["ns_per_row"] = turns.per(way.name, len(data.timed))
+        record["speed"] = turns.ratio(EXACT, way.name)
+        if way.kind == "approximate":
+            record["as_fast"] = _as_fast(way.name, ways, turns)
     gc.collect()
     return {
         "kind": "layer",
@@ -116,30 +115,25 @@ def measure(layer: Layer, limits: Any) -> Record:
         "source": task.source,
         "shape": list(task.shape),
         "metric": task.metric,
-        "exact": data.judged(lambda rows: rows @ data.B + data.bias)["scores"],
+        "exact": data.judged(data.exact)["scores"],
         "rows": {"fit": len(data.train), "test": len(task.A_test), "timed": len(data.timed)},
-        "runs": [{"name": run.candidate.name, "group": run.group} | run.record for run in runs],
+        "runs": [{"name": way.name, "group": way.kind} | record for way, record in runs],
         "left_out": left_out,
         "failed": {},
     }
 
 
-def _as_fast(name: str, runs: list[Run], turns: Turns) -> dict[str, str]:
+def _as_fast(name: str, ways: list[Candidate], turns: Turns) -> dict[str, str]:
     """Return for each kind the low-rank product of largest rank that takes no longer."""
-    found: dict[str, str] = {}
-    for run in runs:
-        low = run.candidate.name
-        if run.group in (BY_NUMPY, *LOW_RANK.values()) and turns.ratio(low, name)[1] <= 1:
-            found[run.group] = low  # ranks rise
-    return found
+    low = [way for way in ways if way.kind in (BY_NUMPY, *LOW_RANK.values())]  # ranks rise
+    return {way.kind: way.name for way in low if turns.ratio(way.name, name)[1] <= 1}
 
 
 def _exact(data: Data) -> Run:
     names = {"matmul": np.matmul, "add": np.add, "maximum": np.maximum}
     names |= {"A": data.timed, "B": data.B, "bias": data.bias, "Y": data.Y}
     statement = "matmul(A, B, out=Y); add(Y, bias, out=Y); maximum(Y, 0, out=Y)"
-    candidate = Candidate(EXACT, "float32", statement, names)
-    return Run("exact", candidate, lambda rows: rows @ data.B + data.bias)
+    return Candidate(EXACT, "exact", statement, names, answer=data.exact), {}
 
 
 def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterator[Run]:
@@ -176,11 +170,11 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
                 left_out[label] = str(error)
                 continue
             names = {"op": op, "A": data.timed, "Y": data.Y}
-            candidate = Candidate(label, "maddjit", "op(A, out=Y)", names)
+            way = Candidate(label, op.report.kind, "op(A, out=Y)", names, answer=plain)
             more: Record = {"hit_by_nan": hit_by_nan(plain, data.timed)}
             if record.get("rank") in _BATCHED and precision == "float32":
                 more["batches"] = _batches(plain, data)
-            yield Run(op.report.kind, candidate, plain, record | told(op) | more)
+            yield way, record | told(op) | more
 
 
 def hit_by_nan(op: Any, rows: Floats) -> int:
@@ -227,8 +221,8 @@ def _low_rank(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> I
         ) -> Any:
             return (rows @ left) @ right + offset
 
-        candidate = Candidate(f"{BY_NUMPY}, {rank}", "float32", statement, names)
-        yield Run(BY_NUMPY, candidate, outputs, {"rank": rank})
+        name = f"{BY_NUMPY}, {rank}"
+        yield Candidate(name, BY_NUMPY, statement, names, answer=outputs), {"rank": rank}
         for precision, group in LOW_RANK.items():
             given: dict[str, Any] = {"precision": precision}
             try:
@@ -241,8 +235,12 @@ def _low_rank(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> I
                 continue
             names = {"first": first, "second": second, "A": data.timed, "Z": Z, "Y": data.Y}
             statement = "second(first(A, out=Z), out=Y)"
-            candidate = Candidate(f"{group}, {rank}", "maddjit", statement, names)
-            yield Run(group, candidate, lambda rows, f=first, g=plain: g(f(rows)), {"rank": rank})
+
+            def answer(rows: Floats, first: Any = first, plain: Any = plain) -> Any:
+                return plain(first(rows))
+
+            name = f"{group}, {rank}"
+            yield Candidate(name, group, statement, names, answer=answer), {"rank": rank}
 
 
 def _rivals(data: Data, left_out: dict[str, str]) -> Iterator[Run]:
@@ -255,6 +253,10 @@ def _rivals(data: Data, left_out: dict[str, str]) -> Iterator[Run]:
         except UNAVAILABLE as error:
             left_out[method.name] = first_line(error)
             continue
-        candidate = Candidate(method.name, "8-bit", "f(A)", {"f": multiply, "A": data.timed})
+
+        def answer(rows: Floats, multiply: Any = multiply) -> Any:
+            return multiply(rows) + data.bias
+
+        names = {"f": multiply, "A": data.timed}
         group = method.name.split(",")[0]
-        yield Run(group, candidate, lambda rows, f=multiply: f(rows) + data.bias)
+        yield Candidate(method.name, group, "f(A)", names, answer=answer), {}

@@ -115,15 +115,6 @@ def judged(task: Task, found: Winners, truth: Truth) -> Record:
     }
 
 
-@dataclass(frozen=True)
-class Run:
-    """A compiled way to name winners, with what is known of it."""
-
-    name: str
-    record: Record
-    call: Any
-
-
 def runs(
     task: Task,
     model: maddjit.MaddnessModel,
@@ -131,13 +122,13 @@ def runs(
     coverages: tuple[float, ...],
     truth: Truth,
     left_out: dict[str, str],
-) -> list[Run]:
-    """Compile a calibrated model for all coverages, and its tables alone; judge them."""
+) -> dict[str, tuple[Any, Record]]:
+    """Compile a calibrated model for all coverages, and its tables alone; judge them by name."""
     head = {"C": model.n_codebooks, "K": model.n_prototypes, "label": label}
     plain = maddjit.compile(model)
     alone = plain.argmax if task.k == 1 else lambda A: plain.topk(A, task.k)
     record = head | {"coverage": None} | judged(task, named(task, alone), truth)
-    found = [Run(f"{label}, tables alone", record, alone)]
+    found = {f"{label}, tables alone": (alone, record)}
     for coverage in coverages:
         start = perf_counter()
         try:
@@ -160,5 +151,5 @@ def runs(
             "compile_seconds": round(seconds, 2),
         }
         record |= judged(task, settled.indices, truth)
-        found.append(Run(f"{label}, coverage {coverage:g}", record, op))
+        found[f"{label}, coverage {coverage:g}"] = op, record
     return found

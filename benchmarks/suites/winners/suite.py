@@ -16,7 +16,7 @@ from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, take_turns
 from benchmarks.rivals import winners
 from benchmarks.suites.winners import coverage, own, tables
-from benchmarks.suites.winners.own import Run, Truth
+from benchmarks.suites.winners.own import Truth
 from benchmarks.suites.winners.subjects import SMALL, SUBJECTS, Floats, Limits, Subject, divided
 from benchmarks.tasks.scores import recall
 
@@ -44,7 +44,7 @@ def measure(subject: Subject, limits: Limits) -> Record:
             "test": len(truth.least),
         },
         "timed_rows": n_timed,
-        "rivals": {other.candidate.name: {"kind": other.kind} for other in others},
+        "rivals": {other.name: {"kind": other.kind} for other in others},
         "runs": [],
         "left_out": left_out,
         "failed": failed,
@@ -52,7 +52,7 @@ def measure(subject: Subject, limits: Limits) -> Record:
     for other in others:
         if other.answer:
             found = recall(own.named(task, other.answer), truth.winners)
-            record["rivals"][other.candidate.name]["recall"] = round(found, 6)
+            record["rivals"][other.name]["recall"] = round(found, 6)
     if limits.optional:
         answers = winners.eight_bit_answers(np.array(task.B), own.bias_of(task), task.k, left_out)
         record["eight_bit"] = {
@@ -67,7 +67,7 @@ def measure(subject: Subject, limits: Limits) -> Record:
                 model, told = own.calibrated(task, parts, size, options)
                 group = own.runs(task, model, label, subject.coverages, truth, left_out)
                 _time(group, others, timed, limits.rounds, record)
-                record["runs"] += [run.record | told for run in group]
+                record["runs"] += [run | told for _, run in group.values()]
                 group.clear()  # its code takes hundreds of megabytes where outputs are many
                 if size == subject.checked and not options:
                     n_rows = min(subject.split_rows, limits.split_rows)
@@ -86,22 +86,22 @@ def _label(size: tuple[int, int], options: Mapping[str, Any]) -> str:
 
 
 def _time(
-    group: list[Run],
-    others: list[winners.Rival],
+    group: dict[str, tuple[Any, Record]],
+    others: list[Candidate],
     timed: Floats,
     rounds: int,
     record: Record,
 ) -> None:
     """Time a size's operators in turns with all rivals; note ratios in the records."""
-    candidates = [other.candidate for other in others]
-    candidates += [
-        Candidate(run.name, "maddjit", "f(A)", {"f": run.call, "A": timed}) for run in group
+    ours = [
+        Candidate(name, "maddjit", "f(A)", {"f": call, "A": timed})
+        for name, (call, _) in group.items()
     ]
-    turns = take_turns(candidates, rounds)
-    names = [other.candidate.name for other in others]
-    for run in group:
-        run.record["ns_per_row"] = turns.per(run.name, len(timed))
-        run.record["over"] = {name: turns.ratio(name, run.name) for name in names}
+    turns = take_turns([*others, *ours], rounds)
+    names = [other.name for other in others]
+    for own_name, (_, run) in group.items():
+        run["ns_per_row"] = turns.per(own_name, len(timed))
+        run["over"] = {name: turns.ratio(name, own_name) for name in names}
     for name in names:
         told = record["rivals"][name]
         if "ns_per_row" not in told:
