@@ -115,15 +115,15 @@ def _hidden(arrays: Arrays) -> Task:
 
 
 def head() -> Task:
-    """Load the last layer: its outputs are class scores."""
+    """Load the last layer. Its outputs are class scores."""
     return stored("fashion", VERSION, _prepare, _head)
 
 
 def head_in_halves() -> Task:
-    """Load the same with half of the test rows to calibrate with, which then are no test rows."""
+    """Load the last layer with half of the test rows to calibrate with and half to test."""
     return stored("fashion", VERSION, _prepare, _head_in_halves)
 
 
 def hidden() -> Task:
-    """Load the layer before: ReLU and the exact head follow its outputs."""
+    """Load the hidden layer. ReLU and the exact head follow its outputs."""
     return stored("fashion", VERSION, _prepare, _hidden)

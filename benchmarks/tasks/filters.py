@@ -1,4 +1,4 @@
-"""Sobel's and Gauss's filters on photographs: patches of pixels times a few kernels."""
+"""Sobel's and Gauss's filters on photographs: products of patches of pixels and a few kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second linear layer of MiniLM's first block, whose outliers are hard on hash trees."""
+"""The second linear layer of MiniLM's first block. Its outliers are hard for hash trees."""
 
 from __future__ import annotations
 
@@ -96,5 +96,5 @@ def _build(arrays: Arrays) -> Task:
 
 
 def load() -> Task:
-    """Load the layer; the score runs the five blocks that follow."""
+    """Load the layer. The score runs the five blocks that follow."""
     return stored("minilm", VERSION, _prepare, _build)

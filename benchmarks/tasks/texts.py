@@ -24,7 +24,7 @@ class Message:
 
 
 def clean(text: str) -> str:
-    """Return a message on one line, or nothing if it is a format."""
+    """Return a message on one line, or an empty text if it is a format."""
     return "" if FORMATS.search(text) else re.sub(r"\s+", " ", text).strip()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -11,21 +11,22 @@ import numpy as np
 
 from benchmarks.harness.machine import first_line
 from benchmarks.harness.tables import Record
-from benchmarks.harness.timing import LEAST_SECONDS
+from benchmarks.harness.timing import LEAST_SECONDS, Candidate, take_turns
 from benchmarks.rivals import Apply, Method
 from benchmarks.rivals.method import Floats
-from benchmarks.suites.experiments import methods, timing
+from benchmarks.suites.experiments import methods
 from benchmarks.suites.experiments.analysis import fastest, levels, name
-from benchmarks.suites.experiments.timing import Fitted
 from benchmarks.tasks import Task
 
 SLOW = 3.0
 """How many times as long as the exact product a setting may take before larger ones are dropped."""
 _EXPENSIVE, _USELESS, _FEW_SETTINGS = 2.0, 1.0, 3
 """A score that takes longer than so many seconds is taken below this NMSE, for few settings."""
-_GROUP, _COMPILED_GROUP = 12, 16
+_OUTPUT_BYTES, _PRODUCTS = 100e6, 10000 * 512 * 512
+"""Bytes of outputs, and multiplications of the exact product, at most."""
 _MOST_ROUNDS = 31
 _CHUNK = 1000
+EXACT, BY_COLUMNS, REUSED = "exact", "exact, column-major A", "exact, out="
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,36 @@ class Limits:
     """Beginnings of names; only such methods are tried."""
 
 
-class Trial:
-    """The fits of one task, and those that wait to be timed.
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted setting: its record, its product, and about how long that takes."""
 
-    Settings are timed in groups, so that not all are in memory at once. What maddjit compiles comes
-    last and takes turns with the 8-bit products and the fastest others at each quality.
+    record: Record
+    multiply: Apply
+    seconds: float
+
+    @property
+    def key(self) -> str:
+        """Its name among candidates, where a reference may have its own name."""
+        return f"run {name(self.record)}"
+
+
+class Trial:
+    """The runs of one task. Settings of one method take turns with the exact product.
+
+    What maddjit compiles comes last. Its own settings also take turns with the 8-bit products and
+    the fastest others at each quality, and are timed with a column-major A as well.
     """
 
     def __init__(self, task: Task, limits: Limits) -> None:
         self.task, self.limits = task, limits
         self.A_test, self.B = np.array(task.A_test), np.array(task.B)  # torch wants to write
-        self.arrays = timing.Arrays.of(self.A_test, self.B, limits.rows)
-        self.exact_seconds = timing.least_seconds(lambda: self.arrays.A @ self.B, 5)
+        self.A = _timed_rows(self.A_test, self.B, limits.rows)
+        self.columns = np.asfortranarray(self.A)
+        self.exact_seconds = least_seconds(lambda: self.A @ self.B, 5)
         self.order = np.random.default_rng(0).permutation(len(task.A_train))
         self.references: dict[str, Apply] = {}
-        self.waiting: list[Fitted] = []
-        self.expensive = timing.least_seconds(lambda: task.score(task.exact), 1) > _EXPENSIVE
+        self.expensive = least_seconds(lambda: task.score(task.exact), 1) > _EXPENSIVE
         self.record: Record = {
             "name": task.name,
             "title": task.title,
@@ -68,7 +83,7 @@ class Trial:
             "metric": task.metric,
             "higher_is_better": task.higher_is_better,
             "train_rows": 0,
-            "timed_rows": len(self.arrays.A),
+            "timed_rows": len(self.A),
             "exact": {"score": task.exact_score, "extra": self._extra(task.exact)},
             "runs": [],
             "left_out": {},
@@ -79,13 +94,11 @@ class Trial:
         """Return the task's record: all runs with error, score and speed."""
         for method in tried:
             if not methods.is_compiled(method.name):
-                self._add(method, _GROUP)
-        self._time()
+                self._measure(method)
         self._choose_references(tried, eight_bit)
         for method in tried:
             if methods.is_compiled(method.name):
-                self._add(method, _COMPILED_GROUP)
-        self._time()
+                self._measure(method)
         return self.record
 
     def _choose_references(self, tried: Sequence[Method], eight_bit: Sequence[Method]) -> None:
@@ -98,38 +111,60 @@ class Trial:
         for words, (method, setting) in wanted.items():
             try:
                 multiply = method.fit(self._rows(method), self.B, setting, 0)
-                multiply(self.arrays.A)
+                multiply(self.A)
             except Exception as error:  # a broken library must not stop the others
                 self.record["failed"][f"{words}, beside maddjit"] = first_line(error)
             else:
                 self.references[words] = multiply
 
-    def _add(self, method: Method, most: int) -> None:
-        """Fit and judge a method's settings; time what waits whenever there are so many."""
+    def _measure(self, method: Method) -> None:
+        """Fit, judge and time a method's settings."""
         start = perf_counter()
-        for fitted in self._settings(method):
-            self.waiting.append(fitted)
-            if len(self.waiting) == most:
-                self._time()
+        group = list(self._settings(method))
+        try:
+            self._time(group)
+        except Exception as error:  # the other methods are worth having
+            traceback.print_exc()
+            self.record["failed"][method.name] = first_line(error)
+        else:
+            self.record["runs"] += [one.record for one in group]
         print(f"    {method.name}: {perf_counter() - start:.1f} s", flush=True)
 
-    def _time(self) -> None:
-        """Time all that waits in turns."""
-        group, self.waiting = self.waiting, []
+    def _time(self, group: Sequence[Fitted]) -> None:
+        """Time settings in turns and note in each record how many times as fast as exact it is."""
         if not group:
             return
-        turn = float(np.mean([max(LEAST_SECONDS, fitted.seconds) for fitted in group]))
-        more = min(_MOST_ROUNDS, int(self.limits.turn_seconds / turn))
-        rounds, exact = max(self.limits.rounds, more), self.record["exact"]
+        exact, n_rows = self.record["exact"], len(self.A)
         is_first = "ns_per_row" not in exact
-        try:
-            exact |= timing.time_group(group, self.arrays, self.references, rounds, is_first)
-        except Exception as error:  # the other groups are worth having
-            traceback.print_exc()
-            names = ", ".join(name(fitted.record) for fitted in group)
-            self.record["failed"][names] = first_line(error)
-        else:
-            self.record["runs"] += [fitted.record for fitted in group]
+        own = [one for one in group if one.record["own"]]
+        given = {"A": self.A, "F": self.columns, "B": self.B, "matmul": np.matmul}
+        timed = [Candidate(EXACT, "float32", "matmul(A, B)", given)]
+        if own or is_first:
+            timed.append(Candidate(BY_COLUMNS, "float32", "matmul(F, B)", given))
+        if is_first:
+            Y = np.empty((n_rows, self.B.shape[1]), np.float32)
+            timed.append(Candidate(REUSED, "float32", "matmul(A, B, out=Y)", given | {"Y": Y}))
+        if own:
+            timed += [_candidate(other, f, self.A) for other, f in self.references.items()]
+        timed += [_candidate(one.key, one.multiply, self.A) for one in group]
+        timed += [_candidate(f"{one.key} by columns", one.multiply, self.columns) for one in own]
+        turn = float(np.mean([max(LEAST_SECONDS, one.seconds) for one in group]))
+        more = min(_MOST_ROUNDS, int(self.limits.turn_seconds / turn))
+        turns = take_turns(timed, max(self.limits.rounds, more))
+        for one in group:
+            one.record["speed"] = turns.ratio(EXACT, one.key)
+            one.record["ns_per_row"] = turns.per(one.key, n_rows)
+        for one in own:
+            by_columns = f"{one.key} by columns"
+            one.record["columns"] = {
+                "speed": turns.ratio(EXACT, by_columns),
+                "same": turns.ratio(BY_COLUMNS, by_columns),
+            }
+            one.record["over"] = {other: turns.ratio(other, one.key) for other in self.references}
+        if is_first:
+            exact["ns_per_row"] = turns.per(EXACT, n_rows)
+            exact["columns"] = turns.ratio(EXACT, BY_COLUMNS)
+            exact["reused"] = turns.ratio(EXACT, REUSED)
 
     def _settings(self, method: Method) -> Iterator[Fitted]:
         """Fit settings, the smallest first, as far as they are worth it."""
@@ -186,7 +221,7 @@ class Trial:
             "score": _range(scores) if scores else None,
             "extra": {key: _range([e[key] for e in extras]) for key in (extras or [{}])[0]},
         }
-        return Fitted(record, made[0], timing.least_seconds(lambda: made[0](self.arrays.A), 2))
+        return Fitted(record, made[0], least_seconds(lambda: made[0](self.A), 2))
 
     def _outputs(self, multiply: Apply) -> Floats:
         outputs = multiply(self.A_test)
@@ -219,3 +254,24 @@ def _range(values: Sequence[float]) -> list[float]:
     """Return least, median and largest, to five digits."""
     numbers = (min(values), float(np.median(values)), max(values))
     return [float(f"{number:.5g}") for number in numbers]
+
+
+def least_seconds(call: Callable[[], object], times: int) -> float:
+    """Return the least time of a few calls."""
+    seconds = []
+    for _ in range(times):
+        start = perf_counter()
+        call()
+        seconds.append(perf_counter() - start)
+    return min(seconds)
+
+
+def _timed_rows(A_test: Floats, B: Floats, most: int) -> Floats:
+    """Repeat or cut the test rows to `most`, or to fewer where B is large."""
+    bounded = min(_OUTPUT_BYTES / (4 * B.shape[1]), _PRODUCTS / B.size)
+    n_rows = max(1, min(most, int(bounded)))
+    return np.ascontiguousarray(np.resize(A_test, (n_rows, A_test.shape[1])))
+
+
+def _candidate(name: str, multiply: Apply, A: Floats) -> Candidate:
+    return Candidate(name, "part", "f(A)", {"f": multiply, "A": A})

@@ -1,1 +1,1 @@
-"""Schemes of few multiplications, searched for: what makes maddjit/models/factors/tile4.npz."""
+"""The search for schemes of few multiplications. It makes maddjit/models/factors/tile4.npz."""

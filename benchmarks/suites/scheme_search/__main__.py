@@ -1,13 +1,15 @@
 """Compute maddjit/models/factors/tile4.npz: the best schemes of 4 × 4 × 4 tiles for ranks 16 to 48.
 
-    python benchmarks/scheme_search [--seeds 0 1 …] [rank …]
+    python -m benchmarks.suites.scheme_search [--seeds 0 1 …] [rank …]
 
-Each rank is tried once for each seed, from 48 downwards, and kept if it is better than what is
-there: if its error in bfloat16 is smaller. A round over all ranks takes some minutes. What is
-shipped for ranks 16 to 47 took seeds 0 to 3, before there were cyclic schemes, and seed 4, for
-which rank 48 gave .0815, on whose scheme those below built. Rank 48 itself is from random starts of
-the same kind (three fixed, fifteen triples), drawn apart from this script: the best of 39, two of
-which came near, at the penalty 3e-4: .0356. The best of the 40 starts of seed 48 gives .0705.
+Each rank is tried once for each seed, from 48 downwards. A scheme is kept if its error in bfloat16
+is smaller than that of the one in the file. A round over all ranks takes some minutes.
+
+The shipped schemes of ranks 16 to 47 took seeds 0 to 3, before there were cyclic schemes, and seed
+4. For seed 4 rank 48 gave .0815, and the schemes below it built on that one. The shipped scheme of
+rank 48 comes from random starts of the same kind (three fixed, fifteen triples) that were drawn
+apart from this script: the best of 39 starts, at the penalty 3e-4, has .0356. Two of them came
+near. The best of the 40 starts of seed 48 has .0705.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from scheme_search import bilinear, cyclic
-from scheme_search.bilinear import Factors
-from scheme_search.cyclic import Cyclic
 
+from benchmarks.suites.scheme_search import bilinear, cyclic
+from benchmarks.suites.scheme_search.bilinear import Factors
+from benchmarks.suites.scheme_search.cyclic import Cyclic
 from maddjit.learning.strassen_tile.steps import BFLOAT16
 from maddjit.models import schemes
 
@@ -28,7 +30,7 @@ FILE = Path(schemes.__file__).with_name("factors") / "tile4.npz"
 RANKS = range(48, 15, -1)
 CYCLIC = {48: Cyclic(n=4, n_fixed=3, n_triples=15)}
 N_CYCLIC = 40
-"""Random starts for schemes of that kind, of which one or two get past 1/64 of the tensor."""
+"""Random starts of cyclic schemes. One or two of them get past 1/64 of the tensor."""
 PARTS = ("encode_a", "encode_b", "decode")
 
 
@@ -48,13 +50,14 @@ def starts(rank: int, above: Factors | None, rng: np.random.Generator) -> Factor
 
 
 def best_of(factors: Factors, count: int) -> Factors:
+    """Return the schemes of least error."""
     return bilinear.selected(factors, np.argsort(bilinear.errors(factors))[:count])
 
 
 def squared_error(factors: Factors) -> np.ndarray:
     """Return (S,) errors of white data in bfloat16.
 
-    Better schemes in float32 exist whose rounding errors would be worse than what they gain.
+    There are better schemes in float32, but their rounding errors cost more than they gain.
     """
     return bilinear.errors(factors) + (BFLOAT16 * bilinear.amplification(factors)) ** 2
 
@@ -78,7 +81,7 @@ def search(rank: int, above: Factors | None, seed: int) -> Factors:
 
 
 def shipped(kept: dict[str, np.ndarray], rank: int) -> Factors | None:
-    """Return what is there of a rank (S = 1)."""
+    """Return the scheme of a rank in the file (S = 1), None if there is none."""
     if f"decode_{rank}" not in kept:
         return None
     arrays = [kept[f"{part}_{rank}"] for part in PARTS]
@@ -86,7 +89,7 @@ def shipped(kept: dict[str, np.ndarray], rank: int) -> Factors | None:
 
 
 def told(factors: Factors) -> str:
-    """Say how good a scheme is."""
+    """Return a sentence about how good a scheme is."""
     return (
         f"‖T − T̂‖ / ‖T‖ = {bilinear.errors(factors)[0] ** 0.5:.4f} "
         f"(in bfloat16 {squared_error(factors)[0] ** 0.5:.4f}), "

@@ -1,4 +1,4 @@
-"""Schemes of few multiplications: the matrix-product tensor approximated by alternating squares."""
+"""Schemes of few multiplications: alternating least squares for the tensor of matrix products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maddjit.models.schemes import BilinearScheme
 
 
 class Factors(NamedTuple):
-    """Many schemes of one shape and rank at a time, as matrices.
+    """Several schemes of one shape and rank, as matrices.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Factors(NamedTuple):
 
 
 def as_factors(scheme: BilinearScheme) -> Factors:
-    """Return one scheme (S = 1)."""
+    """Return one scheme as factors (S = 1)."""
     n, d, m = scheme.shape
     return Factors(
         scheme.encode_a.astype(np.float64).reshape(1, -1, n, d),
@@ -38,7 +38,7 @@ def as_factors(scheme: BilinearScheme) -> Factors:
 
 
 def as_scheme(factors: Factors, which: int, name: str) -> BilinearScheme:
-    """Return one of the schemes, its components balanced, in float32."""
+    """Return one of several schemes in float32, with balanced components."""
     a, b, c = (part[which] for part in balanced(factors))
     shape = a.shape[1], a.shape[2], b.shape[2]
     flat = [part.reshape(len(part), -1).astype(np.float32) for part in (a, b, c)]
@@ -46,7 +46,7 @@ def as_scheme(factors: Factors, which: int, name: str) -> BilinearScheme:
 
 
 def balanced(factors: Factors) -> Factors:
-    """Scale each component so that its three matrices have one norm."""
+    """Scale each component so that its three matrices have the same norm."""
     norms = [np.sqrt((part**2).sum(axis=(2, 3), keepdims=True)) for part in factors]
     together = np.cbrt(norms[0] * norms[1] * norms[2])
     scales = (together / np.where(norm > 0, norm, 1.0) for norm in norms)
@@ -103,7 +103,7 @@ def amplification(factors: Factors) -> NDArray[np.float64]:
 def transformed(
     factors: Factors, n_copies: int, spread: float, rng: np.random.Generator
 ) -> Factors:
-    """Return copies of one scheme in random bases, which leave it as exact as it was.
+    """Return copies of one scheme in random bases, which do not change its error.
 
     A is replaced by P A Q⁻¹, B by Q B R⁻¹, and P, Q, R are exponentials of random matrices.
     """
@@ -140,5 +140,5 @@ def selected(factors: Factors, which: NDArray[np.intp]) -> Factors:
 
 
 def together(several: Iterable[Factors]) -> Factors:
-    """Return schemes of one shape and rank as one."""
+    """Return several groups of schemes of one shape and rank as one group."""
     return Factors(*(np.concatenate(parts) for parts in zip(*several, strict=True)))

@@ -1,9 +1,9 @@
-"""Schemes of square tiles that are their own turns: few unknowns, for Levenberg and Marquardt.
+"""Cyclic schemes of square tiles, found by the method of Levenberg and Marquardt.
 
-The product's tensor Σ A[i, k] B[k, j] C[j, i], with C the transposed outputs, stays the same if A,
-B and C change places in turn. Components are looked for of which some are made of one matrix thrice
-and the others come in threes: (x, y, z), (y, z, x), (z, x, y). All unknowns are then those of A's
-side, X (r, n²), a third of them, and systems take a 27th of the time.
+The tensor of the product, Σ A[i, k] B[k, j] C[j, i] with C the transposed outputs, stays the same
+if A, B and C change places in turn. A cyclic scheme has components of one matrix thrice, (x, x, x),
+and others in threes: (x, y, z), (y, z, x), (z, x, y). Its unknowns are those of A's side alone, X
+(r, n²): a third of all. Solving for them takes a 27th of the time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Array = NDArray[np.float64]
 
 _MOST_DAMPING = 1e6
 _ENOUGH = 1e-4
-"""Relative decrease at which steps end, if it is that little four times in a row."""
+"""Steps end when the relative decrease is below this four times in a row."""
 
 
 @dataclass(frozen=True)
 class Cyclic:
-    """A kind of scheme: n × n × n tiles, n_fixed + 3 n_triples components."""
+    """A kind of scheme: n × n × n tiles, and n_fixed + 3 n_triples components."""
 
     n: int
     n_fixed: int
@@ -38,7 +38,7 @@ class Cyclic:
 
     @property
     def order(self) -> NDArray[np.intp]:
-        """Whose matrix of A's side each component has on B's side."""
+        """The component whose matrix of A's side each component has on B's side."""
         triples = np.arange(self.n_fixed, self.rank).reshape(-1, 3)
         return np.concatenate([np.arange(self.n_fixed), np.roll(triples, -1, axis=1).ravel()])
 
@@ -81,7 +81,7 @@ class Cyclic:
         return (self.n**3 + norm - 2 * inner) / 3 + penalty * float((X**2).sum())
 
     def _turned(self, gram: Array) -> tuple[Array, Array]:
-        """Return the products of B's sides and of C's, from those of A's."""
+        """Return the Gram matrices of B's side and of C's side, from that of A's side."""
         order = self.order
         once = gram[np.ix_(order, order)]
         return once, once[np.ix_(order, order)]
@@ -105,7 +105,7 @@ class Cyclic:
 def found(kind: Cyclic, n_starts: int, rng: np.random.Generator) -> Factors:
     """Return the best scheme from random starts (S = 1), at a small penalty.
 
-    Few starts come near: of some for rank 48 of 4 × 4 × 4 tiles, three fixed, two of 39.
+    Few starts come near. For rank 48 of 4 × 4 × 4 tiles with three fixed, two of 39 did.
     """
     best, least = np.zeros((kind.rank, kind.n**2)), np.inf
     for _ in range(n_starts):
@@ -122,7 +122,7 @@ def found(kind: Cyclic, n_starts: int, rng: np.random.Generator) -> Factors:
 
 
 def _solved(system: Array, right: Array, damping: float) -> Array | None:
-    """Solve a symmetric system with damping, None if it is not positive definite."""
+    """Solve a symmetric system with damping; return None if it is not positive definite."""
     matrix = system.copy()
     np.einsum("ii->i", matrix)[:] += damping
     try:
