@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -59,22 +60,22 @@ def _exact(product: Product, k: int) -> list[Candidate]:
 
 
 def _choosing(name: str, kind: str, run: Callable[[], NDArray[Any]], k: int) -> list[Candidate]:
-    """Return ways to choose among the sums that `run` returns, by NumPy and by torch."""
-
-    def best() -> Any:
-        return run().argmax(axis=1)
-
+    """Return ways to choose among the sums that `run` returns: by NumPy and, if there, by torch."""
     if k == 1:
+
+        def best() -> Any:
+            return run().argmax(axis=1)
+
         return [Candidate(f"{name} + numpy argmax", kind, best, {}, best)]
-    import torch
+    found = [Candidate(f"{name} + numpy argpartition", kind, lambda: top(run(), k))]
+    if find_spec("torch"):
+        import torch
 
-    def by_torch() -> object:
-        return torch.topk(torch.from_numpy(run()), k)
+        def by_torch() -> object:
+            return torch.topk(torch.from_numpy(run()), k)
 
-    return [
-        Candidate(f"{name} + numpy argpartition", kind, lambda: top(run(), k)),
-        Candidate(f"{name} + torch topk", kind, by_torch),
-    ]
+        found.append(Candidate(f"{name} + torch topk", kind, by_torch))
+    return found
 
 
 def _torch_topk(product: Product, k: int) -> list[Candidate]:

@@ -289,6 +289,7 @@ def test_faiss_gets_as_many_rows_as_it_needs(method: Method) -> None:
 
 
 def test_nearest_prototypes_are_nearest() -> None:
+    pytest.importorskip("numba")
     rng = np.random.default_rng(6)
     blocks = [slice(0, 5), slice(5, 12), slice(12, 14)]
     prototypes = [rng.standard_normal((16, block.stop - block.start)) for block in blocks]
@@ -302,6 +303,7 @@ def test_nearest_prototypes_are_nearest() -> None:
 
 
 def test_bolt_takes_any_number_of_codebooks() -> None:
+    pytest.importorskip("numba")
     method = next(m for m in METHODS if m.name == "Bolt")
     assert nmse(fitted(method, 27)(A)) < 0.05
 
