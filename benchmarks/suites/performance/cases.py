@@ -8,7 +8,6 @@ from typing import Literal
 OWN, K64 = "maddjit", "maddjit K = 64"
 FRESH, EIGHT_BIT_SUMS = "maddjit, fresh output", "maddjit, 8-bit sums"
 READ_A = "read A"
-FIRST, LATER = "first of a process", "later ones"
 
 Topic = Literal[
     "operator", "sums", "argmax", "one row", "threads", "compile", "encode", "scan", "split"

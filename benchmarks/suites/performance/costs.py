@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -16,55 +12,28 @@ import maddjit
 from benchmarks.harness.machine import all_processors
 from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, quartiles, take_turns
-from benchmarks.suites.performance.cases import FIRST, LATER, Case
+from benchmarks.suites.performance.cases import Case
 from benchmarks.suites.performance.operators import described
 from benchmarks.tasks.rows import clustered, fitted
 
-COLD = """
-import sys
-from time import perf_counter
-import maddjit
-model = maddjit.load(sys.argv[1])
-start = perf_counter()
-maddjit.compile(model)
-print(perf_counter() - start)
-"""
-PROCESSES = 7
+_MOST_ROUNDS = 7
 BLOCK = 4000
 """Rows whose outputs stay in the cache."""
 
 
 def compile_time(case: Case, rounds: int, *_: object) -> Record:
-    """Time `maddjit.compile` as the first act of a process, and again and again in this one."""
+    """Time `maddjit.compile` and its phases. The service suite times it in new processes."""
     (_, D, M), C = case.shape, case.n_codebooks
     model = fitted(D, M, C) if M <= 1000 else _random_model(D, M, C)
-    times = min(rounds, PROCESSES)
-    later, phases = [], []
-    for _ in range(times + 1):
+    runs = []
+    for _ in range(min(rounds, _MOST_ROUNDS) + 1):
         start = perf_counter()
         op = maddjit.compile(model)
-        later.append(perf_counter() - start)
-        phases.append(op.kernel().seconds)
-    seconds = {FIRST: _first(model, times), LATER: later[1:]}
-    seconds |= {phase: [one[phase] for one in phases[1:]] for phase in phases[0]}
-    derived = {name: quartiles(values) for name, values in seconds.items()}
+        runs.append({"compile": perf_counter() - start} | op.kernel().seconds)
     return {
         "title": f"{case.title}, {op.plan.table_bytes / 1e6:.2g} MB of tables",
-        "derived": derived,
+        "derived": {name: quartiles([run[name] for run in runs[1:]]) for name in runs[0]},
     }
-
-
-def _first(model: maddjit.MaddnessModel, processes: int) -> list[float]:
-    """Return the seconds in processes that do nothing else, after one that is not counted."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.npz"
-        maddjit.save(model, path)
-        command = [sys.executable, "-P", "-c", COLD, str(path)]
-        runs = [
-            subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            for _ in range(processes + 1)
-        ]
-    return [float(run.stdout) for run in runs[1:]]
 
 
 def _random_model(n_features: int, n_outputs: int, n_codebooks: int) -> maddjit.MaddnessModel:
