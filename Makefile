@@ -71,26 +71,26 @@ torch: extra-torch
 	build/extras/torch/bin/python -m pytest -m '' tests/integrations/torch maddjit/integrations \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]"
 
-# Measure everything (some minutes on a quiet machine) and write docs/performance.md.
+# Measure operators against everything that makes the same product (some minutes on a quiet
+# machine). Each suite writes its JSON and its page into benchmarks/results/.
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/suite.py
+	$(BIN)/python -m benchmarks performance
 
-# The paper's experiments on real tasks (half an hour or more), and docs/experiments.md.
+# The paper's experiments on real tasks (half an hour or more).
 experiments: $(VENV)/.tasks
-	$(BIN)/python benchmarks/experiments.py
+	$(BIN)/python -m benchmarks experiments
 
-# Exact winners against float32, 8 bits and faiss (an hour or so), and docs/winners.md.
+# Exact winners against float32, 8 bits and faiss (an hour or so).
 winners: $(VENV)/.tasks
-	$(BIN)/python benchmarks/winners.py
+	$(BIN)/python -m benchmarks winners
 
-# Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour), and docs/tiles.md.
+# Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour).
 tiles: $(VENV)/.bench
-	$(BIN)/python benchmarks/tiles.py
+	$(BIN)/python -m benchmarks tiles
 
-# What a process that begins and a call through other libraries cost (some minutes), and
-# docs/service.md.
+# What a process that starts and a call through other libraries cost (some minutes).
 service: $(VENV)/.bench
-	$(BIN)/python benchmarks/service.py
+	$(BIN)/python -m benchmarks service
 
 # Build the documentation as HTML, into build/docs. All of it is built anew, since pages show what
 # the code of today prints. A warning is an error, and nothing is fetched.
@@ -99,7 +99,7 @@ docs: $(VENV)/.docs
 
 # Measure the plot and the table of the README, at AVX-512 and at AVX2. A few minutes.
 front: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.front_plot
+	$(BIN)/python -m benchmarks.suites.front
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maddjit needs Python 3.11")'

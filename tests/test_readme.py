@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import front_plot
+from benchmarks.suites.front import __main__ as front
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
-TABLE = README.partition(front_plot.START)[2].partition(front_plot.END)[0]
+TABLE = README.partition(front.START)[2].partition(front.END)[0]
 
 
 def words(page: str) -> list[str]:
@@ -26,9 +26,9 @@ def words(page: str) -> list[str]:
     return [word for word in text.split() if re.search(r"\w", word)]
 
 
-def stored() -> list[front_plot.Record]:
+def stored() -> list[front.Record]:
     """Return the records of the machine that the README's figures are of, AVX2 first."""
-    return front_plot.machines(front_plot.records())[0]
+    return front.machines(front.records())[0]
 
 
 def test_words_are_counted() -> None:
@@ -45,12 +45,12 @@ def test_the_readme_takes_a_few_minutes() -> None:
 
 
 def test_the_figures_are_those_that_were_measured() -> None:
-    assert front_plot.with_figures(README, stored()) == README
+    assert front.with_figures(README, stored()) == README
 
 
 def test_the_page_of_results_is_what_was_measured() -> None:
-    page = front_plot.page(front_plot.machines(front_plot.records()))
-    assert front_plot.PAGE.read_text(encoding="utf-8") == page
+    page = front.page(front.machines(front.records()))
+    assert front.PAGE.read_text(encoding="utf-8") == page
 
 
 def test_the_first_figures_are_those_of_the_table() -> None:
@@ -80,8 +80,8 @@ def test_the_stored_measurements_are_of_levels_that_were_held() -> None:
 def test_the_plot_is_small_and_says_nothing_of_where_it_was_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     drawn = tmp_path / "front.svg"
-    front_plot.draw(front_plot.machines(front_plot.records()), drawn)
-    for path in (drawn, front_plot.PLOT):
+    front.draw(front.machines(front.records()), drawn)
+    for path in (drawn, front.PLOT):
         text = path.read_text(encoding="utf-8")
         assert len(text) < 60_000
         assert not re.search(r"dc:date|/home/|/work/|/tmp/", text)
@@ -92,7 +92,7 @@ def test_the_plot_is_small_and_says_nothing_of_where_it_was_drawn(tmp_path: Path
 @pytest.mark.slow
 def test_ways_of_the_plot_are_checked_and_timed(tmp_path: Path) -> None:
     code = (
-        "import json; from benchmarks import front_ways as ways; ways.LOOK_UPS = (8,);"
+        "import json; from benchmarks.suites.front import ways; ways.LOOK_UPS = (8,);"
         "ways.LOOK_UPS_AND_RANK = ((8, 8),); ways.RANKS = (8,);"
         "print(json.dumps(ways.measure(batch=20, rounds=2)))"
     )

@@ -1,12 +1,12 @@
-"""The experiments' tasks: real products, with the metric that their outputs serve."""
+"""The data: real products, each with the metric that its outputs serve, and made-up ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import fashion, filters, magika_files, minilm, ocr, tokens, ucr
-from .cache import Missing
-from .record import Task
+from benchmarks.harness.machine import Missing
+from benchmarks.tasks import fashion, filters, magika_files, minilm, ocr, tokens, ucr
+from benchmarks.tasks.record import Task
 
 TASKS: dict[str, Callable[[], Task]] = {
     "fashion-head": fashion.head,
@@ -28,6 +28,6 @@ WINNER_TASKS: dict[str, Callable[[], Task]] = {
     "ocr": ocr.load,
     "minilm-tokens": tokens.load,
 }
-"""Those of which only the winners count; the last has too many outputs for all experiments."""
+"""Tasks of which only the winners count. The last has too many outputs for all experiments."""
 
 __all__ = ["TASKS", "WINNER_TASKS", "Missing", "Task"]

@@ -1,4 +1,4 @@
-"""MiniLM's layers in NumPy, all sentences' rows below one another."""
+"""MiniLM's layers in NumPy. The rows of all sentences stand in one matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from .record import Floats
+from benchmarks.tasks.record import Floats
 
 Weights = Mapping[str, Floats]
 Ends = NDArray[np.integer[Any]]
@@ -19,12 +19,12 @@ EPSILON = 1e-12
 
 
 def linear(x: Floats, weights: Weights, name: str) -> Floats:
-    """Apply the linear layer of a name, whose matrix is stored as (outputs, inputs)."""
+    """Apply the named linear layer. Its matrix is stored as (outputs, inputs)."""
     return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
 
 def normalise(x: Floats, weights: Weights, name: str) -> Floats:
-    """Apply the LayerNorm of a name."""
+    """Apply the named LayerNorm."""
     centred = x - x.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + np.float32(EPSILON))
     return centred / deviation * weights[f"{name}.weight"] + weights[f"{name}.bias"]
@@ -87,6 +87,6 @@ def remaining(x: Floats, ends: Ends, weights: Weights) -> Floats:
 
 
 def pool(x: Floats, ends: Ends) -> Floats:
-    """Return each sentence's mean row, its embedding up to its length."""
+    """Return the mean row of each sentence. Scaled to length 1 it is the embedding."""
     starts = np.concatenate(([0], ends[:-1]))
     return np.add.reduceat(x, starts, axis=0) / (ends - starts)[:, None].astype(np.float32)

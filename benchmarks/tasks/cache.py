@@ -1,4 +1,4 @@
-"""Prepared tasks as .npz files, so that they are prepared once and load without their packages."""
+"""Prepared tasks in .npz files. They are prepared once and then load without their packages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness.machine import ROOT, Missing
+
 Arrays = Mapping[str, NDArray[Any]]
 Result = TypeVar("Result")
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Missing(RuntimeError):
-    """A task needs something that is not installed; the message names it."""
 
 
 def needs(module: str, package: str) -> ModuleType:
@@ -31,7 +27,7 @@ def needs(module: str, package: str) -> ModuleType:
 
 
 def home(module: ModuleType) -> Path:
-    """Return the folder that a module's file is in."""
+    """Return the folder that holds a module's file."""
     return Path(str(module.__file__)).parent
 
 
@@ -55,7 +51,7 @@ def stored(
 
 
 def write(path: Path, arrays: Arrays) -> None:
-    """Write an .npz file; nobody ever sees half of it."""
+    """Write an .npz file in one step, so that nobody sees half of it."""
     objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
     if objects:
         raise TypeError(f"{path.name}: cannot store Python objects: {', '.join(objects)}")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import ROOT, Arrays, Missing, stored
-from .record import Floats, Task
-from .scores import accuracy
+from benchmarks.harness.machine import ROOT, Missing
+from benchmarks.tasks.cache import Arrays, stored
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import accuracy
 
 VERSION = "1"
 SOURCE = (
@@ -114,15 +115,15 @@ def _hidden(arrays: Arrays) -> Task:
 
 
 def head() -> Task:
-    """Load the last layer: its outputs are class scores."""
+    """Load the last layer. Its outputs are class scores."""
     return stored("fashion", VERSION, _prepare, _head)
 
 
 def head_in_halves() -> Task:
-    """Load the same with half of the test rows to calibrate with, which then are no test rows."""
+    """Load the last layer with half of the test rows to calibrate with and half to test."""
     return stored("fashion", VERSION, _prepare, _head_in_halves)
 
 
 def hidden() -> Task:
-    """Load the layer before: ReLU and the exact head follow its outputs."""
+    """Load the hidden layer. ReLU and the exact head follow its outputs."""
     return stored("fashion", VERSION, _prepare, _hidden)

@@ -1,4 +1,4 @@
-"""Sobel's and Gauss's filters on photographs: patches of pixels times a few kernels."""
+"""Sobel's and Gauss's filters on photographs: products of patches of pixels and a few kernels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, home, needs, stored
-from .record import Floats, Task
-from .scores import nmse
+from benchmarks.harness.machine import Missing
+from benchmarks.tasks.cache import Arrays, home, needs, stored
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import nmse
 
 VERSION = "1"
 SIDE = 224

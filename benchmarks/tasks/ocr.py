@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, home, needs, stored
-from .onnx_inputs import LastProduct, last_product
-from .record import Floats, Task
-from .scores import accuracy, character_error_rate, ctc
-from .splitting import in_test
-from .texts import Message, messages
+from benchmarks.harness.machine import Missing
+from benchmarks.tasks.cache import Arrays, home, needs, stored
+from benchmarks.tasks.onnx_graphs import LastProduct, last_product
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import accuracy, character_error_rate, ctc
+from benchmarks.tasks.splitting import in_test
+from benchmarks.tasks.texts import Message, messages
 
 VERSION = "1"
 N_TRAIN, N_TEST = 700, 260

@@ -1,4 +1,4 @@
-"""What a task is: sample rows, a right-hand side, and what its outputs are worth."""
+"""The record of a task: sample rows, a right-hand side, and the metric that its outputs serve."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WinnerScore = Callable[[NDArray[np.int64]], float]
 class Task:
     """A product worth approximating, with the metric that its outputs serve.
 
-    `score` and the functions of `extra` take all outputs of `A_test`, bias included; those of
-    `by_winners` only the index of the largest of each row. What the task needs of a row's outputs
-    are the `k` largest, if only their order counts. `A_calibrate` are rows to calibrate with where
-    those to learn from are not like those of the test.
+    `score` and the functions of `extra` take all outputs of `A_test`, bias included. The functions
+    of `by_winners` take only the index of the largest output of each row. If only the order of
+    outputs counts, the task needs the `k` largest of each row. `A_calibrate` holds rows to
+    calibrate with where rows to learn from are unlike those of the test.
     """
 
     name: str

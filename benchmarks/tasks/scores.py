@@ -13,7 +13,7 @@ Labels = NDArray[Any]
 
 
 def accuracy(outputs: Outputs, labels: Labels) -> float:
-    """Return the share of rows whose largest output is the labelled one, or the exact winner."""
+    """Return the share of rows whose largest output is the one that `labels` names."""
     return float(np.mean(outputs.argmax(axis=1) == labels))
 
 

@@ -24,7 +24,7 @@ def directory_group(path: PurePath) -> str:
 
 
 def in_test(groups: Sequence[str], labels: Sequence[str], share: float) -> NDArray[np.bool_]:
-    """Mark what is for testing: of each label about `share`, of its groups all or nothing.
+    """Mark what is for testing: about `share` of each label, of its groups all or nothing.
 
     A group with files of several labels counts as one group for each of them.
     """

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import Missing
+from benchmarks.harness.machine import Missing
 
 CATALOGUES = Path("/usr/share/locale/zh_CN/LC_MESSAGES")
 SIZES = range(2_000, 2_000_000)
@@ -24,7 +24,7 @@ class Message:
 
 
 def clean(text: str) -> str:
-    """Return a message on one line, or nothing if it is a format."""
+    """Return a message on one line, or an empty text if it is a format."""
     return "" if FORMATS.search(text) else re.sub(r"\s+", " ", text).strip()
 
 

@@ -1,4 +1,4 @@
-"""Retrieval: which ten tokens of MiniLM's table are nearest to the embedding of a message."""
+"""Retrieval: the ten tokens of MiniLM's table that are nearest to the embedding of a message."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bert
-from .cache import Arrays, stored
-from .minilm import LAYER, PACKAGE, TEST_SHARE, model
-from .record import Floats, Task
-from .scores import recall, top
-from .splitting import in_test
-from .texts import messages
+from benchmarks.tasks import bert
+from benchmarks.tasks.cache import Arrays, stored
+from benchmarks.tasks.minilm import LAYER, PACKAGE, TEST_SHARE, model
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import recall, top
+from benchmarks.tasks.splitting import in_test
+from benchmarks.tasks.texts import messages
 
 VERSION = "1"
 K = 10
@@ -24,7 +24,7 @@ BATCH = 250
 
 
 def embeddings(tokens: Sequence[Sequence[int]], weights: bert.Weights) -> Floats:
-    """Return the mean rows of sentences after all layers, of length 1, a few at a time."""
+    """Return the mean row of each sentence after all layers, scaled to length 1."""
     found = []
     for start in range(0, len(tokens), BATCH):
         part = tokens[start : start + BATCH]
@@ -76,5 +76,5 @@ def _build(arrays: Arrays) -> Task:
 
 
 def load() -> Task:
-    """Load queries and the table; the score is the share of the ten best items that are found."""
+    """Load queries and the table. The score is the share of the ten best items that are found."""
     return stored("minilm-tokens", VERSION, _prepare, _build)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import Arrays, Missing, home, needs, stored
-from .record import Floats, Task
-from .scores import accuracy
+from benchmarks.harness.machine import Missing
+from benchmarks.tasks.cache import Arrays, home, needs, stored
+from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.scores import accuracy
 
 VERSION = "1"
 LENGTH = 320

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scheme_search import bilinear, cyclic
 
 import maddjit
+from benchmarks.suites.scheme_search import bilinear, cyclic
 from maddjit import fit_strassen_tile
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
 from maddjit.learning.strassen_tile import least_squares, settings

@@ -1,0 +1,1 @@
+"""Benchmarks of maddjit. See `benchmarks/README.md` for the rooms and how to run them."""

@@ -1,0 +1,1 @@
+"""What every benchmark shares: timing in turns, machine facts, targets, pages, the command line."""

@@ -1,0 +1,132 @@
+"""The command line of a suite: measure all or some subjects, write JSON and the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.harness import machine
+from benchmarks.harness.page import read_results, write_page
+from benchmarks.harness.suite import RESULTS, Suite
+from benchmarks.harness.tables import Record
+
+
+def main(suite: Suite, arguments: Sequence[str]) -> int:
+    """Measure or render a suite as the command line says; return the exit status."""
+    options = _parser(suite).parse_args(arguments)
+    if options.render is not None:
+        write_page(suite, read_results(suite, options.render), options.page or _page(suite))
+        return 0
+    subjects = suite.small if options.small else suite.subjects
+    if unknown := set(options.only or ()) - subjects.keys():
+        known = ", ".join(subjects)
+        _parser(suite).error(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
+    if options.only:
+        subjects = {name: subjects[name] for name in options.only}
+    names = {field.name for field in fields(suite.limits)}
+    given = {name: n for name, n in vars(options).items() if name in names and n is not None}
+    limits = replace(suite.limits, **(dict(suite.small_limits) if options.small else {}) | given)
+
+    machine.pin()
+    results: Record = machine.describe() | {
+        "limits": asdict(limits),
+        "left_out": {},
+        "failed": {},
+        "tasks": [],
+    }
+    # A part of the measurements does not replace what is committed.
+    is_whole = not (options.small or options.only or given)
+    path = options.results
+    if path is None and is_whole:
+        path = RESULTS / f"{suite.name}-{machine.file_name(results['machine'])}.json"
+    if path and path.exists():  # what was wished for and reached is judged once
+        results["wishes"] = json.loads(path.read_text()).get("wishes", [])
+    _run(suite, subjects, limits, results, path)
+    _report(results)
+    if options.page:
+        write_page(suite, [results], options.page)
+    elif is_whole and not options.results:
+        write_page(suite, read_results(suite), _page(suite))
+    return int(bool(results["failed"]) or any(task["failed"] for task in results["tasks"]))
+
+
+def _parser(suite: Suite) -> argparse.ArgumentParser:
+    """Return the options that all suites have, and one for each limit."""
+    made = argparse.ArgumentParser(prog=f"python -m benchmarks {suite.name}")
+    made.add_argument("--small", action="store_true", help="made-up subjects: seconds")
+    made.add_argument("--only", metavar="NAME", nargs="+", help="some subjects only")
+    made.add_argument("--results", type=Path, help="where to write the JSON")
+    made.add_argument("--page", type=Path, help="where to write the page")
+    made.add_argument(
+        "--render",
+        type=Path,
+        metavar="JSON",
+        nargs="*",
+        help="measure nothing; write the page of these results, or of all there are",
+    )
+    for field in fields(suite.limits):
+        default = getattr(suite.limits, field.name)
+        name = f"--{field.name.replace('_', '-')}"
+        if isinstance(default, tuple):
+            made.add_argument(name, nargs="+", metavar="NAME")
+        elif not isinstance(default, bool):
+            made.add_argument(name, type=type(default), help=f"by default {default}")
+    return made
+
+
+def _page(suite: Suite) -> Path:
+    return RESULTS / f"{suite.name}.md"
+
+
+def _run(
+    suite: Suite,
+    subjects: Mapping[str, Any],
+    limits: Any,
+    results: Record,
+    path: Path | None,
+) -> None:
+    """Measure all subjects one after another, and save what is there after each."""
+    from threadpoolctl import threadpool_limits
+
+    if getattr(limits, "optional", True):
+        _one_thread_in_torch()
+    for name, subject in subjects.items():
+        start = perf_counter()
+        print(f"{name} …", flush=True)
+        try:
+            with threadpool_limits(1):
+                record = suite.measure(subject, limits)
+        except machine.Missing as error:
+            results["left_out"][name] = str(error)
+        except Exception as error:  # the others are worth having; the exit status tells
+            traceback.print_exc()
+            results["failed"][name] = machine.first_line(error)
+        else:
+            seconds = round(perf_counter() - start, 1)
+            results["tasks"].append({"name": name} | record | {"seconds": seconds})
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        print(f"{name}, {perf_counter() - start:.1f} s", flush=True)
+
+
+def _report(results: Record) -> None:
+    """Print what was left out and what failed."""
+    for key, words in (("left_out", "left out"), ("failed", "failed")):
+        for record in (results, *results["tasks"]):
+            for name, reason in record[key].items():
+                print(f"{words}: {record.get('name', '')} {name} ({reason})")
+
+
+def _one_thread_in_torch() -> None:
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)

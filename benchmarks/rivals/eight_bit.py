@@ -1,0 +1,194 @@
+"""8-bit products, the real competitor: with the quantising of A and without it.
+
+Weights are quantised once and symmetrically, A for the whole matrix at each call. Weights have 7
+bits where the CPU has no VNNI: with 8, onnxruntime and FBGEMM would saturate. Torch's `_int_mm`
+does not saturate and keeps 8 bits. For arg-max all outputs share one scale, so that the winner
+among the integers is the winner.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.rivals.method import Apply, Floats, Method
+from benchmarks.tasks.onnx_graphs import make_model, open_session
+from maddjit.cli.peers import quantised as quantised_weights
+
+ALONE, WHOLE = "8-bit", "8-bit with quantising"
+WHOLE_BYTE = 127
+"""The largest weight of products that never saturate."""
+Sums = NDArray[np.int32]
+
+
+class TorchInt8:
+    """`torch._int_mm`, int8 by int8, with memory for one number of rows."""
+
+    name = "torch _int_mm"
+
+    def __init__(self, B: Floats, n_rows: int, per_output: bool = True) -> None:
+        import torch
+
+        integers, scale = quantised_weights(B, per_output, WHOLE_BYTE)
+        self.torch, self.B = torch, torch.from_numpy(integers)
+        self.scale = torch.from_numpy(np.asarray(scale))
+        self.steps = torch.empty((n_rows, len(B)))
+        self.A8 = torch.empty(self.steps.shape, dtype=torch.int8)
+        self.sums = torch.empty((n_rows, B.shape[1]), dtype=torch.int32)
+
+    def quantise(self, A: Floats) -> float:
+        """Write A in 8 bits; return its step."""
+        rows = self.torch.from_numpy(A)
+        low, high = self.torch.aminmax(rows)
+        step = max(-float(low), float(high)) / 127 or 1.0
+        self.A8.copy_(self.torch.mul(rows, 1 / step, out=self.steps).round_())
+        return step
+
+    def alone(self) -> Sums:
+        """Multiply the A that is in 8 bits already."""
+        sums: Sums = self.torch._int_mm(self.A8, self.B, out=self.sums).numpy()
+        return sums
+
+    def integers(self, A: Floats) -> Sums:
+        """Quantise A and multiply."""
+        self.quantise(A)
+        return self.alone()
+
+    def floats(self, A: Floats, Y: Floats) -> Floats:
+        """Quantise A, multiply and scale into Y."""
+        step = self.quantise(A)
+        sums = self.torch._int_mm(self.A8, self.B, out=self.sums)
+        self.torch.from_numpy(Y).copy_(sums).mul_(self.scale * step)
+        return Y
+
+
+class OnnxInt8:
+    """onnxruntime's uint8 by int8: DynamicQuantizeLinear and MatMulInteger, without copies of Y."""
+
+    name = "onnxruntime u8s8"
+
+    def __init__(self, B: Floats, n_rows: int, per_output: bool = True) -> None:
+        integers, scale = quantised_weights(B, per_output)
+        self.constants = {"B": integers, "scale": np.atleast_1d(scale)}
+        self.sums = np.empty((n_rows, B.shape[1]), np.int32)
+        self.A8 = np.zeros((n_rows, len(B)), np.uint8)
+        self.zero = np.array(0, np.uint8)
+
+    def quantise(self, A: Floats) -> np.float32:
+        """Write A in 8 bits; return its step."""
+        low, high = min(A.min(), 0), max(A.max(), 0)
+        step = np.float32((high - low) / 255)
+        zero = np.rint(-low / step)
+        self.A8[:] = np.clip(np.rint(A / step) + zero, 0, 255)
+        self.zero = zero.astype(np.uint8)
+        return step
+
+    @cached_property
+    def alone(self) -> Callable[[], Any]:
+        """A call that multiplies the A that is in 8 bits already and returns the sums."""
+        product = [_node("MatMulInteger", ["A", "B", "zero"], ["Y"])]
+        return self._bound(product, self.A8, self.sums, {"zero": self.zero})
+
+    def integers(self, A: Floats) -> Callable[[], Any]:
+        """Return a call that quantises A, multiplies and returns the sums."""
+        last = _node("Identity", ["sums"], ["Y"])
+        return self._bound([*_dynamic()[:2], last], A, self.sums)
+
+    def floats(self, A: Floats, Y: Floats) -> Callable[[], Any]:
+        """Return a call that quantises A, multiplies, scales into Y and returns it."""
+        return self._bound(_dynamic(), A, Y)
+
+    def _bound(
+        self,
+        nodes: list[Any],
+        A: NDArray[Any],
+        Y: NDArray[Any],
+        constants: dict[str, NDArray[Any]] | None = None,
+    ) -> Callable[[], Any]:
+        """Return a call that runs nodes from A to Y in one thread, without copying either."""
+        import onnxruntime
+
+        used = {name for node in nodes for name in node.input}
+        known = {k: v for k, v in (self.constants | (constants or {})).items() if k in used}
+        taken, given = ("A", A.dtype, list(A.shape)), ("Y", Y.dtype, list(Y.shape))
+        session = open_session(make_model(nodes, known, taken, given))
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("A", onnxruntime.OrtValue.ortvalue_from_numpy(A))
+        binding.bind_output("Y", "cpu", 0, Y.dtype, Y.shape, Y.ctypes.data)
+
+        def run() -> NDArray[Any]:
+            session.run_with_iobinding(binding)
+            return Y
+
+        return run
+
+
+def _node(*words: Any, **attributes: Any) -> Any:
+    from onnx.helper import make_node
+
+    return make_node(*words, **attributes)
+
+
+def _dynamic() -> list[Any]:
+    """Return the nodes of a product of A with constants B and scale that quantises A."""
+    return [
+        _node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
+        _node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
+        _node("Cast", ["sums"], ["floats"], to=1),
+        _node("Mul", ["step", "scale"], ["scales"]),
+        _node("Mul", ["floats", "scales"], ["Y"]),
+    ]
+
+
+def torch_linear(B: Floats) -> Apply:
+    """Return `torch.ops.quantized.linear_dynamic` with packed weights. It quantises A by itself."""
+    import torch
+
+    right = torch.from_numpy(np.array(B)).t().contiguous()
+    _, scale = quantised_weights(B)
+    scales, zeros = torch.from_numpy(scale).double(), torch.zeros(len(scale), dtype=torch.long)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch means to take these tensors away one day
+        given = torch.quantize_per_channel(right, scales, zeros, 0, torch.qint8)
+        packed = torch.ops.quantized.linear_prepack(given, None)
+        multiply = torch.ops.quantized.linear_dynamic
+        multiply(torch.zeros((1, len(B))), packed)
+    return lambda A: multiply(torch.from_numpy(A), packed).numpy()
+
+
+def _any_rows_torch(_: Floats, B: Floats, __: int, ___: int) -> Apply:
+    """Use `_int_mm`; memory is kept for the next call with as many rows."""
+    kept: dict[int, TorchInt8] = {}
+
+    def apply(A: Floats) -> Floats:
+        if len(A) not in kept:
+            kept.clear()
+            kept[len(A)] = TorchInt8(B, len(A))
+        return kept[len(A)].floats(A, np.empty((len(A), B.shape[1]), np.float32))
+
+    return apply
+
+
+def _any_rows_onnx(_: Floats, B: Floats, __: int, ___: int) -> Apply:
+    """Use DynamicQuantizeLinear and MatMulInteger."""
+    integers, scale = quantised_weights(B)
+    taken, given = (
+        (name, np.float32, ["N", size]) for name, size in zip("AY", B.shape, strict=True)
+    )
+    session = open_session(make_model(_dynamic(), {"B": integers, "scale": scale}, taken, given))
+    return lambda A: session.run(None, {"A": A})[0]
+
+
+METHODS = (
+    Method("8-bit, torch _int_mm", "", _any_rows_torch, needs=("torch",)),
+    Method(
+        "8-bit, torch linear_dynamic", "", lambda _, B, __, ___: torch_linear(B), needs=("torch",)
+    ),
+    Method("8-bit, onnxruntime", "", _any_rows_onnx, needs=("onnx", "onnxruntime")),
+)
+"""The MADDNESS paper's ScalarQuantize, by three libraries."""

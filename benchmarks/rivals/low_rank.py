@@ -1,0 +1,106 @@
+"""Low rank: directions learned from A_train, from B or from both, then two small products."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.rivals.method import Apply, Floats, Method, checked, dense_ranks, narrower
+from benchmarks.rivals.products import sparse_or_dense, two_products
+
+Doubles = NDArray[np.float64]
+
+_SPARSE_ROWS = 1000
+"""Training rows that SparsePCA sees, which takes minutes for more."""
+_SPARSITY = 1.0
+"""SparsePCA's penalty of absolute entries, for columns of a mean variance of 1."""
+
+
+def pca(A_train: Floats, B: Floats, rank: int, seed: int) -> Apply:
+    """Project the rows on the principal directions of A_train; their mean goes into an offset.
+
+    Hotelling, Analysis of a complex of statistical variables into principal components, Journal of
+    Educational Psychology, 1933; by scikit-learn's PCA.
+    """
+    from sklearn.decomposition import PCA
+
+    rows, right = A_train.astype(np.float64), B.astype(np.float64)
+    checked("rank", rank, min(rows.shape))
+    learned = PCA(rank, random_state=seed).fit(rows)
+    basis, mean = learned.components_, learned.mean_
+    return two_products(basis.T, basis @ right, (mean - mean @ basis.T @ basis) @ right)
+
+
+def weighted(A_train: Floats, B: Floats, rank: int, seed: int) -> Apply:
+    """Project the outputs on the principal directions of A_train @ B: A-weighted low rank.
+
+    Reduced-rank regression of A @ B on A: Izenman, Reduced-rank regression for the multivariate
+    linear model, Journal of Multivariate Analysis, 1975; by scikit-learn's PCA.
+    """
+    return two_products(*weighted_factors(A_train, B, rank, seed))
+
+
+def weighted_factors(
+    A_train: Floats, B: Floats, rank: int, seed: int = 0
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Return L (D, rank), R (rank, M) and an offset (M,) with A L R + offset close to A B.
+
+    No other affine map of that rank has a smaller squared error on A_train.
+    """
+    from sklearn.decomposition import PCA
+
+    right = B.astype(np.float64)
+    checked("rank", rank, min(B.shape[1], len(A_train)))
+    learned = PCA(rank, random_state=seed).fit(A_train.astype(np.float64) @ right)
+    basis, mean = learned.components_, learned.mean_
+    return right @ basis.T, basis, mean - mean @ basis.T @ basis
+
+
+def svd(_: Floats, B: Floats, rank: int, __: int) -> Apply:
+    """Truncate the singular value decomposition of B, whatever A is like.
+
+    The paper decomposes both matrices when A arrives; with B known that only costs time. Eckart &
+    Young, The approximation of one matrix by another of lower rank, Psychometrika, 1936.
+    """
+    from scipy.linalg import svd as decompose
+
+    checked("rank", rank, min(B.shape))
+    left, values, right = decompose(B.astype(np.float64), full_matrices=False)
+    return two_products(left[:, :rank], values[:rank, None] * right[:rank])
+
+
+def sparse_pca(A_train: Floats, B: Floats, rank: int, seed: int) -> Apply:
+    """Use sparse directions W: (A Wᵀ) ((W Wᵀ + λ)⁻¹ W B), the mean in an offset.
+
+    The middle factor is scikit-learn's ridge regression of rows on W; it is known when fitting.
+    Zou, Hastie & Tibshirani, Sparse principal component analysis, JCGS, 2006, as learned by Mairal
+    et al., Online dictionary learning for sparse coding, ICML 2009: MiniBatchSparsePCA.
+    """
+    from scipy.sparse import csc_array
+    from sklearn.decomposition import MiniBatchSparsePCA
+    from sklearn.exceptions import ConvergenceWarning
+
+    checked("rank", rank, A_train.shape[1])
+    chosen = np.random.default_rng(seed).permutation(len(A_train))[:_SPARSE_ROWS]
+    rows, right = A_train[np.sort(chosen)].astype(np.float64), B.astype(np.float64)
+    step = np.sqrt(rows.var(axis=0).mean()) or 1.0
+    learner = MiniBatchSparsePCA(rank, alpha=_SPARSITY, max_iter=100, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        learned = learner.fit(rows / step)
+    basis, mean = learned.components_, A_train.mean(axis=0, dtype=np.float64)
+    gram = basis @ basis.T + learner.ridge_alpha * np.eye(rank)
+    middle = np.linalg.solve(gram, basis @ right)
+    offset = mean @ right - mean @ basis.T @ middle
+    return sparse_or_dense(A_train, csc_array(basis.T), middle, offset)
+
+
+_SKLEARN = ("sklearn",)
+METHODS = (
+    Method("PCA", "rank", pca, dense_ranks, needs=_SKLEARN),
+    Method("A-weighted low rank", "rank", weighted, dense_ranks, needs=_SKLEARN),
+    Method("SparsePCA", "rank", sparse_pca, narrower, needs=_SKLEARN),
+    Method("SVD", "rank", svd, dense_ranks),
+)

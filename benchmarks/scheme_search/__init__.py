@@ -1,1 +1,0 @@
-"""Schemes of few multiplications, searched for: what makes maddjit/models/factors/tile4.npz."""

@@ -1,1 +1,0 @@
-"""What every process and every call pays beside the kernel."""

@@ -1,0 +1,1 @@
+"""Operators against every other way to the same product, and where their time goes."""

@@ -1,0 +1,150 @@
+"""Whole operators against all rivals, in turns, with what each of them gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import maddjit
+from benchmarks.harness.tables import Record
+from benchmarks.harness.timing import Candidate, Turns, take_turns, timed
+from benchmarks.rivals import winners
+from benchmarks.rivals.candidates import NUMPY, by_hand, gather, rivals, with_numpy
+from benchmarks.suites.performance.cases import EIGHT_BIT_SUMS, FRESH, K64, OWN, Case
+from benchmarks.suites.performance.streams import read, streams
+from benchmarks.tasks.rows import Product, fitted
+
+Operators = dict[str, maddjit.CompiledOperator]
+LARGE_OUTPUT = 8 << 20
+"""Bytes of Y from which a fresh Y is timed as well."""
+
+
+def operators(case: Case) -> Operators:
+    """Compile the case's operator with 16 prototypes, with 64, and with tables for 8-bit sums."""
+    (_, D, M), C = case.shape, case.n_codebooks
+    ops = {
+        name: maddjit.compile(fitted(D, M, C, K, case.rows)) for name, K in ((OWN, 16), (K64, 64))
+    }
+    if ops[OWN].plan.sum_bits > 8:
+        ops[EIGHT_BIT_SUMS] = maddjit.compile(fitted(D, M, C, 16, case.rows, byte_group=C))
+    return ops
+
+
+def measure(case: Case, rounds: int, optional: bool, left_out: dict[str, str]) -> Record:
+    """Compare an operator and its rivals with the exact product, then time them."""
+    product, ops = Product.of_shape(case.shape, case.rows), operators(case)
+    make = {"argmax": _argmax, "sums": _sums}.get(case.topic, _outputs)
+    candidates = make(case, product, ops, optional, left_out)
+    errors = {}
+    for candidate in candidates:
+        if candidate.outputs:
+            candidate.run_once()
+            judge = product.winners if case.topic == "argmax" else product.nmse
+            errors[candidate.name] = judge(candidate.outputs())
+    turns = take_turns(candidates, rounds)
+    return described(case, candidates, turns) | {
+        "sum_bits": {name: op.plan.sum_bits for name, op in ops.items()},
+        "winners" if case.topic == "argmax" else "nmse": errors,
+    }
+
+
+def described(case: Case, candidates: list[Candidate], turns: Turns) -> Record:
+    """Return the candidates' times, and their ratios to the first."""
+    first = candidates[0].name
+    return {
+        "baseline": first,
+        "candidates": timed(turns, candidates, max(case.shape[0], 1), first),
+    }
+
+
+def _outputs(
+    case: Case, product: Product, ops: Operators, optional: bool, left_out: dict[str, str]
+) -> list[Candidate]:
+    """Return what turns row-major float32 into row-major float32, into memory that is there."""
+    A, B, Y = product.A, product.B, product.Y
+    candidates = [
+        *rivals(product, optional, left_out),
+        *_own(ops, "op(A, out=Y)", A, Y, lambda _: Y),
+    ]
+    if case.topic == "operator":
+        candidates += streams(A, Y)
+        if Y.nbytes >= LARGE_OUTPUT:
+            names = {"matmul": np.matmul, "A": A, "B": B, "op": ops[OWN]}
+            candidates += [
+                Candidate(FRESH, "maddjit", "op(A)", names),
+                Candidate(f"{NUMPY}, fresh output", "float32", "matmul(A, B)", names),
+            ]
+    if optional:
+        own = ops[OWN]
+        hand = partial(by_hand, product, own.model, own.plan.sum_bits)
+        candidates += gather({"numba": hand}, left_out)
+    return candidates
+
+
+def _sums(
+    _: Case, product: Product, ops: Operators, optional: bool, left_out: dict[str, str]
+) -> list[Candidate]:
+    """Return what turns a column-major A into column-major integer sums, as narrow as is proved."""
+    A = np.asfortranarray(product.A)
+    columns = np.unique(ops[OWN].model.split_dims)
+    _, *others = rivals(product, optional, left_out)
+    return [
+        *with_numpy(Product(A, product.B, product.Y)),
+        *(
+            Candidate(
+                name,
+                "maddjit",
+                "op.sums(A, out=S)",
+                {"op": op, "A": A, "S": (S := own_sums(op, A))},
+                lambda op=op, S=S: S.astype(np.float32) * op.model.scale + op.model.offset,
+            )
+            for name, op in ops.items()
+        ),
+        *_own({"maddjit, row-major outputs": ops[OWN]}, "op(A, out=Y)", A, product.Y),
+        read(np.ascontiguousarray(product.A[:, columns].T), "read the split columns"),
+        *others,
+    ]
+
+
+def own_sums(op: maddjit.CompiledOperator, A: NDArray[Any]) -> NDArray[Any]:
+    """Return memory for sums in the kernel's own order: by columns, no wider than need be."""
+    dtype = {8: np.uint8, 16: np.uint16, 32: np.int32}[op.plan.sum_bits]
+    return np.empty((len(A), op.model.n_outputs), dtype, order="F")
+
+
+def _argmax(
+    _: Case, product: Product, ops: Operators, optional: bool, left_out: dict[str, str]
+) -> list[Candidate]:
+    """Return what names the index of each row's largest output."""
+    A, Y = product.A, product.Y
+    first, *others = winners.rivals(A, product.B, 1, optional, left_out)
+    return [
+        first,
+        *_own(ops, "op.argmax(A)", A, Y, lambda op: op.argmax(A)),
+        *_own({"maddjit + numpy argmax": ops[OWN]}, "op(A, out=Y).argmax(axis=1)", A, Y),
+        read(A),
+        *(other for other in others if other.kind != winners.ALONE),  # it names no winner
+    ]
+
+
+def _own(
+    ops: Operators,
+    statement: str,
+    A: NDArray[Any],
+    Y: NDArray[Any],
+    outputs: Callable[[maddjit.CompiledOperator], NDArray[Any]] | None = None,
+) -> list[Candidate]:
+    return [
+        Candidate(
+            name,
+            "maddjit",
+            statement,
+            {"op": op, "A": A, "Y": Y},
+            partial(outputs, op) if outputs else None,
+        )
+        for name, op in ops.items()
+    ]

@@ -1,0 +1,1 @@
+"""The search for schemes of few multiplications. It makes maddjit/models/factors/tile4.npz."""

@@ -1,0 +1,1 @@
+"""Everyday costs: what every process and every call pays beside the kernel."""

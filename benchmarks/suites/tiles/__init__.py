@@ -1,0 +1,1 @@
+"""Strassen-Tile operators measured: products of many shapes, and layers they could replace."""

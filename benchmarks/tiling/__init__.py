@@ -1,1 +1,0 @@
-"""Tile operators measured: products of many shapes, and layers they could replace."""

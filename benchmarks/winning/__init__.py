@@ -1,1 +1,0 @@
-"""Exact winners against every other way to name them: subjects, rivals, measuring, the page."""
