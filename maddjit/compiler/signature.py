@@ -1,4 +1,4 @@
-"""The signature of a kernel (formats, layouts, results), and the choices of its planner."""
+"""What a kernel is asked for: formats, layouts, results; and what its planner may be told."""
 
 from __future__ import annotations
 
@@ -17,36 +17,19 @@ Precision = Literal["float32", "bfloat16"]
 class Signature:
     """What one compiled function accepts and returns.
 
-    Attributes
-    ----------
-    dtype : str
-        The format of A.
-    order : {"C", "F", "strided"}
-        The layout of A: rows contiguous, columns contiguous, or neither.
-    result : {"outputs", "sums", "codes", "argmax", "winners"}
-        "argmax" are the largest approximate outputs, "winners" the exact largest ones among those
-        whose scores are within a margin that each call brings.
-    epilogue : Epilogue
-        What happens to outputs before they are stored.
-    out_order : {"C", "F"}
-        Whether rows or columns of outputs and sums are contiguous.
-    sums : str
-        The format of sums.
-    k : int
-        How many outputs "argmax" and "winners" name.
-    scored : bool
-        Whether the outputs of winners are returned, too.
-    precision : {"float32", "bfloat16"}
-        What a Strassen-Tile kernel multiplies in.
-    residual : bool
-        Whether a Strassen-Tile kernel adds what Y holds already.
+    `order` says which step of A is known to be one element: "C" the columns, "F" the rows,
+    "strided" neither. `out_order` says whether rows or columns of outputs and sums are contiguous;
+    `sums` is the dtype of sums, `k` how many outputs "argmax" and "winners" name. Winners are the
+    exact ones among those whose scores are within a margin that each call brings; `scored` asks for
+    their outputs too.
+    `precision` is what Strassen-Tile multiplies in; with `residual` it adds what Y holds already.
 
     Raises
     ------
     ValueError
         If one of them is unknown.
     TypeError
-        If `epilogue` is not an `Epilogue`.
+        If `epilogue` is none.
     """
 
     dtype: str = "float32"
@@ -86,16 +69,16 @@ class Signature:
 
 @dataclass(frozen=True)
 class Choices:
-    """Choices that the planner makes by its rules unless they are given; none changes a result.
+    """What a planner may be told instead of deciding by its rules; none of it changes a result.
 
     Attributes
     ----------
     row_block : int, optional
-        How many rows are encoded before their codes are scanned; a multiple of 64.
+        Rows whose codes are found before they are scanned; a multiple of 64.
     tile_bytes : int, optional
-        How many bytes of table one pass over a block of rows may use.
+        Bytes of table that one pass over a block of rows may use.
     lines : bool, optional
-        Whether rows are read as whole vectors that are then shuffled, where that is possible, or
+        Whether rows are read by whole vectors that are then shuffled, where that is possible, or
         element by element.
 
     Raises
@@ -120,4 +103,4 @@ class Choices:
 
 
 RULES = Choices()
-"""No choice is given: the planner follows its rules."""
+"""Nothing but the planner's rules."""

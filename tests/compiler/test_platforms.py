@@ -296,7 +296,7 @@ _API_KINDS = {
 @on_linux_of_x86
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="the function is for CPython")
 @pytest.mark.parametrize("system", ["macos", "windows"])
-def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_short_way_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPython calls it here, and it calls CPython, each by the convention of its system."""
     model = random_model(0, n_features=12, n_codebooks=6, n_prototypes=16, n_outputs=10)
     chosen = resolve(RUNNABLE[-1], replace(HERE, triple=TRIPLES[system, "x86_64"]))
@@ -350,7 +350,7 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_fast_calls_need_nothing_on_windows(architecture: str) -> None:
+def test_the_short_way_needs_nothing_on_windows(architecture: str) -> None:
     """Its workspace is more than a page of stack, for which LLVM calls a function."""
     model = random_model(1, n_features=40, n_codebooks=16, n_prototypes=16, n_outputs=10)
     chosen = target("windows", architecture)
