@@ -19,7 +19,6 @@ from maddjit.compiler.signature import RULES, Choices, Precision, Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import (
-    BFLOAT16,
     ENVIRONMENT_VARIABLE,
     Target,
     TargetError,
@@ -217,7 +216,7 @@ def ask_kernel(
             raise ValueError(
                 f"of the choices a Strassen-Tile kernel has row_block alone: {choices}"
             )
-        if signature.precision == "bfloat16" and BFLOAT16 not in target.requires:
+        if signature.precision == "bfloat16" and not target.bfloat16_products:
             target = target.with_bfloat16()
         return Request(model, target, signature, choices=choices)
     if signature.result != "winners":
