@@ -72,23 +72,36 @@ class Field:
     def time_again(self) -> None:
         """Time what may be chosen or shown once more, in the same turns; sort all, fastest first.
 
-        Minutes, and other work on the machine, may lie between the turns of two candidates. So the
-        exact product, the frontier, and the candidates inside the budget that took up to twice as
-        long as the fastest of them are timed once more.
+        Minutes, and other work on the machine, may lie between the turns of two candidates. Their
+        new times can bring other candidates forward, which are then timed with them, and so on for
+        a few rounds. Other candidates keep their ratio to the exact product, and their nanoseconds
+        follow from its new time.
+        """
+        timed: list[Way] = []
+        for _ in range(settings.MOST_ROUNDS_AGAIN):
+            again = self._contenders()
+            if all(candidate.operator in timed for candidate in again):
+                break
+            timed = [candidate.operator for candidate in again]
+            _, seconds = fastest([partial(operator, self.timed) for operator in timed])
+            exact = 1e9 * seconds[0] / len(self.timed)
+            ratios = dict(zip(map(id, timed), (seconds[0] / own for own in seconds), strict=True))
+            for i, candidate in enumerate(self.found):
+                ratio = ratios.get(id(candidate.operator), candidate.speed_up)
+                self.found[i] = replace(candidate, nanoseconds=exact / ratio, speed_up=ratio)
+        self.found.sort(key=lambda candidate: -candidate.speed_up)
+
+    def _contenders(self) -> list[Candidate]:
+        """Return what may be chosen or shown, the exact product first.
+
+        The others are the frontier, and the candidates inside the budget that take up to twice as
+        long as the fastest of them.
         """
         by_speed = sorted(self.found, key=lambda candidate: -candidate.speed_up)
         inside = [c for c in by_speed if c.loss <= self.budget]
         close = [c for c in inside if 2 * c.speed_up >= inside[0].speed_up]
         exact = [c for c in by_speed if c.operator is self.exact]
-        again = list(dict.fromkeys([*exact, *frontier(by_speed), *close]))
-        _, seconds = fastest([partial(candidate.operator, self.timed) for candidate in again])
-        for candidate, own in zip(again, seconds, strict=True):
-            self.found[self.found.index(candidate)] = replace(
-                candidate,
-                nanoseconds=1e9 * own / len(self.timed),
-                speed_up=seconds[0] / own,
-            )
-        self.found.sort(key=lambda candidate: -candidate.speed_up)
+        return list(dict.fromkeys([*exact, *frontier(by_speed), *close]))
 
     def is_slower_than_best(self, speed_up: float) -> bool:
         """Tell whether a candidate inside the budget is faster than this."""

@@ -22,6 +22,8 @@ TIMES_ARE_ALIKE = 1.1
 """Times within this factor may be the other way round when they are measured again."""
 SLOWER_IN_TURN = 2
 """Sizes that are tried in turn are given up after so many that were slower than the fastest."""
+MOST_ROUNDS_AGAIN = 4
+"""Rounds in which candidates are timed once more before one is chosen."""
 
 # Candidates (maddness.py, strassen_tile.py, search.py)
 

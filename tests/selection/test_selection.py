@@ -145,6 +145,39 @@ def test_what_may_be_chosen_is_timed_again_in_the_same_turns(
     assert asked[-1][0] is ExactProduct
     assert selection.best.name == "fast"
     assert selection.best.speed_up == 10
+    exact = next(c for c in selection.candidates if type(c.operator) is ExactProduct)
+    assert all(c.nanoseconds == exact.nanoseconds / c.speed_up for c in selection.candidates)
+
+
+def test_what_new_times_bring_forward_is_timed_again_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A candidate was far from the fastest, whose time turns out to have been a lucky one."""
+    asked: list[set[type]] = []
+
+    class Lucky(ExactProduct):
+        pass
+
+    class Beside(ExactProduct):
+        pass
+
+    class Far(ExactProduct):
+        pass
+
+    def fastest(runs: list[Any]) -> tuple[int, list[float]]:
+        kinds = [type(run.func) for run in runs]
+        asked.append(set(kinds))
+        times = {Lucky: 0.1 if len(kinds) == 2 else 0.5, Far: 0.25, Beside: 0.2}
+        if len(kinds) > 2:  # in the same turns
+            times[Beside] = 0.5
+        return 0, [times.get(kind, 1.0) for kind in kinds]
+
+    monkeypatch.setattr(field, "fastest", fastest)
+    ways = {"lucky": Lucky(B, BIAS), "far": Far(B, BIAS), "beside": Beside(B, BIAS)}
+    selection = found(others=ways, n_codebooks=[2], core_ranks=[0])
+    assert Far not in asked[-2]
+    assert Far in asked[-1]
+    assert selection.best.name == "far"
 
 
 def test_agreement_and_own_metrics() -> None:
