@@ -84,7 +84,8 @@ def test_the_plot_is_small_and_says_nothing_of_where_it_was_drawn(tmp_path: Path
     for path in (drawn, front.PLOT):
         text = path.read_text(encoding="utf-8")
         assert len(text) < 60_000
-        assert not re.search(r"dc:date|/home/|/tmp/", text) and str(ROOT) not in text
+        assert not re.search(r"dc:date|/home/|/tmp/", text)
+        assert str(ROOT) not in text
         for label in ("low rank,", "8 bits", "AVX2", "AVX-512"):
             assert f"<!-- {label}" in text
 
