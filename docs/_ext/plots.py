@@ -144,14 +144,15 @@ def draw(name: str, page: str) -> str:
             parts.append(svg.rect(left - 5, y + 7, right - left + 10, 10, rx=5, class_=colour))
     bottom = TOP + STEP * len(rows)
     for tick in ticks:
-        shown = "1" if tick == 0 else f"{2.0**tick:g}"
         marked = "small strong" if tick == 0 else "small"
-        parts.append(svg.text(x(2.0**tick), bottom + 2, shown.lstrip("0"), class_=marked))
+        shown = f"{2.0**tick:g}".lstrip("0")
+        parts.append(svg.text(x(2.0**tick), bottom + 2, shown, class_=marked))
     parts.append(svg.text(0, bottom + 18, f"1 = {plot.unit}", class_="small start"))
     desc = "; ".join(
         f"{row[0]}: " + ", ".join(f"{headings[p]} {row[p]}" for p, _ in drawn if numbers(row[p]))
         for row in rows
-    ).replace("*", "")
+    )
+    desc = re.sub("[*`]", "", desc)
     made = svg.drawing(f"plot-{name}", WIDTH, bottom + 24, plot.title, desc + ".", *parts)
     return made.replace("</desc>\n", f"</desc>\n{STYLE}\n") + "\n"
 
