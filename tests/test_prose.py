@@ -1,4 +1,4 @@
-"""The words of all pages: how many, how long their lines are, and whether what they name is there."""
+"""Words of all pages: how many, how long their lines are, and whether what they name is there."""
 
 from __future__ import annotations
 
