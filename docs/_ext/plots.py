@@ -108,7 +108,7 @@ def _legend(plot: Plot) -> list[str]:
     for column, colour in plot.columns.items():
         parts.append(svg.circle(at, 28, 5, class_=colour))
         parts.append(svg.text(at + 10, 32, column, class_="small start"))
-        at += 30 + 6 * len(column)
+        at += 28 + sum(8 if letter.isupper() else 6 for letter in column)
     return parts
 
 

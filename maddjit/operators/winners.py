@@ -50,7 +50,7 @@ class WinnerOperator(BaseOperator[Plan]):
         self._kept: list[NDArray[np.int64]] = []
 
     def with_coverage(self, coverage: float) -> WinnerOperator:
-        """Return an operator of another coverage that shares the model, tables and code of this one.
+        """Return an operator of another coverage that shares this one's model, tables and code.
 
         The coverage is an argument of kernels, so nothing is compiled or copied, and a kernel that
         either operator compiles later serves both. Each counts its own rows for `monitor`.
