@@ -24,7 +24,7 @@ extensions = [
     "generated",
 ]
 exclude_patterns = ["_ext", "_static", "figures", "decisions/README.md"]
-smartquotes = False
+smartquotes_action = "D"  # two hyphens between a name and its description are a dash
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a page

@@ -237,7 +237,7 @@ def emit(
     coverage: float = 0.999,
     precision: Precision = "float32",
 ) -> str:
-    """Return a kernel's code for any target as text, without running it; this machine may lack it.
+    """Return a kernel's code as text, for any target; this machine need not be able to run it.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree
@@ -125,6 +126,26 @@ def test_names_of_the_api_pages_exist_and_have_docstrings(name: str) -> None:
             import_module(".".join(parts[:i]))
         thing = getattr(thing, part)
     assert thing.__doc__, name
+
+
+@pytest.mark.parametrize("name", asked_for())
+def test_properties_of_the_api_pages_begin_without_a_colon(name: str) -> None:
+    """Napoleon takes what stands before ": " in a property's first paragraph for its type."""
+    module, _, last = name.rpartition(".")
+    for extra in {"sklearn", "torch", "onnx", "dask"} & set(name.split(".")):
+        pytest.importorskip(extra)
+    members = vars(getattr(import_module(module), last))
+    for member in members.values():
+        if isinstance(member, property | cached_property):
+            assert ": " not in (member.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def test_names_of_attributes_stay_whole() -> None:
+    pytest.importorskip("sphinx", reason="Sphinx is not installed")
+    plain = import_module("plain_letters").plain
+    assert plain(":ivar operator_: what") == r":ivar operator\_: what"
+    assert plain(":vartype low, high_: float") == r":vartype low,high\_: float"
+    assert plain("C. And more.") == r"C\. And more."
 
 
 def markdown() -> list[Path]:

@@ -15,7 +15,8 @@ from pathlib import Path
 import svg
 
 DOCS = Path(__file__).resolve().parent.parent
-WIDTH = 360
+WIDTH, TOP, STEP = 360, 58, 38
+"""The width of a plot, where its first row begins, and from a row to the next."""
 STYLE = """<style>
   svg { font-family: system-ui, sans-serif; color: #1f2328; background: #ffffff;
         --pic-paper: #ffffff;
@@ -25,11 +26,13 @@ STYLE = """<style>
         --pic-warm: #f6a35c; --pic-cold: #6fb1f0; --pic-third: #68d391; --pic-faint: #59616e; } }
   text { font-size: 12px; fill: currentColor; text-anchor: middle; }
   text.small { font-size: 10.5px; } text.strong { font-weight: 600; }
-  text.halo { paint-order: stroke; stroke: var(--pic-paper); stroke-width: 4px; }
   text.start { text-anchor: start; } text.end { text-anchor: end; }
   .warm { fill: var(--pic-warm); } .cold { fill: var(--pic-cold); }
   .third { fill: var(--pic-third); } .hair { stroke: var(--pic-faint); }
+  .lane { fill: var(--pic-faint); fill-opacity: .22; }
+  .gap { stroke: var(--pic-paper); stroke-width: 1.5; }
   .ink { stroke: currentColor; stroke-width: 1.2; }
+  text.warm { fill: var(--pic-warm); } text.cold { fill: var(--pic-cold); }
 </style>"""
 """Colours where a figure stands alone; inside a page, those of the page replace them."""
 
@@ -54,27 +57,27 @@ class Plot:
 
 PLOTS = {
     "performance": Plot(
-        "How many times as fast as numpy.matmul",
+        "Times as fast as numpy.matmul",
         "numpy.matmul",
         {"maddjit": "warm", "8 bits, from float32": "cold", "8 bits, A in 8 bits": "third"},
     ),
     "experiments": Plot(
-        "How many times as fast as the exact product, at the quality named",
-        "exact",
+        "Times as fast as the exact product",
+        "numpy.matmul",
         {"maddjit": "warm", "MADDNESS": "third", "the fastest other": "cold"},
     ),
     "winners": Plot(
-        "How many times as fast as numpy.matmul and arg-max",
+        "Times as fast as numpy.matmul and arg-max",
         "numpy.matmul",
         {"maddjit": "warm", "8 bits, from float32": "cold", "8 bits, A in 8 bits": "third"},
     ),
     "tiles": Plot(
-        "How many times as fast as numpy.matmul",
+        "Times as fast as numpy.matmul",
         "numpy.matmul",
         {"1024 × 1024 × 1024": "warm", "64 × 2048 × 2048": "third"},
     ),
     "service": Plot(
-        "How many times as fast as the library's own way",
+        "Times as fast as the library's own way",
         "its own way",
         {"1000 rows": "warm", "1 row": "cold"},
     ),
@@ -99,54 +102,58 @@ def numbers(cell: str) -> list[float]:
     return [float(part) for part in plain.groups() if part] if plain else []
 
 
+def _legend(plot: Plot) -> list[str]:
+    """Draw the colours of the columns, and their headings."""
+    parts, at = [], 5.0
+    for column, colour in plot.columns.items():
+        parts.append(svg.circle(at, 28, 5, class_=colour))
+        parts.append(svg.text(at + 10, 32, column, class_="small start"))
+        at += 28 + sum(8 if letter.isupper() else 6 for letter in column)
+    return parts
+
+
 def draw(name: str, page: str) -> str:
     """Return the plot of a page as SVG that can stand alone."""
     plot = PLOTS[name]
     headings, rows = table(page)
     drawn = [(headings.index(column), colour) for column, colour in plot.columns.items()]
     every = [v for row in rows for place, _ in drawn for v in numbers(row[place])]
-    low, high = log2(min(*every, 1)) - 0.15, log2(max(every)) + 0.15
+    low, high = log2(min(*every, 1)) - 0.3, log2(max(every)) + 0.3
+    ticks = [k for k in range(-3, 9) if low + 0.15 < k < high - 0.15]
 
     def x(value: float) -> float:
-        return 8 + (WIDTH - 16) * (log2(value) - low) / (high - low)
+        return WIDTH * (log2(value) - low) / (high - low)
 
-    top, step = 54, 34
-    bottom = top + step * len(rows) - 4
-    parts = [svg.text(0, 11, plot.title, class_="strong start")]
-    at = 6.0
-    for column, colour in plot.columns.items():
-        parts.append(svg.circle(at, 28, 4.5, class_=colour))
-        parts.append(svg.text(at + 9, 32, column, class_="small start"))
-        at += 26 + 6.2 * len(column)
-    ticks = [2.0**k for k in range(-3, 9) if low <= k <= high]
-    for tick in ticks:
-        parts.append(
-            svg.line(
-                x(tick),
-                top - 10,
-                x(tick),
-                bottom,
-                class_="ink" if tick == 1 else "hair",
-                stroke_dasharray="" if tick == 1 else "2 3",
-            )
-        )
-        parts.append(svg.text(x(tick), bottom + 13, f"{tick:g}", class_="small"))
-    words = f"1 = {plot.unit}"
-    parts.append(svg.text(0, bottom + 28, words, class_="small start"))
+    parts = [svg.text(0, 11, plot.title, class_="strong start"), *_legend(plot)]
     for i, row in enumerate(rows):
-        y = top + i * step
-        words = row[0].replace("*", "").replace("`", "")
-        parts.append(svg.text(0, y + 2, words, class_="small start halo"))
-        parts.append(svg.line(0, y + 15, WIDTH, y + 15, class_="hair", stroke_opacity="0.5"))
-        marks = [(numbers(row[place]), colour) for place, colour in drawn]
-        for ends, colour in sorted((m for m in marks if m[0]), key=lambda mark: -len(mark[0])):
-            left, right = x(ends[0]), x(ends[-1])
-            parts.append(svg.rect(left - 4.5, y + 10.5, right - left + 9, 9, rx=4.5, class_=colour))
+        y = TOP + i * STEP
+        cells = [(numbers(row[place]), colour) for place, colour in drawn]
+        bold = "strong " if row[0].startswith("**") else ""
+        parts.append(svg.text(0, y, re.sub("[*`]", "", row[0]), class_=f"small {bold}start"))
+        first = row[drawn[0][0]].replace("*", "")
+        parts.append(svg.text(WIDTH, y, first, class_=f"small strong {drawn[0][1]} end"))
+        parts.append(svg.rect(0, y + 5, WIDTH, 14, rx=3, class_="lane"))
+        for tick in ticks:
+            marked = "ink" if tick == 0 else "gap"
+            parts.append(svg.line(x(2.0**tick), y + 5, x(2.0**tick), y + 19, class_=marked))
+        ends = [end for cell, _ in cells for end in cell]
+        if ends:
+            parts.append(svg.line(x(min(ends)), y + 12, x(max(ends)), y + 12, class_="hair"))
+        for cell, colour in sorted((c for c in cells if c[0]), key=lambda cell: -len(cell[0])):
+            left, right = x(cell[0]), x(cell[-1])
+            parts.append(svg.rect(left - 5, y + 7, right - left + 10, 10, rx=5, class_=colour))
+    bottom = TOP + STEP * len(rows)
+    for tick in ticks:
+        marked = "small strong" if tick == 0 else "small"
+        shown = f"{2.0**tick:g}".lstrip("0")
+        parts.append(svg.text(x(2.0**tick), bottom + 2, shown, class_=marked))
+    parts.append(svg.text(0, bottom + 18, f"1 = {plot.unit}", class_="small start"))
     desc = "; ".join(
         f"{row[0]}: " + ", ".join(f"{headings[p]} {row[p]}" for p, _ in drawn if numbers(row[p]))
         for row in rows
-    ).replace("*", "")
-    made = svg.drawing(f"plot-{name}", WIDTH, bottom + 34, plot.title, desc + ".", *parts)
+    )
+    desc = re.sub("[*`]", "", desc)
+    made = svg.drawing(f"plot-{name}", WIDTH, bottom + 24, plot.title, desc + ".", *parts)
     return made.replace("</desc>\n", f"</desc>\n{STYLE}\n") + "\n"
 
 

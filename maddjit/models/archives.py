@@ -136,7 +136,7 @@ def save(
 
 
 def to_bytes(model: Model, provenance: Mapping[str, Any] | None = None) -> bytes:
-    """Return the bytes that `save` writes; they are the same for the same model."""
+    """Return the bytes that `save` writes; equal models give equal bytes."""
     file = BytesIO()
     _write(model, file, dict(provenance or {}))
     return file.getvalue()

@@ -75,7 +75,7 @@ def provenance_of(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def from_bytes(data: bytes) -> Model:
-    """Return the model that `to_bytes` returned these bytes for.
+    """Return the model whose bytes these are, as `to_bytes` returned them.
 
     Raises
     ------

@@ -85,7 +85,7 @@ class TileReport:
 @stored({"scheme": BilinearScheme, "report": TileReport})
 @dataclass(frozen=True, eq=False)
 class StrassenTileModel(Model):
-    """A bilinear scheme with one fixed B encoded: ``A @ B + bias``, exactly or approximately.
+    """A product ``A @ B + bias`` by a bilinear scheme, exact or approximate, for one fixed B.
 
     Sizes: D columns of A, M outputs, and a scheme of n × d × m tiles with r multiplications. The
     columns of A are cut into d blocks of Dk = ⌈D/d⌉ and the outputs into m blocks of Mk = ⌈M/m⌉,

@@ -221,7 +221,7 @@ class CompiledOperator(BaseOperator[Plan]):
     ) -> Kernel[Plan]:
         """Return the kernel for a signature, compiling it if need be.
 
-        What is not given is as `compile` was told.
+        An argument that is not given is as `compile` was told.
         """
         asked = self._request.signature
         signature = self._signature(
@@ -297,7 +297,7 @@ class CompiledOperator(BaseOperator[Plan]):
 
     @property
     def report(self) -> OperatorReport:
-        """What has been compiled so far, how, and why so."""
+        """Which kernels were compiled so far, how, and why in that way."""
         choices = self._request.choices
         return report_of(self.kernel(), self._kernels.compiled, choices, self._timings)
 

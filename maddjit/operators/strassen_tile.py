@@ -92,7 +92,7 @@ class TileOperator(BaseOperator[TilePlan]):
 
     @property
     def report(self) -> TileOperatorReport:
-        """What has been compiled so far, and how exact its results are."""
+        """Which kernels were compiled so far, and how exact their results are."""
         kernel, plan, scheme = self.kernel(), self.plan, self.model.scheme
         return TileOperatorReport(
             kind="rounded" if plan.kind == "exact" and plan.is_bfloat16 else self.model.kind,

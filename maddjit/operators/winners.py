@@ -50,7 +50,7 @@ class WinnerOperator(BaseOperator[Plan]):
         self._kept: list[NDArray[np.int64]] = []
 
     def with_coverage(self, coverage: float) -> WinnerOperator:
-        """Return an operator with another coverage that shares the model, tables and code of this.
+        """Return an operator of another coverage that shares this one's model, tables and code.
 
         The coverage is an argument of kernels, so nothing is compiled or copied, and a kernel that
         either operator compiles later serves both. Each counts its own rows for `monitor`.
@@ -193,7 +193,7 @@ class WinnerOperator(BaseOperator[Plan]):
         return found
 
     def audit(self, A: ArrayLike) -> float:
-        """Return the share of rows that name the winners of the whole exact product.
+        """Return the share of rows whose named winners are those of the whole exact product.
 
         Rows may be approximated worse than those of calibration without having longer lists, and
         `monitor` sees nothing but lengths. An audit of a few hundred rows now and then sees more.
@@ -248,7 +248,7 @@ class WinnerOperator(BaseOperator[Plan]):
 
     @property
     def report(self) -> OperatorReport:
-        """What has been compiled so far, how, and how long short lists are expected to be.
+        """Which kernels were compiled so far, how, and how long short lists are expected to be.
 
         The kernels are those of all operators that `with_coverage` made of one another.
         """

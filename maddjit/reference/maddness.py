@@ -277,7 +277,7 @@ def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:
 def apply(
     model: MaddnessModel | StrassenTileModel, A: ArrayLike, epilogue: Epilogue | None = None
 ) -> NDArray[Any]:
-    """Approximate ``A @ B + bias``: ``float32(sums) * scale + offset``, two float32 roundings.
+    """Return ``float32(sums) * scale + offset``, in two float32 roundings: about ``A @ B + bias``.
 
     With an exact core, p = `project` (A), each of ``y + p[s] * V[s]`` follows for s = 0 … r − 1,
     product and sum each rounded. A row with NaN or infinities has no finite output then.

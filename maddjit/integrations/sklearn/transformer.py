@@ -12,7 +12,7 @@ from maddjit.integrations.sklearn.base import CompiledEstimator
 
 
 class MaddnessTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CompiledEstimator):
-    """A linear transformer whose outputs are looked up; they have the names of the estimator's.
+    """A linear transformer whose outputs are looked up, and named as the estimator names them.
 
     Parameters
     ----------
