@@ -46,7 +46,7 @@ class Matrix:
     form: Format
     width: int
     by_columns: bool
-    """Whether its columns are contiguous, not its rows."""
+    """Whether the columns of the matrix are contiguous, not its rows."""
 
     @property
     def type(self) -> str:
@@ -70,7 +70,7 @@ class Matrix:
 
     @property
     def layout(self) -> str:
-        """How it lies in memory, in words."""
+        """How the matrix lies in memory, in words."""
         unit = "columns" if self.by_columns else "rows"
         return f"its {unit} are contiguous, {self.name}_stride from one to the next"
 
@@ -82,7 +82,7 @@ class Interface:
     Attributes
     ----------
     name : str
-        The beginning of every name that C sees.
+        The prefix of every name that C sees.
     plan : Plan or TilePlan
         The kernel's plan. Its symbol contains the name, so that two operators can be linked into
         one program.
@@ -127,7 +127,7 @@ class Interface:
 
     @property
     def prefix(self) -> str:
-        """The beginning of the names of macros."""
+        """The prefix of the names of macros."""
         return self.name.upper()
 
     @property
@@ -157,7 +157,7 @@ class Interface:
 
     @property
     def api(self) -> str:
-        """The beginning of declarations in C."""
+        """The macro before declarations in C; empty for systems other than Windows."""
         return f"{self.prefix}_API " if self.is_for_windows else ""
 
     @property
@@ -205,7 +205,7 @@ class Interface:
 
     @property
     def block_rows(self) -> int:
-        """Rows whose winners are found before they are copied to Y."""
+        """The number of rows whose winners are found before they are copied to Y."""
         return self.plan.row_block if isinstance(self.plan, Plan) else 0
 
     @property

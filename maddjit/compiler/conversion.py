@@ -1,4 +1,4 @@
-"""How numbers are widened when they are read and narrowed when they are stored, given a target."""
+"""Conversions of numbers: how a target widens elements of A and narrows outputs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ GENERIC = (
     *(f"llvm.fma.v{lanes}f32" for lanes in (4, 8, 16)),
     *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
 )
-"""Legal for every target: LLVM makes them of what the target has."""
+"""Intrinsics for every target: LLVM lowers them to instructions that the target has."""
 
 AVX2_PERMUTES: Lookups = (
     (4, "llvm.x86.avx.vpermilvar.ps.256"),
@@ -47,7 +47,7 @@ NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 
 def named(*tables: Lookups) -> tuple[str, ...]:
-    """Return each intrinsic of some look-ups once.
+    """Return the intrinsics of some look-ups, each once.
 
     >>> named(AVX2_PERMUTES, AVX2_BYTE_SHUFFLES)[1:]
     ('llvm.x86.avx2.permps', 'llvm.x86.avx2.pshuf.b')

@@ -81,13 +81,13 @@ class Request:
         return "argmax" if self.is_argmax else "topk"
 
     def plan(self) -> Plan | TilePlan:
-        """Plan the kernel."""
+        """Return the plan of the kernel."""
         if isinstance(self.model, StrassenTileModel):
             return make_tile_plan(self.model, self.target, self.signature, self.choices)
         return make_plan(self.model, self.target, self.signature, self.choices)
 
     def lists(self, plan: Plan | TilePlan) -> Lists | None:
-        """Return what each call tells a planned kernel of its short lists; None if it has none."""
+        """Return the short-list arguments of a planned kernel; None if it has no short lists."""
         return lists_of(self.model, plan, self.coverage) if self.coverage is not None else None
 
     def __reduce__(self) -> tuple[Callable[..., Request], tuple[Any, ...]]:
@@ -200,7 +200,7 @@ def ask_kernel(
     k : int, optional
         How many winners the model must be calibrated for.
     coverage : float, optional
-        For winners, what the rows of calibration must vouch for.
+        For winners, the coverage that the rows of calibration must vouch for.
 
     Raises
     ------
@@ -232,12 +232,12 @@ def ask_kernel(
 def plan_of(
     fitted: object, target: Target, signature: Signature, choices: Choices = RULES
 ) -> Plan | TilePlan:
-    """Plan one kernel of a model; parameters and errors are those of `ask_kernel`."""
+    """Return the plan of one kernel of a model; parameters and errors are those of `ask_kernel`."""
     return ask_kernel(fitted, target, signature, choices).plan()
 
 
 def lists_of(fitted: object, plan: Plan | TilePlan, coverage: float) -> Lists | None:
-    """Return what each call tells a plan's kernel of its short lists; None if it has none.
+    """Return the short-list arguments of a plan's kernel; None if it has no short lists.
 
     Raises
     ------
@@ -270,7 +270,7 @@ def target_of(level: str | None, use: Use, system: str | None = None) -> Target:
 
 
 def _model_of(fitted: object, precision: str, residual: bool) -> MaddnessModel | StrassenTileModel:
-    """Return a model as a record, and refuse the options that its kind has not."""
+    """Return a model as a record, and refuse options that its kind does not have."""
     if isinstance(fitted, StrassenTileModel):
         return fitted
     if precision != "float32" or residual:

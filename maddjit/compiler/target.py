@@ -167,7 +167,7 @@ class Target:
         )
 
 
-# The levels: each is a weaker one with what it adds.
+# The levels. Each one is a weaker level and what it adds.
 
 _AVX2 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw"})

@@ -1,4 +1,4 @@
-"""Where a vector is codebooks: batches of neighbouring codebooks whose codes are found together."""
+"""Batches: neighbouring codebooks that share a vector, so their codes are found together."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _LEAST_LANES = 4
 class NodeLevel:
     """One level of the trees of a batch: where the thresholds of its nodes are.
 
-    For each node there is a vector with the thresholds of all codebooks. `places` are the offsets
-    of these vectors. `folds` halve them, decision by decision, down to the thresholds of each
+    Each node has a vector with the thresholds of all codebooks. `places` are the offsets of these
+    vectors. `folds` halve them, decision by decision, down to the thresholds of each
     codebook's own node. A level with very many nodes has no places. It gathers thresholds from
     `gather_offset` on by `intrinsic`.
     """
@@ -69,7 +69,7 @@ class Batch:
 
     @property
     def blank(self) -> str:
-        """What lanes without a codebook hold: a defined number, because it may lead a gather."""
+        """The content of lanes without a codebook: a defined number, because gathers may use it."""
         return "poison" if self.n_codebooks == self.lanes else "zeroinitializer"
 
 

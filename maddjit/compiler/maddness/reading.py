@@ -122,7 +122,7 @@ _BLANK: Held = ("blank", {})
 
 
 class _Shuffling:
-    """The steps so far, and which columns each vector holds."""
+    """Collects the steps that read and shuffle a row, with the columns that each vector holds."""
 
     def __init__(self, n_features: int, lanes: int, itemsize: int) -> None:
         self._last_line, self._lanes, self._itemsize = n_features - lanes, lanes, itemsize
@@ -138,7 +138,7 @@ class _Shuffling:
         return held
 
     def part(self, left: Held, right: Held, levels: list[list[int]]) -> list[Held]:
-        """Return for each level a vector with its columns, of those that two vectors hold.
+        """Return, for each level, a vector with those of its columns that two vectors hold.
 
         If the columns of all levels fit one vector, it serves every level.
         """
@@ -160,7 +160,7 @@ class _Shuffling:
         return joined[0]
 
     def _line_of(self, column: int) -> int:
-        """Return the first column of the line that holds `column`, which is then read."""
+        """Return the first column of the line that holds `column`, and read that line once."""
         first = min(column // self._lanes * self._lanes, self._last_line)
         if first not in self._lines:
             name = f"line.{first}"
@@ -169,7 +169,7 @@ class _Shuffling:
         return first
 
     def _shuffle(self, left: Held, right: Held, wanted: list[int]) -> Held:
-        """Return a vector whose lanes hold the wanted columns, of those that two vectors hold."""
+        """Return a vector that holds those of the wanted columns that two vectors hold."""
         self._n_shuffles += 1
         (left_name, a), (right_name, b) = left, right
         places = [a[c] if c in a else self._lanes + b[c] if c in b else -1 for c in wanted]

@@ -9,10 +9,10 @@ import numpy as np
 from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
 
 Merge = tuple[int, int, int]
-"""(new value, left, right)"""
+"""A merge of two values into a new one: (new value, left, right)."""
 
 _GROUPS = (32, 24, 16, 12, 8, 6, 5, 4, 3, 2, 1)
-"""Codebooks whose sum may be proved to fit a byte, where not all of them do."""
+"""Group sizes that are tried, the largest first, if the sum of all codebooks exceeds a byte."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,10 @@ def _run(
 
 
 def _group_in_code(sums: Sums, unroll: int) -> int:
-    """Return how many codebooks are added in bytes by code that must not be too long.
+    """Return how many codebooks straight-line code adds in bytes, of `unroll` at most.
 
     Groups are proved from the first codebook on, so they are cut into equal parts only, unless all
-    codebooks together fit a byte. A part of an average does not exist.
+    codebooks together fit a byte. Averages are of whole groups, which cannot be cut.
     """
     if sums.accumulate == "average":
         return sums.group

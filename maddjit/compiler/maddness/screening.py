@@ -42,8 +42,8 @@ class Piece:
 class Turn:
     """How `members` outputs are computed side by side, in `chains` vectors of partial sums each.
 
-    The vectors of two members are added in pairs, `joins` times, so that one vector has a half of
-    both. The lanes of the last vector are folded until each member has one lane.
+    Each of the `joins` adds vectors in pairs; the new vector has a half of both. When one vector is
+    left, `folds` add up its lanes until each member has one lane.
 
     Attributes
     ----------
@@ -51,7 +51,8 @@ class Turn:
     members, chains : int
     pieces : tuple of Piece
     joins : tuple
-        Folds, each with the names of the vectors that it makes and of the two it makes them of.
+        Folds, each with the names of the vectors that it makes and of the two that each is made
+        of.
     folds : tuple of Fold
         The folds of the vector named `last`.
     last : str
@@ -72,7 +73,7 @@ class Turn:
 
     @property
     def mask(self) -> int:
-        """The bits of a number that are a multiple of `members`."""
+        """The mask that rounds a number down to a multiple of `members`."""
         return -self.members
 
     @property
@@ -89,7 +90,7 @@ class ScreenPlan:
     """How a list that is longer than `longest` is thinned out, turn by turn.
 
     Offsets are bytes in the packed memory. `members_ahead` is the distance on the list to the copy
-    that is fetched ahead, `lines_ahead` the offsets of its cache lines that are.
+    that is fetched ahead, and `lines_ahead` are the offsets of the cache lines that are fetched.
     """
 
     longest: int

@@ -28,7 +28,7 @@ _PADDED = 16
 _UNROLL = 4
 """Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
 _PASS_STEPS = 256
-"""Steps whose products are summed before they are added to U: longer sums would round worse."""
+"""Steps whose products are summed before they are added to U: longer sums would lose more."""
 _STRIPS = {
     64: ((4, 4), (8, 2), (8, 1)),
     32: ((4, 3), (4, 2), (8, 1)),
@@ -44,7 +44,9 @@ _THREAD_OPERATIONS = 10_000_000
 def make_tile_plan(
     model: StrassenTileModel, target: Target, signature: Signature, choices: Choices = RULES
 ) -> TilePlan:
-    """Decide how `model` is computed on `target`: pure, the same answer every time.
+    """Return the plan of a kernel: how `model` is computed on `target`.
+
+    Equal arguments give equal plans.
 
     Raises
     ------
