@@ -25,10 +25,10 @@ _TABLES = {
     "accumulate": "accumulate",
     "time_limit": "time_limit",
 }
-"""Options of look-up tables, and the parameters of `maddjit.fit` that they are."""
+"""Options for look-up tables → the parameters of `maddjit.fit` that they set."""
 
 _TILES = {"tile": "tile", "rank": "rank", "scheme": "scheme"}
-"""Options of tiles, and the parameters of `maddjit.fit_strassen_tile` that they are."""
+"""Options for tiles → the parameters of `maddjit.fit_strassen_tile` that they set."""
 
 
 def add(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""What ``maddjit doctor`` finds out about the platform: code is loaded, called, kept, exported."""
+"""The platform checks of ``maddjit doctor``: load, call, keep and export compiled code."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from maddjit.pipeline import compile
 from maddjit.reference.maddness import apply
 
 WRONG = "WRONG: please report this"
-"""What is said of code whose results are not those of the definition."""
+"""The verdict on code whose results are not those of the definition."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about one thing, in words; `right` is None if nothing was tried."""
+    """The result of one check, in words; `right` is None if nothing was tried."""
 
     right: bool | None
     words: str
@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Sample:
-    """What code is tried on: a small model, rows (999, 32), and the right-hand side (32, 5)."""
+    """The data that code is tried on: a small model, rows (999, 32), and B (32, 5)."""
 
     model: MaddnessModel
     A: NDArray[np.float32]

@@ -25,7 +25,7 @@ from maddjit.selection.blas import one_thread
 from maddjit.selection.products import Winners
 
 _TURN = 5e-3
-"""The least seconds that a turn lasts."""
+"""The least duration of a turn, in seconds."""
 OWN, NUMPY = "maddjit", "numpy float32"
 
 Run = Callable[[], object]

@@ -155,14 +155,15 @@ def ask(
     if isinstance(model, StrassenTileModel):
         if not is_outputs or k is not None or out_order != "C" or is_tuned:
             raise ValueError(
-                "a Strassen-Tile model has outputs alone, by rows, and nothing to tune"
+                "a Strassen-Tile model has outputs alone, by rows, and nothing to tune: leave out "
+                "result, k, out_order and tune"
             )
     elif not is_outputs and (epilogue is not None or out_order != "C" or is_tuned):
         raise ValueError("epilogue, out_order and tune are for outputs, not for winners")
     if k is not None and (is_outputs or (is_argmax and k != 1)):
         raise ValueError('k is for result="topk"')
     if is_tuned and choices is not None:
-        raise ValueError("choices leave nothing to tune: give one of both")
+        raise ValueError("choices leave nothing to tune: give tune or choices, not both")
     signature = Signature(
         dtype,
         order,
@@ -215,7 +216,7 @@ def ask_kernel(
     if isinstance(model, StrassenTileModel):
         if choices.tile_bytes or choices.lines is not None:
             raise ValueError(
-                f"of the choices a Strassen-Tile kernel has row_block alone: {choices}"
+                f"a Strassen-Tile kernel has a choice of row_block alone, not {choices}"
             )
         if signature.precision == "bfloat16" and BFLOAT16 not in target.requires:
             target = target.with_bfloat16()

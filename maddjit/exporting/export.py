@@ -228,7 +228,7 @@ def _remove_library(interface: Interface, folder: Path) -> None:
 def _link(
     interface: Interface, code: Path, compiler: str | None
 ) -> tuple[Path | None, Path | None, str]:
-    """Link an object, in a folder aside, into a library that then takes its place beside it.
+    """Link an object into a library, in a temporary folder, and move the library beside the object.
 
     Returns
     -------

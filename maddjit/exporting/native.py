@@ -217,7 +217,10 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     with open(file, "rb") as code:
         architecture = objects.architecture(code.read(objects.HEAD_BYTES))
     if architecture not in (None, host.architecture):
-        raise TargetError(f"{file} is for {architecture}, this machine is {host.architecture}")
+        raise TargetError(
+            f"{file} is for {architecture}, this machine is {host.architecture}: export it for "
+            "another target"
+        )
     library = load_file(file)
     prefix = files_of(host.triple).library_prefix
     name = name or file.name.partition(".")[0].removeprefix(prefix)
@@ -252,7 +255,7 @@ def _loaded_again(path: str, name: str, digest: str) -> NativeOperator:
         ) from None
     if found != digest:
         raise ValueError(
-            f"{path} is not the library of the operator that was pickled: copy that one there"
+            f"{path} is not the library of the operator that was pickled: copy that library there"
         )
     return load(path, name)
 

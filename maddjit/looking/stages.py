@@ -63,5 +63,5 @@ def with_stages(ir: str) -> tuple[str, list[str]]:
 
 
 def _scope(number: int) -> int:
-    """Return the number of a function's scope; its location is the next."""
+    """Return the number of a function's scope; the number after it is that of its location."""
     return _FIRST + 10 + 2 * number

@@ -198,7 +198,7 @@ def _taken_apart(
 
 
 def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
-    """Return the record that `_taken_apart` gave `tree` and the arrays of the archive for."""
+    """Return the record that `_taken_apart` took apart into `tree` and arrays of the archive."""
     parts, values = _PARTS.get(kind, {}), {}
     own = {field.name: str(field.type) for field in fields(kind)}
     if not isinstance(tree, dict) or set(tree) != set(own):

@@ -137,7 +137,7 @@ def _by_groups(
     decode: NDArray[np.float64],
     between: Any = None,
 ) -> NDArray[np.float64]:
-    """Return (N, M) without bias; `between` is applied to z."""
+    """Return outputs (N, M) without bias, computed group by group; `between` is applied to z."""
     n, d, m = model.scheme.shape
     Dk, Mk = model.block_features, model.block_outputs
     Y = np.empty((len(rows), model.n_outputs))

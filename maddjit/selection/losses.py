@@ -93,7 +93,7 @@ class Loss:
         assert callable(self.metric)
         value = float(self.metric(Y, self.targets))
         if value != value:
-            raise ValueError("the metric is not a number")
+            raise ValueError("the metric must be a number, but is NaN")
         return value
 
 

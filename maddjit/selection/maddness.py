@@ -1,4 +1,4 @@
-"""The MADDNESS operators that `select` weighs: which are fitted at all, and which in haste only."""
+"""The MADDNESS operators that `select` weighs: what is fitted, wholly or in haste."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MaddnessWays:
     field : Field
     inputs : Inputs
     savings : list of float
-        By which factors whole fits have lowered the loss of fits in haste.
+        The factors by which whole fits have lowered the loss of fits in haste.
     """
 
     field: Field
@@ -72,8 +72,9 @@ class MaddnessWays:
     def enter(self, sizes: Sizes) -> Candidate:
         """Enter a model of these sizes, fitted in haste if a whole fit cannot make it the choice.
 
-        It cannot if the model loses several times the budget, or if it is too slow. Only "nmse"
-        and "agreement" are judged so; other metrics need not follow the error.
+        A whole fit cannot if the model fitted in haste loses several times the budget, or if it is
+        too slow. This is judged for "nmse" and "agreement" alone, because other metrics need not
+        follow the error.
         """
         hasty = np.inf
         if self.field.loss.metric in ("nmse", "agreement"):

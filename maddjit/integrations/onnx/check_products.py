@@ -38,10 +38,10 @@ def check_product(
     them. ONNX's own definition has then applied attributes, scales and zero points, not this code.
 
     The bound: B and bias are the graph's numbers, times alpha or beta, rounded once to float32.
-    With u = 2⁻²⁴ each entry is off by u of itself at most, or by 2⁻¹⁵⁰ if it is denormal, so an
-    output is off by u · (|A| |B| + |bias|) + 2⁻¹⁵⁰ · (Σ|A| + 1) at most. Sums in float64 add
-    (D + 3) · 2⁻⁵³ of the same on either side, together less than .01 u up to D = 2²¹. Twice that
-    is allowed, for the rounding of the bound itself.
+    With u = 2⁻²⁴ each entry is off by at most u times itself, or by 2⁻¹⁵⁰ if it is denormal. So an
+    output is off by at most u · (|A| |B| + |bias|) + 2⁻¹⁵⁰ · (Σ|A| + 1). On each side, sums in
+    float64 add (D + 3) · 2⁻⁵³ · (|A| |B| + |bias|), together less than .01 u of it up to D = 2²¹.
+    Twice that is allowed, for the rounding of the bound itself.
 
     Parameters
     ----------
@@ -101,8 +101,9 @@ def check_operator_bias(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> No
     a correlation above √3/2. Errors that are independent of s have one of about 1/√(N · M), which
     is 7 times less for the 64 outputs that are asked for. Errors larger than the bias hide it.
 
-    Operators that are swapped, transposed or scaled have errors larger than the product itself. So
-    may a right operator on rows unlike those that it was fitted to; hence this is a warning.
+    Operators that are swapped, transposed or scaled have errors larger than the product itself. A
+    right operator may have them, too, on rows unlike those that it was fitted to. So this is only a
+    warning.
 
     Raises
     ------

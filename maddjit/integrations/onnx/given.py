@@ -161,7 +161,7 @@ def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
-    """Return what reaches a product as rows: all axes but the last become one.
+    """Return an array that reaches a product as rows: all axes but the last become one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""ONNX: a graph is cut at operators into stages, each a session of onnxruntime, and run."""
+"""ONNX: cut a graph at operators into stages, each a session of onnxruntime, and run them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from maddjit.pipeline import compile
 _HELD_FOR_WINNERS = 0.5
 """The share of the rows that short lists are calibrated on."""
 _LOST = 2.0**17
-"""At a larger ratio of scores to their spread, float32 with its 24 bits loses 1 % of the spread."""
+"""The ratio of scores to their spread at which float32, with 24 bits, loses 1 % of the spread."""
 _REMEDY = "so it is made of more than the scores, which are all that is compiled"
 
 
@@ -191,7 +191,7 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
             check_same(what, as_array(expected), as_array(answer), bound, _REMEDY)
 
     def _check_exact(self, n_rows: int) -> None:
-        """Refuse before learning what calibration would refuse after it."""
+        """Refuse, before learning, options and rows that calibration would refuse after it."""
         if not self._takes_largest:
             raise ReplacementError(
                 f"exact=True settles which score is largest, and predict of "

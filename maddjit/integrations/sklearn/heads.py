@@ -38,7 +38,7 @@ _HAND_ON = {
 """Estimators that pass the same or selected columns to another one, and its answers on."""
 
 _LONG = 100
-"""Errors show an estimator's text if it has no more characters than this."""
+"""The number of characters up to which errors show an estimator's text."""
 
 _IN_PAIRS = (SVC, NuSVC, OneVsOneClassifier)
 _ADVICE = {

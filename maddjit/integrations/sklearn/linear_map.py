@@ -1,4 +1,4 @@
-"""Find the matrix and the bias of an estimator by asking it, and prove that they are all it has."""
+"""Find an estimator's matrix and bias by asking it, and prove that they are all it has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maddjit.integrations.sklearn.rows import is_sparse
 _ASKED = 1 << 22
 """The entries of the rows that an estimator is asked about at a time: 32 MiB."""
 _CHECKED = 1000
-"""The number of sample rows whose answers are compared, with as many beyond the samples."""
+"""The number of sample rows whose answers are compared; as many beyond them are, too."""
 _BEYOND = -2.0
 """Rows beyond the samples are the samples' mirror images, twice as far from the mean."""
 _ROUNDING = 8.0

@@ -151,7 +151,7 @@ def _why_not(layer: Any) -> str:
 
 
 def _why_not_by_class(layer: Any) -> str:
-    """Return what its class, or the layer in the place of a method, defines by itself."""
+    """Return what a layer, or its class, defines in the place of methods; empty for nothing."""
     kind = type_before_parametrizations(layer)
     base: type = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
     added = {
@@ -168,7 +168,7 @@ def _why_not_by_class(layer: Any) -> str:
 
 
 def _why_not_by_weights(layer: Any) -> str:
-    """Return why its weight or bias cannot be read as a plain, finite matrix or vector."""
+    """Return why a layer's weight or bias cannot be read as a plain, finite matrix or vector."""
     for name in ("weight", "bias"):
         if not any(name in parts for parts in _holders(layer)):
             return (
@@ -188,7 +188,7 @@ def _why_not_by_weights(layer: Any) -> str:
 
 
 def _why_not_by_attributes(layer: Any) -> str:
-    """Return which of its hooks, modules or attributes a replacement could not take over."""
+    """Return which hooks, modules or attributes of a layer a replacement could not take over."""
     hooks = [hook for name in _STATE_HOOKS for hook in getattr(layer, name).values()]
     if any(not str(hook.__module__).startswith("torch.nn.utils.") for hook in hooks):
         return "it has hooks of its state, which a replacement stores under other names"

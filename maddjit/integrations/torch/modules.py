@@ -76,7 +76,7 @@ class MaddnessLinear(nn.Module):
         return weight
 
     def _set(self, fitted: MaddnessModel) -> None:
-        """Take a model as what is looked up, and compile it."""
+        """Set the model that is looked up, and compile it."""
         data = np.frombuffer(to_bytes(fitted), np.uint8)
         self.packed = torch.from_numpy(data.copy())
         self.key = ops.key_of(self.packed)

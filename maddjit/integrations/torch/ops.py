@@ -53,7 +53,7 @@ def _without_false_numbers(y: Tensor, x: Tensor) -> None:
 
 @torch.library.custom_op("maddjit::product", mutates_args=(), device_types="cpu")
 def product(x: Tensor, weight: Tensor, packed: Tensor, key: str) -> Tensor:
-    """Return ``x @ weight.T + bias``, looked up; only the gradient uses the weight itself."""
+    """Return ``x @ weight.T + bias``, looked up; `weight` is for the gradient alone."""
     outputs = torch.empty((*x.shape[:-1], weight.shape[0]), dtype=torch.float32)
     flat = outputs.view(-1, weight.shape[0]).numpy()
     operator(packed, key)(_rows(x), out=flat)

@@ -12,7 +12,7 @@ from maddjit.learning.task import Task
 from maddjit.models.fit_report import FitReport, Objective
 
 _NOISE = 2.0**-45
-"""Share of a product's largest entry that its rounding in float64 may reach: no real variation."""
+"""Variation up to this share of a product's largest entry may be mere rounding in float64."""
 
 _N_WORST = 10
 """Rows with the largest errors that a report names."""

@@ -158,7 +158,7 @@ def bfloat16_error(now: Factors, moments: Moments) -> float:
 
 
 def _grams(Dec: Array) -> tuple[Array, Array]:
-    """Return Decᵀ Dec (r, r), and the same for what differs from the mean over a tile's rows."""
+    """Return DᵀD (r, r) for the decoder D, and for D less its mean over a tile's rows."""
     flat = Dec.reshape(-1, Dec.shape[2])
     differing = (Dec - Dec.mean(axis=0)).reshape(flat.shape)
     return flat.T @ flat, differing.T @ differing
