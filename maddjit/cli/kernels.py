@@ -10,10 +10,9 @@ from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.storage import Model
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
-
-Model = MaddnessModel | StrassenTileModel
 
 ORDERS = ("C", "F", "strided")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from maddjit.cli.answers import Answer, table
 from maddjit.cli.commands import add_command
-from maddjit.cli.platform import WRONG, Finding, Sample, findings, fitted_sample
+from maddjit.cli.platform import WRONG, CheckSample, Finding, findings, fitted_sample
 from maddjit.compiler import cache
 from maddjit.compiler.llvm import LLVM_VERSION, host
 from maddjit.compiler.target import (
@@ -183,7 +183,7 @@ def _told(health: _Health) -> list[str]:
     return [*lines, table(rows)]
 
 
-def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, Any]:
+def _tried(name: str, seen: dict[str, set[str]], sample: CheckSample) -> dict[str, Any]:
     """Return the features that a level lacks here; if it lacks none, whether its code is right."""
     level = named(name)
     missing = missing_features(level, host())
@@ -200,7 +200,7 @@ def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, An
     return {"right": right, "missing": [], "words": words}
 
 
-def _tiles_right(sample: Sample) -> bool:
+def _tiles_right(sample: CheckSample) -> bool:
     """Return whether a Strassen-Tile operator is within its proven bound of the definition."""
     A, model = sample.A, fit_strassen_tile(sample.B, tile=2)
     return bool((np.abs(compile(model)(A) - apply(model, A)) <= error_bound(model, A)).all())

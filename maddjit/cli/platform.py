@@ -32,7 +32,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Sample:
+class CheckSample:
     """The data that code is tried on: a small model, rows (999, 32), and B (32, 5)."""
 
     model: MaddnessModel
@@ -40,15 +40,15 @@ class Sample:
     B: NDArray[np.float64]
 
 
-def fitted_sample() -> Sample:
+def fitted_sample() -> CheckSample:
     """Fit the small model that code is tried on, and return it with its rows and B."""
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))
-    return Sample(fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B)
+    return CheckSample(fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B)
 
 
-def findings(sample: Sample, level: str | None) -> dict[str, Finding]:
+def findings(sample: CheckSample, level: str | None) -> dict[str, Finding]:
     """Try to load, call, keep and export code of a level, and return what happened.
 
     Without a level only the platform and the cache are looked at.

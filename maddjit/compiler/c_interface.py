@@ -39,7 +39,7 @@ _WINNER_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Matrix:
+class CMatrix:
     """A matrix that the C function takes: the number format, and how it lies in memory."""
 
     name: str
@@ -186,17 +186,17 @@ class Interface:
         return self.plan.signature.k if self.is_winners else self.plan.n_outputs
 
     @property
-    def A(self) -> Matrix:
+    def A(self) -> CMatrix:
         """The rows that the C function reads."""
         signature = self.plan.signature
         form = INPUTS[signature.dtype]
-        return Matrix("A", form, self.n_features, signature.order == "F")
+        return CMatrix("A", form, self.n_features, signature.order == "F")
 
     @property
-    def Y(self) -> Matrix:
+    def Y(self) -> CMatrix:
         """The results that the C function writes."""
         signature = self.plan.signature
-        return Matrix("Y", signature.output, self.width, signature.out_order == "F")
+        return CMatrix("Y", signature.output, self.width, signature.out_order == "F")
 
     @property
     def packed(self) -> bytes:

@@ -46,10 +46,10 @@ BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 
-def named(*tables: Lookups) -> tuple[str, ...]:
+def names_of(*tables: Lookups) -> tuple[str, ...]:
     """Return the intrinsics of some look-ups, each once.
 
-    >>> named(AVX2_PERMUTES, AVX2_BYTE_SHUFFLES)[1:]
+    >>> names_of(AVX2_PERMUTES, AVX2_BYTE_SHUFFLES)[1:]
     ('llvm.x86.avx2.permps', 'llvm.x86.avx2.pshuf.b')
     """
     return tuple(dict.fromkeys(name for table in tables for _, name in table))

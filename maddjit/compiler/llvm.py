@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 from maddjit.compiler import objects
 from maddjit.compiler.target import Host, Target
 
-Stage = Literal["optimized", "assembly"]
+LoweredStage = Literal["optimized", "assembly"]
 
 LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
 LLVMLITE_VERSION: str = llvmlite.__version__
@@ -175,7 +175,7 @@ def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
     return code
 
 
-def to_text(ir: str, target: Target, stage: Stage) -> str:
+def to_text(ir: str, target: Target, stage: LoweredStage) -> str:
     """Return the optimised IR or the assembly of a module, as text.
 
     Raises
@@ -188,7 +188,7 @@ def to_text(ir: str, target: Target, stage: Stage) -> str:
     return text
 
 
-def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
+def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
     """Return the text of `to_text`, made by a separate process, because LLVM may abort it.
 
     This is for targets that this machine may lack.

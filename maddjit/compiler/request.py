@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args
 
 from maddjit.arrays.checks import check_threads
 from maddjit.arrays.epilogue import Epilogue
+from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.platforms import SYSTEMS
-from maddjit.compiler.signature import RULES, Choices, Precision, Signature
+from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import (

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
+from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format, Precision
 from maddjit.arrays.layout import Order, OutOrder
 
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.formats import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from maddjit.models.short_list import ShortList
 
 _AUDITED = 2**23
 """The most exact outputs that an audit holds at a time, in each of three arrays."""
-_UNIT = 2.0**-24
-"""Half the distance from 1 to the next float32."""
-_LEAST = 2.0**-126
-"""What a float32 operation may lose beside its rounding, even where small numbers become zero."""
 _SPARE = 16
 """Roundings beside those of D products: of the bias, of the bound, and of what it is added to."""
 
@@ -194,9 +191,9 @@ def rounding(sizes: NDArray[np.float32], n_features: int) -> NDArray[np.float32]
     n_features : int
         D.
     """
-    terms = (n_features + _SPARE) * _UNIT
+    terms = (n_features + _SPARE) * UNIT_ROUNDOFF
     gamma = terms / (1 - terms)
-    smallest = 8 * (n_features + _SPARE) * _LEAST
+    smallest = 8 * (n_features + _SPARE) * SMALLEST_NORMAL
     return sizes * np.float32(2 * gamma / (1 - gamma)) + np.float32(smallest)
 
 

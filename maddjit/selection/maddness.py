@@ -78,14 +78,14 @@ class MaddnessWays:
         """
         hasty = np.inf
         if self.field.loss.metric in ("nmse", "agreement"):
-            model = fitted(self.inputs, sizes, in_haste=True)
+            model = fitted_model(self.inputs, sizes, in_haste=True)
             operator = compiled(self.inputs, model)
             hasty = self.field.loss(operator)
             savings = settings.LEEWAY * max(self.savings, default=np.inf)
             far = min(settings.FAR_OUTSIDE, savings)
             if hasty > far * self.field.budget or self.field.cannot_win(operator):
                 return self.field.enter(f"{sizes} in haste", operator, model)
-        model = fitted(self.inputs, sizes)
+        model = fitted_model(self.inputs, sizes)
         candidate = self.field.enter(str(sizes), compiled(self.inputs, model), model)
         if candidate.loss > 0 and np.isfinite(hasty):
             self.savings.append(max(1.0, hasty / candidate.loss))
@@ -97,7 +97,7 @@ class MaddnessWays:
         return compile(model, threads=self.inputs.threads)
 
 
-def fitted(inputs: Inputs, sizes: Sizes, in_haste: bool = False) -> MaddnessModel:
+def fitted_model(inputs: Inputs, sizes: Sizes, in_haste: bool = False) -> MaddnessModel:
     """Return a fitted model, or the one that an earlier search has kept in the folder.
 
     In haste nothing is chosen and no tree is refitted, which takes about a fifth of the time.

@@ -11,7 +11,7 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.levels import Folds, path_folds
 from maddjit.compiler.maddness.reading import (
     Read,
-    Steps,
+    RowSteps,
     can_read_lines,
     element_steps,
     line_steps,
@@ -57,7 +57,7 @@ class Batch:
     first: int
     lanes: int
     n_codebooks: int
-    steps: Steps
+    steps: RowSteps
     vectors: tuple[str, ...]
     levels: tuple[NodeLevel, ...]
     stores: tuple[Store, ...]
@@ -103,7 +103,7 @@ def codebook_batches(
 
 def _steps(
     splits: NDArray[np.integer], n_features: int, lanes: int, itemsize: int, lines: bool | None
-) -> tuple[Steps, tuple[str, ...]]:
+) -> tuple[RowSteps, tuple[str, ...]]:
     """Return the steps of a batch by elements or by lines: as told, or the faster ones."""
     by_elements = element_steps(splits, itemsize)
     if lines is False:

@@ -27,7 +27,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TailPiece:
     """Neighbouring columns behind the last whole group of 16, and the shuffles that place them."""
 
     size: int
@@ -68,7 +68,7 @@ class Tail:
     """
 
     n_columns: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TailPiece, ...]
 
 
 @dataclass(frozen=True)
@@ -235,10 +235,10 @@ def _folds(n: int) -> tuple[tuple[Fold, ...], dict[int, int]]:
     return tuple(folds), {leaf: held[last].index(leaf) for leaf in range(n)}
 
 
-def _piece(store: Store) -> Piece:
+def _piece(store: Store) -> TailPiece:
     """Return the shuffles that place some last columns in the lanes of a vector of 16."""
     first, size = store.lanes[0], len(store.lanes)
     spread = tuple(lane if lane < size else -1 for lane in range(CORE_LANES))
     own = range(first, first + size)
     places = tuple(CORE_LANES + i - first if i in own else i for i in range(CORE_LANES))
-    return Piece(size, store.byte_offset, spread, places)
+    return TailPiece(size, store.byte_offset, spread, places)

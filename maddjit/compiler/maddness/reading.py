@@ -41,7 +41,9 @@ class Shuffle:
     lanes: tuple[int, ...]
 
 
-Steps = tuple[Read | Insert | Shuffle, ...]
+RowSteps = tuple[Read | Insert | Shuffle, ...]
+"""The steps that read one row."""
+
 Held = tuple[str, dict[int, int]]
 """A vector's name, and the lane that holds each column."""
 
@@ -51,7 +53,7 @@ def can_read_lines(n_features: int, target: Target, itemsize: int) -> bool:
     return itemsize in target.paired_bytes and n_features >= target.lanes
 
 
-def lines_are_faster(lines: Steps, elements: Steps, itemsize: int) -> bool:
+def lines_are_faster(lines: RowSteps, elements: RowSteps, itemsize: int) -> bool:
     """Return whether the steps with whole lines take less time than the steps with elements.
 
     Examples
@@ -63,7 +65,7 @@ def lines_are_faster(lines: Steps, elements: Steps, itemsize: int) -> bool:
     return settings.LINE_STEP_COST[itemsize] * len(lines) <= len(elements)
 
 
-def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tuple[str, ...]]:
+def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[RowSteps, tuple[str, ...]]:
     """Return the steps that read one element after another, and the vector of each level.
 
     Elements are read in ascending order of their addresses.
@@ -88,7 +90,7 @@ def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tu
 
 def line_steps(
     splits: NDArray[np.integer], n_features: int, lanes: int, itemsize: int
-) -> tuple[Steps, tuple[str, ...]]:
+) -> tuple[RowSteps, tuple[str, ...]]:
     """Return the steps that read whole lines and shuffle them, and the vector of each level.
 
     Each line that holds a split column is read once. First, shuffles pack the split columns in

@@ -76,7 +76,7 @@ class Summands:
 
 
 @dataclass(frozen=True)
-class Step:
+class CodebookStep:
     """One codebook in straight-line code: where its split columns, code and tables are."""
 
     splits_offset: int
@@ -92,7 +92,7 @@ class Group:
     older ones. The last new value is the group's.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[CodebookStep, ...]
     merges: tuple[Merge, ...]
 
     @property
@@ -161,7 +161,7 @@ def _run(
     """Return the run of `count` chunks of `size` codebooks from the codebook `first` on."""
     codes, splits = summands.codes_step, summands.splits_step
     steps = [
-        Step((first + c) * splits, c * codes, tuple(c * stride for stride in strides))
+        CodebookStep((first + c) * splits, c * codes, tuple(c * stride for stride in strides))
         for c in range(size)
     ]
     parts = [tuple(steps[i : i + group]) for i in range(0, size, group)]

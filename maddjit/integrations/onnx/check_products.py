@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from maddjit.arrays.formats import UNIT_ROUNDOFF
 from maddjit.integrations.agreement import ReplacementError, check_same
 from maddjit.integrations.onnx.given import outputs_of
 from maddjit.integrations.onnx.graph import DOMAINS, Graph, constant, is_constant
@@ -67,7 +68,7 @@ def check_product(
         found, size = rows @ B, np.abs(rows) @ np.abs(B)
         if bias is not None:
             found, size = found + bias, size + np.abs(bias)
-        bound = 1.02 * 2.0**-24 * size + 2.0**-149 * (np.abs(rows).sum(1, keepdims=True) + 1)
+        bound = 1.02 * UNIT_ROUNDOFF * size + 2.0**-149 * (np.abs(rows).sum(1, keepdims=True) + 1)
     check_same(
         f"the product {name!r}",
         _in_float64(node, [rows, *inputs]),

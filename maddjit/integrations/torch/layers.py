@@ -33,7 +33,7 @@ _TAKEN = {"packed", "tables", "base", "key"}
 
 
 @dataclass(frozen=True)
-class Candidate:
+class MatchedLayer:
     """A layer that matches the pattern.
 
     Attributes
@@ -58,7 +58,7 @@ class Candidate:
     notes: tuple[str, ...]
 
 
-def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Candidate]:
+def matched_layers(model: nn.Module, pattern: str | Sequence[str] | None) -> list[MatchedLayer]:
     """Return the linear layers whose name matches, each once and by the first name that matches.
 
     Raises
@@ -71,7 +71,7 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
     _refuse_the_whole(model)
     patterns = [pattern] if isinstance(pattern, str) else pattern
     kept = _read_by_parents(model)
-    found: list[Candidate] = []
+    found: list[MatchedLayer] = []
     for name, layer in model.named_modules(remove_duplicate=False):
         if not _is_linear(layer) or any(layer is other.layer for other in found):
             continue
@@ -91,7 +91,7 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
             else (layer.in_features, layer.out_features)
         )
         is_named = name in (patterns or ())
-        found.append(Candidate(name, layer, shape, why_not, is_named, _notes(model, layer)))
+        found.append(MatchedLayer(name, layer, shape, why_not, is_named, _notes(model, layer)))
     if not found:
         asked = [
             f"; {name} is a {type(module).__module__}.{type(module).__qualname__}"
