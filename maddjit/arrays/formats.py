@@ -53,6 +53,7 @@ _ALL = {
         ("int64", np.int64, "l", "i64"),
     )
 }
+"""All number formats by name."""
 
 INPUTS = {n: f for n, f in _ALL.items() if n not in ("int32", "uint16", "int64")}
 """The formats that A may have."""
@@ -76,6 +77,7 @@ SMALLEST_NORMAL = 2.0**-126
 """The smallest normal float32 and bfloat16; an operation may turn smaller numbers into zero."""
 
 _BY_DTYPE = {f.dtype: f for n, f in INPUTS.items() if n != "bfloat16"}
+"""The formats that A may have by dtype; NumPy has no dtype of its own for bfloat16."""
 
 
 def format_of(dtype: np.dtype[Any]) -> Format | None:

@@ -9,6 +9,7 @@ from typing import Any
 from maddjit.cli.answers import Answer
 
 RunCommand = Callable[[argparse.Namespace], Answer]
+"""Runs a command with its options."""
 
 
 def common_flags() -> argparse.ArgumentParser:

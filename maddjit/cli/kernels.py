@@ -15,6 +15,7 @@ from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
 
 ORDERS = ("C", "F", "strided")
+"""The orders of A that --order takes."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

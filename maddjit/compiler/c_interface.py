@@ -28,7 +28,9 @@ _C_TYPES = {
     "int16": "int16_t",
     "int64": "int64_t",
 }
+"""Number formats → the types that C has for them; numbers of 16 bits are passed as bits."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""The names that an operator may have in C."""
 _TAKEN = (
     "all ALL_BUILD clean edit_cache help install INSTALL package PACKAGE package_source preinstall "
     "rebuild_cache RUN_TESTS test ZERO_CHECK"

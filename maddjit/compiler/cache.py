@@ -32,11 +32,15 @@ _PART_SECONDS = 3600
 """Age at which a file that is being written belongs to a process that was ended."""
 
 _MAGIC = b"maddjit object 1\n"
+"""The first bytes of a kept object; a digest follows, then the code."""
 _SUFFIX = ".object"
+"""The suffix of a kept object."""
 _PART_SUFFIX = ".object-part"
 """The suffix of a file that is still being written."""
 _ABSENT = "it is not there"
+"""The problem of a folder that does not exist (yet)."""
 _TO_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""How objects are opened: links are not followed, where the system can refuse them."""
 _GONE_OR_IN_USE = (FileNotFoundError, *([PermissionError] if os.name == "nt" else []))
 """Errors of removing a file that may be ignored. Windows removes no file that is open."""
 

@@ -20,6 +20,7 @@ _WIDENINGS = {
     "int16": "signed",
     "uint8": "unsigned",
 }
+"""How elements of A are widened, for formats that every target widens alike."""
 
 
 @dataclass(frozen=True)

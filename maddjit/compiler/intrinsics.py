@@ -19,6 +19,8 @@ GENERIC = (
 )
 """Intrinsics for every target: LLVM lowers them to instructions that the target has."""
 
+# Per feature: permutes look up float32 numbers, byte shuffles look up bytes.
+
 AVX2_PERMUTES: Lookups = (
     (4, "llvm.x86.avx.vpermilvar.ps.256"),
     (8, "llvm.x86.avx2.permps"),

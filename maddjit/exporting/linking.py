@@ -16,6 +16,7 @@ COMPILER_VARIABLE = "CC"
 _OWN_COMPILERS = {"linux": ("cc", "gcc", "clang"), "macos": ("cc", "clang"), "windows": ("gcc",)}
 """Compilers to try for this machine; on Windows it is MinGW's, whose command line is alike."""
 _CROSS_COMPILERS = {"linux": "{}-linux-gnu-gcc", "windows": "{}-w64-mingw32-gcc"}
+"""Compilers to try for other machines, by system; the architecture takes the place of {}."""
 
 
 class LinkError(RuntimeError):

@@ -27,6 +27,7 @@ from maddjit.exporting.libraries import (
     load_file,
 )
 
+# int name_run(A, n_rows, A_stride, Y, Y_stride, workspace); the result is an error, or 0.
 _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 _DEFINITION = re.compile(r'define .*@("[^"]*"|[\w.$-]+)\(')
+"""The line that begins a function, with its name."""
 _FIRST = 1_000_000
 """The first number of the metadata that is added; the templates use no number so high."""
 

@@ -30,11 +30,14 @@ _API = (
     "Py_DecRef",
     "Py_IncRef",
 )
+"""The functions of CPython that the compiled function calls."""
 _OBJECTS = ("empty", "ndarray", "dtype", "n_outputs", "NotImplemented")
 """Python objects that the compiled function refers to, beside CPython's functions."""
+# Flags of CPython's headers.
 _PYBUF_STRIDES_FORMAT = 0x1C
 _PYBUF_WRITABLE = 0x01
 _METH_FASTCALL = 0x80
+
 _MAX_STACK = 32 * 1024
 """The most bytes of workspace that are taken from the stack, which may be small in threads."""
 _ROWS_WITHOUT_GIL = 32

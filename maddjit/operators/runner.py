@@ -25,6 +25,7 @@ _ARGUMENTS = (
     ctypes.c_void_p,
     ctypes.c_void_p,
 )
+"""The arguments of every kernel, in the order of `_KERNEL`."""
 _KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
 

@@ -29,6 +29,7 @@ CANDIDATES = (
 )
 """The choices that are tried: the planner's rules, and others that are better for some models."""
 _ROUNDS = 7
+"""How many turns each function takes."""
 _SECONDS = 2e-3
 """How long one turn takes at least."""
 

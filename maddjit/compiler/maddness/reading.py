@@ -121,6 +121,7 @@ def line_steps(
 
 
 _BLANK: Held = ("blank", {})
+"""A vector that holds no column."""
 
 
 class _Shuffling:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from maddjit.compiler.conversion import literal
 
 OperationKind = Literal["add", "subtract", "scale", "add scaled", "negate", "zero"]
+"""The arithmetic operations of straight-line code, and a zero."""
+
 _Terms = dict[int, float]
+"""The terms of a sum: the numbers of values, each with its factor."""
 
 
 @dataclass(frozen=True)

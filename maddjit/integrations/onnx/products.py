@@ -20,6 +20,7 @@ from maddjit.integrations.onnx.graph import (
 )
 
 KINDS = ("MatMul", "Gemm")
+"""The operators that are products."""
 
 _INTEGERS = frozenset(
     {"MatMulInteger", "QLinearMatMul", "ConvInteger", "QLinearConv"}

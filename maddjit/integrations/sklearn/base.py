@@ -30,6 +30,7 @@ from maddjit.pipeline import compile
 
 _DTYPES = (np.float64, np.float32)
 _CHECKS = {"dtype": _DTYPES, "accept_sparse": "csr"}
+"""How rows are validated: other dtypes become the first of these."""
 _FEW = 20
 """The number of rows below which `maddjit.fit` keeps none back to measure its error on."""
 

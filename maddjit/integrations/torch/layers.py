@@ -20,6 +20,8 @@ _STATE_HOOKS = (
     "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
+"""The attributes that hold hooks of saving and loading."""
+
 _HARMLESS = {
     *("__init__", "__repr__", "extra_repr", "reset_parameters"),
     *("__module__", "__doc__", "__annotations__", "__constants__", "__orig_bases__"),
