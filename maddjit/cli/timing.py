@@ -26,7 +26,7 @@ from maddjit.selection.products import Winners
 _TURN = 5e-3
 """The least duration of a turn, in seconds."""
 OWN, NUMPY = "maddjit", "numpy float32"
-"""What the table calls the operator, and the product that it is compared with."""
+"""The names of the operator and of the product that it is compared with, in the table."""
 
 TimedCall = Callable[[], object]
 """One way to multiply, called on rows that it already has."""

@@ -277,7 +277,7 @@ class Interface:
 
     @property
     def Y_words(self) -> str:
-        """What a row of results holds, in words."""
+        """The contents of a row of results, in words."""
         if not self.is_winners:
             return f"{self.width} outputs"
         return "the index of the largest output" if self.width == 1 else "indices, largest first"

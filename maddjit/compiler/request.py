@@ -1,4 +1,4 @@
-"""What is asked of a compilation, checked once; compile, emit, export and pickles carry it."""
+"""Requests: what a compilation is asked for, checked once for compile, emit, export and pickles."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Use = Literal["run", "export", "show"]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a compilation; `ask` and `ask_kernel` check it and make it.
+    """A checked request for a compilation; `ask` and `ask_kernel` make it.
 
     A pickled request names its feature level as the user did. Where it is unpickled, that level is
     looked up anew: without a name it is the best one of that machine.

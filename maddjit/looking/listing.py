@@ -14,7 +14,7 @@ from maddjit.compiler.target import Target
 from maddjit.looking.stages import with_stages
 
 CONSTANTS, KERNEL = "constants", "kernel"
-"""The section of what is not code, and the stage of the function that calls all others."""
+"""The name of sections without code, and of the stage that calls all others."""
 
 # How lines of assembly are told apart, on x86-64 and aarch64.
 

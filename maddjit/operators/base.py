@@ -1,4 +1,4 @@
-"""What operators of every kind have: their kernels, arrays that fit, exports, and pickles."""
+"""The base of all operators: their kernels, arrays that fit, exports, and pickles."""
 
 from __future__ import annotations
 

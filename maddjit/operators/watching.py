@@ -15,7 +15,7 @@ from maddjit.models.short_list import ShortList
 _AUDITED = 2**23
 """The most exact outputs that an audit holds at a time, in each of three arrays."""
 _SPARE = 16
-"""Roundings beside those of D products: of the bias, of the bound, and of what it is added to."""
+"""Roundings beside those of D products: the bias, the bound, and the sum of bound and output."""
 
 
 _LONGER, _SLACK = 1.5, 0.05

@@ -123,7 +123,7 @@ def error_bound(
 
 
 def _roundings(factor: NDArray[np.float32]) -> int:
-    """Return how often a term of a factor's longest sum is rounded: by products, then additions."""
+    """Return how many products and additions round a term of a factor's longest sum, at most."""
     terms = int(np.count_nonzero(factor, axis=1).max())
     return terms if not np.isin(factor, (-1, 0, 1)).all() else max(terms - 1, 0)
 

@@ -62,7 +62,7 @@ def plan_sums(model: MaddnessModel) -> Sums:
 
 @dataclass(frozen=True)
 class Summands:
-    """What a scan adds up for each output: the codebooks, and where their codes and splits are.
+    """The codebooks that a scan adds up for each output, and where their codes and splits are.
 
     `codes_step` and `splits_step` are the bytes from the code of a row, or the split columns, of
     one codebook to those of the next.

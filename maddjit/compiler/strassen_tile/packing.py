@@ -1,4 +1,4 @@
-"""What Strassen-Tile kernels read besides A: V panel by panel, and the bias in the same order."""
+"""V and the bias in the order in which Strassen-Tile kernels read them: panel by panel."""
 
 from __future__ import annotations
 

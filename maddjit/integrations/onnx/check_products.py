@@ -139,7 +139,7 @@ def check_operator_bias(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> No
 
 
 def _shifts(node: Any, graph: Graph, product: Product) -> dict[str, NDArray[np.float32]]:
-    """Return for each wrong bias, in words, the row (M,) by which the operator is then off."""
+    """Return the row (M,) by which each wrong bias shifts outputs, by its fault in words."""
     found = {}
     if product.bias is not None:
         what = "leaves out the bias of the Gemm: fit with bias=, as `take` returned it"

@@ -79,7 +79,7 @@ class Comparison:
         return all(counted)
 
     def _ask_original(self, feed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the original's outputs, and what its products read and make."""
+        """Return the original's outputs, and the inputs and results of its products."""
         asked = [*self._outputs, *self._watched.values()]
         answers = self._original.run(asked, dict(feed))
         return dict(zip([*self._outputs, *self._watched], answers, strict=True))

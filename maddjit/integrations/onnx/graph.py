@@ -1,4 +1,4 @@
-"""ONNX: a graph with an index of what nodes read, what is constant, and the constants' values."""
+"""ONNX: a graph with an index of its nodes and constants, and the values of the constants."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def cut_into_stages(
 
 @dataclass(frozen=True)
 class _Levels:
-    """What runs at each level: nodes whose outputs depend on feeds, and operators.
+    """The levels of a graph: the nodes and operators that run at each, if they depend on feeds.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ def run_stages(
     replaced: Replacements,
     answer: Callable[[str, NDArray[Any]], NDArray[Any]],
 ) -> dict[str, Any]:
-    """Run stages and operators, and return all that they hand on with what was known before.
+    """Run stages and operators; return all tensors that they hand on and those known before.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ _HARMLESS = {
     *("__parameters__", "__static_attributes__", "__firstlineno__", "__type_params__"),
     *("__annotate__", "__annotate_func__", "__annotations_cache__"),
 }
-"""What a subclass may define and still compute and store what its base class does."""
+"""Names that a subclass may define without computing or storing something of its own."""
 
 _TAKEN = {"packed", "tables", "base", "key"}
 """Attributes that every replacement has for itself."""

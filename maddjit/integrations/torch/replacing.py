@@ -152,7 +152,7 @@ class _Learning:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What becomes of one layer: its line in the report, and its replacement if it has one."""
+    """The outcome for one layer: its line in the report, and its replacement if it has one."""
 
     layer: Any
     line: Replacement

@@ -35,7 +35,7 @@ N_STEPS = 7 + 2 * settings.MAX_PASSES
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What was chosen on a part of the rows, to be done again with all rows.
+    """The choices made on a part of the rows, to be carried out on all rows.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What tables should add up to: the centred product without its core, in leading directions."""
+"""The goals of tables: the centred product without its core, in its leading directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a learner returns: trees and real tables, before they are rounded to 8 bits."""
+"""The result of a learner: trees and real tables, before they are rounded to 8 bits."""
 
 from __future__ import annotations
 
