@@ -187,9 +187,7 @@ def _check_asked(metric: Metric, k: int, budget: float, n_timed: int, n_outputs:
     if not 1 <= k <= n_outputs:
         raise ValueError(f"k must be from 1 to {n_outputs}, not {k}")
     if metric in ("agreement", "argmax") and n_outputs == 1:
-        raise ValueError(
-            f'metric="{metric}" compares outputs of a row, and B has one alone: use "nmse"'
-        )
+        raise ValueError('one output has no arg-max to agree on: use metric="nmse"')
     return metric in ("argmax", "topk")
 
 
