@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args, overload
 from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
+from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import cache, llvm
 from maddjit.compiler.fingerprint import plan_key
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
-from maddjit.compiler.signature import Choices, Precision, Result, Signature
+from maddjit.compiler.signature import Choices, Result, Signature
 from maddjit.compiler.target import named
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.kernel import Kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ _ALL = {
         ("int64", np.int64, "l", "i64"),
     )
 }
+"""All number formats by name."""
 
 INPUTS = {n: f for n, f in _ALL.items() if n not in ("int32", "uint16", "int64")}
 """The formats that A may have."""
@@ -66,7 +67,17 @@ RESULTS = {"codes": _ALL["uint8"], "argmax": _ALL["int64"], "winners": _ALL["int
 SUMS = {name: _ALL[name] for name in ("uint8", "uint16", "int32")}
 """The formats that sums may be stored in, if they fit."""
 
+Precision = Literal["float32", "bfloat16"]
+"""The formats that Strassen-Tile multiplies in."""
+
+UNIT_ROUNDOFF = 2.0**-24
+"""Half the distance from 1 to the next float32: the largest relative error of a rounding."""
+
+SMALLEST_NORMAL = 2.0**-126
+"""The smallest normal float32 and bfloat16; an operation may turn smaller numbers into zero."""
+
 _BY_DTYPE = {f.dtype: f for n, f in INPUTS.items() if n != "bfloat16"}
+"""The formats that A may have by dtype; NumPy has no dtype of its own for bfloat16."""
 
 
 def format_of(dtype: np.dtype[Any]) -> Format | None:

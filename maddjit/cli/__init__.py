@@ -25,7 +25,7 @@ FINE, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
 _EXPECTED = (OSError, ValueError, TypeError, NativeCodeError, MissingExtraError, MemoryError)
-"""Errors of wrong files, wrong options and this machine's limits: their message says it all."""
+"""Errors of files, options and this machine's limits, whose messages need no traceback."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Logged(logging.Handler):
-    """Passes what the package logs on to a function."""
+    """A handler that passes the messages which the package logs on to a function."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
@@ -142,13 +142,13 @@ def _shown(answer: Answer, as_json: bool, warned: Sequence[str]) -> str:
 
 
 def _json(facts: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return JSON; unless stdout takes UTF-8, other characters than ASCII are escaped in it."""
+    """Return facts as JSON; it is plain ASCII unless stdout takes UTF-8."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
     return json.dumps(jsonable(facts), indent=indent, ensure_ascii=encoding != "utf8")
 
 
 def _failed(error: Exception, as_json: bool) -> int:
-    """Tell an error on stderr, with --json on stdout as well, and return the exit status."""
+    """Print an error on stderr, with --json also on stdout, and return the exit status."""
     words = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         words = f"{error.filename}: {error.strerror}"

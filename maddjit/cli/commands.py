@@ -8,7 +8,8 @@ from typing import Any
 
 from maddjit.cli.answers import Answer
 
-Run = Callable[[argparse.Namespace], Answer]
+RunCommand = Callable[[argparse.Namespace], Answer]
+"""Runs a command with its options."""
 
 
 def common_flags() -> argparse.ArgumentParser:
@@ -20,7 +21,7 @@ def common_flags() -> argparse.ArgumentParser:
 
 
 def add_command(
-    commands: Any, name: str, run: Run, summary: str, description: str, *examples: str
+    commands: Any, name: str, run: RunCommand, summary: str, description: str, *examples: str
 ) -> argparse.ArgumentParser:
     """Add a command, and return its parser for its own arguments.
 

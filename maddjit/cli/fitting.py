@@ -14,7 +14,7 @@ from maddjit.cli.outputs import check_output
 from maddjit.learning.fit import fit
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.learning.winners.calibration import calibrate
-from maddjit.models.storage import to_bytes
+from maddjit.models.storage import Model, to_bytes
 
 _TABLES = {
     "codebooks": "n_codebooks",
@@ -25,10 +25,10 @@ _TABLES = {
     "accumulate": "accumulate",
     "time_limit": "time_limit",
 }
-"""Options of look-up tables, and the parameters of `maddjit.fit` that they are."""
+"""Options for look-up tables → the parameters of `maddjit.fit` that they set."""
 
 _TILES = {"tile": "tile", "rank": "rank", "scheme": "scheme"}
-"""Options of tiles, and the parameters of `maddjit.fit_strassen_tile` that they are."""
+"""Options for tiles → the parameters of `maddjit.fit_strassen_tile` that they set."""
 
 
 def add(commands: Any) -> None:
@@ -171,7 +171,7 @@ def _learned(
     inputs: dict[str, Matrix],
     tables: dict[str, Any],
     tiles: dict[str, Any],
-) -> kernels.Model:
+) -> Model:
     """Return the model that the options ask for."""
     rows, right = inputs["A"].array, inputs["B"].array
     shared: dict[str, Any] = {

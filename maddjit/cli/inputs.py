@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from maddjit.arrays.checks import as_training_matrix
 
 _NAMED = re.compile(r"(?P<path>.+?\.(?P<kind>npz|safetensors|onnx))(?::(?P<name>.+))?")
+"""A file that holds several arrays, and after a colon the name of one."""
 
 
 class MissingExtraError(ImportError):

@@ -1,4 +1,4 @@
-"""What commands share that compile a model: flags, the operator, and facts about the model."""
+"""Shared by commands that compile a model: flags, the operator, and facts about the model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.storage import Model
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
 
-Model = MaddnessModel | StrassenTileModel
-
 ORDERS = ("C", "F", "strided")
+"""The orders of A that --order takes."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def result_of(model: Model, options: argparse.Namespace) -> str:
 def request(
     model: Model, options: argparse.Namespace, use: Use = "run", system: str | None = None
 ) -> Request:
-    """Return what the flags ask of a model; `use` and `system` are those of `ask`.
+    """Return the request that the flags make of a model; `use` and `system` are those of `ask`.
 
     Raises
     ------

@@ -15,7 +15,7 @@ import numpy as np
 
 from maddjit.cli.answers import Answer, table
 from maddjit.cli.commands import add_command
-from maddjit.cli.platform import WRONG, Finding, Sample, findings, fitted_sample
+from maddjit.cli.platform import WRONG, CheckSample, Finding, findings, fitted_sample
 from maddjit.compiler import cache
 from maddjit.compiler.llvm import LLVM_VERSION, host
 from maddjit.compiler.target import (
@@ -34,13 +34,13 @@ from maddjit.reference.strassen_tile import error_bound
 from maddjit.version import __version__
 
 _ALIASES = {"abm": "lzcnt", "3dnowprefetch": "prfchw", "bmi1": "bmi", "asimd": "neon"}
-"""Names that the operating system gives features, and LLVM's names of the same features."""
+"""Names that the operating system gives features → LLVM's names of the same features."""
 _PACKAGES = (
     *("numpy", "scipy", "llvmlite", "jinja2", "py-cpuinfo"),
     *("tqdm", "matplotlib", "threadpoolctl", "ml-dtypes", "onnx", "onnxruntime"),
     *("safetensors", "torch"),
 )
-"""The packages whose versions are told: needed ones first, then those of extras."""
+"""The packages whose versions are printed: needed ones first, then those of extras."""
 
 
 def add(commands: Any) -> None:
@@ -76,7 +76,7 @@ def _cache(options: argparse.Namespace) -> Answer:
 
 @dataclass(frozen=True)
 class _Health:
-    """All that the doctor finds out: what the machine is, and whether code is right on it.
+    """The findings of the doctor: what the machine is, and whether code is right on it.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def _doctor(_: argparse.Namespace) -> Answer:
 
 
 def _examined() -> _Health:
-    """Return what the detectors see, and what came of trying code."""
+    """Return what the detectors see, and how compiled code fared."""
     import cpuinfo  # takes over a second
 
     cpu = cpuinfo.get_cpu_info()
@@ -160,7 +160,7 @@ def _examined() -> _Health:
 
 
 def _told(health: _Health) -> list[str]:
-    """Return the lines that people read."""
+    """Return the findings as lines of text."""
     said = (f"{name} {number}" for name, number in health.versions.items() if number)
     missing = (name for name, number in health.versions.items() if not number)
     lines = [
@@ -183,8 +183,8 @@ def _told(health: _Health) -> list[str]:
     return [*lines, table(rows)]
 
 
-def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, Any]:
-    """Return which features a level lacks here; if none, whether its code is right."""
+def _tried(name: str, seen: dict[str, set[str]], sample: CheckSample) -> dict[str, Any]:
+    """Return the features that a level lacks here; if it lacks none, whether its code is right."""
     level = named(name)
     missing = missing_features(level, host())
     if missing:
@@ -200,7 +200,7 @@ def _tried(name: str, seen: dict[str, set[str]], sample: Sample) -> dict[str, An
     return {"right": right, "missing": [], "words": words}
 
 
-def _tiles_right(sample: Sample) -> bool:
+def _tiles_right(sample: CheckSample) -> bool:
     """Return whether a Strassen-Tile operator is within its proven bound of the definition."""
     A, model = sample.A, fit_strassen_tile(sample.B, tile=2)
     return bool((np.abs(compile(model)(A) - apply(model, A)) <= error_bound(model, A)).all())
@@ -231,7 +231,7 @@ def _level_taken() -> tuple[str | None, str]:
 
 
 def _normalised(flags: Any) -> set[str]:
-    """Return features by LLVM's names."""
+    """Return features under LLVM's names."""
     bare = (str(flag).replace("_", "") for flag in flags)
     return {_ALIASES.get(flag, flag) for flag in bare}
 

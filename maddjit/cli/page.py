@@ -65,14 +65,14 @@ def html_page(
 
 
 def _words(value: Any) -> str:
-    """Return a fact in words; facts inside it have a line each."""
+    """Return a fact in words, with a line for each fact inside it."""
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_words(one)}" for key, one in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _flat(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the names and words of what a model was made from, and of each input by itself."""
+    """Yield each fact about a model's making by name, in words; each input is a fact by itself."""
     for key, value in provenance.items():
         if key == "inputs":
             yield from ((name, _words(facts)) for name, facts in value.items())

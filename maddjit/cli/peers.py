@@ -18,6 +18,7 @@ from maddjit.compiler import llvm
 from maddjit.compiler.target import Host
 
 Multiply = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""A product with a fixed B, as a function of rows."""
 
 
 def eight_bit(

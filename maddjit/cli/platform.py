@@ -1,4 +1,4 @@
-"""What ``maddjit doctor`` finds out about the platform: code is loaded, called, kept, exported."""
+"""The platform checks of ``maddjit doctor``: load, call, keep and export compiled code."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from maddjit.pipeline import compile
 from maddjit.reference.maddness import apply
 
 WRONG = "WRONG: please report this"
-"""What is said of code whose results are not those of the definition."""
+"""The verdict on code whose results are not those of the definition."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about one thing, in words; `right` is None if nothing was tried."""
+    """The result of one check, in words; `right` is None if nothing was tried."""
 
     right: bool | None
     words: str
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What code is tried on: a small model, rows (999, 32), and the right-hand side (32, 5)."""
+class CheckSample:
+    """The data that code is tried on: a small model, rows (999, 32), and B (32, 5)."""
 
     model: MaddnessModel
     A: NDArray[np.float32]
     B: NDArray[np.float64]
 
 
-def fitted_sample() -> Sample:
+def fitted_sample() -> CheckSample:
     """Fit the small model that code is tried on, and return it with its rows and B."""
     rng = np.random.default_rng(0)
     A = (rng.standard_normal((999, 4)) @ rng.standard_normal((4, 32))).astype(np.float32)
     B = rng.standard_normal((32, 5))
-    return Sample(fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B)
+    return CheckSample(fit(A, B, n_codebooks=8, on_interrupt="raise"), A, B)
 
 
-def findings(sample: Sample, level: str | None) -> dict[str, Finding]:
+def findings(sample: CheckSample, level: str | None) -> dict[str, Finding]:
     """Try to load, call, keep and export code of a level, and return what happened.
 
     Without a level only the platform and the cache are looked at.

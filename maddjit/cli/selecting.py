@@ -12,9 +12,8 @@ from maddjit.cli import training
 from maddjit.cli.answers import Answer, UsageError
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import Matrix, MissingExtraError, read
-from maddjit.cli.kernels import Model
 from maddjit.cli.outputs import check_output
-from maddjit.models.storage import save
+from maddjit.models.storage import Model, save
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.winners import WinnerOperator
 from maddjit.selection.found import Selection
@@ -167,7 +166,7 @@ def _chosen_model(found: Selection) -> tuple[Model | None, str]:
 def _written(
     path: str, found: Selection, model: Model | None, precision: str, provenance: dict[str, Any]
 ) -> str:
-    """Write the chosen model, if there is one, and return what to tell of it."""
+    """Write the chosen model, if there is one, and return a line about it."""
     name = found.best.name
     if model is None:
         return f"{path} is not written: the fastest way is {name}, which needs no model"
@@ -177,7 +176,7 @@ def _written(
 
 
 def _drawn(path: str, found: Selection, axes: Any) -> str:
-    """Draw the frontier into a file, and return what to tell of it."""
+    """Draw the frontier into a file, and return a line about it."""
     drawn = BytesIO()
     found.plot(axes).figure.savefig(drawn, format=Path(path).suffix[1:])
     write_whole(path, drawn.getvalue())

@@ -16,19 +16,20 @@ from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError, table
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import read
-from maddjit.cli.kernels import Model
 from maddjit.cli.peers import Multiply, eight_bit, largest_weight
 from maddjit.compiler import llvm
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import load
+from maddjit.models.storage import Model, load
 from maddjit.selection.blas import one_thread
 from maddjit.selection.products import Winners
 
 _TURN = 5e-3
-"""The least seconds that a turn lasts."""
+"""The least duration of a turn, in seconds."""
 OWN, NUMPY = "maddjit", "numpy float32"
+"""The names of the operator and of the product that it is compared with, in the table."""
 
-Run = Callable[[], object]
+TimedCall = Callable[[], object]
+"""One way to multiply, called on rows that it already has."""
 
 
 def add(commands: Any) -> None:
@@ -72,7 +73,7 @@ def _bench(options: argparse.Namespace) -> Answer:
     result = kernels.result_of(model, options)
     k = 1 if result == "outputs" else model.short_list.k  # type: ignore[union-attr]
     A = _as_given(rows, options)
-    runs: dict[str, Run] = {OWN: _maddjit(op, A, result)}
+    runs: dict[str, TimedCall] = {OWN: _maddjit(op, A, result)}
     missing: dict[str, str] = {}
     outputs: dict[str, Callable[[], NDArray[Any]]] = {OWN: lambda: op(A)}
     if right is None:
@@ -105,7 +106,7 @@ def _numpy(B: NDArray[np.float32], bias: NDArray[np.float32], n_rows: int) -> Mu
     return product
 
 
-def _maddjit(op: Any, A: NDArray[Any], result: str) -> Run:
+def _maddjit(op: Any, A: NDArray[Any], result: str) -> TimedCall:
     """Return a call of the operator, which writes outputs into memory that exists already."""
     if result != "outputs":
         return lambda: op(A)
@@ -113,7 +114,7 @@ def _maddjit(op: Any, A: NDArray[Any], result: str) -> Run:
     return lambda: op(A, out=out)
 
 
-def take_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, NDArray[np.float64]]:
+def take_turns(runs: Mapping[str, TimedCall], rounds: int) -> dict[str, NDArray[np.float64]]:
     """Return the seconds that a call of each way took in each round, (rounds,) by name.
 
     All ways take a turn in each round, in a new random order, so that the machine's other work

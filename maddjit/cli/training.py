@@ -1,4 +1,4 @@
-"""What ``maddjit fit`` and ``maddjit select`` share: matrices, progress and provenance."""
+"""Shared by ``maddjit fit`` and ``maddjit select``: matrices, progress and provenance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maddjit.version import __version__
 MATRICES = """\
 A and B are file.npy, file.npz:key, file.safetensors:name or file.onnx:name.
 Sizes: A has N rows of D features, B turns D features into M outputs."""
-"""The end of the descriptions: how files are named."""
+"""The end of the commands' descriptions: how to name matrices in files."""
 
 
 def add_matrices(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def read_matrices(options: argparse.Namespace) -> dict[str, Matrix]:
 
 
 def progress_of(options: argparse.Namespace) -> Progress:
-    """Return whether a bar is shown: as asked, else if tqdm is installed and stderr a terminal."""
+    """Return whether to show a bar: as asked, or if tqdm is installed and stderr a terminal."""
     if options.progress is not None:
         return bool(options.progress)
     try:

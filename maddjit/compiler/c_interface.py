@@ -28,7 +28,9 @@ _C_TYPES = {
     "int16": "int16_t",
     "int64": "int64_t",
 }
+"""Number formats → the types that C has for them; numbers of 16 bits are passed as bits."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""The names that an operator may have in C."""
 _TAKEN = (
     "all ALL_BUILD clean edit_cache help install INSTALL package PACKAGE package_source preinstall "
     "rebuild_cache RUN_TESTS test ZERO_CHECK"
@@ -39,14 +41,14 @@ _WINNER_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Matrix:
+class CMatrix:
     """A matrix that the C function takes: the number format, and how it lies in memory."""
 
     name: str
     form: Format
     width: int
     by_columns: bool
-    """Whether its columns are contiguous, not its rows."""
+    """Whether the columns of the matrix are contiguous, not its rows."""
 
     @property
     def type(self) -> str:
@@ -70,7 +72,7 @@ class Matrix:
 
     @property
     def layout(self) -> str:
-        """How it lies in memory, in words."""
+        """How the matrix lies in memory, in words."""
         unit = "columns" if self.by_columns else "rows"
         return f"its {unit} are contiguous, {self.name}_stride from one to the next"
 
@@ -82,7 +84,7 @@ class Interface:
     Attributes
     ----------
     name : str
-        The beginning of every name that C sees.
+        The prefix of every name that C sees.
     plan : Plan or TilePlan
         The kernel's plan. Its symbol contains the name, so that two operators can be linked into
         one program.
@@ -127,7 +129,7 @@ class Interface:
 
     @property
     def prefix(self) -> str:
-        """The beginning of the names of macros."""
+        """The prefix of the names of macros."""
         return self.name.upper()
 
     @property
@@ -157,7 +159,7 @@ class Interface:
 
     @property
     def api(self) -> str:
-        """The beginning of declarations in C."""
+        """The macro before declarations in C; empty for systems other than Windows."""
         return f"{self.prefix}_API " if self.is_for_windows else ""
 
     @property
@@ -186,17 +188,17 @@ class Interface:
         return self.plan.signature.k if self.is_winners else self.plan.n_outputs
 
     @property
-    def A(self) -> Matrix:
+    def A(self) -> CMatrix:
         """The rows that the C function reads."""
         signature = self.plan.signature
         form = INPUTS[signature.dtype]
-        return Matrix("A", form, self.n_features, signature.order == "F")
+        return CMatrix("A", form, self.n_features, signature.order == "F")
 
     @property
-    def Y(self) -> Matrix:
+    def Y(self) -> CMatrix:
         """The results that the C function writes."""
         signature = self.plan.signature
-        return Matrix("Y", signature.output, self.width, signature.out_order == "F")
+        return CMatrix("Y", signature.output, self.width, signature.out_order == "F")
 
     @property
     def packed(self) -> bytes:
@@ -205,7 +207,7 @@ class Interface:
 
     @property
     def block_rows(self) -> int:
-        """Rows whose winners are found before they are copied to Y."""
+        """The number of rows whose winners are found before they are copied to Y."""
         return self.plan.row_block if isinstance(self.plan, Plan) else 0
 
     @property
@@ -275,7 +277,7 @@ class Interface:
 
     @property
     def Y_words(self) -> str:
-        """What a row of results holds, in words."""
+        """The contents of a row of results, in words."""
         if not self.is_winners:
             return f"{self.width} outputs"
         return "the index of the largest output" if self.width == 1 else "indices, largest first"

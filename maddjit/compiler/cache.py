@@ -27,16 +27,20 @@ BYTES_VARIABLE = "MADDJIT_CACHE_BYTES"
 _MOST_BYTES = 256 * 1024 * 1024
 """The bound if the environment names none."""
 _EVICTED_TO = 0.8
-"""Share of the bound that is kept when old objects are removed, so that not every write does it."""
+"""Share of the bound that eviction leaves in use, so that not every write has to evict."""
 _PART_SECONDS = 3600
 """Age at which a file that is being written belongs to a process that was ended."""
 
 _MAGIC = b"maddjit object 1\n"
+"""The first bytes of a kept object; a digest follows, then the code."""
 _SUFFIX = ".object"
+"""The suffix of a kept object."""
 _PART_SUFFIX = ".object-part"
-"""Ends the name of a file that is still being written."""
+"""The suffix of a file that is still being written."""
 _ABSENT = "it is not there"
+"""The problem of a folder that does not exist (yet)."""
 _TO_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""How objects are opened: links are not followed, where the system can refuse them."""
 _GONE_OR_IN_USE = (FileNotFoundError, *([PermissionError] if os.name == "nt" else []))
 """Errors of removing a file that may be ignored. Windows removes no file that is open."""
 
@@ -143,7 +147,7 @@ def info() -> CacheInfo:
 
 
 def works() -> bool:
-    """Tell whether an object that is written now can be read back; it is removed again."""
+    """Tell whether the cache works: write an object, read it back, and remove it."""
     key, content = secrets.token_hex(32), secrets.token_bytes(100)
     write(key, content)
     found = read(key)
@@ -187,7 +191,7 @@ def _folder() -> Path | None:
 
 
 def _most_bytes() -> int:
-    """Return the bytes that the cache may have."""
+    """Return the largest size of the cache, in bytes."""
     told = os.environ.get(BYTES_VARIABLE)
     return _as_bytes(told) if told else _MOST_BYTES
 

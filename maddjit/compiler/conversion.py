@@ -1,4 +1,4 @@
-"""How numbers are widened when they are read and narrowed when they are stored, given a target."""
+"""Conversions of numbers: how a target widens elements of A and narrows outputs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _WIDENINGS = {
     "int16": "signed",
     "uint8": "unsigned",
 }
+"""How elements of A are widened, for formats that every target widens alike."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ _ROOMS = ("arrays", "models", "compiler")
 
 
 def key_of(*parts: bytes) -> str | None:
-    """Return the name of what is made from these parts alone by the tools of this installation.
+    """Return the name of an object that depends on these parts and this installation alone.
 
-    None if the sources of the tools are not there as text: then nobody knows what they would make.
+    None if the sources of this installation are not there as text, because it is then unknown what
+    they would make.
     """
     tools = _tools()
     return _digest(tools, *parts).hex() if tools else None
@@ -32,7 +33,7 @@ def key_of(*parts: bytes) -> str | None:
 def plan_key(plan: Plan | TilePlan) -> str | None:
     """Return the name of a plan's object, which its numbers, constants and target determine.
 
-    None if the sources of the tools are not there as text.
+    None if the sources of this installation are not there as text.
     """
     parts = [plan.template.encode()]
     for name in (field.name for field in fields(plan)):

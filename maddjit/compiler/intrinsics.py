@@ -17,7 +17,9 @@ GENERIC = (
     *(f"llvm.fma.v{lanes}f32" for lanes in (4, 8, 16)),
     *(f"llvm.masked.gather.v{lanes}f32.v{lanes}p0" for lanes in (4, 8, 16)),
 )
-"""Legal for every target: LLVM makes them of what the target has."""
+"""Intrinsics for every target: LLVM lowers them to instructions that the target has."""
+
+# Per feature: permutes look up float32 numbers, byte shuffles look up bytes.
 
 AVX2_PERMUTES: Lookups = (
     (4, "llvm.x86.avx.vpermilvar.ps.256"),
@@ -46,10 +48,10 @@ BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 
-def named(*tables: Lookups) -> tuple[str, ...]:
-    """Return each intrinsic of some look-ups once.
+def names_of(*tables: Lookups) -> tuple[str, ...]:
+    """Return the intrinsics of some look-ups, each once.
 
-    >>> named(AVX2_PERMUTES, AVX2_BYTE_SHUFFLES)[1:]
+    >>> names_of(AVX2_PERMUTES, AVX2_BYTE_SHUFFLES)[1:]
     ('llvm.x86.avx2.permps', 'llvm.x86.avx2.pshuf.b')
     """
     return tuple(dict.fromkeys(name for table in tables for _, name in table))

@@ -19,13 +19,13 @@ import llvmlite.binding as llvm
 from maddjit.compiler import objects
 from maddjit.compiler.target import Host, Target
 
-Stage = Literal["optimized", "assembly"]
+LoweredStage = Literal["optimized", "assembly"]
 
 LLVM_VERSION = ".".join(map(str, llvm.llvm_version_info))
 LLVMLITE_VERSION: str = llvmlite.__version__
 
 _READ_OF_TARGETS = ("triple", "cpu", "features", "intrinsics")
-"""What this module reads of a target besides its name, and hands to a process of its own."""
+"""The fields of a target, besides its name, that this module reads and hands to the worker."""
 
 _calling: Any = getattr(llvm.ffi.lib, "_lock", None)
 """The lock that llvmlite holds during each call of LLVM. It has no public name."""
@@ -83,10 +83,10 @@ def _machine(target: Target) -> Any:
 
 @contextmanager
 def _parsed(ir: str, target: Target) -> Iterator[Any]:
-    """Provide the module of a text, verified; refuse what the target does not allow to declare.
+    """Provide the verified module of LLVM IR; refuse declarations that the target does not allow.
 
     LLVM itself aborts the process on an intrinsic that the target lacks, and turns a misspelt one
-    into a call to nowhere. In the end the module is freed before its context, whatever happens.
+    into a call to nowhere. The module is always freed before its context.
     """
     try:
         # Each module has a context of its own. The global one would keep every constant for ever.
@@ -108,7 +108,7 @@ def _declared(module: Any) -> set[str]:
 
 
 def _refuse(names: set[str], target: Target) -> None:
-    """Raise NativeCodeError if there are any names, which the target does not allow."""
+    """Raise NativeCodeError if there are any names; the target allows none of them."""
     if names:
         raise NativeCodeError(f"target {target.name} does not allow {', '.join(sorted(names))}")
 
@@ -140,7 +140,7 @@ def _dispose(passes: Any) -> None:
 
 @contextmanager
 def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
-    """Provide the optimised module of a text, and the machine that emits its code."""
+    """Provide the optimised module of LLVM IR, and the machine that emits its code."""
     with _parsed(ir, target) as module, _machine(target) as machine:
         module.data_layout = str(machine.target_data)
         _optimize(module, machine)
@@ -161,7 +161,7 @@ def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
     target : Target
         The level to generate code for.
     hidden : str
-        The function that other libraries shall not see; empty if all are visible.
+        The function that is hidden from other libraries; empty if none is.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
     return code
 
 
-def to_text(ir: str, target: Target, stage: Stage) -> str:
+def to_text(ir: str, target: Target, stage: LoweredStage) -> str:
     """Return the optimised IR or the assembly of a module, as text.
 
     Raises
@@ -188,8 +188,8 @@ def to_text(ir: str, target: Target, stage: Stage) -> str:
     return text
 
 
-def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
-    """Return what `to_text` returns, made by a process of its own: LLVM may abort it.
+def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
+    """Return the text of `to_text`, made by a separate process, because LLVM may abort it.
 
     This is for targets that this machine may lack.
 
@@ -202,7 +202,7 @@ def to_text_apart(ir: str, target: Target, stage: Stage) -> str:
 
 
 def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
-    """Return what `to_object` returns, made by a process of its own: LLVM may abort it.
+    """Return the object of `to_object`, made by a separate process, because LLVM may abort it.
 
     Raises
     ------

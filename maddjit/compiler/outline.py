@@ -10,9 +10,9 @@ from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
 
 _MOST_ITEMS = 6
-"""Items of a tuple that are all written out."""
+"""The length up to which a tuple is written out in full."""
 _MOST_RECORDS = 16
-"""Records of a tuple that have lines of their own; more are only counted."""
+"""The number of records in a tuple up to which each has a line; more are only counted."""
 
 
 def outlined(plan: Any) -> str:
@@ -25,10 +25,9 @@ def outlined(plan: Any) -> str:
 def outline(plan: Any) -> list[tuple[str, str]]:
     """Return the name and the text of each record of a plan, such as ``encode.codes``.
 
-    What a part does not have is left out. Of many records, or of records in a tuple within another
-    tuple, there is only the number, of long tuples the first items and the last, of arrays and
-    constants the size.
-    ``repr(plan)`` has every number.
+    Fields that are None or empty are left out. Records are only counted if there are many, or if
+    their tuple is within another tuple. A long tuple shows its first items and the last one; an
+    array or a constant shows its size. ``repr(plan)`` has every number.
     """
     lines: list[tuple[str, str]] = []
     for field in fields(plan):

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 _ARCHITECTURES = {"arm64": "aarch64", "arm64e": "aarch64", "amd64": "x86_64"}
 """Other names of architectures → the names that are used here."""
 _LOADED_AS_ELF = "-elf"
-"""Ends the triple of code that is loaded on Windows: LLVM's JIT links no COFF objects there."""
+"""The suffix of triples of code that Windows loads: LLVM's JIT links no COFF objects there."""
 
 _STACK_PROBES = {
     "x86_64": "4c8d5424084d89d34929c34981ea001000004d39da7605418402ebef418403c3",
     "aarch64": "f003009111120fcb100640d11f0211eb690000541f024039fcffff173f024039c0035fd6",
 }
-"""Machine code in hexadecimal, by architecture. Its template lists it as assembly."""
+"""Code of the stack probe in hexadecimal, by architecture; its template lists it as assembly."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ SYSTEMS = {
             "lib",
             ".dylib",
         ),
-        # Windows has two environments. Objects of the other one refer to _fltused in a C library.
-        # Calls are the same in both, and every linker takes objects of both.
+        # Windows has two environments, gnu and msvc. Objects for msvc refer to _fltused, which a C
+        # library defines. Calls are the same in both, and every linker takes objects of both.
         System(
             "windows",
             {"x86_64": "x86_64-pc-windows-gnu", "aarch64": "aarch64-pc-windows-gnu"},

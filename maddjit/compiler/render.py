@@ -105,7 +105,7 @@ def render(plan: Plan | TilePlan) -> str:
 
 
 def _with_probe(text: str, triple: str) -> str:
-    """Return a module, for Windows with the function that large stack frames need."""
+    """Return a module; for Windows, the function that large stack frames need is added to it."""
     probe = stack_probe(triple)
     if probe is None:
         return text

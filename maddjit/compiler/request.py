@@ -1,4 +1,4 @@
-"""What is asked of a compilation, checked once; compile, emit, export and pickles carry it."""
+"""Requests: what a compilation is asked for, checked once for compile, emit, export and pickles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args
 
 from maddjit.arrays.checks import check_threads
 from maddjit.arrays.epilogue import Epilogue
+from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.platforms import SYSTEMS
-from maddjit.compiler.signature import RULES, Choices, Precision, Signature
+from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import (
@@ -39,7 +40,7 @@ Use = Literal["run", "export", "show"]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a compilation; `ask` and `ask_kernel` check it and make it.
+    """A checked request for a compilation; `ask` and `ask_kernel` make it.
 
     A pickled request names its feature level as the user did. Where it is unpickled, that level is
     looked up anew: without a name it is the best one of that machine.
@@ -80,13 +81,13 @@ class Request:
         return "argmax" if self.is_argmax else "topk"
 
     def plan(self) -> Plan | TilePlan:
-        """Plan the kernel."""
+        """Return the plan of the kernel."""
         if isinstance(self.model, StrassenTileModel):
             return make_tile_plan(self.model, self.target, self.signature, self.choices)
         return make_plan(self.model, self.target, self.signature, self.choices)
 
     def lists(self, plan: Plan | TilePlan) -> Lists | None:
-        """Return what each call tells a planned kernel of its short lists; None if it has none."""
+        """Return the short-list arguments of a planned kernel; None if it has no short lists."""
         return lists_of(self.model, plan, self.coverage) if self.coverage is not None else None
 
     def __reduce__(self) -> tuple[Callable[..., Request], tuple[Any, ...]]:
@@ -154,14 +155,15 @@ def ask(
     if isinstance(model, StrassenTileModel):
         if not is_outputs or k is not None or out_order != "C" or is_tuned:
             raise ValueError(
-                "a Strassen-Tile model has outputs alone, by rows, and nothing to tune"
+                "a Strassen-Tile model has outputs alone, by rows, and nothing to tune: leave out "
+                "result, k, out_order and tune"
             )
     elif not is_outputs and (epilogue is not None or out_order != "C" or is_tuned):
         raise ValueError("epilogue, out_order and tune are for outputs, not for winners")
     if k is not None and (is_outputs or (is_argmax and k != 1)):
         raise ValueError('k is for result="topk"')
     if is_tuned and choices is not None:
-        raise ValueError("choices leave nothing to tune: give one of both")
+        raise ValueError("choices leave nothing to tune: give tune or choices, not both")
     signature = Signature(
         dtype,
         order,
@@ -199,7 +201,7 @@ def ask_kernel(
     k : int, optional
         How many winners the model must be calibrated for.
     coverage : float, optional
-        For winners, what the rows of calibration must vouch for.
+        For winners, the coverage that the rows of calibration must vouch for.
 
     Raises
     ------
@@ -214,7 +216,7 @@ def ask_kernel(
     if isinstance(model, StrassenTileModel):
         if choices.tile_bytes or choices.lines is not None:
             raise ValueError(
-                f"of the choices a Strassen-Tile kernel has row_block alone: {choices}"
+                f"a Strassen-Tile kernel has a choice of row_block alone, not {choices}"
             )
         if signature.precision == "bfloat16" and not target.bfloat16_products:
             target = target.with_bfloat16()
@@ -231,12 +233,12 @@ def ask_kernel(
 def plan_of(
     fitted: object, target: Target, signature: Signature, choices: Choices = RULES
 ) -> Plan | TilePlan:
-    """Plan one kernel of a model; parameters and errors are those of `ask_kernel`."""
+    """Return the plan of one kernel of a model; parameters and errors are those of `ask_kernel`."""
     return ask_kernel(fitted, target, signature, choices).plan()
 
 
 def lists_of(fitted: object, plan: Plan | TilePlan, coverage: float) -> Lists | None:
-    """Return what each call tells a plan's kernel of its short lists; None if it has none.
+    """Return the short-list arguments of a plan's kernel; None if it has no short lists.
 
     Raises
     ------
@@ -269,7 +271,7 @@ def target_of(level: str | None, use: Use, system: str | None = None) -> Target:
 
 
 def _model_of(fitted: object, precision: str, residual: bool) -> MaddnessModel | StrassenTileModel:
-    """Return a model as a record, and refuse the options that its kind has not."""
+    """Return a model as a record, and refuse options that its kind does not have."""
     if isinstance(fitted, StrassenTileModel):
         return fitted
     if precision != "float32" or residual:

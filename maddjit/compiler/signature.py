@@ -1,4 +1,4 @@
-"""What is asked of a kernel: formats, layouts and results; and what its planner may be told."""
+"""The signature of a kernel (formats, layouts, results), and choices that its planner takes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format
+from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format, Precision
 from maddjit.arrays.layout import Order, OutOrder
 
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,8 @@ class Choices:
     tile_bytes : int, optional
         How many bytes of table one pass over a block of rows may use.
     lines : bool, optional
-        Whether rows are read by whole vectors, which are then shuffled, where the target can do
-        that; otherwise they are read element by element.
+        Whether rows are read in whole vectors, which are then shuffled, where the target can do
+        that. False reads them element by element.
 
     Raises
     ------
@@ -122,4 +121,4 @@ class Choices:
 
 
 RULES = Choices()
-"""All decisions are left to the planner's rules."""
+"""The choices that leave every decision to the planner's rules."""

@@ -167,7 +167,7 @@ class Target:
         )
 
 
-# The levels: each is a weaker one with what it adds.
+# The levels. Each one is a weaker level and what it adds.
 
 _AVX2 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw"})
@@ -191,7 +191,7 @@ _X86_64_V3 = replace(
     tune="haswell",
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
-    + intrinsics.named(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
+    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
@@ -206,7 +206,7 @@ _X86_64_V4 = replace(
     tune="skylake-avx512",
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
-    + intrinsics.named(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
+    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
     vector_bytes=64,
     n_registers=32,
     has_masks=True,
@@ -223,7 +223,7 @@ _X86_64_V4_VBMI = replace(
     requires=_X86_64_V4.requires | _VBMI,
     intrinsics=(
         *_X86_64_V3.intrinsics,
-        *intrinsics.named(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
+        *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
         intrinsics.VNNI_BYTE_PRODUCTS,
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
@@ -234,7 +234,7 @@ _AARCH64 = replace(
     name="aarch64",
     triple="aarch64-unknown-linux-gnu",
     cpu="generic",
-    intrinsics=intrinsics.GENERIC + intrinsics.named(intrinsics.NEON_BYTE_SHUFFLES),
+    intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
     n_registers=32,
     fuses=True,
     converts_half=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.files import write_whole
+from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
 from maddjit.compiler.c_interface import Interface
@@ -17,7 +18,7 @@ from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.objects import needed
 from maddjit.compiler.render import render_c, render_interface
 from maddjit.compiler.request import Request, What, ask
-from maddjit.compiler.signature import Choices, Precision
+from maddjit.compiler.signature import Choices
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import missing_features
 from maddjit.exporting.linking import link
@@ -228,7 +229,7 @@ def _remove_library(interface: Interface, folder: Path) -> None:
 def _link(
     interface: Interface, code: Path, compiler: str | None
 ) -> tuple[Path | None, Path | None, str]:
-    """Link an object, in a folder aside, into a library that then takes its place beside it.
+    """Link an object into a library, in a temporary folder, and move the library beside the object.
 
     Returns
     -------

@@ -16,9 +16,9 @@ from maddjit.compiler.ownership import doubt
 from maddjit.compiler.platforms import files_of
 
 _DESCRIBED = "_description"
-"""Ends the name of the text in which a library describes itself."""
+"""The suffix of the symbol of the text in which a library describes itself."""
 _loaded: dict[Path, tuple[int, ...]] = {}
-"""What `_identity` said of each file when this process loaded it."""
+"""The `_identity` of each file at the time when this process loaded it."""
 _lock = threading.Lock()
 
 
@@ -57,7 +57,7 @@ def check_owner(file: Path) -> None:
     for place in (file, file.parent):
         problem = doubt(place.stat(), is_folder=place is not file, with_root=True)
         if problem:
-            raise PermissionError(f"{file} is not loaded: as for {place}, {problem}")
+            raise PermissionError(f"{file} is not loaded, because of {place}: {problem}")
 
 
 def load_file(file: Path) -> ctypes.CDLL:
@@ -76,8 +76,8 @@ def load_file(file: Path) -> ctypes.CDLL:
     with _lock:
         if _loaded.get(file, own) != own:
             raise ValueError(
-                f"{file} has changed since this process loaded it, which keeps the earlier one: "
-                "export to another folder, or start anew"
+                f"{file} has changed since this process loaded it, and the earlier library stays "
+                "loaded: export to another folder, or start a new process"
             )
         library = ctypes.CDLL(os.fspath(file))
         _loaded[file] = own
@@ -85,12 +85,12 @@ def load_file(file: Path) -> ctypes.CDLL:
 
 
 def has_changed(file: Path) -> bool:
-    """Tell whether a file is another one than this process has loaded."""
+    """Tell whether a file has changed since this process loaded it."""
     return _loaded.get(file) != _identity(file)
 
 
 def description_of(library: ctypes.CDLL, file: Path, name: str) -> Mapping[str, Any]:
-    """Return what a library says of itself.
+    """Return the description of a library, as the library holds it.
 
     Raises
     ------
@@ -108,6 +108,6 @@ def description_of(library: ctypes.CDLL, file: Path, name: str) -> Mapping[str, 
 
 
 def _identity(file: Path) -> tuple[int, ...]:
-    """Return what changes if a file is replaced or written to."""
+    """Return numbers of a file that change if it is replaced or written to."""
     status = file.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -14,8 +14,9 @@ COMPILER_VARIABLE = "CC"
 """The environment variable that names the compiler of programs for this machine."""
 
 _OWN_COMPILERS = {"linux": ("cc", "gcc", "clang"), "macos": ("cc", "clang"), "windows": ("gcc",)}
-"""For Windows it is MinGW's, because its command line is that of the other compilers."""
+"""Compilers to try for this machine; on Windows it is MinGW's, whose command line is alike."""
 _CROSS_COMPILERS = {"linux": "{}-linux-gnu-gcc", "windows": "{}-w64-mingw32-gcc"}
+"""Compilers to try for other machines, by system; the architecture takes the place of {}."""
 
 
 class LinkError(RuntimeError):
@@ -86,8 +87,8 @@ def link(
         command = words_of(compiler) if compiler else compiler_for(target, host)
     except ValueError as error:
         if compiler:
-            raise LinkError(f"{compiler} is no command: {error}") from error
-        return f"what {COMPILER_VARIABLE} holds is no command: {error}"
+            raise LinkError(f"{compiler} is not a command line: {error}") from error
+        return f"the environment variable {COMPILER_VARIABLE} holds no command: {error}"
     if not command:
         return f"there is no C compiler that links for {target.triple}"
     flags = _flags(target.system, library, entry)
@@ -109,7 +110,7 @@ def link(
 
 
 def _flags(system: str, library: Path, entry: str) -> tuple[str, ...]:
-    """Return the flags for a library that knows its own name and needs no other library."""
+    """Return the flags that link a library which knows its own name and needs no other library."""
     if system == "macos":  # its linker insists on the system's library
         return ("-shared", f"-Wl,-install_name,@rpath/{library.name}")
     if system == "windows":

@@ -27,6 +27,7 @@ from maddjit.exporting.libraries import (
     load_file,
 )
 
+# int name_run(A, n_rows, A_stride, Y, Y_stride, workspace); the result is an error, or 0.
 _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,
@@ -217,7 +218,10 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     with open(file, "rb") as code:
         architecture = objects.architecture(code.read(objects.HEAD_BYTES))
     if architecture not in (None, host.architecture):
-        raise TargetError(f"{file} is for {architecture}, this machine is {host.architecture}")
+        raise TargetError(
+            f"{file} is for {architecture}, this machine is {host.architecture}: export it for "
+            "another target"
+        )
     library = load_file(file)
     prefix = files_of(host.triple).library_prefix
     name = name or file.name.partition(".")[0].removeprefix(prefix)
@@ -252,7 +256,7 @@ def _loaded_again(path: str, name: str, digest: str) -> NativeOperator:
         ) from None
     if found != digest:
         raise ValueError(
-            f"{path} is not the library of the operator that was pickled: copy that one there"
+            f"{path} is not the library of the operator that was pickled: copy that library there"
         )
     return load(path, name)
 

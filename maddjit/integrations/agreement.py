@@ -1,4 +1,4 @@
-"""Compare what was rebuilt around exact products with the original, before users get it."""
+"""Compare a model rebuilt around exact products with the original, before users get it."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def n_operators() -> int:
 
 
 class _Task:
-    """What travels to the workers: the pickled operator, and the hash of its bytes."""
+    """A function of rows that travels to workers: a pickled operator, and the hash of its bytes."""
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed

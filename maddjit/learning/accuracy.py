@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 USELESS = 0.5
-"""An operator is useless that loses this share of the outputs' variance, or of the winners."""
+"""The share of the outputs' variance, or of the winners, whose loss makes an operator useless."""
 
 
 class AccuracyWarning(UserWarning):

@@ -126,7 +126,9 @@ def from_halutmatmul(
     depth = tree_depth(tables.shape[2])
     wanted = (tables.shape[1], depth, 2 ** (depth - 1) + 3)
     if trees.shape != wanted:
-        raise ValueError(f"hash trees must have shape (C, T, K/2 + 3) = {wanted}: {trees.shape}")
+        raise ValueError(
+            f"hash trees must have shape (C, T, K/2 + 3) = {wanted}, not {trees.shape}"
+        )
     columns, scales, offsets = (trees[:, :, place] for place in (-3, -2, -1))
     if (scales <= 0).any() or (columns != np.rint(columns)).any():
         raise ValueError("scales of hash trees must be positive, and columns whole numbers")

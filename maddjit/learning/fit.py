@@ -15,7 +15,7 @@ from maddjit.learning.maddness import best, paper, settings
 from maddjit.learning.maddness.byte_groups import rounded_model
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Method, OnInterrupt, Options, Prototypes, TableScale
-from maddjit.learning.maddness.report import report_on
+from maddjit.learning.maddness.report import fit_report_on
 from maddjit.learning.maddness.rounding import quantising_work
 from maddjit.learning.progress import Progress, Steps, now, steps
 from maddjit.learning.task import Task, training_arrays
@@ -211,7 +211,7 @@ def _learned(
 
 def _report(model: MaddnessModel, task: Task, options: Options, random_state: int) -> FitReport:
     """Return the error of the model on the rows to judge by, and how the model was made."""
-    report = report_on(reference.apply(model, task.judged), task, options.objective)
+    report = fit_report_on(reference.apply(model, task.judged), task, options.objective)
     terms = None
     if paper.is_bounded(options):
         terms = paper.bound_terms(model, task.train, task.B, task.bias, options.penalty)

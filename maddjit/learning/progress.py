@@ -65,7 +65,7 @@ class Steps:
 
     @contextmanager
     def reserved(self, kind: str, work: float) -> Iterator[None]:
-        """Keep time free for work that must come after what is done inside."""
+        """Keep time free, as long as the context lasts, for work that must come after it."""
         self._reserved.append((kind, work))
         try:
             yield

@@ -14,7 +14,9 @@ from maddjit.compiler.target import Target
 from maddjit.looking.stages import with_stages
 
 CONSTANTS, KERNEL = "constants", "kernel"
-"""The section of what is not code, and the stage of the function that calls all others."""
+"""The name of sections without code, and of the stage that calls all others."""
+
+# How lines of assembly are told apart, on x86-64 and aarch64.
 
 _NOISE = re.compile(r"\s*\.(loc|file|cfi_\w+|addrsig\w*|ident)\b|\.L(tmp|func_begin)\d+:")
 _LOCATION = re.compile(r"\s*\.loc\s+\d+\s+(\d+)")
@@ -23,6 +25,7 @@ _LABEL = re.compile(r"(\.L[\w.$]+):")
 _JUMP = re.compile(r"\s+(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*,\s*)?(\.L[\w.$]+)\s*$")
 _VECTOR = re.compile(r"%[xyz]mm\d|%k\d|\b[vq]\d+\b|\b[sd]\d+\b")
 _STORE = re.compile(r",\s*[^,]*\([^()]*\)(\s*\{%k\d\})?\s*$")
+
 _CLASSES = (
     ("prefetches", r"prefetch|prfm"),
     ("gathers", r"v?p?gather"),
@@ -46,6 +49,7 @@ _CLASSES = (
         r"v?p?(and|or|xor|ternlog)|v?ps[lr][lra]|k\w+|and|orr|eor|shl|[us]shr|v?test|bic|mvn",
     ),
 )
+"""The classes of instructions by how their names begin; the first class that fits counts."""
 _PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in _CLASSES)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 _DEFINITION = re.compile(r'define .*@("[^"]*"|[\w.$-]+)\(')
+"""The line that begins a function, with its name."""
 _FIRST = 1_000_000
 """The first number of the metadata that is added; the templates use no number so high."""
 
@@ -63,5 +64,5 @@ def with_stages(ir: str) -> tuple[str, list[str]]:
 
 
 def _scope(number: int) -> int:
-    """Return the number of a function's scope; its location is the next."""
+    """Return the number of a function's scope; the number after it is that of its location."""
     return _FIRST + 10 + 2 * number

@@ -61,7 +61,7 @@ def stored(
     """
 
     def register(kind: K) -> K:
-        if issubclass(kind, Model):
+        if issubclass(kind, StoredModel):
             _KINDS[kind.__name__] = kind
         _PARTS[kind], _ADDED[kind] = dict(parts or {}), dict(added or {})
         return kind
@@ -69,7 +69,7 @@ def stored(
     return register
 
 
-class Model:
+class StoredModel:
     """The methods that all models share: saving to a file, and drawing."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -102,7 +102,7 @@ class Model:
 
 
 def save(
-    model: Model, path: str | os.PathLike[str], provenance: Mapping[str, Any] | None = None
+    model: StoredModel, path: str | os.PathLike[str], provenance: Mapping[str, Any] | None = None
 ) -> None:
     """Write a model with its report to an .npz file, without pickle.
 
@@ -124,8 +124,10 @@ def save(
     OSError
         If the file cannot be written; a file that was there stays.
     """
-    if not isinstance(model, Model):
-        hint = "; its .model is one" if isinstance(getattr(model, "model", None), Model) else ""
+    if not isinstance(model, StoredModel):
+        hint = (
+            "; its .model is one" if isinstance(getattr(model, "model", None), StoredModel) else ""
+        )
         raise TypeError(f"save takes a model, not {type(model).__name__}{hint}")
     if hasattr(path, "write"):
         raise TypeError(
@@ -135,7 +137,7 @@ def save(
     write_whole(path, to_bytes(model, provenance))
 
 
-def to_bytes(model: Model, provenance: Mapping[str, Any] | None = None) -> bytes:
+def to_bytes(model: StoredModel, provenance: Mapping[str, Any] | None = None) -> bytes:
     """Return the bytes that `save` writes; equal models give equal bytes."""
     file = BytesIO()
     _write(model, file, dict(provenance or {}))
@@ -154,7 +156,7 @@ def blamed(name: object) -> Iterator[None]:
         raise ModelFileError(f"{name} is not a sound model: {error}") from error
 
 
-def _write(model: Model, file: IO[bytes], provenance: dict[str, Any]) -> None:
+def _write(model: StoredModel, file: IO[bytes], provenance: dict[str, Any]) -> None:
     """Write the archive of a model into an open file."""
     arrays: dict[str, Any] = {}
     name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
@@ -198,7 +200,7 @@ def _taken_apart(
 
 
 def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
-    """Return the record that `_taken_apart` gave `tree` and the arrays of the archive for."""
+    """Return the record that `_taken_apart` took apart into `tree` and arrays of the archive."""
     parts, values = _PARTS.get(kind, {}), {}
     own = {field.name: str(field.type) for field in fields(kind)}
     if not isinstance(tree, dict) or set(tree) != set(own):

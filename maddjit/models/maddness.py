@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.models.archives import Model, stored
+from maddjit.models.archives import StoredModel, stored
 from maddjit.models.fit_report import FitReport
 from maddjit.models.records import fields_of, frozen_array, made_again
 from maddjit.models.short_list import ShortList
@@ -101,7 +101,7 @@ class LowRankCore:
 
 @stored({"core": LowRankCore, "short_list": ShortList, "report": FitReport}, {"bias": None})
 @dataclass(frozen=True, eq=False)
-class MaddnessModel(Model):
+class MaddnessModel(StoredModel):
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
 
     Sizes: D columns of A, M outputs, C codebooks, and K = 2ᵀ prototypes in each. All arrays are

@@ -16,6 +16,7 @@ from maddjit.models.records import fields_of, frozen_array, made_again
 
 _FACTORS = Path(__file__).with_name("factors") / "tile4.npz"
 _EXACT_IN_FLOAT64 = 2**53
+"""Whole numbers below this are exact in float64."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.models.archives import Model, stored
+from maddjit.models.archives import StoredModel, stored
 from maddjit.models.records import fields_of, frozen_array, made_again
 from maddjit.models.schemes import BilinearScheme
 
@@ -84,7 +84,7 @@ class TileReport:
 
 @stored({"scheme": BilinearScheme, "report": TileReport})
 @dataclass(frozen=True, eq=False)
-class StrassenTileModel(Model):
+class StrassenTileModel(StoredModel):
     """A product ``A @ B + bias`` by a bilinear scheme, exact or approximate, for one fixed B.
 
     Sizes: D columns of A, M outputs, and a scheme of n × d × m tiles with r multiplications. The

@@ -1,4 +1,4 @@
-"""What operators of every kind have: their kernels, arrays that fit, exports, and pickles."""
+"""The base of all operators: their kernels, arrays that fit, exports, and pickles."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from maddjit.operators.pool import Pool
 from maddjit.operators.runner import Runner
 
 Build = Callable[[Request], Kernel[Any]]
-"""Compiles one kernel; `maddjit.pipeline.build`, except in tests."""
+"""A function that compiles one kernel: `maddjit.pipeline.build`, except in tests."""
 
 
 class BaseOperator(Generic[P]):
     """An operator as it was requested: a model, and one kernel for each kind of A that occurred.
 
-    It can be pickled: the request travels, and is compiled again where it lands.
+    It can be pickled: the request travels, and is compiled again where it is unpickled.
     """
 
     def __init__(self, request: Request, build: Build) -> None:
@@ -43,7 +43,7 @@ class BaseOperator(Generic[P]):
         self._least_rows = self.kernel().plan.rows_per_thread
 
     def _runner(self, signature: Signature) -> Runner:
-        """Return what runs the kernel of a signature, compiling it if need be."""
+        """Return the runner of a signature's kernel, which is compiled if need be."""
         found = self._runners.get(signature)
         if found is None:
             kernel = self._kernels[signature]
@@ -61,7 +61,7 @@ class BaseOperator(Generic[P]):
     def _answer(
         self, out: object, n_rows: int, width: int, single: bool, dtype: np.dtype[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return what a call returns, `out` or fresh memory, and the same memory as (N, width)."""
+        """Return a call's array, which is `out` or a new one, and the same memory as (N, width)."""
         shape = (width,) if single else (n_rows, width)
         answer = self._pool.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
         return answer, answer[np.newaxis] if single else answer

@@ -1,4 +1,4 @@
-"""Fast calls: a builtin of CPython, compiled like the kernel, that runs it on usual arrays."""
+"""Fast calls: a compiled builtin of CPython that runs a kernel on usual arrays."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ _API = (
     "Py_DecRef",
     "Py_IncRef",
 )
+"""The functions of CPython that the compiled function calls."""
 _OBJECTS = ("empty", "ndarray", "dtype", "n_outputs", "NotImplemented")
-"""What the compiled function refers to beside CPython's functions."""
+"""Python objects that the compiled function refers to, beside CPython's functions."""
+# Flags of CPython's headers.
 _PYBUF_STRIDES_FORMAT = 0x1C
 _PYBUF_WRITABLE = 0x01
 _METH_FASTCALL = 0x80
+
 _MAX_STACK = 32 * 1024
-"""The most bytes of workspace that are taken from the stack; threads may have little of it."""
+"""The most bytes of workspace that are taken from the stack, which may be small in threads."""
 _ROWS_WITHOUT_GIL = 32
-"""For more rows than this it is worth the time to release the GIL."""
+"""The number of rows above which releasing the GIL is worth its time."""
 
 
 class _MethodDef(ctypes.Structure):
@@ -77,7 +80,7 @@ class Call:
 
 
 def declines(*_: Any) -> Any:
-    """Return NotImplemented, which leaves all arrays to the general way."""
+    """Return NotImplemented, which leaves all arrays to the general code."""
     return NotImplemented
 
 

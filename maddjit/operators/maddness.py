@@ -26,7 +26,7 @@ from maddjit.operators.report import OperatorReport, report_of
 from maddjit.operators.runner import Runner
 
 _FEW_ROWS = 4
-"""So few rows are searched sooner after writing their outputs than by a kernel for the arg-max."""
+"""Up to this many rows, searching written outputs is faster than a kernel for the arg-max."""
 
 
 class CompiledOperator(BaseOperator[Plan]):

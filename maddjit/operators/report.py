@@ -1,4 +1,4 @@
-"""Reports of what operators have compiled: how, why so, and how long it took."""
+"""Reports of what operators have compiled: how, why, and how long it took."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ _ARGUMENTS = (
     ctypes.c_void_p,
     ctypes.c_void_p,
 )
+"""The arguments of every kernel, in the order of `_KERNEL`."""
 _KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
 
@@ -32,7 +33,7 @@ The stage is memory for results that are written past the caches, or the packed 
 name winners or multiply tiles.
 """
 _WINNERS_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS, ctypes.c_int64, ctypes.c_int64)
-"""A kernel that is also told the margin of short lists, and how many outputs each has room for."""
+"""A kernel with two more arguments: the margin of short lists, and the room on each list."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Runner:
     row_unit: int
     packed: NDArray[Any] | None
     more: tuple[int, ...] = ()
-    """What a winners' kernel is told beside the arrays: the margin, and the room on lists."""
+    """Further arguments of a winners' kernel: the margin, and the room on lists."""
     _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, kernel: Kernel[Any], lists: Lists | None = None) -> Runner:
-        """Return the runner of a kernel; a winners' kernel needs to be told its lists."""
+        """Return the runner of a kernel; `lists` are for a kernel of winners, which needs them."""
         plan = kernel.plan
         assert (lists is not None) == (plan.signature.result == "winners")
         return cls(
@@ -114,7 +115,7 @@ class Runner:
             run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
 
     def _workspace(self) -> NDArray[np.uint8]:
-        """Return the memory of an earlier call that is over, because fresh pages cost time."""
+        """Return memory to work in, if possible of an earlier call: fresh pages cost time."""
         try:
             return self._spare.pop()
         except IndexError:

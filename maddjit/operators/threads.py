@@ -1,4 +1,4 @@
-"""Shares rows among threads: the process has one pool of them, and the caller works, too."""
+"""Shares rows among threads: those of the one pool of the process, and the calling thread."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def run(work: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
         return
     shared = _Parts(work, parts[1:])
     try:
-        with suppress(RuntimeError):  # of a thread that cannot be started: the part may be queued
+        with suppress(RuntimeError):  # a thread cannot be started; its part may be queued anyway
             for _ in parts[1:]:
                 _shared_pool().submit(shared.help)
         work(*parts[0])

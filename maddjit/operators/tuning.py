@@ -1,4 +1,4 @@
-"""Tuning: the planner's choices are made by timing the few that are usually best, in turns."""
+"""Tuning: finds the planner's choices by timing the few that are usually best, in turns."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ CANDIDATES = (
     Choices(tile_bytes=16 * 1024),
     Choices(tile_bytes=64 * 1024),
 )
-"""What is tried: the planner's rules, and what has been found better than them here and there."""
+"""The choices that are tried: the planner's rules, and others that are better for some models."""
 _ROUNDS = 7
+"""How many turns each function takes."""
 _SECONDS = 2e-3
 """How long one turn takes at least."""
 

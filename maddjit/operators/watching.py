@@ -1,4 +1,4 @@
-"""Whether exact winners can be trusted in service: lengths of lists, and audits of their rows."""
+"""Watches exact winners in service: the lengths of short lists, and audits of rows."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.formats import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from maddjit.models.short_list import ShortList
 
 _AUDITED = 2**23
-"""The most exact outputs that an audit holds at a time; it needs three such arrays."""
-_UNIT = 2.0**-24
-"""Half the distance from 1 to the next float32."""
-_LEAST = 2.0**-126
-"""What a float32 operation may lose beside its rounding, even where small numbers become zero."""
+"""The most exact outputs that an audit holds at a time, in each of three arrays."""
 _SPARE = 16
-"""Roundings beside those of D products: of the bias, of the bound, and of what it is added to."""
+"""Roundings beside those of D products: the bias, the bound, and the sum of bound and output."""
 
 
 _LONGER, _SLACK = 1.5, 0.05
-"""A warning compares the mean length beyond k with so many times that of calibration, and this
-share of k more."""
+"""Lists are too long if their mean length beyond k exceeds `_LONGER` times that at calibration plus
+`_SLACK` times k."""
 _LEAST_ROWS = 1000
-"""With fewer rows there is no warning."""
+"""The number of rows below which there is no warning."""
 
 
 class DriftWarning(UserWarning):
@@ -149,7 +146,7 @@ class Audit:
 
 
 def audited(rows: NDArray[np.float32], named: NDArray[np.int64], short: ShortList) -> Audit:
-    """Compare the winners that (N, D) rows name, (N, k), with those of their whole product."""
+    """Return the audit of rows (N, D), for which an operator named the winners (N, k)."""
     step = max(1, _AUDITED // len(short.bias))
     B_sizes, bias_sizes = np.abs(short.B), np.abs(short.bias)
     found, n_close = [], 0
@@ -178,13 +175,14 @@ def audited(rows: NDArray[np.float32], named: NDArray[np.int64], short: ShortLis
 def rounding(sizes: NDArray[np.float32], n_features: int) -> NDArray[np.float32]:
     """Return by how much two float32 computations of the same outputs can differ.
 
-    Let S be the sum of |a b| over D products, and of the bias's size. In any order of additions,
-    fused or not, a term is rounded D + 1 times at most: with u = 2⁻²⁴ and γ = nu / (1 − nu) for
-    n = D + 1, the result is off by γ S (Higham, Accuracy and Stability, section 3.1), and by
-    2 (D + 1) · 2⁻¹²⁶ (1 + γ) where numbers underflow, be it to zero. Two results differ by twice
-    that. The float32 S that is given may itself be too small, by γ. With n = D + 16 what is
-    returned is 2 · 15 u S more than needed: room for its own roundings, and for that of an output
-    plus or minus it, which is u (1 + 3 γ) S.
+    Let S be the sum of |a b| over the D products, plus |bias|. In any order of additions, fused or
+    not, a term is rounded at most D + 1 times. Let u = 2⁻²⁴ and γ = nu / (1 − nu) with n = D + 1.
+    A result is then off by at most γ S (Higham, Accuracy and Stability, section 3.1), and where
+    numbers underflow, even to zero, by at most 2 (D + 1) · 2⁻¹²⁶ (1 + γ) more. Two results differ
+    by at most twice that. The given S was itself computed in float32 and may be too small by γ.
+    With n = D + 16 the value that is returned is 2 · 15 u S larger than needed. That leaves room
+    for its own roundings, and for adding it to an output or subtracting it, which rounds by
+    u (1 + 3 γ) S.
 
     Parameters
     ----------
@@ -193,9 +191,9 @@ def rounding(sizes: NDArray[np.float32], n_features: int) -> NDArray[np.float32]
     n_features : int
         D.
     """
-    terms = (n_features + _SPARE) * _UNIT
+    terms = (n_features + _SPARE) * UNIT_ROUNDOFF
     gamma = terms / (1 - terms)
-    smallest = 8 * (n_features + _SPARE) * _LEAST
+    smallest = 8 * (n_features + _SPARE) * SMALLEST_NORMAL
     return sizes * np.float32(2 * gamma / (1 - gamma)) + np.float32(smallest)
 
 
@@ -204,9 +202,10 @@ def _missed(
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.intp]]:
     """Return rows that miss a winner, the worst output that each names, and one that is better.
 
-    An operator's own output y is between exact - apart and exact + apart. If those that are named
-    have the k largest y, at most k - 1 others have a larger y than any of them: so none of their
-    upper bounds is below the k-th largest lower bound. Where one is, an output was missed.
+    An operator's own output y is between exact - apart and exact + apart. If the named outputs
+    have the k largest y, none of their upper bounds is below the k-th largest lower bound, because
+    at most k - 1 other outputs have a larger y than any of them. Where an upper bound is below it,
+    an output was missed.
     """
     k = named.shape[1]
     lower = exact - apart
@@ -219,7 +218,7 @@ def _missed(
 
 
 def _n_below(exact: NDArray[np.float32], named: NDArray[np.int64]) -> int:
-    """Return how many rows name an output that is less than the k-th largest, however little."""
+    """Return how many rows name an output below the k-th largest, by however little."""
     k = named.shape[1]
     least = np.partition(exact, -k, axis=1)[:, -k]
     return int((np.take_along_axis(exact, named, axis=1).min(axis=1) < least).sum())

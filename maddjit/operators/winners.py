@@ -40,7 +40,7 @@ class WinnerOperator(BaseOperator[Plan]):
         self._begin(request)
 
     def _begin(self, request: Request) -> None:
-        """Make what an operator does not share with those of other coverages."""
+        """Create the state that operators with different coverages do not share."""
         assert request.coverage is not None
         self._request = request
         self.coverage = request.coverage
@@ -139,7 +139,11 @@ class WinnerOperator(BaseOperator[Plan]):
     def _run(
         self, A: ArrayLike, scored: bool, threads: int | None
     ) -> tuple[NDArray[np.int64], bool]:
-        """Return the kernel's results, (N, 2k + 1): winners, lengths, outputs as halves."""
+        """Return the kernel's results (N, 2k + 1), and whether A was one row.
+
+        A row of results holds k winners, the length of the list, and k outputs, each the lower half
+        of a number.
+        """
         rows, form, single = self._rows(A)
         found = self._memory(len(rows), 2 * self._short.k + 1)
         runner = self._runner_for(form.name, order_of(rows), scored)
@@ -148,7 +152,7 @@ class WinnerOperator(BaseOperator[Plan]):
         return found, single
 
     def _runner_for(self, dtype: str, order: Order, scored: bool) -> Runner:
-        """Return what runs the kernel for a kind of A, with the winners' outputs or without."""
+        """Return the runner for a kind of A; winners come with their outputs if `scored`."""
         key = (dtype, order, scored)
         found = self._chosen.get(key)
         if found is None:
@@ -158,7 +162,7 @@ class WinnerOperator(BaseOperator[Plan]):
         return found
 
     def _memory(self, n_rows: int, width: int) -> NDArray[np.int64]:
-        """Return an array (n_rows, width), in the memory of an earlier call if that is enough."""
+        """Return an array (n_rows, width), in memory of an earlier call if that is large enough."""
         size = n_rows * width
         if size > _KEPT:
             return np.empty((n_rows, width), np.int64)

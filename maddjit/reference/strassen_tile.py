@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_rows
-from maddjit.arrays.formats import bfloat16_to_float32
+from maddjit.arrays.formats import (
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+    Precision,
+    bfloat16_to_float32,
+)
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.strassen_tile import StrassenTileModel
 
-Precision = Literal["float32", "bfloat16"]
-
-_UNIT = 2.0**-24
-"""Half a unit in the last place of 1, float32."""
 _BFLOAT16_UNIT = 2.0**-8
 """Half a unit in the last place of 1, bfloat16: its significand has 8 bits with the leading one."""
-_SMALLEST = 2.0**-126
-"""The smallest normal number of float32 and bfloat16; below it numbers may be flushed to zero."""
 
 
 def encode_right(scheme: BilinearScheme, B: NDArray[Any]) -> NDArray[np.float64]:
@@ -110,7 +109,7 @@ def error_bound(
     encode, decode = scheme.encode_a.astype(np.float64), np.abs(scheme.decode.astype(np.float64))
     V, bias = np.abs(model.values.astype(np.float64)), np.abs(model.bias.astype(np.float64))
     n = _roundings(scheme.encode_a) + model.block_features + _roundings(scheme.decode) + 3
-    gamma = n * _UNIT / (1 - n * _UNIT)
+    gamma = n * UNIT_ROUNDOFF / (1 - n * UNIT_ROUNDOFF)
     sizes = _by_groups(model, np.abs(rows), np.abs(encode), V, decode) + bias
     beta = (1 + _BFLOAT16_UNIT) ** 2 - 1 if precision == "bfloat16" else 0.0
     bound = (1 + beta) * gamma * sizes
@@ -118,13 +117,13 @@ def error_bound(
         bound += beta * _by_groups(model, rows, encode, V, decode, np.abs)
     steps = scheme.rank * (model.block_features + n) * (1 + np.abs(encode).max(initial=1))
     largest = 1 + max(np.abs(rows).max(initial=1), 1) * np.abs(encode).sum(axis=1).max()
-    slack = _SMALLEST * steps * (1 + V.max()) * largest * (1 + decode.sum(axis=1).max())
+    slack = SMALLEST_NORMAL * steps * (1 + V.max()) * largest * (1 + decode.sum(axis=1).max())
     bound += slack + n * 2.0**-50 * sizes
     return bound[0] if single else bound
 
 
 def _roundings(factor: NDArray[np.float32]) -> int:
-    """Return how often a term of a factor's longest sum is rounded: by products, then additions."""
+    """Return how many products and additions round a term of a factor's longest sum, at most."""
     terms = int(np.count_nonzero(factor, axis=1).max())
     return terms if not np.isin(factor, (-1, 0, 1)).all() else max(terms - 1, 0)
 
@@ -137,7 +136,7 @@ def _by_groups(
     decode: NDArray[np.float64],
     between: Any = None,
 ) -> NDArray[np.float64]:
-    """Return (N, M) without bias; `between` is applied to z."""
+    """Return outputs (N, M) without bias, computed group by group; `between` is applied to z."""
     n, d, m = model.scheme.shape
     Dk, Mk = model.block_features, model.block_outputs
     Y = np.empty((len(rows), model.n_outputs))

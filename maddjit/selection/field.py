@@ -24,7 +24,7 @@ _NO_SIZE = "no size fits D and M"
 
 @dataclass
 class Field:
-    """All candidates so far, what judges and times them, and why others are missing.
+    """All candidates so far, how they are judged and timed, and why others are missing.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Field:
         return exact, exact if operator is self.exact else own
 
     def time_again(self) -> None:
-        """Time what may be chosen or shown once more, in the same turns; sort all, fastest first.
+        """Time the best candidates once more, in the same turns, and sort all, fastest first.
 
         Minutes, and other work on the machine, may lie between the turns of two candidates. Their
         new times can bring other candidates forward, which are then timed with them, and so on for

@@ -1,4 +1,4 @@
-"""What every candidate is learned from: rows, B, the bias, and what is asked of operators."""
+"""The inputs of a search: the rows, B and bias to learn from, and the results to find."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maddjit.selection import settings
 
 @dataclass(frozen=True)
 class WinnersAsked:
-    """What is asked for if winners are wanted instead of outputs.
+    """The request for winners instead of outputs.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Inputs:
     bias : (M,)
     random_state : int
     threads : int
-        Of compiled operators.
+        The threads of compiled operators.
     folder : Path, optional
         Where fitted models are kept.
     winners : WinnersAsked, optional

@@ -93,7 +93,7 @@ class Loss:
         assert callable(self.metric)
         value = float(self.metric(Y, self.targets))
         if value != value:
-            raise ValueError("the metric is not a number")
+            raise ValueError("the metric must be a number, and NaN is not a number")
         return value
 
 

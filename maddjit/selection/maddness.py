@@ -1,4 +1,4 @@
-"""The MADDNESS operators that `select` weighs: which are fitted at all, and which in haste only."""
+"""The MADDNESS operators that `select` weighs: what is fitted, wholly or in haste."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MaddnessWays:
     field : Field
     inputs : Inputs
     savings : list of float
-        By which factors whole fits have lowered the loss of fits in haste.
+        The factors by which whole fits have lowered the loss of fits in haste.
     """
 
     field: Field
@@ -72,19 +72,20 @@ class MaddnessWays:
     def enter(self, sizes: Sizes) -> Candidate:
         """Enter a model of these sizes, fitted in haste if a whole fit cannot make it the choice.
 
-        It cannot if the model loses several times the budget, or if it is too slow. Only "nmse"
-        and "agreement" are judged so; other metrics need not follow the error.
+        A whole fit cannot if the model fitted in haste loses several times the budget, or if it is
+        too slow. This is judged for "nmse" and "agreement" alone, because other metrics need not
+        follow the error.
         """
         hasty = np.inf
         if self.field.loss.metric in ("nmse", "agreement"):
-            model = fitted(self.inputs, sizes, in_haste=True)
+            model = fitted_model(self.inputs, sizes, in_haste=True)
             operator = compiled(self.inputs, model)
             hasty = self.field.loss(operator)
             savings = settings.LEEWAY * max(self.savings, default=np.inf)
             far = min(settings.FAR_OUTSIDE, savings)
             if hasty > far * self.field.budget or self.field.cannot_win(operator):
                 return self.field.enter(f"{sizes} in haste", operator, model)
-        model = fitted(self.inputs, sizes)
+        model = fitted_model(self.inputs, sizes)
         candidate = self.field.enter(str(sizes), compiled(self.inputs, model), model)
         if candidate.loss > 0 and np.isfinite(hasty):
             self.savings.append(max(1.0, hasty / candidate.loss))
@@ -96,7 +97,7 @@ class MaddnessWays:
         return compile(model, threads=self.inputs.threads)
 
 
-def fitted(inputs: Inputs, sizes: Sizes, in_haste: bool = False) -> MaddnessModel:
+def fitted_model(inputs: Inputs, sizes: Sizes, in_haste: bool = False) -> MaddnessModel:
     """Return a fitted model, or the one that an earlier search has kept in the folder.
 
     In haste nothing is chosen and no tree is refitted, which takes about a fifth of the time.

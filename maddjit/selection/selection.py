@@ -187,7 +187,7 @@ def _check_asked(metric: Metric, k: int, budget: float, n_timed: int, n_outputs:
     if not 1 <= k <= n_outputs:
         raise ValueError(f"k must be from 1 to {n_outputs}, not {k}")
     if metric in ("agreement", "argmax") and n_outputs == 1:
-        raise ValueError("one output has no arg-max to agree on")
+        raise ValueError('one output has no arg-max to agree on: use metric="nmse"')
     return metric in ("argmax", "topk")
 
 
@@ -198,7 +198,7 @@ def _halves(n_rows: int, random_state: int) -> list[NDArray[np.intp]]:
 
 
 def _as_it_is(product: Way) -> Way:
-    """Return a product of which all outputs are asked for."""
+    """Return a product unchanged, because all its outputs are asked for."""
     return product
 
 

@@ -19,20 +19,21 @@ CALIBRATION_SHARE, MAX_CALIBRATION = 0.4, 20_000
 # Speed (field.py)
 
 TIMES_ARE_ALIKE = 1.1
-"""Times within this factor may be the other way round when they are measured again."""
+"""Two times within this factor may swap places when they are measured again."""
 SLOWER_IN_TURN = 2
-"""Sizes that are tried in turn are given up after so many that were slower than the fastest."""
+"""The number of sizes in a row, slower than the best before, after which a series ends."""
 MOST_ROUNDS_AGAIN = 4
 """Rounds in which candidates are timed once more before one is chosen."""
 
 # Candidates (maddness.py, strassen_tile.py, search.py)
 
 LEARNER = 2
-"""Counted up when the same rows, B and sizes give another model. Models kept before are ignored."""
+"""The learner's number, raised when models change; models kept by an older one are ignored."""
 FAR_OUTSIDE, LEEWAY = 3.0, 1.5
-"""A fit in haste that loses this many budgets is not expected to be made up for by a whole fit.
+"""If a fit in haste loses more than `FAR_OUTSIDE` budgets, no whole fit of its sizes is tried.
 
-Once whole fits have shown what they save on these rows, it is the most of that, times the leeway.
+Once whole fits have shown by which factors they save on these rows, the limit is `LEEWAY` times the
+largest of these factors, if that is less.
 """
 LEAST_TILED_SIZE = 64
 """D and M from which on encoding and decoding tiles can be worth their time."""

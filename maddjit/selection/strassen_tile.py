@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from maddjit.arrays.formats import Precision
 from maddjit.compiler import llvm
-from maddjit.compiler.signature import Precision
 from maddjit.compiler.target import BFLOAT16, ENVIRONMENT_VARIABLE, resolve
 from maddjit.learning.accuracy import AccuracyWarning
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile

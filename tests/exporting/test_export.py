@@ -477,7 +477,9 @@ def test_no_library_of_an_earlier_export_is_left(
     monkeypatch.setenv("CC", "'no end")
     exported = maddjit.export(maddness(), tmp_path, name="head")
     assert exported.library is None
-    assert exported.missing == "what CC holds is no command: No closing quotation"
+    assert exported.missing == (
+        "the environment variable CC holds no command: No closing quotation"
+    )
 
 
 @needs_cc

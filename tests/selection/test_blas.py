@@ -37,7 +37,7 @@ def test_fits_of_a_search_take_one_thread_and_give_the_others_back(
     inputs = Inputs(A, B, bias, random_state=0, threads=1, folder=None)
     with threadpool_limits(2, "blas"):
         before = threads()
-        maddness.fitted(inputs, maddness.Sizes(4, 16, 0))
+        maddness.fitted_model(inputs, maddness.Sizes(4, 16, 0))
         strassen_tile.TileSetting("r=24", 4, 24, "float32").operator(inputs)
         assert threads() == before
     assert seen == [{1}, {1}]

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.suites.scheme_search import bilinear, cyclic
 from benchmarks.suites.scheme_search.bilinear import Factors
 from benchmarks.suites.scheme_search.cyclic import Cyclic
-from maddjit.learning.strassen_tile.least_squares import BFLOAT16
+from maddjit.learning.strassen_tile.least_squares import BFLOAT16_RMS
 from maddjit.models import schemes
 
 FILE = Path(schemes.__file__).with_name("factors") / "tile4.npz"
@@ -59,7 +59,7 @@ def squared_error(factors: Factors) -> np.ndarray:
 
     There are better schemes in float32, but their rounding errors cost more than they gain.
     """
-    return bilinear.errors(factors) + (BFLOAT16 * bilinear.amplification(factors)) ** 2
+    return bilinear.errors(factors) + (BFLOAT16_RMS * bilinear.amplification(factors)) ** 2
 
 
 def search(rank: int, above: Factors | None, seed: int) -> Factors:

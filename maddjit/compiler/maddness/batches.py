@@ -1,4 +1,4 @@
-"""Where a vector is codebooks: batches of neighbouring codebooks whose codes are found together."""
+"""Batches: neighbouring codebooks that share a vector, so their codes are found together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.levels import Folds, path_folds
 from maddjit.compiler.maddness.reading import (
     Read,
-    Steps,
+    RowSteps,
     can_read_lines,
     element_steps,
     line_steps,
@@ -29,8 +29,8 @@ _LEAST_LANES = 4
 class NodeLevel:
     """One level of the trees of a batch: where the thresholds of its nodes are.
 
-    For each node there is a vector with the thresholds of all codebooks. `places` are the offsets
-    of these vectors. `folds` halve them, decision by decision, down to the thresholds of each
+    Each node has a vector with the thresholds of all codebooks. `places` are the offsets of these
+    vectors. `folds` halve them, decision by decision, down to the thresholds of each
     codebook's own node. A level with very many nodes has no places. It gathers thresholds from
     `gather_offset` on by `intrinsic`.
     """
@@ -57,7 +57,7 @@ class Batch:
     first: int
     lanes: int
     n_codebooks: int
-    steps: Steps
+    steps: RowSteps
     vectors: tuple[str, ...]
     levels: tuple[NodeLevel, ...]
     stores: tuple[Store, ...]
@@ -69,7 +69,7 @@ class Batch:
 
     @property
     def blank(self) -> str:
-        """What lanes without a codebook hold: a defined number, because it may lead a gather."""
+        """The content of lanes without a codebook: a defined number, because gathers may use it."""
         return "poison" if self.n_codebooks == self.lanes else "zeroinitializer"
 
 
@@ -103,7 +103,7 @@ def codebook_batches(
 
 def _steps(
     splits: NDArray[np.integer], n_features: int, lanes: int, itemsize: int, lines: bool | None
-) -> tuple[Steps, tuple[str, ...]]:
+) -> tuple[RowSteps, tuple[str, ...]]:
     """Return the steps of a batch by elements or by lines: as told, or the faster ones."""
     by_elements = element_steps(splits, itemsize)
     if lines is False:

@@ -21,9 +21,10 @@ _QUAD_ENTRIES = 64
 class ByteShuffle:
     """The instruction that looks a vector of codes up in a table of bytes.
 
-    A table has `entries`. Its first `loaded` are one vector, which they fill by `spread`. A table
-    without `spread` is two vectors. With 4 `codebooks` a table is the tables of four neighbours
-    side by side, and one more instruction adds the four entries of each row.
+    A table has `entries` bytes. The first `loaded` of them are read into one vector, which `spread`
+    fills by repeating them. Without a `spread`, a table takes two vectors. With 4 `codebooks`, the
+    tables of four neighbours stand side by side in one table, and one more instruction adds the
+    four entries of each row.
     """
 
     intrinsic: str
@@ -95,11 +96,12 @@ class ColumnsPlan:
     sum_bits : int
         Bits of a sum: those that are proved, or 32 with quads.
     quads : Quads or None
-        Where the codes of four codebooks are brought side by side first.
+        Where the codes of four codebooks are first placed side by side.
     splits_ahead : tuple of int
         Offsets of the split columns of a codebook that are fetched ahead at its turn.
     lines_ahead : tuple of int
-        Offsets of the cache lines of each that are fetched; empty if A is not read by columns.
+        Offsets of the cache lines that are fetched from each of them; empty if A is not read by
+        columns.
     """
 
     shuffle: ByteShuffle
@@ -116,7 +118,7 @@ class ColumnsPlan:
 
     @property
     def tail_results(self) -> int:
-        """Results of the largest tile, which go to the tail where there are fewer rows."""
+        """The number of results of the largest tile; the tail holds them where rows are missing."""
         return max(tile.n_outputs * tile.rows for tile in self.tiles)
 
 
@@ -175,7 +177,7 @@ def quad_shuffle(summands: Summands, target: Target) -> ByteShuffle | None:
 
 
 def quadrupled(summands: Summands) -> Summands:
-    """Return what is added up if four neighbouring codebooks are one, whose sum has 32 bits."""
+    """Return the summands if four neighbouring codebooks are one, whose sum has 32 bits."""
     return replace(
         summands,
         n_codebooks=-(-summands.n_codebooks // 4),

@@ -1,4 +1,4 @@
-"""The part of a plan for the exact core: how rows are projected, how projections join outputs."""
+"""The part of a plan for the exact core: rows are projected, and projections join the outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maddjit.models.maddness import CORE_LANES, LowRankCore
 
 @dataclass(frozen=True)
 class Terms:
-    """`count` repetitions of adding the products with the projections of some `numbers`.
+    """A loop of `count` turns that adds the products with the projections called `numbers`.
 
     `p_step` and `V_step` are the bytes from one repetition to the next.
     """
@@ -35,9 +35,9 @@ class Terms:
 class ExpandPlan:
     """How projections join the outputs: y + p · V, one projection after the other.
 
-    With a `width` V lies projection by projection, filled up to that many outputs, and a vector is
-    outputs. Without, it lies output by output, and a vector is rows. `V_step` is the bytes from one
-    projection to the next.
+    With a `width`, a vector holds outputs, and V is stored projection by projection, filled up to
+    that many outputs. Without one, a vector holds rows, and V is stored output by output. `V_step`
+    is the bytes from one projection to the next.
     """
 
     rank: int
@@ -47,13 +47,13 @@ class ExpandPlan:
 
     @property
     def output_step(self) -> int:
-        """Bytes from the V of one output to that of the next, where a vector is rows."""
+        """Bytes from the V of one output to that of the next, where vectors hold rows."""
         return 4 * self.rank
 
 
 @dataclass(frozen=True)
 class CorePlan:
-    """How the exact core a · U · V is added. `strips` are there if columns of A are contiguous."""
+    """How the exact core a · U · V is added; `strips` are only for contiguous columns of A."""
 
     rank: int
     project: ProjectPlan
@@ -61,7 +61,7 @@ class CorePlan:
     expand: ExpandPlan
 
     def regions(self) -> dict[str, int]:
-        """Return the bytes of each region of the workspace that the core needs."""
+        """Return the size in bytes of each region of the workspace that the core needs."""
         lanes = self.strips.n_bytes if self.strips else 0
         return {"projections": self.project.n_bytes, "core_lanes": lanes}
 
@@ -80,7 +80,8 @@ def plan_core(
     row_block : int
         Rows of a block.
     width : int or None
-        Outputs of a scan by rows, with those that fill up its last plane; None by columns.
+        The outputs of a scan by rows, including those that fill up its last plane; None for a
+        scan by columns.
     """
     rank, order = core.rank, signature.order
     n_sums = target.n_registers * target.vector_bytes // (8 * CORE_LANES)  # half of the registers
@@ -102,7 +103,8 @@ def plan_core(
 def plan_expand(rank: int, p_step: int, width: int | None) -> ExpandPlan:
     """Return how `rank` projections, `p_step` bytes apart, are added to the outputs.
 
-    A loop of straight-line code takes as many as it can; more straight-line code takes the rest.
+    A loop over straight-line code takes as many as it can, and straight-line code behind it takes
+    the rest.
     """
     unroll, V_step = settings.CORE_UNROLLED, 4 * (1 if width is None else width)
     whole = rank // unroll * unroll
@@ -118,8 +120,8 @@ def plan_expand(rank: int, p_step: int, width: int | None) -> ExpandPlan:
 def core_constants(core: LowRankCore, plan: CorePlan) -> dict[str, bytes]:
     """Return U and V as kernels read them, as float32.
 
-    U lies chunk by chunk, group of 16 columns by group, projection by projection. For V see
-    `ExpandPlan`.
+    U is stored chunk by chunk, within a chunk by groups of 16 columns, and within a group
+    projection by projection. `ExpandPlan` says how V is stored.
     """
     n_features, n_outputs = len(core.projection), core.expansion.shape[1]
     project, width = plan.project, plan.expand.width

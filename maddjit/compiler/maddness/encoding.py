@@ -31,7 +31,7 @@ class Codes:
 
 @dataclass(frozen=True)
 class Trees:
-    """The trees as they are read where a vector is the rows of one codebook.
+    """How trees are read where a vector holds rows of one codebook.
 
     `split_stride` and `threshold_stride` are the bytes from the split columns and thresholds of one
     tree to those of the next.
@@ -46,8 +46,8 @@ class Trees:
 class EncodePlan:
     """How rows become codes.
 
-    Either a vector is the codebooks of one row, which are cut into `batches`, or a vector is the
-    rows of one codebook, which goes down one of the `trees`.
+    A vector holds either codebooks of one row, which are cut into `batches`, or rows of one
+    codebook, which go down a tree of `trees`.
     """
 
     depth: int
@@ -57,7 +57,7 @@ class EncodePlan:
 
     @property
     def code_bits(self) -> tuple[int, ...]:
-        """What each level's decision adds to a code, as an i8, which has a sign."""
+        """The number that each level's decision adds to a code, as a signed i8."""
         return tuple(-128 if bit == 7 else 1 << bit for bit in reversed(range(self.depth)))
 
 
@@ -70,8 +70,8 @@ def plan_encode(
 ) -> EncodePlan:
     """Return how the rows of a block are encoded.
 
-    Rows are read one at a time where their columns are neighbours, unless they have very many split
-    columns. Results by columns need codes by codebooks, and so vectors of rows.
+    Rows whose columns are contiguous are read one at a time, unless they have very many split
+    columns. Results by columns need the codes codebook by codebook, and therefore vectors of rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where a vector is rows: how each level of a tree fetches the threshold of each row's node."""
+"""Levels of a tree where a vector holds rows: how each row's threshold is fetched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.target import Target
 
 Folds = tuple[tuple[int, int, int, int], ...]
-"""Each a new value, the values it is where a bit is 0 and where it is 1, and that bit."""
+"""For each fold: the new value, the values that it takes where a bit is 0 and 1, and that bit."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Level:
     entries : int
         Nodes of the level.
     byte_offset, split_offset : int
-        Where its thresholds and its split column are, from those of the tree on.
+        Bytes from the beginning of the tree's thresholds and split columns to those of the level.
     spread : tuple of int
         The lanes that fill a register of a permute with thresholds.
     intrinsic : str
@@ -80,7 +80,7 @@ def row_level(target: Target, level: int) -> Level:
 
 
 def _node_folds(n_values: int, bit: int) -> Folds:
-    """Return the folds of several permutes' values, by the bits of the node from `bit` on."""
+    """Return folds that make one of several permutes' values, by the node's bits from `bit` on."""
     folds: list[tuple[int, int, int, int]] = []
     values = list(range(n_values))
     while len(values) > 1:
@@ -93,7 +93,7 @@ def _node_folds(n_values: int, bit: int) -> Folds:
 
 
 def path_folds(level: int) -> Folds:
-    """Return the folds of the values of a level's 2^level nodes, by one decision after another.
+    """Return folds that make one of the values of a level's 2^level nodes, decision by decision.
 
     Each decision halves the values that are left. The fourth number of a fold is the level of the
     decision.

@@ -18,7 +18,7 @@ def list_bytes(room: int) -> int:
 
 @dataclass(frozen=True)
 class Lists:
-    """What each call tells a kernel of winners about its short lists: all that a coverage decides.
+    """The short-list arguments of a kernel of winners, which the coverage decides.
 
     Attributes
     ----------

@@ -8,7 +8,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
+from maddjit.arrays.formats import (
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+    bfloat16_to_float32,
+    float32_to_bfloat16,
+)
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.workspace import aligned_zeros
 from maddjit.models.short_list import SETTLE_LANES, ShortList
@@ -17,10 +22,6 @@ WORDS = 16
 """Words of 32 bits side by side; the lower half is one column's, the whole word another's."""
 BOUND_NUMBERS = 4
 """Numbers beside each output's copy: r, c, its bias, and a zero."""
-_UNIT = 2.0**-24
-"""Half the distance from 1 to the next float32."""
-_LEAST = 2.0**-126
-"""The most that a float32 operation loses besides its rounding, if small results become zero."""
 _LARGEST = 2.0**60
 """Norms from which a column gets no bound, because its products might overflow."""
 _SMALLEST = 0x0D800000
@@ -145,7 +146,7 @@ def bound(
     in any order of additions, with fused products or without. Decision 0015 derives them. Outputs
     too large for that have infinite r and c.
     """
-    terms = (n_features + _SPARE) * _UNIT
+    terms = (n_features + _SPARE) * UNIT_ROUNDOFF
     with np.errstate(invalid="ignore", over="ignore"):  # a copy may be infinite, or no number
         exact, rounded = columns.astype(np.float64), copies.astype(np.float64)
         norms = np.linalg.norm(exact, axis=1) + np.linalg.norm(rounded, axis=1)
@@ -155,8 +156,8 @@ def bound(
         gamma = terms / (1 - terms)
         wider = 1 / (1 - gamma)
         r = wider * (apart + gamma * norms)
-        c = wider * (2 * gamma * start + r * n_features**0.5 * 2 * _LEAST**0.5)
-        c += (n_features + _SPARE) * 4 * _LEAST
+        c = wider * (2 * gamma * start + r * n_features**0.5 * 2 * SMALLEST_NORMAL**0.5)
+        c += (n_features + _SPARE) * 4 * SMALLEST_NORMAL
         r, c = (np.nextafter(part.astype(np.float32), np.float32(np.inf)) for part in (r, c))
     infinite = np.float32(np.inf)
     return np.where(is_bounded, r, infinite), np.where(is_bounded, c, infinite)

@@ -59,8 +59,8 @@ class Plan:
         The memory of one call. The lists of winners lie behind it, because their size depends on
         the coverage that a kernel is called for (`maddjit.compiler.maddness.lists`).
     packed : array of float32 or None
-        What settles winners: B and a copy to screen with. Each call hands it over; as a constant it
-        would make the code large.
+        For winners, B and a copy of half its size. Each call passes it to the kernel; as a
+        constant it would make the code large.
     constants : tuple of (str, bytes)
         The constants of the code by name, tables and thresholds among them.
     """
@@ -119,10 +119,10 @@ class Plan:
 
     @property
     def streaming_rows(self) -> int:
-        """Rows whose results fill the last cache; the results of more are written past it."""
+        """The rows whose results fill the last cache; a stage leads the results of more past it."""
         return self.output.streaming_rows
 
     @property
     def whole_mask(self) -> int:
-        """The bits of a number of rows that are whole vectors."""
+        """The mask that rounds a number of rows down to whole vectors."""
         return -self.target.lanes

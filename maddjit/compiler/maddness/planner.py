@@ -1,4 +1,4 @@
-"""Planning: from (model, target, signature) to the `Plan` of a MADDNESS kernel, part by part."""
+"""The planner of MADDNESS kernels: (model, target, signature) → Plan, part by part."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def make_plan(
 
 
 def wanted_of(model: MaddnessModel, signature: Signature) -> tuple[MaddnessModel, ShortList | None]:
-    """Return the model of what a kernel computes, as small as it gets, and the short list.
+    """Return the smallest model that has a kernel's results, and the short list for winners.
 
     Only winners have a short list; the sums of their model are scores. For codes, the model is not
     simplified, because all of its codes are wanted. Codes and sums do without the core.
@@ -143,8 +143,8 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
 def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
     """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
 
-    A multiple of 64. Where columns of A are contiguous, blocks are longer, because hardware
-    prefetchers need long runs.
+    The number is a multiple of 64. Where columns of A are contiguous, blocks are longer, because
+    hardware prefetchers need long runs.
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
@@ -154,7 +154,7 @@ def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
 
 
 def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
-    """Return the rows, in whole blocks, whose computation is worth another thread."""
+    """Return the number of rows, in whole blocks, that is worth another thread."""
     look_ups = model.n_codebooks * model.n_outputs
     nanoseconds: float = settings.CODE_NANOSECONDS * model.n_codebooks
     nanoseconds += settings.LOOK_UP_NANOSECONDS * look_ups
@@ -220,12 +220,14 @@ def plan_workspace(
     settle: SettlePlan | None,
     core: CorePlan | None,
 ) -> Workspace:
-    """Return the places of everything that a call keeps for a block of rows.
+    """Return the workspace of a call, with a region for each thing kept for a block of rows.
 
-    The regions are the codes; the lists of each row's best outputs, which every kernel without
-    winners has, used or not, so that no workspace changes its size; for a scan by columns the codes
-    by fours, and the results of vectors that reach past the last row; and those of winners and of
-    the core (`SettlePlan.regions`, `CorePlan.regions`).
+    - The codes.
+    - The lists of each row's best outputs. Every kernel without winners has them, used or not, so
+      that no workspace changes its size.
+    - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
+      row.
+    - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
     """
     quads = columns.quads if columns else None
     workspace = Workspace().add(

@@ -12,7 +12,7 @@ from maddjit.compiler.workspace import LINE, odd_lines
 from maddjit.models.maddness import CORE_LANES, LowRankCore
 
 _VECTOR_ROWS = 256
-"""Rows behind the last one whose projections a scan by columns may read, and ignore."""
+"""The number of rows behind the last one whose projections a scan by columns may read."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TailPiece:
     """Neighbouring columns behind the last whole group of 16, and the shuffles that place them."""
 
     size: int
@@ -51,7 +51,7 @@ class RowGroup:
 
     @property
     def row_mask(self) -> int:
-        """The bits of a number of rows that are whole groups."""
+        """The mask that rounds a number of rows down to whole groups."""
         return -self.rows
 
     @property
@@ -68,7 +68,7 @@ class Tail:
     """
 
     n_columns: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TailPiece, ...]
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class ProjectPlan:
     tail : Tail
         The columns behind them.
     group_bytes, chunk_bytes : int
-        Of U, which lies chunk by chunk, group of 16 columns by group. The last chunk and the last
-        group are filled up with zeros.
+        Bytes of a group and of a chunk of U. U is stored chunk by chunk, and within a chunk by
+        groups of 16 columns. The last chunk and the last group are filled up with zeros.
     step : int
         Bytes from one projection to the next of a row, in the workspace.
     """
@@ -148,7 +148,7 @@ class StripPlan:
 
     @property
     def halvings(self) -> tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...]:
-        """Step by step: lanes before, lanes after, and which two become one."""
+        """For each step of adding up: lanes before, lanes after, and the pairs that are added."""
         return tuple(
             (2 * half, half, tuple((lane, lane + half) for lane in range(half)))
             for half in (8, 4, 2, 1)
@@ -235,10 +235,10 @@ def _folds(n: int) -> tuple[tuple[Fold, ...], dict[int, int]]:
     return tuple(folds), {leaf: held[last].index(leaf) for leaf in range(n)}
 
 
-def _piece(store: Store) -> Piece:
+def _piece(store: Store) -> TailPiece:
     """Return the shuffles that place some last columns in the lanes of a vector of 16."""
     first, size = store.lanes[0], len(store.lanes)
     spread = tuple(lane if lane < size else -1 for lane in range(CORE_LANES))
     own = range(first, first + size)
     places = tuple(CORE_LANES + i - first if i in own else i for i in range(CORE_LANES))
-    return Piece(size, store.byte_offset, spread, places)
+    return TailPiece(size, store.byte_offset, spread, places)

@@ -41,7 +41,9 @@ class Shuffle:
     lanes: tuple[int, ...]
 
 
-Steps = tuple[Read | Insert | Shuffle, ...]
+RowSteps = tuple[Read | Insert | Shuffle, ...]
+"""The steps that read one row."""
+
 Held = tuple[str, dict[int, int]]
 """A vector's name, and the lane that holds each column."""
 
@@ -51,7 +53,7 @@ def can_read_lines(n_features: int, target: Target, itemsize: int) -> bool:
     return itemsize in target.paired_bytes and n_features >= target.lanes
 
 
-def lines_are_faster(lines: Steps, elements: Steps, itemsize: int) -> bool:
+def lines_are_faster(lines: RowSteps, elements: RowSteps, itemsize: int) -> bool:
     """Return whether the steps with whole lines take less time than the steps with elements.
 
     Examples
@@ -63,7 +65,7 @@ def lines_are_faster(lines: Steps, elements: Steps, itemsize: int) -> bool:
     return settings.LINE_STEP_COST[itemsize] * len(lines) <= len(elements)
 
 
-def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tuple[str, ...]]:
+def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[RowSteps, tuple[str, ...]]:
     """Return the steps that read one element after another, and the vector of each level.
 
     Elements are read in ascending order of their addresses.
@@ -88,7 +90,7 @@ def element_steps(splits: NDArray[np.integer], itemsize: int) -> tuple[Steps, tu
 
 def line_steps(
     splits: NDArray[np.integer], n_features: int, lanes: int, itemsize: int
-) -> tuple[Steps, tuple[str, ...]]:
+) -> tuple[RowSteps, tuple[str, ...]]:
     """Return the steps that read whole lines and shuffle them, and the vector of each level.
 
     Each line that holds a split column is read once. First, shuffles pack the split columns in
@@ -119,10 +121,11 @@ def line_steps(
 
 
 _BLANK: Held = ("blank", {})
+"""A vector that holds no column."""
 
 
 class _Shuffling:
-    """The steps so far, and which columns each vector holds."""
+    """Collects the steps that read and shuffle a row, with the columns that each vector holds."""
 
     def __init__(self, n_features: int, lanes: int, itemsize: int) -> None:
         self._last_line, self._lanes, self._itemsize = n_features - lanes, lanes, itemsize
@@ -138,7 +141,7 @@ class _Shuffling:
         return held
 
     def part(self, left: Held, right: Held, levels: list[list[int]]) -> list[Held]:
-        """Return for each level a vector with its columns, of those that two vectors hold.
+        """Return, for each level, a vector with those of its columns that two vectors hold.
 
         If the columns of all levels fit one vector, it serves every level.
         """
@@ -160,7 +163,7 @@ class _Shuffling:
         return joined[0]
 
     def _line_of(self, column: int) -> int:
-        """Return the first column of the line that holds `column`, which is then read."""
+        """Return the first column of the line that holds `column`, and read that line once."""
         first = min(column // self._lanes * self._lanes, self._last_line)
         if first not in self._lines:
             name = f"line.{first}"
@@ -169,7 +172,7 @@ class _Shuffling:
         return first
 
     def _shuffle(self, left: Held, right: Held, wanted: list[int]) -> Held:
-        """Return a vector whose lanes hold the wanted columns, of those that two vectors hold."""
+        """Return a vector that holds those of the wanted columns that two vectors hold."""
         self._n_shuffles += 1
         (left_name, a), (right_name, b) = left, right
         places = [a[c] if c in a else self._lanes + b[c] if c in b else -1 for c in wanted]

@@ -9,10 +9,10 @@ import numpy as np
 from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
 
 Merge = tuple[int, int, int]
-"""(new value, left, right)"""
+"""A merge of two values into a new one: (new value, left, right)."""
 
 _GROUPS = (32, 24, 16, 12, 8, 6, 5, 4, 3, 2, 1)
-"""Codebooks whose sum may be proved to fit a byte, where not all of them do."""
+"""Group sizes that are tried, the largest first, if the sum of all codebooks exceeds a byte."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def plan_sums(model: MaddnessModel) -> Sums:
 
 @dataclass(frozen=True)
 class Summands:
-    """What a scan adds up for each output: the codebooks, and where their codes and splits are.
+    """The codebooks that a scan adds up for each output, and where their codes and splits are.
 
     `codes_step` and `splits_step` are the bytes from the code of a row, or the split columns, of
     one codebook to those of the next.
@@ -76,7 +76,7 @@ class Summands:
 
 
 @dataclass(frozen=True)
-class Step:
+class CodebookStep:
     """One codebook in straight-line code: where its split columns, code and tables are."""
 
     splits_offset: int
@@ -92,7 +92,7 @@ class Group:
     older ones. The last new value is the group's.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[CodebookStep, ...]
     merges: tuple[Merge, ...]
 
     @property
@@ -161,7 +161,7 @@ def _run(
     """Return the run of `count` chunks of `size` codebooks from the codebook `first` on."""
     codes, splits = summands.codes_step, summands.splits_step
     steps = [
-        Step((first + c) * splits, c * codes, tuple(c * stride for stride in strides))
+        CodebookStep((first + c) * splits, c * codes, tuple(c * stride for stride in strides))
         for c in range(size)
     ]
     parts = [tuple(steps[i : i + group]) for i in range(0, size, group)]
@@ -177,10 +177,10 @@ def _run(
 
 
 def _group_in_code(sums: Sums, unroll: int) -> int:
-    """Return how many codebooks are added in bytes by code that must not be too long.
+    """Return how many codebooks straight-line code adds in bytes, of `unroll` at most.
 
     Groups are proved from the first codebook on, so they are cut into equal parts only, unless all
-    codebooks together fit a byte. A part of an average does not exist.
+    codebooks together fit a byte. Averages are of whole groups, which cannot be cut.
     """
     if sums.accumulate == "average":
         return sums.group

@@ -128,19 +128,19 @@ class BestLists:
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """How codes become results, or scores, by rows. `best` is for the k best outputs of each."""
+    """How codes become results or scores, by rows; `best` has the k best outputs of each row."""
 
     tiles: tuple[Tile, ...]
     best: BestLists | None = None
 
     @property
     def width(self) -> int:
-        """Outputs, those included that fill up the last plane."""
+        """The number of outputs, including those that fill up the last plane."""
         return sum(tile.count * tile.n_outputs for tile in self.tiles)
 
     @property
     def n_tiles(self) -> int:
-        """Tiles, each repetition counted."""
+        """The number of tiles; each repetition counts."""
         return sum(tile.count for tile in self.tiles)
 
     @property

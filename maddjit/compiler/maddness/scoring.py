@@ -13,8 +13,8 @@ from maddjit.compiler.workspace import odd_lines
 class Maxima:
     """The largest scores of a group of tiles: `lanes` numbers, each of other outputs.
 
-    They are made of the scores of a tile, laid over each other lane by lane until a vector has
-    `part_lanes` lanes, then half over half until it has `lanes`.
+    The parts of a tile's scores are reduced to their lane-wise maximum, a vector of `part_lanes`.
+    That vector is halved by the maximum of its two halves until it has `lanes`.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Maxima:
     number : int
         Groups before the first of this kind.
     n_bytes : int
-        Of a vector of all scores.
+        Bytes of a vector of `part_lanes` scores.
     """
 
     lanes: int
@@ -42,7 +42,7 @@ class Maxima:
 
     @property
     def halves(self) -> tuple[tuple[int, int], ...]:
-        """Lanes before and after each time that one half is laid over the other."""
+        """Lanes before and after each halving."""
         found, lanes = [], self.part_lanes
         while lanes > self.lanes:
             found.append((lanes, lanes // 2))
@@ -51,7 +51,7 @@ class Maxima:
 
     @property
     def within(self) -> int:
-        """The bits of a tile's number that are its place in its group."""
+        """The mask that takes a tile's place in its group from the tile's number."""
         return self.group - 1
 
 
@@ -59,8 +59,8 @@ class Maxima:
 class ScorePlan:
     """The first pass over the tables: the scores, and the maxima that are kept of them.
 
-    `bits` are those of a score, the most significant first. A row's maxima of a group take `slot`
-    bytes, and all rows' maxima of a group `tile_step` bytes.
+    `bits` are the values of a score's bits, the most significant first. The maxima of a group take
+    `slot` bytes for one row, and `tile_step` bytes for all rows.
     """
 
     element: str
@@ -84,8 +84,8 @@ class ScorePlan:
 def settled_tile_bytes(n_outputs: int, k: int, vector_bytes: int) -> int:
     """Return the bytes of table that one pass over a row block may use.
 
-    Tiles are larger than where outputs are written. Wide tiles have fewer maxima, and a single tile
-    needs a single pass. Look-ups are hardly slower from the L2 cache.
+    Tiles are larger than in scans that write outputs. Wide tiles have fewer maxima, and a single
+    tile needs a single pass. Look-ups are hardly slower from the L2 cache.
     """
     is_sole = k == 1 and n_outputs <= settings.GROUP_PLANES * vector_bytes
     return settings.SOLE_TILE_BYTES if is_sole else settings.SETTLED_TILE_BYTES

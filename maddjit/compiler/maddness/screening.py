@@ -12,7 +12,7 @@ from maddjit.models.short_list import SETTLE_LANES
 
 
 @dataclass(frozen=True)
-class Fold:
+class LaneFold:
     """One step that adds up lanes: the lanes `left` plus the lanes `right`, as LLVM numbers them.
 
     The lanes are those of two vectors that are joined, or those of a single vector.
@@ -25,7 +25,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Piece:
+class HalfWords:
     """Columns of a group that are half of a vector of words.
 
     `before` and `after` are the names of the sum that their products are added to.
@@ -42,17 +42,18 @@ class Piece:
 class Turn:
     """How `members` outputs are computed side by side, in `chains` vectors of partial sums each.
 
-    The vectors of two members are added in pairs, `joins` times, so that one vector has a half of
-    both. The lanes of the last vector are folded until each member has one lane.
+    Each of the `joins` adds vectors in pairs; the new vector has a half of both. When one vector is
+    left, `folds` add up its lanes until each member has one lane.
 
     Attributes
     ----------
     name : str
     members, chains : int
-    pieces : tuple of Piece
+    pieces : tuple of HalfWords
     joins : tuple
-        Folds, each with the names of the vectors that it makes and of the two it makes them of.
-    folds : tuple of Fold
+        Folds, each with the names of the vectors that it makes and of the two that each is made
+        of.
+    folds : tuple of LaneFold
         The folds of the vector named `last`.
     last : str
     """
@@ -60,9 +61,9 @@ class Turn:
     name: str
     members: int
     chains: int
-    pieces: tuple[Piece, ...]
-    joins: tuple[tuple[Fold, tuple[tuple[str, str, str], ...]], ...]
-    folds: tuple[Fold, ...]
+    pieces: tuple[HalfWords, ...]
+    joins: tuple[tuple[LaneFold, tuple[tuple[str, str, str], ...]], ...]
+    folds: tuple[LaneFold, ...]
     last: str
 
     @property
@@ -72,7 +73,7 @@ class Turn:
 
     @property
     def mask(self) -> int:
-        """The bits of a number that are a multiple of `members`."""
+        """The mask that rounds a number down to a multiple of `members`."""
         return -self.members
 
     @property
@@ -89,7 +90,7 @@ class ScreenPlan:
     """How a list that is longer than `longest` is thinned out, turn by turn.
 
     Offsets are bytes in the packed memory. `members_ahead` is the distance on the list to the copy
-    that is fetched ahead, `lines_ahead` the offsets of its cache lines that are.
+    that is fetched ahead, and `lines_ahead` are the offsets of the cache lines that are fetched.
     """
 
     longest: int
@@ -119,18 +120,18 @@ class ScreenPlan:
         return 4 * SETTLE_LANES
 
     @property
-    def norm_folds(self) -> tuple[Fold, ...]:
+    def norm_folds(self) -> tuple[LaneFold, ...]:
         """How the lanes of one vector are added up."""
         return turn("", 1, 1).folds
 
 
 def turn(name: str, members: int, chains: int) -> Turn:
     """Return how `members` outputs, a power of two up to 8, are computed side by side."""
-    pieces: list[Piece] = []
+    pieces: list[HalfWords] = []
     for i in range(SETTLE_LANES // WORDS):
         before = pieces[i - chains].after if i >= chains else f"chain.{i}"
         half = ("lower", "upper")[i % 2]
-        pieces.append(Piece(i // 2, half, i, before, f"sum.{i}"))
+        pieces.append(HalfWords(i // 2, half, i, before, f"sum.{i}"))
     names = [f"m{i}" for i in range(members)]
     joins = []
     width = 16
@@ -140,14 +141,14 @@ def turn(name: str, members: int, chains: int) -> Turn:
             (f"{first}.{second}", first, second)
             for first, second in zip(names[::2], names[1::2], strict=True)
         )
-        joins.append((Fold(16, 16, left, tuple(i + width // 2 for i in left)), pairs))
+        joins.append((LaneFold(16, 16, left, tuple(i + width // 2 for i in left)), pairs))
         names = [joined for joined, _, _ in pairs]
         width //= 2
     folds = []
     lanes = 16
     while lanes > members:
         left = tuple(i for i in range(lanes) if i % width < width // 2)
-        folds.append(Fold(lanes, lanes // 2, left, tuple(i + width // 2 for i in left)))
+        folds.append(LaneFold(lanes, lanes // 2, left, tuple(i + width // 2 for i in left)))
         lanes, width = lanes // 2, width // 2
     return Turn(name, members, chains, tuple(pieces), tuple(joins), tuple(folds), names[0])
 

@@ -50,8 +50,8 @@ class RowPlan:
 class ProductPlan:
     """The exact products of a row with the columns of B on its list.
 
-    `members_ahead` is the distance on the list to the column that is fetched ahead, `lines_ahead`
-    the offsets of its cache lines that are.
+    `members_ahead` is the distance on the list to the column that is fetched ahead, and
+    `lines_ahead` are the offsets of the cache lines that are fetched.
     """
 
     n_groups: int
@@ -89,7 +89,7 @@ class SettlePlan:
     row : RowPlan
     products : ProductPlan
     screen : ScreenPlan or None
-        How long lists are thinned out; None if there are none.
+        How long lists are thinned out; None if no list can be long.
     """
 
     k: int
@@ -171,7 +171,7 @@ def plan_settle(
     sum_bits : int
         Bits of a score.
     shape : (D, M)
-        Of B.
+        The shape of B.
     row_block : int
         Rows of a block.
     """
@@ -206,7 +206,7 @@ def plan_row(n_features: int, packing: Packing, signature: Signature) -> RowPlan
 
 
 def plan_products(packing: Packing) -> ProductPlan:
-    """Return the products with columns of B, of which more are fetched ahead if B is large."""
+    """Return the plan of the products with columns of B; more is fetched ahead if B is large."""
     n_lines = settings.PRODUCT_LINES[packing.is_near]
     return ProductPlan(
         n_groups=packing.columns // SETTLE_LANES,

@@ -29,8 +29,8 @@ class OutputPlan:
     stage_rows : int
         Rows of results that are kept in the L2 cache on their way to memory; 0 without a stage.
     streaming_rows : int
-        Rows whose results fill the last cache. The results of more are written past it, by way of
-        the stage.
+        The number of rows whose results fill the last cache. If there is a stage, the results
+        of more rows are written past that cache, by way of the stage.
     """
 
     element: str

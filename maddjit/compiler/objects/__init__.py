@@ -7,6 +7,7 @@ from maddjit.compiler.objects import coff, elf, macho
 HEAD_BYTES = 4096
 """Bytes at the beginning of a file that tell its architecture."""
 _FORMATS = (elf, macho, coff)
+"""The readers, each of which recognises its own format."""
 _LINKED = "_GLOBAL_OFFSET_TABLE_"
 """A symbol that every linker defines."""
 

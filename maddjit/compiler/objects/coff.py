@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+# Numbers and records of the format.
+
 _ARCHITECTURES = {0x8664: "x86_64", 0xAA64: "aarch64"}
 _PROGRAM, _SIGNATURE = b"MZ", b"PE\0\0"
 _PLACE_OF_HEADER = 60

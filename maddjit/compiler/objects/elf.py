@@ -6,6 +6,8 @@ import numpy as np
 
 _MAGIC = b"\x7fELF\x02\x01"
 """The first bytes of a little-endian file for 64 bits."""
+# Numbers and records of the format.
+
 _ARCHITECTURES = {62: "x86_64", 183: "aarch64"}
 _SYMBOL_TABLE = 2
 _HEADER_BYTES = 64

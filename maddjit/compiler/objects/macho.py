@@ -6,6 +6,8 @@ import numpy as np
 
 _MAGIC = b"\xcf\xfa\xed\xfe"
 """The first bytes of a little-endian file for 64 bits."""
+# Numbers and records of the format.
+
 _ARCHITECTURES = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
 _HEADER_BYTES = 32
 _SYMBOL_TABLE = 2

@@ -1,4 +1,4 @@
-"""What Strassen-Tile kernels read besides A: V panel by panel, and the bias in the same order."""
+"""V and the bias in the order in which Strassen-Tile kernels read them: panel by panel."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def packed_values(
 ) -> NDArray[Any]:
     """Return V as [panel][ρ][k][column of the panel], read-only, beginning at a cache line.
 
-    Of bfloat16, two k lie side by side: V is [panel][ρ][pair of k][column of the panel][k].
+    In bfloat16, two k lie side by side: V is [panel][ρ][pair of k][column of the panel][k].
 
     Parameters
     ----------
     values : (rank, columns of A in a block, outputs in a block) float32
         B as the scheme encodes it.
     n_columns : int
-        Numbers of k, at least as many as there are values; the others are zero.
+        The number of k, at least the columns that `values` has; the values of the others are zero.
     panel : int
         Columns of a panel; the last panel is filled up with zeros.
     is_bfloat16 : bool

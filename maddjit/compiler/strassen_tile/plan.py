@@ -45,7 +45,7 @@ class Rows:
 
     @property
     def tile_less_one(self) -> int:
-        """The number that is added to rows before they are divided into whole tiles."""
+        """The number that is added to a number of rows to round it up to whole tiles."""
         return self.tile_height - 1
 
 
@@ -141,7 +141,7 @@ class MultiplyPlan:
 
     @property
     def panel_lines(self) -> int:
-        """Cache lines of one row of a panel. As many strips fetch a part of what follows each."""
+        """Cache lines of one row of a panel; so many strips share fetching the V that follows."""
         return -(-self.panel_bytes // LINE)
 
     @property
@@ -161,7 +161,7 @@ class MultiplyPlan:
 
     @property
     def strip_less_one(self) -> int:
-        """The number that is added to tile rows before they are divided into whole strips."""
+        """The number that is added to a number of tile rows to round it up to whole strips."""
         return self.strip - 1
 
     @property
@@ -238,7 +238,7 @@ class TilePlan:
 
     @property
     def row_unit(self) -> int:
-        """Rows that threads share whole multiples of."""
+        """The rows that are not divided among threads: each thread gets whole multiples."""
         return self.rows.group
 
     @property

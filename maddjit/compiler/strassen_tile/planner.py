@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maddjit.compiler.conversion import input_of, output_of
 from maddjit.compiler.signature import RULES, Choices, Signature
+from maddjit.compiler.strassen_tile import settings
 from maddjit.compiler.strassen_tile.packing import packed_bias, packed_values
 from maddjit.compiler.strassen_tile.plan import (
     DecodePlan,
@@ -19,32 +20,13 @@ from maddjit.compiler.target import BFLOAT16, Target
 from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.strassen_tile import StrassenTileModel
 
-_Z_BYTES = 4 * 1024 * 1024
-"""Bytes of encoded rows that stay in a near cache while all panels of V pass by."""
-_MOST_TILE_ROWS = 64
-"""Tile rows of a block for which a panel of V is worth its way from memory."""
-_PADDED = 16
-"""A block's columns are filled up to a multiple of this number, whatever the target."""
-_UNROLL = 4
-"""Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
-_PASS_STEPS = 256
-"""Steps whose products are summed before they are added to U: longer sums would round worse."""
-_STRIPS = {
-    64: ((4, 4), (8, 2), (8, 1)),
-    32: ((4, 3), (4, 2), (8, 1)),
-    16: ((4, 2), (8, 1)),
-}
-"""Tile rows and vectors of outputs whose sums fit in registers, by bytes of a vector."""
-_MOST_PADDING = 1.05
-"""A wider panel is better unless it fills outputs up to more than this times the least width."""
-_THREAD_OPERATIONS = 10_000_000
-"""Multiply-adds that are worth another thread: about 200 µs of work."""
-
 
 def make_tile_plan(
     model: StrassenTileModel, target: Target, signature: Signature, choices: Choices = RULES
 ) -> TilePlan:
-    """Decide how `model` is computed on `target`: pure, the same answer every time.
+    """Return the plan of a kernel: how `model` is computed on `target`.
+
+    Equal arguments give equal plans.
 
     Raises
     ------
@@ -95,7 +77,7 @@ def cut_rows(model: StrassenTileModel, signature: Signature, choices: Choices) -
     """Return how the rows of A are cut, so that a block's Z stays in a near cache."""
     height = model.scheme.shape[0]
     group_bytes = model.tile_rows * model.scheme.rank * _z_row_step(model, signature)
-    groups = min(_Z_BYTES // group_bytes, _MOST_TILE_ROWS // model.tile_rows)
+    groups = min(settings.Z_BYTES // group_bytes, settings.MOST_TILE_ROWS // model.tile_rows)
     if choices.row_block:
         groups = choices.row_block // (height * model.tile_rows)
     return Rows(height, model.tile_rows, max(1, groups))
@@ -143,12 +125,13 @@ def plan_multiply(
         strip=strip,
         vectors=vectors,
         lanes=target.lanes,
-        unroll=_UNROLL,
+        unroll=settings.UNROLL,
         rank=model.scheme.rank,
         n_steps=n_steps,
         n_panels=-(-block_outputs // panel),
         passes=tuple(
-            (start, min(_PASS_STEPS, n_steps - start)) for start in range(0, n_steps, _PASS_STEPS)
+            (start, min(settings.PASS_STEPS, n_steps - start))
+            for start in range(0, n_steps, settings.PASS_STEPS)
         ),
         z_strip_step=strip * encode.row_step,
         u_step=_spread(rows.block_tile_rows * 4 * panel),
@@ -177,19 +160,19 @@ def plan_decode(
 
 def _micro_kernel(block_outputs: int, target: Target) -> tuple[int, int]:
     """Return tile rows and vectors of outputs: the widest panel that wastes few columns."""
-    known = _STRIPS[target.vector_bytes]
+    known = settings.STRIPS[target.vector_bytes]
     filled = [-(-block_outputs // (target.lanes * vectors)) * vectors for _, vectors in known]
     return next(
         shape
         for shape, width in zip(known, filled, strict=True)
-        if width <= _MOST_PADDING * min(filled)
+        if width <= settings.MOST_PADDING * min(filled)
     )
 
 
 def _padded_columns(model: StrassenTileModel) -> int:
     """Return the columns of a block of A, filled up."""
     n_columns: int = model.values.shape[1]
-    return -(-n_columns // _PADDED) * _PADDED
+    return -(-n_columns // settings.PADDED) * settings.PADDED
 
 
 def _z_element_bytes(signature: Signature) -> int:
@@ -212,7 +195,7 @@ def _spread(size: int) -> int:
 def _rows_per_thread(model: StrassenTileModel) -> int:
     """Return the rows whose multiply-adds are worth another thread."""
     of_a_row: float = model.values.size / model.scheme.shape[0]
-    return max(1, round(_THREAD_OPERATIONS / of_a_row))
+    return max(1, round(settings.THREAD_OPERATIONS / of_a_row))
 
 
 def _symbol(model: StrassenTileModel, target: Target, signature: Signature) -> str:

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from maddjit.compiler.conversion import literal
 
-Kind = Literal["add", "subtract", "scale", "add scaled", "negate", "zero"]
+OperationKind = Literal["add", "subtract", "scale", "add scaled", "negate", "zero"]
+"""The arithmetic operations of straight-line code, and a zero."""
+
 _Terms = dict[int, float]
+"""The terms of a sum: the numbers of values, each with its factor."""
 
 
 @dataclass(frozen=True)
-class Step:
+class Operation:
     """One operation: it makes the value `new` of the values `left` and `right` and a `factor`.
 
     The kinds are add: left + right; subtract: left − right; scale: left · factor; add scaled:
@@ -25,7 +28,7 @@ class Step:
     """
 
     new: str
-    kind: Kind
+    kind: OperationKind
     left: str = ""
     right: str = ""
     factor: str = ""
@@ -35,7 +38,7 @@ class Step:
 class StraightLine:
     """Steps that begin with the values x.0, x.1, …, and the names of the values that result."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Operation, ...]
     results: tuple[str, ...]
 
     @property
@@ -77,12 +80,12 @@ def straight_line(matrix: NDArray[np.float32], prefix: str = "y") -> StraightLin
     return StraightLine(tuple(steps), tuple(results))
 
 
-def _shared(rows: list[_Terms], names: list[str]) -> list[Step]:
+def _shared(rows: list[_Terms], names: list[str]) -> list[Operation]:
     """Return steps that make values of pairs that occur more than once; `rows` then use these.
 
     `rows` and `names` are changed in place.
     """
-    steps: list[Step] = []
+    steps: list[Operation] = []
     while True:
         found: Counter[tuple[int, int, bool]] = Counter()
         for row in rows:
@@ -96,38 +99,38 @@ def _shared(rows: list[_Terms], names: list[str]) -> list[Step]:
             return steps
         new = len(names)
         names.append(f"t.{new}")
-        steps.append(Step(names[new], "add" if alike else "subtract", names[a], names[b]))
+        steps.append(Operation(names[new], "add" if alike else "subtract", names[a], names[b]))
         for row in rows:
             if a in row and b in row and row[b] == (row[a] if alike else -row[a]):
                 row[new] = row.pop(a)
                 del row[b]
 
 
-def _sum(row: _Terms, names: list[str], name: str) -> tuple[list[Step], str]:
+def _sum(row: _Terms, names: list[str], name: str) -> tuple[list[Operation], str]:
     """Return steps that add the terms of one row up, and the name of the sum.
 
     Terms with a factor of one come first, because a sum can begin with them without a product.
     """
     if not row:
-        return [Step(f"{name}.zero", "zero")], f"{name}.zero"
+        return [Operation(f"{name}.zero", "zero")], f"{name}.zero"
     order = {1.0: 0, -1.0: 2}
     terms = sorted(row.items(), key=lambda term: (order.get(term[1], 1), term[0]))
-    steps: list[Step] = []
+    steps: list[Operation] = []
     (first, factor), others = terms[0], terms[1:]
     last = names[first]
     if factor == -1:
         last = f"{name}.minus"
-        steps.append(Step(last, "negate", names[first]))
+        steps.append(Operation(last, "negate", names[first]))
     elif factor != 1:
         last = f"{name}.0"
-        steps.append(Step(last, "scale", names[first], factor=literal(factor)))
+        steps.append(Operation(last, "scale", names[first], factor=literal(factor)))
     for place, (j, factor) in enumerate(others, 1):
         new = f"{name}.{place}"
         if factor == 1:
-            steps.append(Step(new, "add", last, names[j]))
+            steps.append(Operation(new, "add", last, names[j]))
         elif factor == -1:
-            steps.append(Step(new, "subtract", last, names[j]))
+            steps.append(Operation(new, "subtract", last, names[j]))
         else:
-            steps.append(Step(new, "add scaled", names[j], last, literal(factor)))
+            steps.append(Operation(new, "add scaled", names[j], last, literal(factor)))
         last = new
     return steps, last

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from maddjit.arrays.formats import UNIT_ROUNDOFF
 from maddjit.integrations.agreement import ReplacementError, check_same
 from maddjit.integrations.onnx.given import outputs_of
 from maddjit.integrations.onnx.graph import DOMAINS, Graph, constant, is_constant
@@ -38,10 +39,10 @@ def check_product(
     them. ONNX's own definition has then applied attributes, scales and zero points, not this code.
 
     The bound: B and bias are the graph's numbers, times alpha or beta, rounded once to float32.
-    With u = 2⁻²⁴ each entry is off by u of itself at most, or by 2⁻¹⁵⁰ if it is denormal, so an
-    output is off by u · (|A| |B| + |bias|) + 2⁻¹⁵⁰ · (Σ|A| + 1) at most. Sums in float64 add
-    (D + 3) · 2⁻⁵³ of the same on either side, together less than .01 u up to D = 2²¹. Twice that
-    is allowed, for the rounding of the bound itself.
+    With u = 2⁻²⁴ each entry is off by at most u times itself, or by 2⁻¹⁵⁰ if it is denormal. So an
+    output is off by at most u · (|A| |B| + |bias|) + 2⁻¹⁵⁰ · (Σ|A| + 1). On each side, sums in
+    float64 add (D + 3) · 2⁻⁵³ · (|A| |B| + |bias|), together less than .01 u of it up to D = 2²¹.
+    Twice that is allowed, for the rounding of the bound itself.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def check_product(
         found, size = rows @ B, np.abs(rows) @ np.abs(B)
         if bias is not None:
             found, size = found + bias, size + np.abs(bias)
-        bound = 1.02 * 2.0**-24 * size + 2.0**-149 * (np.abs(rows).sum(1, keepdims=True) + 1)
+        bound = 1.02 * UNIT_ROUNDOFF * size + 2.0**-149 * (np.abs(rows).sum(1, keepdims=True) + 1)
     check_same(
         f"the product {name!r}",
         _in_float64(node, [rows, *inputs]),
@@ -101,8 +102,9 @@ def check_operator_bias(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> No
     a correlation above √3/2. Errors that are independent of s have one of about 1/√(N · M), which
     is 7 times less for the 64 outputs that are asked for. Errors larger than the bias hide it.
 
-    Operators that are swapped, transposed or scaled have errors larger than the product itself. So
-    may a right operator on rows unlike those that it was fitted to; hence this is a warning.
+    Operators that are swapped, transposed or scaled have errors larger than the product itself. A
+    right operator may have them, too, on rows unlike those that it was fitted to. So this is only a
+    warning.
 
     Raises
     ------
@@ -137,7 +139,7 @@ def check_operator_bias(replaced: Replaced, graph: Graph, A: NDArray[Any]) -> No
 
 
 def _shifts(node: Any, graph: Graph, product: Product) -> dict[str, NDArray[np.float32]]:
-    """Return for each wrong bias, in words, the row (M,) by which the operator is then off."""
+    """Return the row (M,) by which each wrong bias shifts outputs, by its fault in words."""
     found = {}
     if product.bias is not None:
         what = "leaves out the bias of the Gemm: fit with bias=, as `take` returned it"

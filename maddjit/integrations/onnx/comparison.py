@@ -79,7 +79,7 @@ class Comparison:
         return all(counted)
 
     def _ask_original(self, feed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the original's outputs, and what its products read and make."""
+        """Return the original's outputs, and the inputs and results of its products."""
         asked = [*self._outputs, *self._watched.values()]
         answers = self._original.run(asked, dict(feed))
         return dict(zip([*self._outputs, *self._watched], answers, strict=True))
@@ -99,7 +99,7 @@ class Comparison:
     def _check_repeatable(
         self, feed: Mapping[str, Any], expected: Mapping[str, Any], cause: ReplacementError
     ) -> None:
-        """Raise another error than `cause` if the original itself answers differently each time."""
+        """Raise an error that says so if the original itself answers differently each time."""
         again = self._ask_original(feed)
         try:
             for name, value in expected.items():
@@ -114,8 +114,9 @@ class Comparison:
 def _rounded(graph: Graph, names: set[str]) -> Any:
     """Return a copy of the model in which these tensors really have the type that they should have.
 
-    onnxruntime has no kernels of float16 for some nodes. It computes them in float32, and hands the
-    results on in float32 if it can. It cannot across a cut, nor across an Identity as added here.
+    onnxruntime lacks float16 kernels for some nodes. It computes these in float32, and hands the
+    results on in float32 where it can. It cannot do so across a cut, nor across the Identity nodes
+    that are added here.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(graph.proto)

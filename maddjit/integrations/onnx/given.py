@@ -21,7 +21,7 @@ _PLAIN = frozenset(range(TensorProto.FLOAT, TensorProto.UINT64 + 1)) - {TensorPr
 
 
 @dataclass(frozen=True)
-class Inputs:
+class GraphInputs:
     """The inputs of a model, and which of them a feed must have.
 
     Attributes
@@ -36,12 +36,12 @@ class Inputs:
     dtypes: dict[str, np.dtype[Any] | None]
 
 
-def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> Inputs:
+def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> GraphInputs:
     """Return the inputs of a model; a feed must have all of them, or those in `needed`."""
     infos = [each for each in graph.proto.graph.input if each.name not in graph.stored]
     required = {each.name for each in infos} - graph.free
     kinds = {each.name: each.type.tensor_type.elem_type for each in infos}
-    return Inputs(
+    return GraphInputs(
         frozenset(required if needed is None else required & set(needed)),
         {
             name: np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind in _PLAIN else None
@@ -50,7 +50,7 @@ def inputs_of(graph: Graph, needed: Collection[str] | None = None) -> Inputs:
     )
 
 
-def check_feed(feed: object, inputs: Inputs) -> None:
+def check_feed(feed: object, inputs: GraphInputs) -> None:
     """Refuse a feed that lacks inputs, has other names, or has arrays of another dtype.
 
     Raises
@@ -143,7 +143,7 @@ def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
         If the operator returns anything but an array of floating-point numbers.
     """
     D, M = replaced.product.B.shape
-    rows = as_rows(replaced.name, x, D)
+    rows = flat_rows(replaced.name, x, D)
     y = replaced.operator(rows)
     start = f"the operator for {replaced.name!r} must return an array of shape ({len(rows)}, {M})"
     if not isinstance(y, np.ndarray):
@@ -160,8 +160,8 @@ def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
     return y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
 
 
-def as_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
-    """Return what reaches a product as rows: all axes but the last become one.
+def flat_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:
+    """Return an array that reaches a product as rows: all axes but the last become one.
 
     Raises
     ------

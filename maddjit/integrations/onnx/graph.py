@@ -1,4 +1,4 @@
-"""ONNX: a graph with an index of what nodes read, what is constant, and the constants' values."""
+"""ONNX: a graph with an index of its nodes and constants, and the values of the constants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"}
     | {"Bernoulli", "Dropout", "BiasDropout", "BitmaskDropout"}
 )
-"""Operators that may answer differently to the same inputs; dropouts do so in training."""
+"""Operators that may answer differently to the same inputs; dropouts may in training."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def why_not_constant(graph: Graph, name: str) -> str:
 def constant(graph: Graph, name: str) -> NDArray[Any]:
     """Return the value of a tensor for which `is_constant` holds.
 
-    A value that is not in the file is computed by onnxruntime, node by node, from values that are.
+    onnxruntime computes a value that is not in the file from values that are, node by node.
 
     Raises
     ------

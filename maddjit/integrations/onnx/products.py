@@ -20,6 +20,7 @@ from maddjit.integrations.onnx.graph import (
 )
 
 KINDS = ("MatMul", "Gemm")
+"""The operators that are products."""
 
 _INTEGERS = frozenset(
     {"MatMulInteger", "QLinearMatMul", "ConvInteger", "QLinearConv"}
@@ -53,7 +54,7 @@ def is_product(node: Any) -> bool:
 
 
 def names_of_products(graph: Graph) -> dict[int, str]:
-    """Return for the place of each product of the graph itself a name that `find_node` takes.
+    """Return, by place, a name for each product of the graph itself that `find_node` takes.
 
     It is the node's own name if that means no other product or its output; else its output's name.
     """
@@ -96,7 +97,8 @@ def find_node(graph: Graph, name: str) -> Any:
     if answering:
         return next((node for node in answering if node.name == name), answering[0])
     known = ", ".join(names_of_products(graph).values())
-    raise ValueError(f"there is no node {name!r}; products are {known or 'not in this graph'}")
+    others = f"products are {known}" if known else "there are no products in this graph"
+    raise ValueError(f"there is no node {name!r}; {others}")
 
 
 def product_of(node: Any, graph: Graph) -> Product:

@@ -112,13 +112,16 @@ def run_replaced(
 
 
 def _replaced(graph: Graph, operators: Mapping[str, Operator]) -> dict[str, Replaced]:
-    """Return by their outputs' names the nodes that operators stand for, once all are checked."""
+    """Return the checked nodes that operators stand for, by the names of their outputs."""
     found: dict[str, Replaced] = {}
     for name, operator in operators.items():
         node = find_node(graph, name)
         output = node.output[0]
         if output in found:
-            raise ValueError(f"{found[output].name!r} and {name!r} are names of the same node")
+            raise ValueError(
+                f"{found[output].name!r} and {name!r} are names of the same node: give one "
+                "operator for it"
+            )
         product = product_of(node, graph)
         check_operator(name, operator, product.B.shape)
         found[output] = Replaced(name, node, product, operator)

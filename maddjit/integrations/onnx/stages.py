@@ -1,4 +1,4 @@
-"""ONNX: a graph is cut at operators into stages, each a session of onnxruntime, and run."""
+"""ONNX: cut a graph at operators into stages, each a session of onnxruntime, and run them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Replacements = Mapping[str, Replaced]
 
 
 @dataclass
-class Stage:
+class GraphStage:
     """Nodes that run together, after the operators whose outputs they need.
 
     Attributes
@@ -68,7 +68,7 @@ def cut_into_stages(
     replaced: Replacements,
     options: Any = None,
     make: Callable[[Any, Any], Any] = session,
-) -> list[Stage]:
+) -> list[GraphStage]:
     """Cut a graph at replaced nodes into stages, in the order in which they run.
 
     A tensor's level is the number of operators on the longest path to it, and the nodes of a level
@@ -95,7 +95,7 @@ def cut_into_stages(
     found = []
     for level in range(levels.n):
         nodes, inputs, outputs = _cut(graph, wanted, levels, level)
-        stage = Stage(levels.operators.get(level, []), inputs, outputs)
+        stage = GraphStage(levels.operators.get(level, []), inputs, outputs)
         if outputs:
             given = [_info(name, types) for name in inputs]
             needed = {name for node in nodes for name in reads(node)}
@@ -106,7 +106,7 @@ def cut_into_stages(
 
 @dataclass(frozen=True)
 class _Levels:
-    """What runs at each level: nodes whose outputs depend on feeds, and operators.
+    """The levels of a graph: the nodes and operators that run at each, if they depend on feeds.
 
     Attributes
     ----------
@@ -174,16 +174,16 @@ def _cut(
 
 
 def run_stages(
-    parts: Sequence[Stage],
+    parts: Sequence[GraphStage],
     known: dict[str, Any],
     replaced: Replacements,
     answer: Callable[[str, NDArray[Any]], NDArray[Any]],
 ) -> dict[str, Any]:
-    """Run stages and operators, and return all that they hand on with what was known before.
+    """Run stages and operators; return all tensors that they hand on and those known before.
 
     Parameters
     ----------
-    parts : sequence of Stage
+    parts : sequence of GraphStage
     known : dict of str to array
         The feed, and initialisers that are outputs of the model or rows of a product.
     replaced : dict of str to Replaced

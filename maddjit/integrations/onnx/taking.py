@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from maddjit.integrations.onnx.check_products import check_product
-from maddjit.integrations.onnx.given import as_rows, check_feed, inputs_of
+from maddjit.integrations.onnx.given import check_feed, flat_rows, inputs_of
 from maddjit.integrations.onnx.graph import Graph, constant, indexed, is_constant, smallest_model
 from maddjit.integrations.onnx.loading import Feed, Source, loaded
 from maddjit.integrations.onnx.products import find_node, names_of_products, product_of
@@ -133,7 +133,7 @@ def take(
     for batch in batches:
         check_feed(batch, inputs)
     parts = _values(graph, found.input[0], watched, batches)
-    A = np.concatenate([as_rows(node, each, len(product.B)) for each in parts])
+    A = np.concatenate([flat_rows(node, each, len(product.B)) for each in parts])
     others = [constant(graph, name) for name in found.input[1:] if name]
     check_product(node, found, product, A, others)
     return A, product.B, product.bias

@@ -30,12 +30,13 @@ from maddjit.pipeline import compile
 
 _DTYPES = (np.float64, np.float32)
 _CHECKS = {"dtype": _DTYPES, "accept_sparse": "csr"}
+"""How rows are validated: other dtypes become the first of these."""
 _FEW = 20
-"""With fewer rows `maddjit.fit` keeps none back to measure its error on."""
+"""The number of rows below which `maddjit.fit` keeps none back to measure its error on."""
 
 
 class CompiledEstimator(BaseEstimator):
-    """The base of all three: it holds an estimator, and compiles the estimator's linear map."""
+    """The base of all three estimators: it holds another one, and compiles its linear map."""
 
     _method: str
     _default: type
@@ -143,7 +144,7 @@ class CompiledEstimator(BaseEstimator):
         return validate_data(self, X, reset=False, **_CHECKS)
 
     def _each(self, function: Callable[[Any], NDArray[Any]], rows: Any) -> NDArray[Any]:
-        """Return a function of an operator for rows, made dense and centred where they need it."""
+        """Return `function` of rows, which are made dense and centred where they need it."""
         return in_blocks(lambda block: function(self._centred(block)), rows)
 
     def _outputs(self, X: Any) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from maddjit.integrations.sklearn.heads import (
     names_the_largest,
     shown,
 )
-from maddjit.integrations.sklearn.linear_map import LinearMap, as_array
+from maddjit.integrations.sklearn.linear_map import LinearMap, dense_array
 from maddjit.integrations.sklearn.rows import framed
 from maddjit.learning.maddness.options import Method
 from maddjit.learning.winners.calibration import calibrate
@@ -33,7 +33,7 @@ from maddjit.pipeline import compile
 _HELD_FOR_WINNERS = 0.5
 """The share of the rows that short lists are calibrated on."""
 _LOST = 2.0**17
-"""At a larger ratio of scores to their spread, float32 with its 24 bits loses 1 % of the spread."""
+"""The ratio of scores to their spread at which float32, with 24 bits, loses 1 % of the spread."""
 _REMEDY = "so it is made of more than the scores, which are all that is compiled"
 
 
@@ -188,10 +188,10 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
                 finite = np.where(np.isfinite(expected), np.abs(expected), 0.0)
                 width = scores.shape[1] if scores.ndim == 2 else 2
                 bound = (width + 8) * np.finfo(expected.dtype).eps * np.maximum(1, finite)
-            check_same(what, as_array(expected), as_array(answer), bound, _REMEDY)
+            check_same(what, dense_array(expected), dense_array(answer), bound, _REMEDY)
 
     def _check_exact(self, n_rows: int) -> None:
-        """Refuse before learning what calibration would refuse after it."""
+        """Refuse, before learning, options and rows that calibration would refuse after it."""
         if not self._takes_largest:
             raise ReplacementError(
                 f"exact=True settles which score is largest, and predict of "

@@ -38,9 +38,10 @@ _HAND_ON = {
 """Estimators that pass the same or selected columns to another one, and its answers on."""
 
 _LONG = 100
-"""Errors show an estimator's text if it has no more characters than this."""
+"""The number of characters up to which errors show an estimator's text."""
 
 _IN_PAIRS = (SVC, NuSVC, OneVsOneClassifier)
+"""Classifiers in which pairs of classes vote."""
 _ADVICE = {
     _IN_PAIRS: "several classes vote in pairs here, and each for itself in LinearSVC and in "
     "OneVsRestClassifier, which are products if their kernel is linear",
@@ -49,6 +50,7 @@ _ADVICE = {
     "FrozenEstimator",
     VotingClassifier: "speed up each of its classifiers",
 }
+"""The end of errors about some kinds of classifiers."""
 
 
 def shown(estimator: Any) -> str:

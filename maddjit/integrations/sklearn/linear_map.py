@@ -1,4 +1,4 @@
-"""Find the matrix and the bias of an estimator by asking it, and prove that they are all it has."""
+"""Find an estimator's matrix and bias by asking it, and prove that they are all it has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maddjit.integrations.sklearn.rows import is_sparse
 _ASKED = 1 << 22
 """The entries of the rows that an estimator is asked about at a time: 32 MiB."""
 _CHECKED = 1000
-"""The number of sample rows whose answers are compared, with as many beyond the samples."""
+"""The number of sample rows whose answers are compared; as many beyond them are, too."""
 _BEYOND = -2.0
 """Rows beyond the samples are the samples' mirror images, twice as far from the mean."""
 _ROUNDING = 8.0
@@ -108,7 +108,7 @@ def linear_map_of(ask: Callable[[Any], Any], rows: Any, what: str, advice: str =
     """
     few = rows[:: -(-rows.shape[0] // _CHECKED)].astype(np.float64)
     with _refusing(what, "the sample rows"):
-        answers = as_array(ask(few))  # the user sees warnings about these rows
+        answers = dense_array(ask(few))  # the user sees warnings about these rows
     if answers.dtype.kind not in "fiub" or answers.ndim not in (1, 2) or not answers.size:
         raise ReplacementError(
             f"{what} gives no matrix of numbers, so there is no product to compile"
@@ -178,7 +178,7 @@ def _centre_and_steps(rows: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
     centre: NDArray[Any] = np.zeros(rows.shape[1], rows.dtype)
     if not is_sparse(rows):
         centre = rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
-    ends = [as_array(rows.max(axis=0)).ravel(), as_array(rows.min(axis=0)).ravel()]
+    ends = [dense_array(rows.max(axis=0)).ravel(), dense_array(rows.min(axis=0)).ravel()]
     steps = np.abs(np.stack(ends).astype(np.float64) - centre).max(axis=0)
     lone = np.maximum(1.0, np.abs(centre.astype(np.float64)))  # for columns that do not vary
     return centre, np.where(steps > 1e-9 * lone, steps, lone)
@@ -213,7 +213,7 @@ def _asked(ask: Callable[[Any], Any], points: Any, what: str) -> NDArray[Any]:
     """Return the estimator's answers to made-up rows."""
     with _refusing(what, "rows about the mean of the samples"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # users did not give these rows
-        answers = as_array(ask(points))
+        answers = dense_array(ask(points))
     if answers.shape[:1] != points.shape[:1]:
         raise ReplacementError(f"{what} gives {len(answers)} answers to {points.shape[0]} rows")
     return answers
@@ -235,6 +235,6 @@ def _unit(answers: NDArray[Any]) -> float:
     return float(np.finfo(np.result_type(answers.dtype, np.float32)).eps) / 2
 
 
-def as_array(answers: Any) -> NDArray[Any]:
+def dense_array(answers: Any) -> NDArray[Any]:
     """Return an estimator's answers as an array, also if they are a frame or a sparse matrix."""
     return np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.sklearn.classifier import MaddnessClassifier
 from maddjit.integrations.sklearn.heads import REFUSALS, head_of, keeps, without_wrappers
-from maddjit.integrations.sklearn.linear_map import as_array
+from maddjit.integrations.sklearn.linear_map import dense_array
 from maddjit.integrations.sklearn.regressor import MaddnessRegressor
 from maddjit.integrations.sklearn.rows import framed, is_numbers, is_sparse
 from maddjit.integrations.sklearn.transformer import MaddnessTransformer
@@ -115,7 +115,7 @@ def _fills_gaps(ask: Callable[[Any], Any], X: Any) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return bool(np.isfinite(as_array(ask(framed(X)(row)))).all())
+            return bool(np.isfinite(dense_array(ask(framed(X)(row)))).all())
     except REFUSALS:
         return False
 

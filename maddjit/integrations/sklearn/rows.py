@@ -13,7 +13,7 @@ _BLOCK = 1 << 22
 _LEARNED = 1 << 26
 """The entries of sparse rows that are made dense to learn from, at most 512 MiB."""
 _ENOUGH = 1000
-"""So many rows must be among those, if so many are given."""
+"""The rows that must fit in that memory, if as many are given."""
 
 
 def is_sparse(rows: Any) -> bool:
@@ -52,7 +52,7 @@ def check_width(rows: Any) -> None:
 
 
 def to_learn_from(rows: Any, random_state: int) -> NDArray[Any]:
-    """Return dense rows: all, or of a sparse matrix as many random ones as 512 MiB hold."""
+    """Return dense rows: all rows, or as many random rows of a sparse matrix as 512 MiB hold."""
     n_rows, n_features = rows.shape
     most = _LEARNED // n_features
     if is_sparse(rows) and n_rows > most:

@@ -59,7 +59,7 @@ def run_checked(model: nn.Module, batch: Any, watches: dict[str, Watch]) -> None
 
 @contextmanager
 def _counting(watches: Collection[Watch]) -> Iterator[None]:
-    """Let watches count calls, from none on, without sampling rows."""
+    """Let watches count calls from 0 on and sample no rows, as long as the context lasts."""
     try:
         for watch in watches:
             watch.sampling = False
@@ -89,7 +89,7 @@ def _check_alike(
     runs: _Runs,
     others: Mapping[str, dict[Any, nn.Module]],
 ) -> None:
-    """Refuse other outputs, and name the layers whose stand-ins make a difference one by one."""
+    """Refuse outputs that differ, and name the layers whose stand-ins alone make a difference."""
     path, how = _difference(expected, found)
     if path:
         alone = [

@@ -20,20 +20,22 @@ _STATE_HOOKS = (
     "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
+"""The attributes that hold hooks of saving and loading."""
+
 _HARMLESS = {
     *("__init__", "__repr__", "extra_repr", "reset_parameters"),
     *("__module__", "__doc__", "__annotations__", "__constants__", "__orig_bases__"),
     *("__parameters__", "__static_attributes__", "__firstlineno__", "__type_params__"),
     *("__annotate__", "__annotate_func__", "__annotations_cache__"),
 }
-"""What a subclass may define and still compute and store what its base class does."""
+"""Names that a subclass may define without computing or storing something of its own."""
 
 _TAKEN = {"packed", "tables", "base", "key"}
 """Attributes that every replacement has for itself."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class MatchedLayer:
     """A layer that matches the pattern.
 
     Attributes
@@ -58,7 +60,7 @@ class Candidate:
     notes: tuple[str, ...]
 
 
-def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Candidate]:
+def matched_layers(model: nn.Module, pattern: str | Sequence[str] | None) -> list[MatchedLayer]:
     """Return the linear layers whose name matches, each once and by the first name that matches.
 
     Raises
@@ -71,7 +73,7 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
     _refuse_the_whole(model)
     patterns = [pattern] if isinstance(pattern, str) else pattern
     kept = _read_by_parents(model)
-    found: list[Candidate] = []
+    found: list[MatchedLayer] = []
     for name, layer in model.named_modules(remove_duplicate=False):
         if not _is_linear(layer) or any(layer is other.layer for other in found):
             continue
@@ -91,7 +93,7 @@ def candidates(model: nn.Module, pattern: str | Sequence[str] | None) -> list[Ca
             else (layer.in_features, layer.out_features)
         )
         is_named = name in (patterns or ())
-        found.append(Candidate(name, layer, shape, why_not, is_named, _notes(model, layer)))
+        found.append(MatchedLayer(name, layer, shape, why_not, is_named, _notes(model, layer)))
     if not found:
         asked = [
             f"; {name} is a {type(module).__module__}.{type(module).__qualname__}"
@@ -151,7 +153,7 @@ def _why_not(layer: Any) -> str:
 
 
 def _why_not_by_class(layer: Any) -> str:
-    """Return what its class, or the layer in the place of a method, defines by itself."""
+    """Return what a layer, or its class, defines in the place of methods; empty for nothing."""
     kind = type_before_parametrizations(layer)
     base: type = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Linear
     added = {
@@ -168,7 +170,7 @@ def _why_not_by_class(layer: Any) -> str:
 
 
 def _why_not_by_weights(layer: Any) -> str:
-    """Return why its weight or bias cannot be read as a plain, finite matrix or vector."""
+    """Return why a layer's weight or bias cannot be read as a plain, finite matrix or vector."""
     for name in ("weight", "bias"):
         if not any(name in parts for parts in _holders(layer)):
             return (
@@ -188,7 +190,7 @@ def _why_not_by_weights(layer: Any) -> str:
 
 
 def _why_not_by_attributes(layer: Any) -> str:
-    """Return which of its hooks, modules or attributes a replacement could not take over."""
+    """Return which hooks, modules or attributes of a layer a replacement could not take over."""
     hooks = [hook for name in _STATE_HOOKS for hook in getattr(layer, name).values()]
     if any(not str(hook.__module__).startswith("torch.nn.utils.") for hook in hooks):
         return "it has hooks of its state, which a replacement stores under other names"

@@ -76,11 +76,11 @@ class MaddnessLinear(nn.Module):
         return weight
 
     def _set(self, fitted: MaddnessModel) -> None:
-        """Take a model as what is looked up, and compile it."""
+        """Set the model that is looked up, and compile it."""
         data = np.frombuffer(to_bytes(fitted), np.uint8)
         self.packed = torch.from_numpy(data.copy())
-        self.key = ops.key_of(self.packed)
-        ops.operator(self.packed, self.key)  # compiled now, and not at the first call
+        self.key = ops.model_key(self.packed)
+        ops.operator_for(self.packed, self.key)  # compiled now, and not at the first call
 
     @property
     def in_features(self) -> int:
@@ -162,7 +162,7 @@ class MaddnessLinear(nn.Module):
         if packed is not None:
             self.packed = torch.empty_like(packed)  # another model may take more bytes
         super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
-        self.key = ops.key_of(self.packed)
+        self.key = ops.model_key(self.packed)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)

@@ -18,12 +18,12 @@ _operators: Kept[CompiledOperator] = Kept()
 """The operators of this process, by the hash of their models' bytes."""
 
 
-def key_of(packed: Tensor) -> str:
+def model_key(packed: Tensor) -> str:
     """Return the SHA-256 of a model's bytes, by which its operator is found."""
     return hashlib.sha256(packed.cpu().numpy().tobytes()).hexdigest()
 
 
-def operator(packed: Tensor, key: str) -> CompiledOperator:
+def operator_for(packed: Tensor, key: str) -> CompiledOperator:
     """Return a model's operator. Each process compiles it once, and keeps it until it ends."""
 
     def compiled() -> CompiledOperator:
@@ -53,10 +53,10 @@ def _without_false_numbers(y: Tensor, x: Tensor) -> None:
 
 @torch.library.custom_op("maddjit::product", mutates_args=(), device_types="cpu")
 def product(x: Tensor, weight: Tensor, packed: Tensor, key: str) -> Tensor:
-    """Return ``x @ weight.T + bias``, looked up; only the gradient uses the weight itself."""
+    """Return ``x @ weight.T + bias``, looked up; `weight` is for the gradient alone."""
     outputs = torch.empty((*x.shape[:-1], weight.shape[0]), dtype=torch.float32)
     flat = outputs.view(-1, weight.shape[0]).numpy()
-    operator(packed, key)(_rows(x), out=flat)
+    operator_for(packed, key)(_rows(x), out=flat)
     _without_false_numbers(outputs, x.detach())
     return outputs.to(x.dtype)
 
@@ -95,7 +95,7 @@ def look_up(
 ) -> tuple[Tensor, Tensor]:
     """Return the sums of look-ups in float tables (C, K, M), plus base, and the codes (…, C)."""
     n_codebooks, _, n_outputs = tables.shape
-    codes = torch.from_numpy(np.ascontiguousarray(operator(packed, key).encode(_rows(x))))
+    codes = torch.from_numpy(np.ascontiguousarray(operator_for(packed, key).encode(_rows(x))))
     sums = torch.nn.functional.embedding_bag(
         _places(codes, tables), tables.flatten(0, 1), mode="sum"
     )

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from maddjit.integrations.torch.check import run_checked
-from maddjit.integrations.torch.layers import Candidate, candidates
+from maddjit.integrations.torch.layers import MatchedLayer, matched_layers
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.places import Places, take_over
 from maddjit.integrations.torch.report import Replacement, Report
@@ -131,7 +131,7 @@ def replace_linear(
     if max_rows < 1:
         raise ValueError(f"max_rows must be 1 or more, not {max_rows}")
     learning = _learning(budget, n_codebooks, n_prototypes, random_state)
-    layers = candidates(model, pattern)
+    layers = matched_layers(model, pattern)
     _refuse_if_named(layers)
     watches = _watched(model, layers, calibration_batches, max_rows, random_state, check)
     outcomes = [_outcome(layer, watches.get(layer.name), learning) for layer in layers]
@@ -152,7 +152,7 @@ class _Learning:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What becomes of one layer: its line in the report, and its replacement if it has one."""
+    """The outcome for one layer: its line in the report, and its replacement if it has one."""
 
     layer: Any
     line: Replacement
@@ -172,7 +172,7 @@ def _learning(
     return _Learning(budget, sizes, n_prototypes, random_state)
 
 
-def _refuse_if_named(layers: Iterable[Candidate]) -> None:
+def _refuse_if_named(layers: Iterable[MatchedLayer]) -> None:
     """Refuse layers that must stay although the pattern names them without a wildcard."""
     for each in layers:
         if each.why_not and each.is_named:
@@ -181,7 +181,7 @@ def _refuse_if_named(layers: Iterable[Candidate]) -> None:
 
 def _watched(
     model: nn.Module,
-    layers: list[Candidate],
+    layers: list[MatchedLayer],
     batches: Iterable[Any],
     max_rows: int,
     random_state: int,
@@ -213,7 +213,7 @@ def _watched(
     return watches
 
 
-def _outcome(candidate: Candidate, watch: Watch | None, learning: _Learning) -> _Outcome:
+def _outcome(candidate: MatchedLayer, watch: Watch | None, learning: _Learning) -> _Outcome:
     """Learn a layer, unless it must stay, and return what becomes of it."""
     why_not = watch.why_not if watch else candidate.why_not
     n_rows = len(watch.rows) if watch else 0

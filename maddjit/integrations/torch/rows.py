@@ -14,7 +14,7 @@ from torch import nn
 
 
 class Watch:
-    """What reaches one layer, seen by a forward pre-hook that runs after all of its own.
+    """A forward pre-hook that watches what reaches one layer, after all hooks of its own.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Stand-ins for a PyTorch model's layers: all that a replacement is but for an exact product."""
+"""Stand-ins for a PyTorch model's layers: like their replacements, but with exact products."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def bring_up_to_date(layer: Any, state: Any, prefix: str, version: int) -> None:
 
 
 def why_not_loaded(layer: Any, state: Any, prefix: str) -> str:
-    """Return why a state cannot be loaded into a layer, or nothing."""
+    """Return why a state cannot be loaded into a layer; empty if it can."""
     packed = state.get(f"{prefix}packed")
     if packed is None:
         weight = state.get(f"{prefix}weight", layer.weight)

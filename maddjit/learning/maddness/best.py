@@ -30,12 +30,12 @@ from maddjit.learning.progress import Steps
 logger = logging.getLogger(__name__)
 
 N_STEPS = 7 + 2 * settings.MAX_PASSES
-"""How often `learn` calls `advance`, and `fit` after it, at most."""
+"""The most steps of a fit: calls of `advance` by `learn`, and then by `fit`."""
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What was chosen on a part of the rows, to be done again with all rows.
+    """The choices made on a part of the rows, to be carried out on all rows.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class _Recipe:
     copies : int
         How many synthetic rows stand beside each real one.
     penalty : float
-        Of the tables' regression.
+        The penalty of the tables' regression.
     n_passes : int
         How often all trees are refitted.
     """
@@ -65,7 +65,7 @@ def learn(
     random_state: int,
     advance: Steps,
 ) -> Learned:
-    """Return trees, real tables and the core: what is chosen on some rows is then done with all.
+    """Return trees, real tables and the core: choices made on some rows are then used for all.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def learn(
     random_state : int
         Seed of the rows set apart, of synthetic rows and of blocks drawn at random.
     advance : Steps
-        Called after each step. From when it returns False on, all that can be left out is left out.
+        Called after each step. Once it returns False, everything that can be left out is left out.
     """
     rng = np.random.default_rng(random_state)
     goals = Goals.of(rows, B, options.core_rank, settings.N_COORDINATES)
@@ -200,15 +200,15 @@ def _choices(
 
 
 _Way = tuple[str, Callable[[], Blocks], float]
-"""A way to cut columns into blocks: its name, the function that does it, and later work."""
+"""A way to cut columns into blocks: its name, its function, and the work of the next way."""
 
 
 def _ways(
     rows: NDArray[Any], columns: NDArray[np.intp], blocks: Blocks, rng: np.random.Generator
 ) -> Iterator[_Way]:
-    """Yield ways to cut columns into blocks: `blocks` as they stand, and the weighty ones anew.
+    """Yield ways to cut columns into blocks: the given blocks, then new ones of some `columns`.
 
-    With each way comes the work that finding the next way's blocks takes.
+    Each way says how much work it takes to find the blocks of the next way.
     """
     n_blocks = len(blocks)
     yield "contiguous", lambda: blocks, clusters_work(len(rows), len(columns))
@@ -262,7 +262,7 @@ def _with_passes(here: Fitting, recipe: _Recipe, advance: Steps) -> _Recipe:
 def _finished(here: Fitting, trees: list[BinTree], B: NDArray[Any], penalty: float) -> Learned:
     """Return what was learned, with tables that are regressed on all outputs.
 
-    The regression is linear in its targets, so the smaller of D and M is regressed on.
+    The regression is linear in its targets, so these have the smaller of D and M columns.
     """
     goals = here.goals
     regression = here.regression(trees)

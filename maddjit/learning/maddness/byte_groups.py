@@ -1,4 +1,4 @@
-"""The 8-bit model of what was learned, and how many neighbouring entries add up to a byte."""
+"""Rounds learned tables to an 8-bit model whose neighbouring entries add up to a byte."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rounded_model(
 
 
 def _rounding(learned: Learned, task: Task, options: Options, advance: Steps) -> Rounding | None:
-    """Return how to round entries together, or None if they are rounded one by one."""
+    """Return the rounding of entries together, or None if they are rounded one by one."""
     if learned.gram is None or len(learned.gram) > settings.MAX_TOGETHER:
         return None
     work = quantising_work(options, len(task.bias), len(task.judged))
@@ -96,7 +96,7 @@ def _with_group(
 def _loss(
     model: MaddnessModel, rows: NDArray[Any], exact: NDArray[Any], sharpness: float | None
 ) -> float:
-    """Return what a model loses on these rows, by which groups are compared."""
+    """Return the loss of a model on these rows, by which groups are compared."""
     outputs = reference.apply(model, rows)
     if sharpness is not None:
         return divergence(outputs, exact, sharpness)

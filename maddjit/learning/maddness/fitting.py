@@ -33,9 +33,9 @@ class Fitting:
     edges : Edges
         The thresholds of each column.
     sample : Sample
-        The rows to fit to, and `bins`, the same rows as bins.
+        The rows to fit to; `bins` are the same rows as bins.
     apart : (N', D)
-        The rows to judge by, and `judged_bins`, the same rows as bins.
+        The rows to judge by; `judged_bins` are the same rows as bins.
     """
 
     options: Options
@@ -55,7 +55,7 @@ class Fitting:
         return cls(options, goals, edges, sample, bins, apart, Bins(apart, edges))
 
     def on(self, sample: Sample, apart: NDArray[Any]) -> Fitting:
-        """Return the same fit to another sample, judged by other rows."""
+        """Return a fit with the same options and goals to another sample, judged by `apart`."""
         return Fitting.of(self.options, self.goals, self.edges, sample, apart)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What tables should add up to: the centred product without its core, in leading directions."""
+"""The goals of tables: the centred product without its core, in its leading directions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Goals:
     core : (M, r) float64
         Orthonormal directions of the outputs that the core takes: those of largest variance.
     right : (D, Q) float64
-        Maps centred rows to the next Q directions, scaled to a mean square of about 1.
+        The map from centred rows to the next Q directions, scaled to a mean square of about 1.
     rest : (D, M) float64
         B without the core's directions.
     """
@@ -81,7 +81,7 @@ def leading_directions(
         n is `n_directions`, or min(D, M) if that is less.
     directions : (n, M) float64
     variance : float
-        The sum of the squares of all deviations, of those not returned too.
+        The sum of the squares of all deviations, including those that are not returned.
     """
     from scipy.linalg import eigh, qr
 
@@ -98,7 +98,7 @@ def leading_directions(
     n_known = min(n_directions, len(scatter))
     _, axes = eigh(scatter, subset_by_index=(len(scatter) - n_known, len(scatter) - 1))
     axes = axes[:, ::-1]
-    if tall is not product:  # these axes are of the rows; their products are those of outputs
+    if tall is not product:  # these are axes of the rows; multiplied, they become axes of outputs
         n_known = min(n_directions, n_features, n_outputs)
         short = np.zeros((n_outputs, n_known))
         short[:, : axes.shape[1]] = product.T @ axes[:, :n_known]

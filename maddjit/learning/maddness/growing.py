@@ -28,7 +28,7 @@ def n_tried(n_columns: int) -> int:
 
 
 def step_compared(n_rows: int, n_leaves: int) -> int:
-    """Return the step between the rows on which all columns are compared first."""
+    """Return the step between rows of the sample on which all columns are compared first."""
     n_compared = max(settings.COMPARED_ROWS, settings.COMPARED_ROWS_PER_LEAF * n_leaves)
     return max(1, n_rows // n_compared)
 

@@ -1,4 +1,4 @@
-"""What a learner returns: trees and real tables, before they are rounded to 8 bits."""
+"""The result of a learner: trees and real tables, before they are rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Learned:
     thresholds : (C, K − 1) float32
     tables : (C, K, M) float64
     base : (M,) float64
-        What every row adds.
+        The part of the outputs that all rows share.
     gram : (C·K, C·K) float64, optional
         How often two codes meet in a row, which tells how the rounding of one entry changes the
         errors of others.

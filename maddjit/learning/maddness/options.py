@@ -22,7 +22,7 @@ _PAPER = {"prototypes": "ridge", "n_candidates": 4, "penalty": 1.0}
 
 @dataclass(frozen=True)
 class Options:
-    """What `maddjit.fit` was asked for; its docstring says what each means.
+    """The options of `maddjit.fit`, whose docstring says what each means.
 
     Raises
     ------

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # SciPy takes a quarter of a second to import, and only learn
 
 
 def n_steps(options: Options) -> int:
-    """Return how often `learn` calls `advance`, once for each tree, and `fit` once after it."""
+    """Return the steps of a fit: one for each tree in `learn`, and one in `fit` after it."""
     return options.n_codebooks + 1
 
 
@@ -63,9 +63,9 @@ def real_tables(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return tables (C, K, M), and the product (M,) of the mean row, which every row shares.
 
-    Prototypes are the bucket means. For "ridge" they also get the ridge regression, over all
-    columns, of what the means leave. Only the products of prototypes with B are needed, and the
-    regression is linear in its targets, so the smaller of D and M is regressed on.
+    Prototypes are the bucket means. With "ridge", a ridge regression over all columns of what the
+    means leave is added to them. Only the products of prototypes with B are needed, and the
+    regression is linear in its targets, so the targets have the smaller of D and M columns.
     """
     B = B.astype(np.float64)
     n_prototypes = options.n_prototypes

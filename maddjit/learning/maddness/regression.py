@@ -85,7 +85,7 @@ class TreeRidge:
 
 
 def shared_depths(n_prototypes: int) -> NDArray[np.float64]:
-    """Return at how many depths, the root's included, two leaves share an ancestor, (K, K)."""
+    """Return the number of depths, root included, at which two leaves share an ancestor, (K, K)."""
     leaves = np.arange(n_prototypes)
     shared = np.zeros((n_prototypes, n_prototypes))
     for size in 2 ** np.arange(n_prototypes.bit_length()):

@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.formats import UNIT_ROUNDOFF
 from maddjit.learning.ranking import agreement
 from maddjit.learning.task import Task
 from maddjit.models.fit_report import FitReport, Objective
 
 _NOISE = 2.0**-45
-"""Share of a product's largest entry that its rounding in float64 may reach: no real variation."""
+"""Variation up to this share of a product's largest entry may be mere rounding in float64."""
 
 _N_WORST = 10
 """Rows with the largest errors that a report names."""
 
 
-def report_on(outputs: NDArray[np.float32], task: Task, objective: Objective) -> FitReport:
+def fit_report_on(outputs: NDArray[np.float32], task: Task, objective: Objective) -> FitReport:
     """Return the report on a model's outputs for the rows to judge by.
 
     Errors are relative to the variance of the product, to which a bias adds nothing. A single row
@@ -28,7 +29,7 @@ def report_on(outputs: NDArray[np.float32], task: Task, objective: Objective) ->
     errors = outputs - task.bias - product
     square = errors**2
     # Rounding the outputs to float32 may cost half a unit in the last place of three results.
-    rounding = (3 * 2.0**-24 * np.abs(exact).max(axis=0)) ** 2
+    rounding = (3 * UNIT_ROUNDOFF * np.abs(exact).max(axis=0)) ** 2
     noise = (_NOISE * np.abs(product).max(axis=0)) ** 2
     output_square, output_variance = square.mean(axis=0), product.var(axis=0)
     variance = product.var()

@@ -18,7 +18,8 @@ from maddjit.learning.maddness.options import Options
 def quantising_work(options: Options, n_outputs: int, n_judged: int) -> float:
     """Return about how long it takes to round the entries and to measure the report.
 
-    Counted in operations of a matrix product. Entries are rounded twice if groups are tried.
+    The time is counted in operations of a matrix product. Entries are rounded twice if groups are
+    tried.
     """
     n_leaves, width = options.n_prototypes, options.n_codebooks * options.n_prototypes
     times = 2 if options.byte_group == "auto" else 1
@@ -55,8 +56,8 @@ class Rounding:
         n_rows = counts[:n_prototypes].sum()
         centred = gram - np.outer(counts, counts) / n_rows
         centred[np.diag_indices_from(centred)] += settings.DAMPING * counts.mean()
-        # With U Uᵀ = centred, U⁻¹ is the upper factor of its inverse: the error left of entry i is
-        # least when entry j > i gives back U⁻¹[i, j] / U⁻¹[i, i] of it.
+        # With U Uᵀ = centred, U⁻¹ is the upper factor of the inverse of centred. The error that
+        # entry i leaves is least if each entry j > i gives back U⁻¹[i, j] / U⁻¹[i, i] of it.
         lower = cholesky(np.array(centred[::-1, ::-1]), lower=True, overwrite_a=True)
         inverse = solve_triangular(lower, np.eye(len(lower)), lower=True, overwrite_b=True)
         factor = np.array(inverse[::-1, ::-1])

@@ -25,7 +25,7 @@ CORRELATION_ROWS = 10_000
 MAX_SWEEPS = 8
 """Sweeps in which each column is looked at for a better block, at most."""
 CLUSTER_PASSES = 500
-"""Time of clustering beside the correlations, counted in further rows of correlations."""
+"""The time of clustering without the correlations, as a number of further rows of them."""
 
 # Growing trees (growing.py, fitting.py)
 

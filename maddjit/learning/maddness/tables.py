@@ -34,14 +34,15 @@ def quantise(
     ----------
     tables : (C, K, M) float64
     base : (M,) float64
-        What every row adds: the bias and the product of the mean row.
+        The part of the outputs that all rows share: the bias and the product of the mean row.
     scale : {"per-output", "global", "power-of-two"}
         Whether each output has a step of its own, or all outputs share one, or they share one that
         is a power of two, as in the paper.
     accumulate : {"exact", "average"}
-        "average" makes up for the group size U, and for what the rounding of entries and averages
-        adds in the mean over `codes`. For tables that vary much that is about C/4 · log2 U steps,
-        the paper's correction (section 4.4); for others it may be anything from 0 to twice that.
+        "average" makes up for the group size U, and for the bias that the rounding of entries and
+        averages has in the mean over `codes`. For tables that vary much, the bias is about
+        C/4 · log2 U steps, which is the paper's correction (section 4.4). For other tables it may
+        be anything from 0 to twice that.
     byte_group : int
         How many neighbouring codebooks must add up to 255 at most. 1 spends all 8 bits on each
         entry; C lets the whole sum be one byte, which is faster.

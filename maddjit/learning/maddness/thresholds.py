@@ -37,7 +37,7 @@ def _edges(column: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.float32
     """Return the thresholds of a sorted column, at these places and where it stretches out."""
     known, counts = np.unique(column[places], return_counts=True)
     first = np.searchsorted(column, known, "left")
-    # The values above one that fills two places or more may be rare, without a quantile.
+    # Values above one that fills two or more places may be rare, so that no quantile is there.
     above = np.searchsorted(column, known[counts > 1], "right")
     first = np.unique(np.concatenate([first, above, _stretches(column)]))
     first = first[(first > 0) & (first < len(column))]
@@ -47,7 +47,7 @@ def _edges(column: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.float32
 
 
 def _stretches(column: NDArray[Any]) -> NDArray[np.intp]:
-    """Return places at equal steps of Σ gap^⅔, a measure between the values and their ranks."""
+    """Return places at equal steps of Σ gap^⅔, which lies between the values and their ranks."""
     way = np.cumsum(np.diff(column.astype(np.float64)) ** (2 / 3))
     if len(way) == 0 or way[-1] == 0:
         return np.zeros(0, np.intp)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.strassen_tile import settings
-from maddjit.learning.strassen_tile.least_squares import Factors, Fit, bfloat16_error, fitted
+from maddjit.learning.strassen_tile.least_squares import Factors, Fit, bfloat16_error, fit_states
 from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.models.schemes import BilinearScheme
 from maddjit.reference.strassen_tile import encode_right
@@ -98,7 +98,7 @@ def _trials(
     trials: list[_Trial] = []
     for scheme in candidates:
         known = cut[scheme.shape]
-        trial = _Trial(scheme, known, fitted(scheme, encode_right(scheme, B), known, ridge))
+        trial = _Trial(scheme, known, fit_states(scheme, encode_right(scheme, B), known, ridge))
         trials.append(trial)
         for fit in islice(trial.further, min(tried, max_iterations) + 1):
             trial.fits.append(fit)

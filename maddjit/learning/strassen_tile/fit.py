@@ -14,7 +14,7 @@ from maddjit.learning.progress import Progress, steps
 from maddjit.learning.strassen_tile import settings
 from maddjit.learning.strassen_tile.choice import Chosen, chosen_start, n_steps, scaled
 from maddjit.learning.strassen_tile.moments import Moments
-from maddjit.learning.strassen_tile.report import report_on
+from maddjit.learning.strassen_tile.report import tile_report_on
 from maddjit.learning.strassen_tile.starts import candidates_for
 from maddjit.learning.task import Task, training_rows
 from maddjit.models.schemes import BilinearScheme
@@ -155,7 +155,7 @@ def fit_strassen_tile(
         with steps(progress, total, "maddjit.fit_strassen_tile") as advance:
             chosen = chosen_start(candidates, exact, moments, ridge, max_iterations, advance)
         model, objective = _as_model(chosen, task, moments, tile_rows), chosen.objective
-    report = report_on(model, unfitted, task, moments, objective)
+    report = tile_report_on(model, unfitted, task, moments, objective)
     if fault := lost_too_much(report.error):
         warn_useless(fault, report.held_out, "raise the rank, or take an exact scheme")
     learned_by = (

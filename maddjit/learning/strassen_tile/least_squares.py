@@ -14,7 +14,7 @@ from maddjit.models.schemes import BilinearScheme
 _ROUNDING = 1e-15
 """What the solution of a system may lose by rounding, relative to its largest diagonal entry."""
 
-BFLOAT16 = 0.0024
+BFLOAT16_RMS = 0.0024
 """Root mean square error of products of white numbers whose factors are rounded to bfloat16."""
 
 
@@ -72,7 +72,7 @@ class _Ridges(NamedTuple):
     Dec: float
 
 
-def fitted(
+def fit_states(
     scheme: BilinearScheme, V: Array, moments: Moments, regularisation: float
 ) -> Iterator[Fit]:
     """Yield the state of the fit, with V fitted to a scheme, and then after each further round.
@@ -154,11 +154,11 @@ def bfloat16_error(now: Factors, moments: Moments) -> float:
     within = np.einsum("rik,ril->rkl", now.E, now.E).reshape(-1, d * d)
     squares = within @ np.einsum("kKlK->klK", moments.second).reshape(d * d, -1) + total**2
     terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
-    return float(BFLOAT16**2 * terms.sum() / (n * moments.power or 1.0))
+    return float(BFLOAT16_RMS**2 * terms.sum() / (n * moments.power or 1.0))
 
 
 def _grams(Dec: Array) -> tuple[Array, Array]:
-    """Return Decᵀ Dec (r, r), and the same for what differs from the mean over a tile's rows."""
+    """Return DᵀD (r, r) for the decoder D, and for D less its mean over a tile's rows."""
     flat = Dec.reshape(-1, Dec.shape[2])
     differing = (Dec - Dec.mean(axis=0)).reshape(flat.shape)
     return flat.T @ flat, differing.T @ differing

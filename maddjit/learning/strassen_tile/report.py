@@ -11,7 +11,7 @@ from maddjit.models.strassen_tile import StrassenTileModel, TileReport
 from maddjit.reference.strassen_tile import multiply
 
 
-def report_on(
+def tile_report_on(
     model: StrassenTileModel,
     unfitted: StrassenTileModel,
     task: Task,

@@ -61,7 +61,9 @@ def _given(scheme: BilinearScheme | str, rank: int | None) -> BilinearScheme:
     elif not isinstance(scheme, BilinearScheme):
         raise TypeError(f"scheme must be a BilinearScheme, not {type(scheme).__name__}")
     if rank not in (None, scheme.rank):
-        raise ValueError(f"{scheme} is not of rank {rank}")
+        raise ValueError(
+            f"{scheme} is not of rank {rank}: leave out the rank or give another scheme"
+        )
     return scheme
 
 

@@ -33,7 +33,7 @@ from maddjit.learning.winners.problem import (
 logger = logging.getLogger(__name__)
 
 N_STEPS = 1 + len(settings.FACTORS) + settings.MAX_ROUNDS + settings.MAX_ROUNDS + 1
-"""How often `tune` calls `advance`, at most."""
+"""The most calls of `advance` by `tune`."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ def tune(
 ) -> tuple[Learned, float | None]:
     """Return what was learned with tuned tables, and the β of the loss that they were tuned by.
 
-    β is None, and the tables are those given, if there is nothing to tune by, no time, or nothing
-    better.
+    If there is nothing to tune by, no time, or nothing better, the given tables are returned, and β
+    is None.
 
     A fifth of the rows, 2000 at most, are set apart. They choose one of three β after short
     trials, and the best round. Tables that name fewer of their winners than those at the start, or
-    need longer lists for them, are never taken. If rows are few, the start is regressed without
-    those set apart, and what was chosen is done once more with all rows; nothing judges that.
+    need longer lists for them, are never taken. If rows are few, the start is regressed without the
+    rows set apart, and the chosen steps are then repeated with all rows; nothing judges the result.
     """
     n_codebooks, n_prototypes, n_outputs = learned.tables.shape
     n_rows = min(len(rows), 4 * settings.FEW_ROWS)
@@ -102,7 +102,7 @@ def tune(
 
 @dataclass(frozen=True)
 class _Search:
-    """What all parts of a search share.
+    """The rows, their exact outputs and the settings that all parts of a search share.
 
     Attributes
     ----------
@@ -221,7 +221,7 @@ def _all_rounds(
 def _with_all_rows(
     search: _Search, given: NDArray[np.float32], best: _Found
 ) -> Iterator[tuple[_Found, int]]:
-    """Yield the best while its rounds are done once more with all rows, and then their entries."""
+    """Repeat the best's rounds with all rows; yield the best meanwhile, then the new entries."""
     again = search.rounds(given, search.order, best.factor, best.n_rounds)
     for entries in islice(again, best.at):
         last = entries

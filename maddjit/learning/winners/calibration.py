@@ -120,7 +120,7 @@ def _checked(model: MaddnessModel, A: ArrayLike, B: ArrayLike) -> tuple[NDArray[
 
 
 def _winners(model: MaddnessModel, B: NDArray[Any], k: int) -> ExactWinners:
-    """Return what the exact winners are, once k is known to be in range."""
+    """Return the exact winners to find; refuse a k that is out of range."""
     if not 1 <= k <= model.n_outputs:
         raise ValueError(f"k must be from 1 to {model.n_outputs}, not {k}")
     assert model.bias is not None

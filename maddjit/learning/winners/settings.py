@@ -16,13 +16,13 @@ TRIED_ROWS, TRIED_ROUNDS = 10_000, 2
 MAX_APART, LEAST_APART = 2000, 10
 """Rows that are set apart to judge by, at most; with fewer than the least nothing is tuned."""
 FEW_ROWS, MAX_REGRESSED = 10_000, 4097
-"""With up to so many rows, those set apart are many of all; so many entries are regressed anew."""
+"""The rows up to which rows are few, and the entries up to which few rows are regressed anew."""
 MAX_OUTPUTS = 1_000_000_000
 """Outputs of real rows that all rounds may look at, about; the trials may look at as many."""
 ENTRIES_PER_OUTPUT = 8
-"""A step changes so many entries in the time that it takes for one output of a real row."""
+"""The entries that a step changes in the time that it takes for one output of a real row."""
 VISITS_OF_LOOKING = 10
-"""So many rows are looked at in the time of one row of a step with its synthetic copies."""
+"""The rows that are judged in the time of one row of a step with its synthetic copies."""
 
 # The loss and the steps (descent.py, problem.py)
 
@@ -41,16 +41,16 @@ BATCH = 256
 RATE = 0.05
 """Adam's rate at the first step; it falls to 0 along a cosine."""
 LEAST_ROWS = 2000
-"""A round visits at least so many rows; fewer rows are visited several times."""
+"""The least rows that a round visits; if there are fewer, they are visited several times."""
 REGRESSION_COPIES, REGRESSION_PENALTY = 3, 3.0
 """Synthetic rows for each real one, and the penalty, when the start is regressed anew."""
 
 # Calibration (calibration.py, scores.py, margins.py)
 
 CHOOSING_SHARE, MAX_CHOOSING, MAX_CHOOSING_OUTPUTS = 0.1, 1000, 40_000_000
-"""Rows that choose how scores are rounded: this share, so many rows and so many outputs at most."""
+"""Rows that choose how scores are rounded: a share of all, with two limits: rows and outputs."""
 FEW_OUTPUTS = 8
-"""Up to so many outputs, nobody is warned of long lists."""
+"""The number of outputs up to which there is no warning of long lists."""
 TYPICAL_COVERAGE = 0.99
 """The coverage by which ways to round scores are compared."""
 STARTS = (0.0, 1.0, 2.0)
@@ -58,7 +58,7 @@ STARTS = (0.0, 1.0, 2.0)
 DOT_NANOSECONDS = 0.04
 """Time of a multiply-add of a settled output."""
 SCAN_NANOSECONDS = {8: 0.006, 16: 0.011}
-"""Time of looking up a score of so many bits."""
+"""Time of looking up a score, by its bits."""
 MAX_MARGINS = 512
 """Margins that a short list knows, at most."""
 MEASURED_ROWS = 20_000

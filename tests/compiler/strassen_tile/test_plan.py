@@ -142,7 +142,7 @@ def test_a_printed_plan_has_lines_for_each_part_and_not_for_each_step() -> None:
     names = [line.split()[0] for line in lines]
     assert {name.partition(".")[0] for name in names} == {field.name for field in fields(plan)}
     assert len(lines) < 40
-    assert "62 Step" in str(plan)
+    assert "62 Operation" in str(plan)
 
 
 def test_packed_is_panel_by_panel() -> None:

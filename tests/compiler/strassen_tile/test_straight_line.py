@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from maddjit.compiler.strassen_tile.straight_line import Step, StraightLine, straight_line
+from maddjit.compiler.strassen_tile.straight_line import Operation, StraightLine, straight_line
 from maddjit.models import schemes
 
 
-def factor(step: Step) -> float:
+def factor(step: Operation) -> float:
     number: float = struct.unpack(">d", bytes.fromhex(step.factor[2:]))[0]
     return number
 

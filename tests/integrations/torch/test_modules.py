@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", "2.5", reason="PyTorch is not installed: no
 from torch import nn
 
 from maddjit.integrations.torch import MaddnessConv1x1, fine_tune
-from maddjit.integrations.torch.layers import candidates
+from maddjit.integrations.torch.layers import matched_layers
 from maddjit.integrations.torch.rows import Watch
 from tests.integrations.torch.networks import One, X, network, replaced, saved
 
@@ -115,7 +115,7 @@ def test_rows_that_are_not_finite_are_not_looked_up() -> None:
 def test_an_image_without_a_batch_is_sampled_place_by_place() -> None:
     image = X[:256].reshape(16, 16, 16).permute(2, 0, 1)  # as many places as channels
     model = nn.Sequential(nn.Conv2d(16, 3, 1))
-    watched = candidates(model, None)[0]
+    watched = matched_layers(model, None)[0]
     watch = Watch(watched.layer, 16, 1000, np.random.default_rng(0))
     watch(watched.layer, (image,), {})
     assert {tuple(row) for row in watch.rows} == {tuple(row) for row in X[:256].numpy()}

@@ -17,7 +17,7 @@ from maddjit import fit_strassen_tile
 from maddjit.arrays.formats import bfloat16_to_float32, float32_to_bfloat16
 from maddjit.learning.strassen_tile import least_squares, settings
 from maddjit.learning.strassen_tile.choice import chosen_start
-from maddjit.learning.strassen_tile.least_squares import Factors, fitted
+from maddjit.learning.strassen_tile.least_squares import Factors, fit_states
 from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.learning.strassen_tile.starts import starts, summed
 from maddjit.models import schemes
@@ -52,7 +52,7 @@ def test_objective_never_rises(
     A, B = A[:, :D], B[:D, :M]
     for scheme in starts(rank, 4, B.shape, 0):
         moments = Moments.of(A, B, scheme.shape, 1e-3)
-        way = list(islice(fitted(scheme, encode_right(scheme, B), moments, 1e-5), 8))
+        way = list(islice(fit_states(scheme, encode_right(scheme, B), moments, 1e-5), 8))
         for before, after in pairwise(way):
             assert after.objective <= before.objective * (1 + 1e-9)
         assert way[-1].objective < way[0].objective
@@ -64,7 +64,7 @@ def test_error_of_the_moments_is_that_of_the_rows() -> None:
     A, B = hidden_layer()
     scheme = schemes.generic(24)
     moments = Moments.of(A, B, scheme.shape, 0.0)
-    step = next(fitted(scheme, encode_right(scheme, B), moments, 1e-6))
+    step = next(fit_states(scheme, encode_right(scheme, B), moments, 1e-6))
     rng = np.random.default_rng(1)
     rows = A[rng.integers(0, len(A), 40000)]  # tile mates drawn one by one
     values = step.factors.V.astype(np.float32)
@@ -81,7 +81,7 @@ def test_each_step_is_least_squares() -> None:
     scheme = schemes.generic(20)
     moments = Moments.of(A, B, scheme.shape, 1e-3)
     ridges = least_squares._Ridges(1e-2, 1e-3, 1e-2)
-    way = fitted(scheme, encode_right(scheme, B), moments, 1e-5)
+    way = fit_states(scheme, encode_right(scheme, B), moments, 1e-5)
     now = next(way).factors
     rng = np.random.default_rng(0)
 
@@ -287,7 +287,7 @@ def test_moments_of_other_tiles() -> None:
 def test_rounding_to_bfloat16_is_foreseen(scheme: BilinearScheme) -> None:
     A, B = hidden_layer()
     moments = Moments.of(A, B, scheme.shape, 0.0)
-    factors = next(fitted(scheme, encode_right(scheme, B), moments, 1e-6)).factors
+    factors = next(fit_states(scheme, encode_right(scheme, B), moments, 1e-6)).factors
     V = factors.V.astype(np.float32)
     model = maddjit.StrassenTileModel(scheme, 64, 48, V, np.zeros(48), 8, False)
     rounded = replace(model, values=bfloat16_to_float32(float32_to_bfloat16(V)))
@@ -316,7 +316,7 @@ def test_products_that_cancel_are_not_chosen() -> None:
     errors = {}
     for scheme in (mild, wild):
         chosen, factors, _ = chosen_start([scheme], B, moments, 1e-12, 0, lambda: True)
-        step = next(fitted(chosen, encode_right(chosen, B), moments, 1e-12))
+        step = next(fit_states(chosen, encode_right(chosen, B), moments, 1e-12))
         errors[scheme.name] = step.error, least_squares.bfloat16_error(factors, moments)
     assert errors["wild"][0] < 0.1 * errors["mild"][0]
     assert errors["wild"][1] > 1 > errors["mild"][1]
