@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from maddjit.arrays.files import can_write
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.strassen_tile.plan import TilePlan
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def templates_folder() -> Path:
@@ -54,7 +56,10 @@ def jinja_modules() -> bytes:
     FileNotFoundError
         If the modules are not there as text.
     """
-    with os.scandir(Path(str(jinja2.__file__)).parent) as entries:
+    found = find_spec("jinja2")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("the modules of Jinja are not there as text")
+    with os.scandir(Path(found.origin).parent) as entries:
         sizes = sorted((e.name, e.stat().st_size) for e in entries if e.name.endswith(".py"))
     if not sizes:
         raise FileNotFoundError("the modules of Jinja are not there as text")
@@ -73,6 +78,8 @@ def _bytecode_cache() -> jinja2.BytecodeCache | None:
     each compiled template against its source. Without the cache every process would spend 0.2 s on
     compiling templates.
     """
+    import jinja2
+
     folder = Path(__file__).resolve().parent / "__pycache__"
     if sys.dont_write_bytecode or not can_write(folder):
         return None
@@ -81,6 +88,9 @@ def _bytecode_cache() -> jinja2.BytecodeCache | None:
 
 @cache
 def _environment() -> jinja2.Environment:
+    """Return the environment of Jinja, which is imported here: cached kernels do without it."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()),
         undefined=jinja2.StrictUndefined,

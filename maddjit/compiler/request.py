@@ -186,7 +186,7 @@ def ask_kernel(
     choices: Choices = RULES,
     *,
     k: int | None = None,
-    coverage: float | None = None,
+    coverage: float = 0.999,
 ) -> Request:
     """Return the request for one kernel, its signature completed for the model.
 
@@ -200,7 +200,7 @@ def ask_kernel(
     choices : Choices
     k : int, optional
         How many winners the model must be calibrated for.
-    coverage : float, optional
+    coverage : float
         For winners, the coverage that the rows of calibration must vouch for.
 
     Raises
@@ -212,29 +212,21 @@ def ask_kernel(
     TypeError, ValueError
         If `fitted` is not a model, is not calibrated for k winners, or lacks what is asked of it.
     """
-    model = _model_of(fitted, signature.precision, signature.residual)
-    if isinstance(model, StrassenTileModel):
-        if choices.tile_bytes or choices.lines is not None:
-            raise ValueError(
-                f"a Strassen-Tile kernel has a choice of row_block alone, not {choices}"
-            )
-        if signature.precision == "bfloat16" and not target.bfloat16_products:
-            target = target.with_bfloat16()
-        return Request(model, target, signature, choices=choices)
-    if signature.result != "winners":
-        return Request(model, target, signature, choices=choices)
-    short = _calibrated(model, k)
-    if coverage is not None:
-        short.margin(coverage)
-    signature = replace(signature, k=short.k)
-    return Request(model, target, signature, coverage=coverage, choices=choices)
+    request = _kernel(fitted, target, signature, choices, k)
+    if signature.result != "winners" or isinstance(request.model, StrassenTileModel):
+        return request
+    _calibrated(request.model, k).margin(coverage)
+    return replace(request, coverage=coverage)
 
 
 def plan_of(
     fitted: object, target: Target, signature: Signature, choices: Choices = RULES
 ) -> Plan | TilePlan:
-    """Return the plan of one kernel of a model; parameters and errors are those of `ask_kernel`."""
-    return ask_kernel(fitted, target, signature, choices).plan()
+    """Return the plan of one kernel of a model, for any coverage.
+
+    Parameters and errors are those of `ask_kernel`.
+    """
+    return _kernel(fitted, target, signature, choices).plan()
 
 
 def lists_of(fitted: object, plan: Plan | TilePlan, coverage: float) -> Lists | None:
@@ -279,6 +271,23 @@ def _model_of(fitted: object, precision: str, residual: bool) -> MaddnessModel |
     return MaddnessModel.of(fitted)
 
 
+def _kernel(
+    fitted: object, target: Target, signature: Signature, choices: Choices, k: int | None = None
+) -> Request:
+    """Return the request for one kernel as `ask_kernel` does, without a coverage."""
+    model = _model_of(fitted, signature.precision, signature.residual)
+    if isinstance(model, StrassenTileModel):
+        if choices.tile_bytes or choices.lines is not None:
+            raise ValueError(
+                f"a Strassen-Tile kernel has a choice of row_block alone, not {choices}"
+            )
+        if signature.precision == "bfloat16" and not target.bfloat16_products:
+            target = target.with_bfloat16()
+    elif signature.result == "winners":
+        signature = replace(signature, k=_calibrated(model, k).k)
+    return Request(model, target, signature, choices=choices)
+
+
 def _can_run(request: Request) -> Request:
     """Return a request if this machine has what its precision needs; its level runs here."""
     if missing := missing_features(request.target, llvm.host()):
@@ -297,8 +306,10 @@ def _asked_again(
     level: str | None,
 ) -> Request:
     """Return a request that was pickled, for the machine where it is unpickled."""
-    found = ask_kernel(model, target_of(level, "run"), signature, choices, coverage=coverage)
-    return _can_run(replace(found, is_argmax=is_argmax, threads=threads, level=level))
+    found = _kernel(model, target_of(level, "run"), signature, choices)
+    return _can_run(
+        replace(found, is_argmax=is_argmax, coverage=coverage, threads=threads, level=level)
+    )
 
 
 def _calibrated(model: MaddnessModel, k: int | None) -> ShortList:

@@ -77,6 +77,17 @@ def test_emit_refuses_what_a_model_has_not() -> None:
         maddjit.emit(look_ups(), "x86-64-v4", "object")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("coverage", [None, "0.9"])
+def test_a_coverage_is_a_number_whoever_asks(coverage: Any, tmp_path: Path) -> None:
+    model, options = winners(1), {"result": "argmax", "coverage": coverage}
+    with pytest.raises(TypeError, match="coverage must be a number"):
+        maddjit.compile(model, **options)
+    with pytest.raises(TypeError, match="coverage must be a number"):
+        maddjit.export(model, tmp_path / "none", **options)
+    with pytest.raises(TypeError, match="coverage must be a number"):
+        maddjit.emit(model, "x86-64-v4", result="winners", coverage=coverage)
+
+
 def test_all_ways_of_asking_lead_to_one_record() -> None:
     model = winners()
     run = ask(model, None, "run", result="topk", coverage=0.5, dtype="int8", order="F")
