@@ -145,7 +145,7 @@ def _dynamic() -> list[Any]:
     ]
 
 
-def torch_linear(B: Floats) -> Apply:
+def torch_linear(B: Floats, bias: Floats | None = None) -> Apply:
     """Return `torch.ops.quantized.linear_dynamic` with packed weights. It quantises A by itself."""
     import torch
 
@@ -155,7 +155,8 @@ def torch_linear(B: Floats) -> Apply:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch means to take these tensors away one day
         given = torch.quantize_per_channel(right, scales, zeros, 0, torch.qint8)
-        packed = torch.ops.quantized.linear_prepack(given, None)
+        added = None if bias is None else torch.from_numpy(np.array(bias))
+        packed = torch.ops.quantized.linear_prepack(given, added)
         multiply = torch.ops.quantized.linear_dynamic
         multiply(torch.zeros((1, len(B))), packed)
     return lambda A: multiply(torch.from_numpy(A), packed).numpy()

@@ -1,4 +1,4 @@
-"""What is measured: operators of many shapes, their parts, and what else they cost."""
+"""What is measured: operators of many shapes, and what a second thread brings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ OWN, K64 = "maddjit", "maddjit K = 64"
 FRESH, EIGHT_BIT_SUMS = "maddjit, fresh output", "maddjit, 8-bit sums"
 READ_A = "read A"
 
-Topic = Literal[
-    "operator", "sums", "argmax", "one row", "threads", "compile", "encode", "scan", "split"
-]
+Topic = Literal["operator", "sums", "argmax", "one row", "threads"]
 PRODUCTS: tuple[Topic, ...] = ("operator", "one row", "sums", "argmax")
 
 
@@ -28,14 +26,14 @@ class Case:
     @property
     def name(self) -> str:
         """The case's name on the command line."""
-        words = [self.topic.replace(" ", "-"), "×".join(str(size) for size in self.shape if size)]
+        words = [self.topic.replace(" ", "-"), "×".join(map(str, self.shape))]
         words += [f"C{self.n_codebooks}"] + ([self.rows] if self.rows != "clustered" else [])
         return "-".join(words)
 
     @property
     def title(self) -> str:
         """The case's name in tables."""
-        shape = " × ".join(str(size) for size in self.shape if size)
+        shape = " × ".join(map(str, self.shape))
         words = {
             "sums": ", column-major sums",
             "argmax": ", arg-max",
@@ -77,23 +75,8 @@ _HARD = [
     Case("operator", (1000, 512, 100), rows="unstructured", hard=True),
 ]
 
-_PARTS = [
-    *(Case("encode", (10000, D, 1), C) for D in (64, 128, 256, 512) for C in (16, 32, 64)),
-    *(Case("scan", (10000, 512, 100), C) for C in (16, 32, 64)),
-    *(
-        Case("split", (n, 512, m))
-        for n, m in ((1000, 100), (10000, 10), (10000, 100), (10000, 1000))
-    ),
-]
-"""Codes of 4 bits (K = 16): 16 codebooks are 8 bytes, as the paper counts them."""
+CASES = {case.name: case for case in (*_OPERATORS, *_HARD, Case("threads", (100000, 512, 1000)))}
 
-_COSTS = [
-    Case("compile", (0, 512, 100)),
-    Case("compile", (0, 512, 40960)),
-    Case("threads", (100000, 512, 1000)),
-]
-
-CASES = {case.name: case for case in (*_OPERATORS, *_HARD, *_PARTS, *_COSTS)}
 
 SMALL = {
     case.name: case
@@ -102,10 +85,6 @@ SMALL = {
         Case("argmax", (256, 64, 16), 8),
         Case("sums", (256, 64, 16), 8),
         Case("one row", (1, 64, 16)),
-        Case("encode", (256, 64, 1)),
-        Case("scan", (256, 64, 16)),
-        Case("split", (256, 64, 16)),
-        Case("compile", (0, 64, 16), 8),
         Case("threads", (4096, 64, 16), 8),
     )
 }

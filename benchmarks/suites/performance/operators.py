@@ -1,4 +1,4 @@
-"""Whole operators against all rivals, in turns, with what each of them gets wrong."""
+"""Whole operators against all rivals, in turns, with what each gets wrong; and two threads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
+from benchmarks.harness.machine import all_processors
 from benchmarks.harness.tables import Record
-from benchmarks.harness.timing import Candidate, Turns, take_turns, timed
+from benchmarks.harness.timing import Candidate, Turns, take_turns
 from benchmarks.rivals import winners
 from benchmarks.rivals.candidates import NUMPY, by_hand, gather, rivals, with_numpy
 from benchmarks.suites.performance.cases import EIGHT_BIT_SUMS, FRESH, K64, OWN, Case
 from benchmarks.suites.performance.streams import read, streams
-from benchmarks.tasks.rows import Product, fitted
+from benchmarks.tasks.rows import Product, clustered, fitted
 
 Operators = dict[str, maddjit.CompiledOperator]
 LARGE_OUTPUT = 8 << 20
 """Bytes of Y from which a fresh Y is timed as well."""
+BLOCK = 4000
+"""Rows whose outputs stay in the cache."""
 
 
 def operators(case: Case) -> Operators:
@@ -57,7 +60,14 @@ def described(case: Case, candidates: list[Candidate], turns: Turns) -> Record:
     first = candidates[0].name
     return {
         "baseline": first,
-        "candidates": timed(turns, candidates, max(case.shape[0], 1), first),
+        "candidates": {
+            candidate.name: {
+                "kind": candidate.kind,
+                "ns_per_row": turns.per(candidate.name, case.shape[0]),
+                "speed": turns.ratio(first, candidate.name),
+            }
+            for candidate in candidates
+        },
     }
 
 
@@ -91,6 +101,11 @@ def _sums(
     """Return what turns a column-major A into column-major integer sums, as narrow as is proved."""
     A = np.asfortranarray(product.A)
     columns = np.unique(ops[OWN].model.split_dims)
+    integers = {8: np.uint8, 16: np.uint16, 32: np.int32}
+    sums = {
+        name: np.empty(product.Y.shape, integers[op.plan.sum_bits], order="F")
+        for name, op in ops.items()
+    }
     _, *others = rivals(product, optional, left_out)
     return [
         *with_numpy(Product(A, product.B, product.Y)),
@@ -99,8 +114,8 @@ def _sums(
                 name,
                 "maddjit",
                 "op.sums(A, out=S)",
-                {"op": op, "A": A, "S": (S := own_sums(op, A))},
-                lambda op=op, S=S: S.astype(np.float32) * op.model.scale + op.model.offset,
+                {"op": op, "A": A, "S": sums[name]},
+                partial(_scaled, op, sums[name]),
             )
             for name, op in ops.items()
         ),
@@ -110,10 +125,8 @@ def _sums(
     ]
 
 
-def own_sums(op: maddjit.CompiledOperator, A: NDArray[Any]) -> NDArray[Any]:
-    """Return memory for sums in the kernel's own order: by columns, no wider than need be."""
-    dtype = {8: np.uint8, 16: np.uint16, 32: np.int32}[op.plan.sum_bits]
-    return np.empty((len(A), op.model.n_outputs), dtype, order="F")
+def _scaled(op: maddjit.CompiledOperator, sums: NDArray[Any]) -> NDArray[Any]:
+    return sums.astype(np.float32) * op.model.scale + op.model.offset
 
 
 def _argmax(
@@ -148,3 +161,25 @@ def _own(
         )
         for name, op in ops.items()
     ]
+
+
+def threads(case: Case, rounds: int, _: bool, left_out: dict[str, str]) -> Record:
+    """Time one thread and two on blocks of rows that share one block of outputs."""
+    (N, D, M), C = case.shape, case.n_codebooks
+    with all_processors() as processors:
+        if processors < 2:
+            left_out["threads"] = "this process may use one processor only"
+            return {}
+        op, A = maddjit.compile(fitted(D, M, C)), clustered(N, D, seed=2)
+        Y = np.empty((BLOCK, M), np.float32)
+
+        def in_blocks(n_threads: int) -> None:
+            for first in range(0, N, BLOCK):
+                rows = A[first : first + BLOCK]
+                op(rows, out=Y[: len(rows)], threads=n_threads)
+
+        candidates = [
+            Candidate(name, "maddjit", partial(in_blocks, n))
+            for n, name in ((1, "one thread"), (2, "two threads"))
+        ]
+        return described(case, candidates, take_turns(candidates, rounds))
