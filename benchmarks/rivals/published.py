@@ -9,7 +9,6 @@ need not be a power of two or a multiple of 16.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 
 import maddjit
 from benchmarks.rivals.codebooks import codebook_counts
-from benchmarks.rivals.method import Floats, Method, checked
+from benchmarks.rivals.method import Fit, Floats, Method, checked
+from maddjit.learning.maddness.paper import ridge
+from maddjit.learning.maddness.regression import one_hot
 from maddjit.models.maddness import MaddnessModel, average_group
 
 _DEPTH, _LEAVES = 4, 16
@@ -56,21 +57,10 @@ def learn(
 ) -> MaddnessModel:
     """Learn a model of 16 leaves a codebook, averaged as the authors' code averages.
 
-    Equal values are sorted in whatever order NumPy's default sort leaves them on this CPU, as
-    there; on rows with many of them the model depends on it.
-
-    Parameters
-    ----------
-    A_train : (N, D) array_like
-        Taken as float32.
-    B : (D, M) array_like
-    n_codebooks : int
-        From 1 to D.
-    prototypes : {"ridge", "bucket-means"}
-        MADDNESS or MADDNESS-PQ.
+    `prototypes` are those of MADDNESS ("ridge") or of MADDNESS-PQ ("bucket-means"). Equal values
+    are sorted in whatever order NumPy's default sort leaves them on this CPU, as there; on rows
+    with many of them the model depends on it.
     """
-    if prototypes not in ("ridge", "bucket-means"):
-        raise ValueError(f'prototypes must be "ridge" or "bucket-means", not {prototypes!r}')
     rows, right = np.asarray(A_train, np.float32), np.asarray(B, np.float64)
     n_features = rows.shape[1]
     checked("codebooks", n_codebooks, n_features)
@@ -174,47 +164,24 @@ def _real_tables(
     trees: list[Tree],
     prototypes: Prototypes,
 ) -> NDArray[np.float64]:
-    """Return (C, 16, M): prototypes times B, of rows whose mean was not taken off."""
-    means = [_means(rows[:, block], t.grown) for block, t in zip(blocks, trees, strict=True)]
-    tables = np.stack([m @ B[block] for m, block in zip(means, blocks, strict=True)])
+    """Return (C, 16, M): prototypes times B, of rows whose mean was not taken off.
+
+    A prototype is the mean row of a leaf, zeros for a leaf without rows, to which "ridge" adds a
+    regression of what is left on the codes. Regression is linear in its targets, so it is fitted
+    to A·B here.
+    """
+    tables = np.empty((len(trees), _LEAVES, B.shape[1]))
+    for table, block, tree in zip(tables, blocks, trees, strict=True):
+        sums = one_hot(tree.grown[:, np.newaxis], _LEAVES).T @ rows[:, block].astype(np.float64)
+        counts = np.bincount(tree.grown, minlength=_LEAVES)
+        table[:] = sums / np.maximum(counts, 1)[:, np.newaxis] @ B[block]
     if prototypes == "bucket-means":
         return tables
-    # Regression is linear in its targets: what is fitted to A there is fitted to A·B if smaller.
-    on_rows = len(B) <= B.shape[1]
-    if on_rows:
-        left = rows.astype(np.float64)
-        for block, m, tree in zip(blocks, means, trees, strict=True):
-            left[:, block] -= m[tree.grown]
-    else:
-        left = rows @ B
-        for table, tree in zip(tables, trees, strict=True):
-            left -= table[tree.grown]
-    found = _ridge(np.stack([tree.codes for tree in trees], axis=1), left)
-    return tables + (found @ B if on_rows else found).reshape(tables.shape)
-
-
-def _means(rows: Floats, leaves: Codes) -> NDArray[np.float64]:
-    """Return (16, d): each leaf's mean row, and zeros for a leaf without rows."""
-    means = np.zeros((_LEAVES, rows.shape[1]))
-    for leaf in np.unique(leaves):
-        means[leaf] = rows[leaves == leaf].mean(axis=0, dtype=np.float64)
-    return means
-
-
-def _ridge(codes: Codes, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (C · 16, Q): the regression of targets on one-hot codes, without an intercept."""
-    from scipy.linalg import solve
-    from scipy.sparse import csr_array
-
-    n_rows, n_codebooks = codes.shape
-    columns = (codes + _LEAVES * np.arange(n_codebooks)).ravel()
-    starts = np.arange(0, len(columns) + 1, n_codebooks)
-    shape = (n_rows, _LEAVES * n_codebooks)
-    G = csr_array((np.ones(len(columns)), columns, starts), shape=shape)
-    gram = (G.T @ G).toarray()
-    gram[np.diag_indices_from(gram)] += _PENALTY
-    found: NDArray[np.float64] = solve(gram, G.T @ targets, assume_a="pos", overwrite_a=True)
-    return found
+    left = rows @ B
+    for table, tree in zip(tables, trees, strict=True):
+        left -= table[tree.grown]
+    codes = np.stack([tree.codes for tree in trees], axis=1)
+    return tables + ridge(one_hot(codes, _LEAVES), left, _PENALTY).reshape(tables.shape)
 
 
 def _quantised(tables: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float, float]:
@@ -233,17 +200,12 @@ def _quantised(tables: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float, f
     return entries, step * group, float(low.sum() - step * rounded_up)
 
 
-def compiled(
-    A_train: Floats, B: Floats, n_codebooks: int, seed: int, prototypes: Prototypes
-) -> maddjit.CompiledOperator:
-    """Learn and compile; nothing is random."""
-    return maddjit.compile(learn(A_train, B, n_codebooks, prototypes))
+def _compiled(prototypes: Prototypes) -> Fit:
+    """Return a method that learns and compiles; nothing is random."""
+    return lambda A_train, B, n, _: maddjit.compile(learn(A_train, B, n, prototypes))
 
 
-METHODS = tuple(
-    Method(name, "codebooks", partial(compiled, prototypes=prototypes), codebook_counts)
-    for name, prototypes in (
-        ("MADDNESS-PQ as published", "bucket-means"),
-        ("MADDNESS as published", "ridge"),
-    )
+METHODS = (
+    Method("MADDNESS-PQ as published", "codebooks", _compiled("bucket-means"), codebook_counts),
+    Method("MADDNESS as published", "codebooks", _compiled("ridge"), codebook_counts),
 )

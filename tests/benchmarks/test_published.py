@@ -120,8 +120,3 @@ def test_what_stops_the_authors_code_is_learned_all_the_same() -> None:
         for n_codebooks in (1, 3, 6):
             model = published.learn(rows, B, n_codebooks)
             assert np.isfinite(reference.apply(model, rows)).all()
-
-
-def test_unknown_prototypes_are_refused() -> None:
-    with pytest.raises(ValueError, match="medians"):
-        published.learn(np.ones((4, 4)), np.ones((4, 1)), 2, "medians")  # type: ignore[arg-type]
