@@ -99,14 +99,13 @@ def _with_packed_bfloat16(product: Product) -> list[Candidate]:
     return [Candidate(name, "bfloat16", run, {}, lambda: run().float().numpy())]
 
 
-def _with_torch_int8(product: Product) -> list[Candidate]:
+def _with_bytes(kind: type[TorchInt8 | OnnxInt8], product: Product) -> list[Candidate]:
     A, Y = product.A, product.Y
-    made = TorchInt8(product.B, len(A))
-    step = made.quantise(A)
-    scale = made.scale.numpy() * step
+    made = kind(product.B, len(A))
+    scale = made.quantise(A) * made.scale
     return [
         Candidate(made.name, ALONE, made.alone, {}, lambda: made.alone() * scale),
-        Candidate(f"{made.name}, quantising A", WHOLE, partial(made.floats, A, Y), {}, lambda: Y),
+        Candidate(f"{made.name}, quantising A", WHOLE, made.floats(A, Y), {}, lambda: Y),
     ]
 
 
@@ -115,23 +114,13 @@ def _with_torch_linear(product: Product) -> list[Candidate]:
     return [Candidate("torch linear_dynamic, quantising A", WHOLE, run, {}, run)]
 
 
-def _with_onnxruntime(product: Product) -> list[Candidate]:
-    A, Y = product.A, product.Y
-    made = OnnxInt8(product.B, len(A))
-    scale = made.quantise(A) * made.constants["scale"]
-    return [
-        Candidate(made.name, ALONE, made.alone, {}, lambda: made.sums * scale),
-        Candidate(f"{made.name}, quantising A", WHOLE, made.floats(A, Y), {}, lambda: Y),
-    ]
-
-
 RIVALS: dict[str, Callable[[Product], list[Candidate]]] = {
     "MKL": _with_mkl,
     "torch": _with_torch,
     "torch, packed": _with_packed_bfloat16,
-    "torch int8": _with_torch_int8,
+    "torch int8": partial(_with_bytes, TorchInt8),
     "torch linear_dynamic": _with_torch_linear,
-    "onnxruntime": _with_onnxruntime,
+    "onnxruntime": partial(_with_bytes, OnnxInt8),
 }
 """What is compared with beside NumPy, where the packages are installed."""
 

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 import maddjit
 from benchmarks.rivals.method import Apply, Floats, Method, checked, powers_of_two
-from benchmarks.rivals.products import fastest
 
 _CHUNK = 1000
-"""Rows encoded at once. With more, intermediate results leave the cache, in faiss as well."""
-_PQ_PROTOTYPES, _BOLT_PROTOTYPES = 256, 16
-_BOLT_ROWS = 10000
+"""Rows encoded at once. With more, intermediate results leave the cache."""
+_BOLT_PROTOTYPES, _BOLT_ROWS = 16, 10000
 
 
 class Nearest:
@@ -44,14 +42,6 @@ class Nearest:
         return codes
 
 
-def pq(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
-    """Add float32 tables of 256 k-means prototypes a block, learned by faiss's ProductQuantizer.
-
-    Jégou, Douze & Schmid, Product quantization for nearest neighbor search, PAMI 2011.
-    """
-    return _float_tables(A_train, B, _trained(A_train, n_codebooks, seed))
-
-
 def bolt(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
     """Add 8-bit tables of 16 k-means prototypes a block exactly, then scale and offset.
 
@@ -67,7 +57,8 @@ def bolt(A_train: Floats, B: Floats, n_codebooks: int, seed: int) -> Apply:
     checked("codebooks", n_codebooks, n_features)
     edges = np.linspace(0, n_features, n_codebooks + 1).astype(int)
     blocks = [slice(*pair) for pair in pairwise(edges)]
-    rows = _at_random(A_train, _BOLT_ROWS, seed)
+    chosen = np.random.default_rng(seed).permutation(len(A_train))[:_BOLT_ROWS]
+    rows = A_train[np.sort(chosen)]
     means = KMeans(min(_BOLT_PROTOTYPES, len(rows)), n_init=1, random_state=seed)
     prototypes = []
     with warnings.catch_warnings():
@@ -108,76 +99,14 @@ def own(
     return maddjit.compile(model)
 
 
-def _divisor(n_codebooks: int, n_features: int) -> int:
-    if not 1 <= n_codebooks <= n_features or n_features % n_codebooks:
-        raise ValueError(f"faiss needs codebooks that divide D = {n_features}, not {n_codebooks}")
-    return n_codebooks
-
-
-def _enough(A_train: Floats) -> Floats:
-    if len(A_train) < _PQ_PROTOTYPES:
-        raise ValueError(f"256 prototypes need as many training rows, not {len(A_train)}")
-    return np.ascontiguousarray(A_train, np.float32)
-
-
-def _at_random(A_train: Floats, most: int, seed: int) -> Floats:
-    chosen = np.random.default_rng(seed).permutation(len(A_train))[:most]
-    return A_train[np.sort(chosen)]
-
-
-def _trained(A_train: Floats, n_codebooks: int, seed: int) -> Any:
-    rows, n_features = _enough(A_train), A_train.shape[1]
-    import faiss
-
-    learned = faiss.ProductQuantizer(n_features, _divisor(n_codebooks, n_features), 8)
-    learned.cp.seed, learned.cp.min_points_per_centroid = seed, 1
-    learned.train(rows)
-    return learned
-
-
-def _float_tables(A_train: Floats, B: Floats, learned: Any) -> Apply:
-    """Return the product by a trained faiss quantizer, with the faster of two encoders."""
-    import faiss
-
-    n_codebooks, width = learned.M, learned.dsub
-    prototypes = faiss.vector_to_array(learned.centroids).reshape(n_codebooks, -1, width)
-    tables = prototypes @ B.reshape(n_codebooks, width, -1).astype(np.float32)
-    blocks = [slice(c * width, (c + 1) * width) for c in range(n_codebooks)]
-
-    def by_faiss(A: Floats) -> NDArray[np.uint8]:
-        parts = [learned.compute_codes(A[n : n + _CHUNK]) for n in range(0, len(A), _CHUNK)]
-        return np.concatenate(parts)
-
-    encode = fastest([by_faiss, Nearest(blocks, list(prototypes))], A_train)
-
-    def apply(A: Floats) -> Floats:
-        return _scan(encode(A), tables, np.float32)
-
-    return apply
-
-
-def _scan(codes: NDArray[np.uint8], tables: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return the sums of each row's table rows."""
-    from benchmarks.rivals.loops import scan
-
-    sums = np.empty((len(codes), tables.shape[2]), dtype)
-    scan(codes, tables, sums)
-    return sums
-
-
 def codebook_counts(n_features: int, _: int) -> tuple[int, ...]:
     """Return 4, 8, 16 … codebooks, at most 128 and at most as many as columns."""
     return powers_of_two(min(n_features, 128) + 1, first=4)
 
 
-def _divisors(n_features: int, n_outputs: int) -> tuple[int, ...]:
-    return tuple(c for c in codebook_counts(n_features, n_outputs) if n_features % c == 0)
-
-
 _PAPER = partial(own, method="paper")
 METHODS = (
-    Method("PQ", "codebooks", pq, _divisors, needs=("faiss", "numba")),
-    Method("Bolt", "codebooks", bolt, codebook_counts, needs=("sklearn", "numba")),
+    Method("Bolt", "codebooks", bolt, codebook_counts, needs=("sklearn", "numba"), most_rows=10000),
     Method("MADDNESS-PQ", "codebooks", partial(_PAPER, prototypes="bucket-means"), codebook_counts),
     Method("MADDNESS", "codebooks", partial(_PAPER, prototypes="ridge"), codebook_counts),
 )

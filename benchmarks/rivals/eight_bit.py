@@ -36,7 +36,7 @@ class TorchInt8:
 
         integers, scale = quantised_weights(B, per_output, WHOLE_BYTE)
         self.torch, self.B = torch, torch.from_numpy(integers)
-        self.scale = torch.from_numpy(np.asarray(scale))
+        self.scale = np.asarray(scale)
         self.steps = torch.empty((n_rows, len(B)))
         self.A8 = torch.empty(self.steps.shape, dtype=torch.int8)
         self.sums = torch.empty((n_rows, B.shape[1]), dtype=torch.int32)
@@ -54,17 +54,26 @@ class TorchInt8:
         sums: Sums = self.torch._int_mm(self.A8, self.B, out=self.sums).numpy()
         return sums
 
-    def integers(self, A: Floats) -> Sums:
-        """Quantise A and multiply."""
-        self.quantise(A)
-        return self.alone()
+    def integers(self, A: Floats) -> Callable[[], Any]:
+        """Return a call that quantises A, multiplies and returns the sums."""
 
-    def floats(self, A: Floats, Y: Floats) -> Floats:
-        """Quantise A, multiply and scale into Y."""
-        step = self.quantise(A)
-        sums = self.torch._int_mm(self.A8, self.B, out=self.sums)
-        self.torch.from_numpy(Y).copy_(sums).mul_(self.scale * step)
-        return Y
+        def run() -> Sums:
+            self.quantise(A)
+            return self.alone()
+
+        return run
+
+    def floats(self, A: Floats, Y: Floats) -> Callable[[], Any]:
+        """Return a call that quantises A, multiplies, scales into Y and returns it."""
+        scale, outputs = self.torch.from_numpy(self.scale), self.torch.from_numpy(Y)
+
+        def run() -> Floats:
+            step = self.quantise(A)
+            sums = self.torch._int_mm(self.A8, self.B, out=self.sums)
+            outputs.copy_(sums).mul_(scale * step)
+            return Y
+
+        return run
 
 
 class OnnxInt8:
@@ -74,7 +83,8 @@ class OnnxInt8:
 
     def __init__(self, B: Floats, n_rows: int, per_output: bool = True) -> None:
         integers, scale = quantised_weights(B, per_output)
-        self.constants = {"B": integers, "scale": np.atleast_1d(scale)}
+        self.scale = np.atleast_1d(scale)
+        self.constants = {"B": integers, "scale": self.scale}
         self.sums = np.empty((n_rows, B.shape[1]), np.int32)
         self.A8 = np.zeros((n_rows, len(B)), np.uint8)
         self.zero = np.array(0, np.uint8)
@@ -92,7 +102,7 @@ class OnnxInt8:
     def alone(self) -> Callable[[], Any]:
         """A call that multiplies the A that is in 8 bits already and returns the sums."""
         product = [_node("MatMulInteger", ["A", "B", "zero"], ["Y"])]
-        return self._bound(product, self.A8, self.sums, {"zero": self.zero})
+        return self._bound(product, self.A8, self.sums, zero=self.zero)
 
     def integers(self, A: Floats) -> Callable[[], Any]:
         """Return a call that quantises A, multiplies and returns the sums."""
@@ -104,17 +114,13 @@ class OnnxInt8:
         return self._bound(_dynamic(), A, Y)
 
     def _bound(
-        self,
-        nodes: list[Any],
-        A: NDArray[Any],
-        Y: NDArray[Any],
-        constants: dict[str, NDArray[Any]] | None = None,
+        self, nodes: list[Any], A: NDArray[Any], Y: NDArray[Any], **more: NDArray[Any]
     ) -> Callable[[], Any]:
         """Return a call that runs nodes from A to Y in one thread, without copying either."""
         import onnxruntime
 
         used = {name for node in nodes for name in node.input}
-        known = {k: v for k, v in (self.constants | (constants or {})).items() if k in used}
+        known = {name: array for name, array in (self.constants | more).items() if name in used}
         taken, given = ("A", A.dtype, list(A.shape)), ("Y", Y.dtype, list(Y.shape))
         session = open_session(make_model(nodes, known, taken, given))
         binding = session.io_binding()
@@ -170,7 +176,8 @@ def _any_rows_torch(_: Floats, B: Floats, __: int, ___: int) -> Apply:
         if len(A) not in kept:
             kept.clear()
             kept[len(A)] = TorchInt8(B, len(A))
-        return kept[len(A)].floats(A, np.empty((len(A), B.shape[1]), np.float32))
+        Y: Floats = kept[len(A)].floats(A, np.empty((len(A), B.shape[1]), np.float32))()
+        return Y
 
     return apply
 

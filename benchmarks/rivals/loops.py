@@ -43,20 +43,6 @@ def finish_row(sums: Any, scale: Any, offset: Any, y: Any) -> None:
 
 
 @njit
-def encode(A: Any, split_dims: Any, thresholds: Any, codes: Any) -> None:
-    """Encode every row."""
-    for n in range(len(A)):
-        encode_row(A[n], split_dims, thresholds, codes[n])
-
-
-@njit
-def scan(codes: Any, tables: Any, sums: Any) -> None:
-    """Scan every row's codes."""
-    for n in range(len(codes)):
-        scan_row(codes[n], tables, sums[n])
-
-
-@njit
 def scan_scaled(codes: Any, tables: Any, scale: Any, offset: Any, sums: Any, Y: Any) -> None:
     """Scan every row's codes, then scale and offset the sums."""
     for n in range(len(codes)):

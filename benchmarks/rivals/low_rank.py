@@ -1,4 +1,4 @@
-"""Low rank: directions learned from A_train, from B or from both, then two small products."""
+"""Low rank: directions learned from A_train, from B or from both, or columns drawn at random."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rivals.method import Apply, Floats, Method, checked, dense_ranks, narrower
-from benchmarks.rivals.products import sparse_or_dense, two_products
+from benchmarks.rivals.products import sparse_or_dense, times, two_products
 
 Doubles = NDArray[np.float64]
 
@@ -97,10 +97,32 @@ def sparse_pca(A_train: Floats, B: Floats, rank: int, seed: int) -> Apply:
     return sparse_or_dense(A_train, csc_array(basis.T), middle, offset)
 
 
+def column_sampling(A_train: Floats, B: Floats, n_draws: int, seed: int) -> Apply:
+    """Draw columns of A and rows of B with probabilities of their norms' product, and rescale.
+
+    Norms of A's columns are those of A_train. What is drawn twice is multiplied once. Drineas,
+    Kannan & Mahoney, Fast Monte Carlo algorithms for matrices I, SIAM Journal on Computing, 2006.
+    """
+    checked("draws", n_draws, len(B))
+    norms = np.linalg.norm(A_train.astype(np.float64), axis=0) * np.linalg.norm(B, axis=1)
+    chances = norms / norms.sum() if norms.any() else np.full(len(B), 1 / len(B))
+    drawn = np.random.default_rng(seed).choice(len(B), n_draws, p=chances)
+    columns, counts = np.unique(drawn, return_counts=True)
+    weights = counts / (n_draws * chances[columns])
+    kept = (weights[:, np.newaxis] * B[columns]).astype(np.float32)
+    return lambda A: times(np.take(A, columns, axis=1), kept)
+
+
+def _sparse_ranks(n_features: int, n_outputs: int) -> tuple[int, ...]:
+    """Return ranks up to 256; larger ones take long to fit."""
+    return tuple(rank for rank in narrower(n_features, n_outputs) if rank <= 256)
+
+
 _SKLEARN = ("sklearn",)
 METHODS = (
     Method("PCA", "rank", pca, dense_ranks, needs=_SKLEARN),
     Method("A-weighted low rank", "rank", weighted, dense_ranks, needs=_SKLEARN),
-    Method("SparsePCA", "rank", sparse_pca, narrower, needs=_SKLEARN),
+    Method("SparsePCA", "rank", sparse_pca, _sparse_ranks, needs=_SKLEARN, most_rows=5000),
     Method("SVD", "rank", svd, dense_ranks),
+    Method("column sampling", "draws", column_sampling, narrower, random=True),
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from timeit import repeat
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,7 @@ from benchmarks.rivals.method import Apply, Floats
 if TYPE_CHECKING:
     from scipy.sparse import sparray
 
-Step = TypeVar("Step", bound=Callable[[Floats], NDArray[Any]])
-
-_TRIED_ROWS = 1000
-_TRIES = 5
+_TRIED_ROWS, _TRIES = 1000, 5
 
 
 def two_products(
@@ -28,8 +24,8 @@ def two_products(
     The offset is one more row of `right` and a column of ones beside A @ left, which is cheaper
     than another pass over the outputs.
     """
-    first, second = _with_offset(left, right, offset)
-    rank = left.shape[1]
+    rank, first = left.shape[1], np.ascontiguousarray(left, np.float32)
+    second = np.array(right if offset is None else np.vstack([right, offset]), np.float32)
 
     def plain(A: Floats) -> Floats:
         return times(A @ first, second)
@@ -48,46 +44,23 @@ def times(inner: Floats, second: Floats) -> Floats:
     return inner * second if len(second) == 1 else inner @ second
 
 
-def sparse_then_dense(
-    left: sparray, right: NDArray[Any], offset: NDArray[Any] | None = None
-) -> Apply:
+def sparse_then_dense(left: sparray, right: NDArray[Any], offset: NDArray[Any]) -> Apply:
     """Return A → (A @ left) @ right + offset for a sparse `left` (D, rank), by SciPy."""
     from scipy.sparse import csr_array
 
     transposed = csr_array(left.T, dtype=np.float32)
-    second = np.ascontiguousarray(right, np.float32)
-    added = None if offset is None else np.asarray(offset, np.float32)
-
-    def apply(A: Floats) -> Floats:
-        Y = times((transposed @ A.T).T, second)
-        if added is not None:
-            Y += added
-        return Y
-
-    return apply
+    second, added = np.ascontiguousarray(right, np.float32), np.asarray(offset, np.float32)
+    return lambda A: times((transposed @ A.T).T, second) + added
 
 
 def sparse_or_dense(
-    A_train: Floats, left: sparray, right: NDArray[Any], offset: NDArray[Any] | None = None
+    A_train: Floats, left: sparray, right: NDArray[Any], offset: NDArray[Any]
 ) -> Apply:
     """Return the faster of multiplying by a sparse `left` as such and as a dense matrix."""
-    dense = two_products(left.toarray(), right, offset)
-    return fastest([dense, sparse_then_dense(left, right, offset)], A_train)
-
-
-def fastest(candidates: Sequence[Step], A_train: Floats) -> Step:
-    """Return the candidate that takes least time for up to 1000 training rows."""
     rows = np.ascontiguousarray(A_train[:_TRIED_ROWS], np.float32)
 
-    def seconds(apply: Step) -> float:
-        apply(rows)
+    def seconds(apply: Apply) -> float:
         return min(repeat(lambda: apply(rows), number=1, repeat=_TRIES))
 
-    return min(candidates, key=seconds)
-
-
-def _with_offset(
-    left: NDArray[Any], right: NDArray[Any], offset: NDArray[Any] | None
-) -> tuple[Floats, Floats]:
-    second = right if offset is None else np.vstack([right, offset])
-    return np.ascontiguousarray(left, np.float32), np.ascontiguousarray(second, np.float32)
+    dense = two_products(left.toarray(), right, offset)
+    return min(dense, sparse_then_dense(left, right, offset), key=seconds)

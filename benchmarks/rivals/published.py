@@ -8,15 +8,14 @@ need not be a power of two or a multiple of 16.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
 from benchmarks.rivals.codebooks import codebook_counts
-from benchmarks.rivals.method import Fit, Floats, Method, checked
+from benchmarks.rivals.method import Apply, Floats, Method, checked
 from maddjit.learning.maddness.paper import ridge
 from maddjit.learning.maddness.regression import one_hot
 from maddjit.models.maddness import MaddnessModel, average_group
@@ -30,26 +29,17 @@ Prototypes = Literal["ridge", "bucket-means"]
 Codes = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Tree:
-    """One codebook's hash function, and where training rows go while it grows and afterwards.
-
-    Attributes
-    ----------
-    split_dims : (4,) intp
-        Columns of A.
-    thresholds : (15,) float32
-        After rounding to 8 bits; a row goes right when x ≥ threshold.
-    grown : (N,) intp
-        Leaves by the thresholds before rounding: those that the means are taken over.
-    codes : (N,) intp
-        Leaves by `thresholds`: those that the ridge regression and the operator see.
-    """
+class Tree(NamedTuple):
+    """One codebook's hash function, and where training rows go while it grows and afterwards."""
 
     split_dims: Codes
+    """(4,) columns of A."""
     thresholds: Floats
+    """(15,) numbers after rounding to 8 bits; a row goes right when x ≥ threshold."""
     grown: Codes
+    """(N,) leaves by the thresholds before rounding: those that the means are taken over."""
     codes: Codes
+    """(N,) leaves by `thresholds`: those that the ridge regression and the operator see."""
 
 
 def learn(
@@ -200,12 +190,14 @@ def _quantised(tables: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float, f
     return entries, step * group, float(low.sum() - step * rounded_up)
 
 
-def _compiled(prototypes: Prototypes) -> Fit:
-    """Return a method that learns and compiles; nothing is random."""
-    return lambda A_train, B, n, _: maddjit.compile(learn(A_train, B, n, prototypes))
+def _method(name: str, prototypes: Prototypes) -> Method:
+    def fit(A_train: Floats, B: Floats, n_codebooks: int, _: int) -> Apply:
+        return maddjit.compile(learn(A_train, B, n_codebooks, prototypes))
+
+    return Method(name, "codebooks", fit, codebook_counts, most_rows=4000)
 
 
 METHODS = (
-    Method("MADDNESS-PQ as published", "codebooks", _compiled("bucket-means"), codebook_counts),
-    Method("MADDNESS as published", "codebooks", _compiled("ridge"), codebook_counts),
+    _method("MADDNESS-PQ as published", "bucket-means"),
+    _method("MADDNESS as published", "ridge"),
 )

@@ -39,38 +39,12 @@ def directions(n_features: int, n_outputs: int, n_train: int, n_test: int, k: in
     )
 
 
-def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    images, labels = needs("sklearn.datasets", "scikit-learn").load_digits(return_X_y=True)
-    return images.astype(np.float32) / 16, labels
-
-
-def digits() -> Task:
-    """Load scikit-learn's digits and a ridge classifier of their pixels."""
-    rows, labels = _digits()
-    train, test = rows[:1200], rows[1200:]
-    targets = np.eye(10)[labels[:1200]]
-    centred = train - train.mean(axis=0)
-    weights = np.linalg.solve(centred.T @ centred + np.eye(64), centred.T @ targets)
-    bias = targets.mean(axis=0) - train.mean(axis=0) @ weights
-    return Task(
-        name="digits",
-        title="Digits, 64 × 10",
-        source="scikit-learn's digits, 1200 to learn from; B is a ridge classifier",
-        A_train=train,
-        A_test=test,
-        B=weights.astype(np.float32),
-        bias=bias.astype(np.float32),
-        metric="accuracy",
-        higher_is_better=True,
-        score=lambda outputs: accuracy(outputs, labels[1200:]),
-    )
-
-
 def digits_hidden(width: int = 256, n_train: int = 1257) -> Task:
     """Train 64 → width → width → 10 with ReLU on the digits and return the middle layer."""
     network = needs("sklearn.neural_network", "scikit-learn")
     exceptions = needs("sklearn.exceptions", "scikit-learn")
-    images, labels = _digits()
+    images, labels = needs("sklearn.datasets", "scikit-learn").load_digits(return_X_y=True)
+    images = images.astype(np.float32) / 16
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images[order], labels[order]
     learner = network.MLPClassifier((width, width), max_iter=60, random_state=0)

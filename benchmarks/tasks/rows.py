@@ -89,7 +89,3 @@ class Product:
     def nmse(self, outputs: NDArray[np.generic]) -> float:
         """Return mean((Ŷ − Y)²) / var(Y) over all entries."""
         return float(f"{nmse(outputs, self.exact):.3g}")
-
-    def winners(self, answer: NDArray[np.int64]) -> float:
-        """Return the share of rows whose largest output was named."""
-        return float(f"{np.mean(self.exact.argmax(axis=1) == answer):.4g}")

@@ -11,7 +11,7 @@ from benchmarks.suites.experiments import figures, tables
 from benchmarks.suites.experiments.methods import EIGHT_BIT, chosen
 from benchmarks.suites.experiments.trial import Limits, Trial
 from benchmarks.tasks import TASKS, Task
-from benchmarks.tasks.made_up import digits, directions
+from benchmarks.tasks.made_up import digits_hidden, directions
 
 
 def measure(load: Callable[[], Task], limits: Limits) -> Record:
@@ -28,7 +28,10 @@ def measure(load: Callable[[], Task], limits: Limits) -> Record:
 SUITE = Suite(
     "experiments",
     TASKS,
-    {"digits": digits, "directions": lambda: directions(64, 24, 1000, 300)},
+    {
+        "digits": lambda: digits_hidden(32, 1200),
+        "directions": lambda: directions(64, 24, 1000, 300),
+    },
     Limits(),
     {"rounds": 3, "rows": 300, "train_rows": 1000, "settings": 2, "turn_seconds": 0},
     measure,

@@ -9,8 +9,8 @@ OWN, K64 = "maddjit", "maddjit K = 64"
 FRESH, EIGHT_BIT_SUMS = "maddjit, fresh output", "maddjit, 8-bit sums"
 READ_A = "read A"
 
-Topic = Literal["operator", "sums", "argmax", "one row", "threads"]
-PRODUCTS: tuple[Topic, ...] = ("operator", "one row", "sums", "argmax")
+Topic = Literal["operator", "sums", "one row", "threads"]
+PRODUCTS: tuple[Topic, ...] = ("operator", "one row", "sums")
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,7 @@ class Case:
     def title(self) -> str:
         """The case's name in tables."""
         shape = " × ".join(map(str, self.shape))
-        words = {
-            "sums": ", column-major sums",
-            "argmax": ", arg-max",
-            "threads": ", in blocks of rows",
-        }
+        words = {"sums": ", column-major sums", "threads": ", in blocks of rows"}
         rows = f", {self.rows} rows" if self.rows != "clustered" else ""
         return f"{shape}, C = {self.n_codebooks}{words.get(self.topic, '')}{rows}"
 
@@ -58,9 +54,6 @@ _OPERATORS = [
     ),
     Case("operator", (10000, 512, 214), 32),
     Case("operator", (2000, 120, 6625), 30),
-    Case("argmax", (2000, 120, 6625), 8),
-    Case("argmax", (10000, 512, 1000)),
-    Case("argmax", (10000, 512, 100)),
     *(Case("sums", (10000, 512, 100), C) for C in (16, 32, 64)),
     Case("one row", (1, 512, 100)),
 ]
@@ -82,7 +75,6 @@ SMALL = {
     case.name: case
     for case in (
         Case("operator", (256, 64, 16)),
-        Case("argmax", (256, 64, 16), 8),
         Case("sums", (256, 64, 16), 8),
         Case("one row", (1, 64, 16)),
         Case("threads", (4096, 64, 16), 8),

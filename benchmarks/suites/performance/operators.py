@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,6 @@ import maddjit
 from benchmarks.harness.machine import all_processors
 from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, Turns, take_turns
-from benchmarks.rivals import winners
 from benchmarks.rivals.candidates import NUMPY, by_hand, gather, rivals, with_numpy
 from benchmarks.suites.performance.cases import EIGHT_BIT_SUMS, FRESH, K64, OWN, Case
 from benchmarks.suites.performance.streams import read, streams
@@ -40,18 +38,17 @@ def operators(case: Case) -> Operators:
 def measure(case: Case, rounds: int, optional: bool, left_out: dict[str, str]) -> Record:
     """Compare an operator and its rivals with the exact product, then time them."""
     product, ops = Product.of_shape(case.shape, case.rows), operators(case)
-    make = {"argmax": _argmax, "sums": _sums}.get(case.topic, _outputs)
+    make = _sums if case.topic == "sums" else _outputs
     candidates = make(case, product, ops, optional, left_out)
     errors = {}
     for candidate in candidates:
         if candidate.outputs:
             candidate.run_once()
-            judge = product.winners if case.topic == "argmax" else product.nmse
-            errors[candidate.name] = judge(candidate.outputs())
+            errors[candidate.name] = product.nmse(candidate.outputs())
     turns = take_turns(candidates, rounds)
     return described(case, candidates, turns) | {
         "sum_bits": {name: op.plan.sum_bits for name, op in ops.items()},
-        "winners" if case.topic == "argmax" else "nmse": errors,
+        "nmse": errors,
     }
 
 
@@ -78,7 +75,10 @@ def _outputs(
     A, B, Y = product.A, product.B, product.Y
     candidates = [
         *rivals(product, optional, left_out),
-        *_own(ops, "op(A, out=Y)", A, Y, lambda _: Y),
+        *(
+            Candidate(name, "maddjit", "op(A, out=Y)", {"op": op, "A": A, "Y": Y}, lambda: Y)
+            for name, op in ops.items()
+        ),
     ]
     if case.topic == "operator":
         candidates += streams(A, Y)
@@ -107,6 +107,7 @@ def _sums(
         for name, op in ops.items()
     }
     _, *others = rivals(product, optional, left_out)
+    names = {"op": ops[OWN], "A": A, "Y": product.Y}
     return [
         *with_numpy(Product(A, product.B, product.Y)),
         *(
@@ -119,7 +120,7 @@ def _sums(
             )
             for name, op in ops.items()
         ),
-        *_own({"maddjit, row-major outputs": ops[OWN]}, "op(A, out=Y)", A, product.Y),
+        Candidate("maddjit, row-major outputs", "maddjit", "op(A, out=Y)", names),
         read(np.ascontiguousarray(product.A[:, columns].T), "read the split columns"),
         *others,
     ]
@@ -127,40 +128,6 @@ def _sums(
 
 def _scaled(op: maddjit.CompiledOperator, sums: NDArray[Any]) -> NDArray[Any]:
     return sums.astype(np.float32) * op.model.scale + op.model.offset
-
-
-def _argmax(
-    _: Case, product: Product, ops: Operators, optional: bool, left_out: dict[str, str]
-) -> list[Candidate]:
-    """Return what names the index of each row's largest output."""
-    A, Y = product.A, product.Y
-    first, *others = winners.rivals(A, product.B, 1, optional, left_out)
-    return [
-        first,
-        *_own(ops, "op.argmax(A)", A, Y, lambda op: op.argmax(A)),
-        *_own({"maddjit + numpy argmax": ops[OWN]}, "op(A, out=Y).argmax(axis=1)", A, Y),
-        read(A),
-        *(other for other in others if other.kind != winners.ALONE),  # it names no winner
-    ]
-
-
-def _own(
-    ops: Operators,
-    statement: str,
-    A: NDArray[Any],
-    Y: NDArray[Any],
-    outputs: Callable[[maddjit.CompiledOperator], NDArray[Any]] | None = None,
-) -> list[Candidate]:
-    return [
-        Candidate(
-            name,
-            "maddjit",
-            statement,
-            {"op": op, "A": A, "Y": Y},
-            partial(outputs, op) if outputs else None,
-        )
-        for name, op in ops.items()
-    ]
 
 
 def threads(case: Case, rounds: int, _: bool, left_out: dict[str, str]) -> Record:

@@ -23,24 +23,18 @@ def _products(hard: bool) -> Section:
 
 
 def _candidates(case: Record) -> str:
-    wrong, words = _wrong(case)
+    nmse = case["nmse"]
     rows = [
         [
             bold(name, one["kind"] == "maddjit"),
             one["kind"],
             spread(one["ns_per_row"]),
             spread(one["speed"]),
-            number(wrong[name]) if name in wrong else "",
+            number(nmse[name]) if name in nmse else "",
         ]
         for name, one in _by_time(case)
     ]
-    return table(["candidate", "kind", "ns a row", f"× {case['baseline']}", words], rows)
-
-
-def _wrong(case: Record) -> tuple[dict[str, float], str]:
-    if "winners" in case:
-        return case["winners"], "share of right winners"
-    return case["nmse"], "NMSE"
+    return table(["candidate", "kind", "ns a row", f"× {case['baseline']}", "NMSE"], rows)
 
 
 def _by_time(case: Record) -> list[tuple[str, Record]]:
@@ -65,20 +59,12 @@ def _losses(results: Record) -> dict[str, list[str]]:
     for case in results["tasks"]:
         if case["topic"] not in PRODUCTS:
             continue
-        wrong, _ = _wrong(case)
-        own = case["candidates"][OWN]["ns_per_row"][1]
-        rows += [
-            [
-                case["title"],
-                name,
-                number(own / one["ns_per_row"][1]),
-                number(wrong[name]) if name in wrong else "",
-                number(wrong[OWN]),
-            ]
-            for name, one in _by_time(case)
-            if one["kind"] not in ("maddjit", "limit") and one["ns_per_row"][1] <= own
-        ]
-    head = ["case", "rival", "× as fast as maddjit", "its NMSE or winners", "maddjit's"]
+        nmse, own = case["nmse"], case["candidates"][OWN]["ns_per_row"][1]
+        for name, one in _by_time(case):
+            if one["kind"] not in ("maddjit", "limit") and one["ns_per_row"][1] <= own:
+                errors = (number(nmse[name]) if name in nmse else "", number(nmse[OWN]))
+                rows.append([case["title"], name, number(own / one["ns_per_row"][1]), *errors])
+    head = ["case", "rival", "× as fast as maddjit", "its NMSE", "maddjit's"]
     return {"": [table(head, rows) or "No rival was as fast in any case."]}
 
 

@@ -74,13 +74,6 @@ def bias_of(task: Task) -> Floats:
     return np.zeros(task.B.shape[1], np.float32) if task.bias is None else task.bias
 
 
-def variants(k: int, is_checked: bool) -> list[Mapping[str, Any]]:
-    """Return options of `maddjit.fit` to try: tables for the winner, if only one is asked for."""
-    if k > 1:
-        return [{}]
-    return [{}, {"objective": "argmax"}] if is_checked else [{"objective": "argmax"}]
-
-
 def calibrated(
     task: Task, parts: Parts, size: tuple[int, int], options: Mapping[str, Any]
 ) -> tuple[maddjit.MaddnessModel, Record]:
