@@ -14,17 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    "numpy",
-    "llvmlite",
-    "mkl",
-    "torch",
-    "onnxruntime",
-    "scikit-learn",
-    "dask",
-    "numba",
-    "faiss-cpu",
-)
+LIBRARIES = "torch", "onnxruntime", "scikit-learn", "dask", "numba", "faiss-cpu"
+PACKAGES = "numpy", "llvmlite", "mkl", *LIBRARIES
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -116,10 +107,8 @@ def _versions() -> dict[str, str]:
 
     found = {}
     for name in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     for pool in threadpool_info():
         if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]:
             found["OpenBLAS of numpy"] = f"{pool['version']} ({pool['architecture']})"
@@ -139,11 +128,6 @@ def _caches() -> dict[str, str]:
 
 
 def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

@@ -61,26 +61,21 @@ def _with_torch(product: Product) -> list[Candidate]:
     A, B, Y = (torch.from_numpy(array) for array in (product.A, product.B, product.Y))
     A16, B16, Y16 = A.bfloat16(), B.bfloat16(), torch.empty(Y.shape, dtype=torch.bfloat16)
 
-    def found() -> Any:
-        return Y16.float().numpy()
+    def casting() -> Any:
+        return torch.mm(A.bfloat16(), B16, out=Y16)
 
-    def from_float32() -> None:
-        torch.mm(A.bfloat16(), B16, out=Y16)
-
-    def whole() -> None:
-        from_float32()
-        Y.copy_(Y16)
-
-    def plain() -> None:
-        torch.mm(A16, B16, out=Y16)
-
+    runs = {
+        "torch bfloat16": partial(torch.mm, A16, B16, out=Y16),
+        "torch bfloat16, casting A": casting,
+        "torch bfloat16, casting A and Y": lambda: Y.copy_(casting()),
+    }
+    exact = partial(torch.mm, A, B, out=Y)
     return [
-        Candidate(
-            "torch float32", "float32", partial(torch.mm, A, B, out=Y), {}, lambda: product.Y
+        Candidate("torch float32", "float32", exact, {}, lambda: product.Y),
+        *(
+            Candidate(name, "bfloat16", run, {}, lambda: Y16.float().numpy())
+            for name, run in runs.items()
         ),
-        Candidate("torch bfloat16", "bfloat16", plain, {}, found),
-        Candidate("torch bfloat16, casting A", "bfloat16", from_float32, {}, found),
-        Candidate("torch bfloat16, casting A and Y", "bfloat16", whole, {}, lambda: product.Y),
     ]
 
 

@@ -1,4 +1,4 @@
-"""8-bit products, the real competitor: with the quantising of A and without it.
+"""8-bit products, the real competitor: with the quantising of A and without it; and bfloat16.
 
 Weights are quantised once and symmetrically, A for the whole matrix at each call. Weights have 7
 bits where the CPU has no VNNI: with 8, onnxruntime and FBGEMM would saturate. Torch's `_int_mm`
@@ -192,6 +192,15 @@ def _any_rows_onnx(_: Floats, B: Floats, __: int, ___: int) -> Apply:
     return lambda A: session.run(None, {"A": A})[0]
 
 
+def _bfloat16(_: Floats, B: Floats, __: int, ___: int) -> Apply:
+    """Use torch's mm in bfloat16, with the casts of A and of the outputs."""
+    import torch
+
+    right = torch.from_numpy(np.array(B, np.float32)).bfloat16()
+    return lambda A: torch.mm(torch.from_numpy(A).bfloat16(), right).float().numpy()
+
+
+BFLOAT16 = Method("bfloat16", "", _bfloat16, needs=("torch",))
 METHODS = (
     Method("8-bit, torch _int_mm", "", _any_rows_torch, needs=("torch",)),
     Method(

@@ -8,7 +8,7 @@ need not be a power of two or a multiple of 16.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ _CANDIDATES = 4
 _PENALTY = 1.0
 _TABLE_STEPS, _THRESHOLD_STEPS = 255.5, 254.0
 
-Prototypes = Literal["ridge", "bucket-means"]
 Codes = NDArray[np.intp]
 
 
@@ -42,21 +41,18 @@ class Tree(NamedTuple):
     """(N,) leaves by `thresholds`: those that the ridge regression and the operator see."""
 
 
-def learn(
-    A_train: NDArray[Any], B: NDArray[Any], n_codebooks: int, prototypes: Prototypes = "ridge"
-) -> MaddnessModel:
+def learn(A_train: NDArray[Any], B: NDArray[Any], n_codebooks: int) -> MaddnessModel:
     """Learn a model of 16 leaves a codebook, averaged as the authors' code averages.
 
-    `prototypes` are those of MADDNESS ("ridge") or of MADDNESS-PQ ("bucket-means"). Equal values
-    are sorted in whatever order NumPy's default sort leaves them on this CPU, as there; on rows
-    with many of them the model depends on it.
+    Equal values are sorted in whatever order NumPy's default sort leaves them on this CPU, as
+    there; on rows with many of them the model depends on it.
     """
     rows, right = np.asarray(A_train, np.float32), np.asarray(B, np.float64)
     n_features = rows.shape[1]
     checked("codebooks", n_codebooks, n_features)
     blocks = np.array_split(np.arange(n_features), n_codebooks)
     trees = [grow(rows, block) for block in blocks]
-    tables = _real_tables(rows, right, blocks, trees, prototypes)
+    tables = _real_tables(rows, right, blocks, trees)
     entries, scale, offset = _quantised(tables)
     return MaddnessModel(
         split_dims=np.stack([tree.split_dims for tree in trees]),
@@ -148,16 +144,12 @@ def _eight_bit(cuts: Floats, x: Floats) -> Floats:
 
 
 def _real_tables(
-    rows: Floats,
-    B: NDArray[np.float64],
-    blocks: list[Codes],
-    trees: list[Tree],
-    prototypes: Prototypes,
+    rows: Floats, B: NDArray[np.float64], blocks: list[Codes], trees: list[Tree]
 ) -> NDArray[np.float64]:
     """Return (C, 16, M): prototypes times B, of rows whose mean was not taken off.
 
-    A prototype is the mean row of a leaf, zeros for a leaf without rows, to which "ridge" adds a
-    regression of what is left on the codes. Regression is linear in its targets, so it is fitted
+    A prototype is the mean row of a leaf, zeros for a leaf without rows, to which a regression of
+    what is left on the codes is added. Regression is linear in its targets, so it is fitted
     to A·B here.
     """
     tables = np.empty((len(trees), _LEAVES, B.shape[1]))
@@ -165,8 +157,6 @@ def _real_tables(
         sums = one_hot(tree.grown[:, np.newaxis], _LEAVES).T @ rows[:, block].astype(np.float64)
         counts = np.bincount(tree.grown, minlength=_LEAVES)
         table[:] = sums / np.maximum(counts, 1)[:, np.newaxis] @ B[block]
-    if prototypes == "bucket-means":
-        return tables
     left = rows @ B
     for table, tree in zip(tables, trees, strict=True):
         left -= table[tree.grown]
@@ -190,14 +180,9 @@ def _quantised(tables: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float, f
     return entries, step * group, float(low.sum() - step * rounded_up)
 
 
-def _method(name: str, prototypes: Prototypes) -> Method:
-    def fit(A_train: Floats, B: Floats, n_codebooks: int, _: int) -> Apply:
-        return maddjit.compile(learn(A_train, B, n_codebooks, prototypes))
-
-    return Method(name, "codebooks", fit, codebook_counts, most_rows=4000)
+def compiled(A_train: Floats, B: Floats, n_codebooks: int, _: int) -> Apply:
+    """Learn and compile; nothing is random."""
+    return maddjit.compile(learn(A_train, B, n_codebooks))
 
 
-METHODS = (
-    _method("MADDNESS-PQ as published", "bucket-means"),
-    _method("MADDNESS as published", "ridge"),
-)
+METHODS = (Method("MADDNESS as published", "codebooks", compiled, codebook_counts, most_rows=4000),)

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.rivals import METHODS, Method, installed
 from benchmarks.rivals.codebooks import own
 
-EXACT, PAPER, EIGHT_BIT = "exact", "MADDNESS", "8-bit"
+PAPER, EIGHT_BIT = "MADDNESS", "8-bit"
 _MOST_LEAVES = 4096
 """Codebooks times prototypes of one operator: the joint regression has a column for each."""
 
@@ -60,7 +60,7 @@ def is_compiled(name: str) -> bool:
 
 def chosen(prefixes: Sequence[str], left_out: dict[str, str]) -> list[Method]:
     """Return the installed methods whose names begin with a prefix, all if none is given."""
-    here = [m for m in installed([*METHODS, *VARIANTS], left_out) if m.name != EXACT]
+    here = installed([*METHODS, *VARIANTS], left_out)
     return [m for m in here if m.name.startswith(tuple(prefixes) or "")]
 
 

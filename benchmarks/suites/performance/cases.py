@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 OWN, K64 = "maddjit", "maddjit K = 64"
-FRESH, EIGHT_BIT_SUMS = "maddjit, fresh output", "maddjit, 8-bit sums"
-READ_A = "read A"
+FRESH = "maddjit, fresh output"
 
 Topic = Literal["operator", "sums", "one row", "threads"]
 PRODUCTS: tuple[Topic, ...] = ("operator", "one row", "sums")

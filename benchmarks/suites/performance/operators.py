@@ -13,7 +13,7 @@ from benchmarks.harness.machine import all_processors
 from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, Turns, take_turns
 from benchmarks.rivals.candidates import NUMPY, by_hand, gather, rivals, with_numpy
-from benchmarks.suites.performance.cases import EIGHT_BIT_SUMS, FRESH, K64, OWN, Case
+from benchmarks.suites.performance.cases import FRESH, K64, OWN, Case
 from benchmarks.suites.performance.streams import read, streams
 from benchmarks.tasks.rows import Product, clustered, fitted
 
@@ -24,20 +24,11 @@ BLOCK = 4000
 """Rows whose outputs stay in the cache."""
 
 
-def operators(case: Case) -> Operators:
-    """Compile the case's operator with 16 prototypes, with 64, and with tables for 8-bit sums."""
-    (_, D, M), C = case.shape, case.n_codebooks
-    ops = {
-        name: maddjit.compile(fitted(D, M, C, K, case.rows)) for name, K in ((OWN, 16), (K64, 64))
-    }
-    if ops[OWN].plan.sum_bits > 8:
-        ops[EIGHT_BIT_SUMS] = maddjit.compile(fitted(D, M, C, 16, case.rows, byte_group=C))
-    return ops
-
-
 def measure(case: Case, rounds: int, optional: bool, left_out: dict[str, str]) -> Record:
     """Compare an operator and its rivals with the exact product, then time them."""
-    product, ops = Product.of_shape(case.shape, case.rows), operators(case)
+    (_, D, M), C = case.shape, case.n_codebooks
+    product = Product.of_shape(case.shape, case.rows)
+    ops = {n: maddjit.compile(fitted(D, M, C, K, case.rows)) for n, K in ((OWN, 16), (K64, 64))}
     make = _sums if case.topic == "sums" else _outputs
     candidates = make(case, product, ops, optional, left_out)
     errors = {}

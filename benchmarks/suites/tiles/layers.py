@@ -15,7 +15,7 @@ import maddjit
 from benchmarks.harness.machine import first_line
 from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, Turns, take_turns
-from benchmarks.rivals import eight_bit, exact, low_rank
+from benchmarks.rivals import eight_bit, low_rank
 from benchmarks.rivals.candidates import UNAVAILABLE
 from benchmarks.rivals.method import installed
 from benchmarks.suites.tiles.shapes import SCHEMES, told
@@ -171,17 +171,10 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
                 continue
             names = {"op": op, "A": data.timed, "Y": data.Y}
             way = Candidate(label, op.report.kind, "op(A, out=Y)", names, answer=plain)
-            more: Record = {"hit_by_nan": hit_by_nan(plain, data.timed)}
+            more: Record = {}
             if record.get("rank") in _BATCHED and precision == "float32":
                 more["batches"] = _batches(plain, data)
             yield way, record | told(op) | more
-
-
-def hit_by_nan(op: Any, rows: Floats) -> int:
-    """Return how many other rows a row of NaN spoils."""
-    spoilt = np.array(rows)
-    spoilt[len(rows) // 2] = np.nan
-    return int(np.isnan(op(spoilt)).any(axis=1).sum()) - 1
 
 
 def _batches(op: Any, data: Data) -> list[Record]:
@@ -245,8 +238,7 @@ def _low_rank(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> I
 
 def _rivals(data: Data, left_out: dict[str, str]) -> Iterator[Run]:
     """Return the products in bfloat16 and 8 bits, float32 in and out. They are spared the ReLU."""
-    nearly = [m for m in (*exact.METHODS, *eight_bit.METHODS) if m.name != "exact"]
-    for method in installed(nearly, left_out):
+    for method in installed([eight_bit.BFLOAT16, *eight_bit.METHODS], left_out):
         try:
             multiply = method.fit(data.B, data.B, 0, 0)
             multiply(data.timed)
