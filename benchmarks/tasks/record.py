@@ -42,10 +42,10 @@ class Task:
     def __post_init__(self) -> None:
         n_features, n_outputs = len(self.B), self.B.shape[-1]
         for name, shape in {
+            "B": (n_features, n_outputs),
             "A_train": (None, n_features),
             "A_test": (None, n_features),
             "A_calibrate": (None, n_features),
-            "B": (n_features, n_outputs),
             "bias": (n_outputs,),
         }.items():
             array = getattr(self, name)

@@ -77,7 +77,7 @@ def test_a_record_cannot_be_written_to(name: str) -> None:
     ("changes", "message"),
     [
         ({"A_train": floats(20, 6).astype(np.float64)}, "A_train is not float32"),
-        ({"B": floats(6)}, "A_train is not float32 of shape"),
+        ({"B": floats(6)}, "B is not float32 of shape"),
         ({"A_test": np.full((2, 6), np.nan, np.float32)}, "A_test is empty or not finite"),
         ({"A_train": floats(0, 6)}, "A_train is empty"),
         ({"A_test": floats(3, 5)}, r"A_test is not float32 of shape \(None, 6\)"),
