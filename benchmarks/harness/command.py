@@ -114,7 +114,8 @@ def _run(
             results["failed"][name] = machine.first_line(error)
         else:
             seconds = round(perf_counter() - start, 1)
-            results["tasks"].append({"name": name} | record | {"seconds": seconds})
+            found = {"name": name, "left_out": {}, "failed": {}} | record
+            results["tasks"].append(found | {"seconds": seconds})
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")

@@ -101,13 +101,15 @@ class OnnxInt8:
     @cached_property
     def alone(self) -> Callable[[], Any]:
         """A call that multiplies the A that is in 8 bits already and returns the sums."""
-        product = [_node("MatMulInteger", ["A", "B", "zero"], ["Y"])]
-        return self._bound(product, self.A8, self.sums, zero=self.zero)
+        product = _dynamic()[1]
+        product.input[0], product.output[0] = "A", "Y"
+        return self._bound([product], self.A8, self.sums, zero=self.zero)
 
     def integers(self, A: Floats) -> Callable[[], Any]:
         """Return a call that quantises A, multiplies and returns the sums."""
-        last = _node("Identity", ["sums"], ["Y"])
-        return self._bound([*_dynamic()[:2], last], A, self.sums)
+        quantised, product, *_ = _dynamic()
+        product.output[0] = "Y"
+        return self._bound([quantised, product], A, self.sums)
 
     def floats(self, A: Floats, Y: Floats) -> Callable[[], Any]:
         """Return a call that quantises A, multiplies, scales into Y and returns it."""
@@ -134,20 +136,16 @@ class OnnxInt8:
         return run
 
 
-def _node(*words: Any, **attributes: Any) -> Any:
-    from onnx.helper import make_node
-
-    return make_node(*words, **attributes)
-
-
 def _dynamic() -> list[Any]:
     """Return the nodes of a product of A with constants B and scale that quantises A."""
+    from onnx.helper import make_node
+
     return [
-        _node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
-        _node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
-        _node("Cast", ["sums"], ["floats"], to=1),
-        _node("Mul", ["step", "scale"], ["scales"]),
-        _node("Mul", ["floats", "scales"], ["Y"]),
+        make_node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
+        make_node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
+        make_node("Cast", ["sums"], ["floats"], to=1),
+        make_node("Mul", ["step", "scale"], ["scales"]),
+        make_node("Mul", ["floats", "scales"], ["Y"]),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,7 @@ def directions(n_features: int, n_outputs: int, n_train: int, n_test: int, k: in
     rows, B = clustered(n_train + n_test, n_features, seed=2), right(n_features, n_outputs)
     A_test = rows[n_train:]
     winners = top(A_test @ B, k)
-
-    def agreement(found: NDArray[Any]) -> float:
-        return float(np.mean(found == winners[:, 0]))
-
+    by_winners = {"label": lambda found: float(np.mean(found == winners[:, 0]))}
     return Task(
         name="directions",
         title=f"Rows of four directions, {n_features} × {n_outputs}",
@@ -34,7 +30,7 @@ def directions(n_features: int, n_outputs: int, n_train: int, n_test: int, k: in
         metric="agreement" if k == 1 else "recall",
         higher_is_better=True,
         score=lambda outputs: recall(top(outputs, k), winners),
-        by_winners={"label": agreement} if k == 1 else {},
+        by_winners=by_winners if k == 1 else {},
         k=k,
     )
 

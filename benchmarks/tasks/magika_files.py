@@ -52,17 +52,13 @@ def _by_extension(folder: Path, labels: list[str]) -> dict[str, str]:
     return single | BY_EXTENSION
 
 
-def _label(path: Path, by_extension: dict[str, str]) -> str:
-    name = path.name.lower()
-    return BY_NAME.get(name) or by_extension.get(path.suffix.removeprefix(".").lower(), "")
-
-
 def _labelled(by_extension: dict[str, str]) -> list[tuple[Path, str]]:
     """Return files of different contents, at most PER_LABEL of a label, from anywhere."""
     paths = defaultdict(list)
     for root in {Path("/usr"), Path(sys.prefix).resolve()}:
         for path in root.rglob("*"):
-            label = _label(path, by_extension)
+            suffix = path.suffix.removeprefix(".").lower()
+            label = BY_NAME.get(path.name.lower()) or by_extension.get(suffix)
             if label and path.is_file() and not path.is_symlink() and path.stat().st_size in SIZES:
                 paths[label].append(path)
     chosen, contents = [], set()

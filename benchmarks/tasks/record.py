@@ -75,11 +75,6 @@ class Task:
         return outputs
 
     @cached_property
-    def exact_score(self) -> float:
-        """The metric that the exact product reaches."""
-        return self.score(self.exact)
-
-    @cached_property
     def variance(self) -> float:
         """The variance of all entries of A_test @ B (without bias), which NMSE divides by."""
         outputs = self.exact if self.bias is None else self.exact - self.bias

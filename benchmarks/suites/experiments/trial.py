@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from timeit import repeat
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Trial:
             "higher_is_better": task.higher_is_better,
             "train_rows": 0,
             "timed_rows": len(self.A),
-            "exact": {"score": task.exact_score, "extra": self._extra(task.exact)},
+            "exact": {"score": task.score(task.exact), "extra": self._extra(task.exact)},
             "runs": [],
             "left_out": {},
             "failed": {},
@@ -237,12 +238,7 @@ def _range(values: Sequence[float]) -> list[float]:
 
 def least_seconds(call: Callable[[], object], times: int) -> float:
     """Return the least time of a few calls."""
-    seconds = []
-    for _ in range(times):
-        start = perf_counter()
-        call()
-        seconds.append(perf_counter() - start)
-    return min(seconds)
+    return min(repeat(call, number=1, repeat=times))
 
 
 def _timed_rows(A_test: Floats, B: Floats, most: int) -> Floats:

@@ -72,8 +72,6 @@ def measure(name: str, limits: Limits) -> Record:
         }[name],
         "onednn": onednn(),
         "rows": [row | {"speed": turns.ratio(peer.name, row["name"])} for row in rows],
-        "left_out": {},
-        "failed": {},
     }
 
 

@@ -30,7 +30,6 @@ def measure(case: Case, limits: Limits) -> Record:
         "hard": case.hard,
         **run(case, limits.rounds, limits.optional, left_out),
         "left_out": left_out,
-        "failed": {},
     }
 
 

@@ -49,11 +49,6 @@ def starts(rank: int, above: Factors | None, rng: np.random.Generator) -> Factor
     return bilinear.together(several)
 
 
-def best_of(factors: Factors, count: int) -> Factors:
-    """Return the schemes of least error."""
-    return bilinear.selected(factors, np.argsort(bilinear.errors(factors))[:count])
-
-
 def squared_error(factors: Factors) -> np.ndarray:
     """Return (S,) errors of white data in bfloat16.
 
@@ -66,8 +61,9 @@ def search(rank: int, above: Factors | None, seed: int) -> Factors:
     """Return the best scheme found (S = 1)."""
     rng = np.random.default_rng((rank, seed))
     found = bilinear.alternate(starts(rank, above, rng), np.geomspace(0.004, 0.001, 300))
-    found = bilinear.alternate(best_of(found, 24), np.full(300, 0.001))
-    found = bilinear.alternate(best_of(found, 8), np.full(1200, 0.001))
+    for kept, steps in ((24, 300), (8, 1200)):
+        found = bilinear.selected(found, np.argsort(bilinear.errors(found))[:kept])
+        found = bilinear.alternate(found, np.full(steps, 0.001))
     best, least = bilinear.selected(found, np.array([0])), np.inf
     for penalty in np.geomspace(1e-3, 1e-6, 40):
         found = bilinear.alternate(found, np.full(150, penalty))
@@ -88,11 +84,9 @@ def shipped(kept: dict[str, np.ndarray], rank: int) -> Factors | None:
 
 def told(factors: Factors) -> str:
     """Return a sentence about how good a scheme is."""
-    return (
-        f"‖T − T̂‖ / ‖T‖ = {bilinear.errors(factors)[0] ** 0.5:.4f} "
-        f"(in bfloat16 {squared_error(factors)[0] ** 0.5:.4f}), "
-        f"amplification {bilinear.amplification(factors)[0]:.1f}"
-    )
+    error, in_bfloat16 = (f(factors)[0] ** 0.5 for f in (bilinear.errors, squared_error))
+    amplification = bilinear.amplification(factors)[0]
+    return f"error {error:.4f}, in bfloat16 {in_bfloat16:.4f}, amplification {amplification:.1f}"
 
 
 def main() -> None:

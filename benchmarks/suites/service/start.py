@@ -92,6 +92,4 @@ def measure(subject: Start, limits: Any) -> Record:
         "n_codebooks": subject.n_codebooks,
         "cached_bytes": stored,
         "ways": ways,
-        "left_out": {},
-        "failed": {},
     }

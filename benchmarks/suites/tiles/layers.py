@@ -119,7 +119,6 @@ def measure(layer: Layer, limits: Any) -> Record:
         "rows": {"fit": len(data.train), "test": len(task.A_test), "timed": len(data.timed)},
         "runs": [{"name": way.name, "group": way.kind} | record for way, record in runs],
         "left_out": left_out,
-        "failed": {},
     }
 
 
@@ -147,18 +146,11 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", maddjit.AccuracyWarning)  # the page tells the error
             model = maddjit.fit_strassen_tile(data.B, rank, A_train=data.train, bias=data.bias)
-        report = model.report
+        seconds, report = round(perf_counter() - start, 1), model.report
         assert report is not None
-        record: Record = {
-            "rank": rank,
-            "fit_seconds": round(perf_counter() - start, 1),
-            "report": {
-                "error": report.error,
-                "unfitted": report.unfitted,
-                "low_rank": report.low_rank,
-                "low_rank_rank": report.rank,
-            },
-        }
+        told_of_fit = {name: getattr(report, name) for name in ("error", "unfitted", "low_rank")}
+        told_of_fit["low_rank_rank"] = report.rank
+        record = {"rank": rank, "fit_seconds": seconds, "report": told_of_fit}
         models.append((f"r = {rank}", model, record))
     for name, model, record in models:
         for precision in ("float32", "bfloat16"):
@@ -171,9 +163,8 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
                 continue
             names = {"op": op, "A": data.timed, "Y": data.Y}
             way = Candidate(label, op.report.kind, "op(A, out=Y)", names, answer=plain)
-            more: Record = {}
-            if record.get("rank") in _BATCHED and precision == "float32":
-                more["batches"] = _batches(plain, data)
+            is_batched = record.get("rank") in _BATCHED and precision == "float32"
+            more = {"batches": _batches(plain, data)} if is_batched else {}
             yield way, record | told(op) | more
 
 

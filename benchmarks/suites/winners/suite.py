@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -26,8 +25,7 @@ def measure(subject: Subject, limits: Limits) -> Record:
     task = subject.load()
     parts = divided(task, subject)
     truth = Truth.of(task, task.A_test)
-    left_out: dict[str, str] = {}
-    failed: dict[str, str] = {}
+    left_out, failed = dict[str, str](), dict[str, str]()
     timed = np.array(task.A_test[: subject.timed_rows])  # a copy: torch wants to write
     others = winners.rivals(timed, np.array(task.B), task.k, limits.optional, left_out)
     record: Record = {
@@ -60,13 +58,13 @@ def measure(subject: Subject, limits: Limits) -> Record:
         }
     for size in subject.sizes:
         for options in _variants(task.k, size == subject.checked):
-            label = _label(size, options)
+            label = ", ".join([f"C = {size[0]}", f"K = {size[1]}", *map(str, options.values())])
             start = perf_counter()
             try:
-                model, told = own.calibrated(task, parts, size, options)
+                model = own.calibrated(task, parts, size, options)
                 group = own.runs(task, model, label, subject.coverages, truth, left_out)
                 _time(group, others, timed, limits.rounds, record)
-                record["runs"] += [run | told for _, run in group.values()]
+                record["runs"] += [run for _, run in group.values()]
                 group.clear()  # its code takes hundreds of megabytes where outputs are many
                 if size == subject.checked and not options:
                     checked = coverage.check(task, model, parts, subject, limits.splits)
@@ -83,10 +81,6 @@ def _variants(k: int, is_checked: bool) -> list[dict[str, Any]]:
     """Return options of `maddjit.fit` to try: tables for the winner, if only one is asked for."""
     by_default = [{}] if k > 1 or is_checked else []
     return [*by_default, *([{"objective": "argmax"}] if k == 1 else [])]
-
-
-def _label(size: tuple[int, int], options: Mapping[str, Any]) -> str:
-    return ", ".join([f"C = {size[0]}", f"K = {size[1]}", *map(str, options.values())])
 
 
 def _time(
