@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import SUITES
-from benchmarks.harness import page, tables
+from benchmarks.harness import machine, page, tables
 from benchmarks.harness.suite import RESULTS, Suite
 from benchmarks.harness.timing import Candidate, take_turns
 from tests.benchmarks.small import ROOT, command
@@ -87,6 +87,18 @@ def test_machines_stand_side_by_side(name: str, tmp_path: Path) -> None:
     assert both.count(f"*{labels[0]}*") == both.count(f"*{labels[1]}*")
     headings = [line for line in alone.splitlines() if line.startswith("#")]
     assert headings == [line for line in both.splitlines() if line.startswith("#")]
+
+
+def test_onnxruntime_is_imported_before_pinning(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(machine, "import_module", done.append)
+    monkeypatch.setattr(
+        machine.os, "sched_setaffinity", lambda *_: done.append("pinned"), raising=False
+    )
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(machine, "_allowed", set())
+    machine.pin()
+    assert done == ["onnxruntime", "pinned"]
 
 
 @pytest.mark.parametrize("name", SUITES)

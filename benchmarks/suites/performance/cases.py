@@ -69,7 +69,6 @@ _HARD = [
 
 CASES = {case.name: case for case in (*_OPERATORS, *_HARD, Case("threads", (100000, 512, 1000)))}
 
-
 SMALL = {
     case.name: case
     for case in (

@@ -52,10 +52,8 @@ def measure(subject: Subject, limits: Limits) -> Record:
             record["rivals"][other.name]["recall"] = round(found, 6)
     if limits.optional:
         answers = winners.eight_bit_answers(np.array(task.B), own.bias_of(task), task.k, left_out)
-        record["eight_bit"] = {
-            name: own.judged(task, own.named(task, answer), truth)
-            for name, answer in answers.items()
-        }
+        named = {name: own.named(task, answer) for name, answer in answers.items()}
+        record["eight_bit"] = {name: own.judged(task, best, truth) for name, best in named.items()}
     for size in subject.sizes:
         for options in _variants(task.k, size == subject.checked):
             label = ", ".join([f"C = {size[0]}", f"K = {size[1]}", *map(str, options.values())])
