@@ -2,8 +2,9 @@
 
     python -m benchmarks SUITE [--small] [--only NAME …] [--render] …
 
-`SUITE` is performance, experiments, winners, tiles or service; ``python -m benchmarks SUITE -h``
-lists the options. Everything is measured in this process, in one thread on one processor.
+`SUITE` is performance, experiments, winners, tiles, service or front;
+``python -m benchmarks SUITE -h`` lists the options. Everything is measured in this process, in one
+thread on one processor.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from importlib import import_module
 
 from benchmarks.harness import command, machine
 
-SUITES = ("performance", "experiments", "winners", "tiles", "service")
+SUITES = ("performance", "experiments", "winners", "tiles", "service", "front")
 
 
 def main(arguments: list[str]) -> int:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.suites.front import __main__ as front
+from benchmarks.harness.page import Record
+from benchmarks.suites.front import readme
+from tests.benchmarks.small import measured
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
-TABLE = README.partition(front.START)[2].partition(front.END)[0]
+TABLE = README.partition(readme.START)[2].partition(readme.END)[0]
 
 
 def words(page: str) -> list[str]:
@@ -26,9 +26,9 @@ def words(page: str) -> list[str]:
     return [word for word in text.split() if re.search(r"\w", word)]
 
 
-def stored() -> list[front.Record]:
-    """Return the records of the machine that the README's figures are of, AVX2 first."""
-    return front.machines(front.records())[0]
+def stored() -> list[Record]:
+    """Return the results of the machine that the README's figures are of, AVX2 first."""
+    return readme.machines()[0]
 
 
 def test_words_are_counted() -> None:
@@ -45,12 +45,7 @@ def test_the_readme_takes_a_few_minutes() -> None:
 
 
 def test_the_figures_are_those_that_were_measured() -> None:
-    assert front.with_figures(README, stored()) == README
-
-
-def test_the_page_of_results_is_what_was_measured() -> None:
-    page = front.page(front.machines(front.records()))
-    assert front.PAGE.read_text(encoding="utf-8") == page
+    assert readme.with_figures(README, stored()) == README
 
 
 def test_the_first_figures_are_those_of_the_table() -> None:
@@ -67,12 +62,12 @@ def test_the_first_figures_are_those_of_the_table() -> None:
 
 def test_the_stored_measurements_are_of_levels_that_were_held() -> None:
     avx2, avx512 = stored()
-    assert avx2["libraries"] == {"oneDNN of torch": "Intel AVX2"}
+    assert {task["onednn"] for task in avx2["tasks"]} == {"Intel AVX2"}
     assert "(Haswell)" in avx2["versions"]["OpenBLAS of numpy"]
-    assert not any("onnxruntime" in row["name"] for row in avx2["rows"])
-    assert any("onnxruntime" in row["name"] for row in avx512["rows"])
-    for record in (avx2, avx512):
-        for row in record["rows"]:
+    for results, has_onnx in ((avx2, False), (avx512, True)):
+        rows = [row for task in results["tasks"] for row in task["rows"]]
+        assert any("onnxruntime" in row["name"] for row in rows) == has_onnx
+        for row in rows:
             low, median, high = row["speed"]
             assert low <= median <= high
 
@@ -80,8 +75,8 @@ def test_the_stored_measurements_are_of_levels_that_were_held() -> None:
 def test_the_plot_is_small_and_says_nothing_of_where_it_was_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     drawn = tmp_path / "front.svg"
-    front.draw(front.machines(front.records()), drawn)
-    for path in (drawn, front.PLOT):
+    readme.draw(readme.machines(), drawn)
+    for path in (drawn, readme.PLOT):
         text = path.read_text(encoding="utf-8")
         assert len(text) < 60_000
         assert not re.search(r"dc:date|/home/|/tmp/", text)
@@ -92,22 +87,15 @@ def test_the_plot_is_small_and_says_nothing_of_where_it_was_drawn(tmp_path: Path
 
 @pytest.mark.slow
 def test_ways_of_the_plot_are_checked_and_timed(tmp_path: Path) -> None:
-    code = (
-        "import json; from benchmarks.suites.front import ways; ways.LOOK_UPS = (8,);"
-        "ways.LOOK_UPS_AND_RANK = ((8, 8),); ways.RANKS = (8,);"
-        "print(json.dumps(ways.measure(batch=20, rounds=2)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rows = {(row["layer"], row["name"]): row for row in json.loads(done.stdout)}
+    results, text = measured("front", tmp_path)
+    rows = {(task["name"], row["name"]): row for task in results["tasks"] for row in task["rows"]}
     assert rows["hidden", "exact: numpy.matmul"]["nmse"] == 0
     assert rows["hidden", "exact: numpy.matmul"]["speed"] == [1, 1, 1]
     # Both leave eight directions to an exact product; the tables then find more of what is left.
-    mixed, low_rank = rows["hidden", "look-ups: 8 + rank 8"], rows["hidden", "low rank: 8 of 512"]
+    mixed, low_rank = rows["hidden", "look-ups: 16 + rank 8"], rows["hidden", "low rank: 8 of 512"]
     assert mixed["nmse"] < low_rank["nmse"]
     assert rows["winner", "exact winners: 99.9% promised"]["nmse"] is None
+    assert "### last, largest output alone" in text
 
 
 @pytest.mark.parametrize("page", PAGES)

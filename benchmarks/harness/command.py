@@ -6,6 +6,7 @@ import argparse
 import json
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from time import perf_counter
@@ -19,14 +20,16 @@ from benchmarks.harness.tables import Record
 
 def main(suite: Suite, arguments: Sequence[str]) -> int:
     """Measure or render a suite as the command line says; return the exit status."""
-    options = _parser(suite).parse_args(arguments)
+    parser = _parser(suite)
+    options = parser.parse_args(arguments)
+    page = options.page or RESULTS / f"{suite.name}.md"
     if options.render is not None:
-        write_page(suite, read_results(suite, options.render), options.page or _page(suite))
+        write_page(suite, read_results(suite, options.render), page)
         return 0
     subjects = suite.small if options.small else suite.subjects
     if unknown := set(options.only or ()) - subjects.keys():
         known = ", ".join(subjects)
-        _parser(suite).error(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
     if options.only:
         subjects = {name: subjects[name] for name in options.only}
     names = {field.name for field in fields(suite.limits)}
@@ -48,12 +51,15 @@ def main(suite: Suite, arguments: Sequence[str]) -> int:
     if path and path.exists():  # what was wished for and reached is judged once
         results["wishes"] = json.loads(path.read_text()).get("wishes", [])
     _run(suite, subjects, limits, results, path)
-    _report(results)
+    for key, words in (("left_out", "left out"), ("failed", "failed")):
+        for record in (results, *results["tasks"]):
+            for name, reason in record[key].items():
+                print(f"{words}: {record.get('name', '')} {name} ({reason})")
     if options.page:
-        write_page(suite, [results], options.page)
+        write_page(suite, [results], page)
     elif is_whole and not options.results:
-        write_page(suite, read_results(suite), _page(suite))
-    return int(bool(results["failed"]) or any(task["failed"] for task in results["tasks"]))
+        write_page(suite, read_results(suite), page)
+    return int(any(record["failed"] for record in (results, *results["tasks"])))
 
 
 def _parser(suite: Suite) -> argparse.ArgumentParser:
@@ -80,10 +86,6 @@ def _parser(suite: Suite) -> argparse.ArgumentParser:
     return made
 
 
-def _page(suite: Suite) -> Path:
-    return RESULTS / f"{suite.name}.md"
-
-
 def _run(
     suite: Suite,
     subjects: Mapping[str, Any],
@@ -95,7 +97,10 @@ def _run(
     from threadpoolctl import threadpool_limits
 
     if getattr(limits, "optional", True):
-        _one_thread_in_torch()
+        with suppress(ImportError):
+            import torch
+
+            torch.set_num_threads(1)
     for name, subject in subjects.items():
         start = perf_counter()
         print(f"{name} …", flush=True)
@@ -109,24 +114,9 @@ def _run(
             results["failed"][name] = machine.first_line(error)
         else:
             seconds = round(perf_counter() - start, 1)
-            results["tasks"].append({"name": name} | record | {"seconds": seconds})
+            found = {"name": name, "left_out": {}, "failed": {}} | record
+            results["tasks"].append(found | {"seconds": seconds})
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         print(f"{name}, {perf_counter() - start:.1f} s", flush=True)
-
-
-def _report(results: Record) -> None:
-    """Print what was left out and what failed."""
-    for key, words in (("left_out", "left out"), ("failed", "failed")):
-        for record in (results, *results["tasks"]):
-            for name, reason in record[key].items():
-                print(f"{words}: {record.get('name', '')} {name} ({reason})")
-
-
-def _one_thread_in_torch() -> None:
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_num_threads(1)

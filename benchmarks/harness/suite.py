@@ -31,7 +31,8 @@ class Suite:
     small_limits : mapping
         Fields of `limits` that ``--small`` changes.
     measure : callable
-        Takes a subject and the limits and returns a record with "title", "left_out" and "failed".
+        Takes a subject and the limits and returns a record with "title", perhaps with reasons by
+        name for what was "left_out" or "failed".
         A `Missing` that it raises leaves the subject out.
     sections : mapping of Section
         The tables of the page, by the names that `page.md` has for them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Record = dict[str, Any]
@@ -46,9 +46,9 @@ def bold(name: str, is_own: bool) -> str:
     return f"**{name}**" if is_own else name
 
 
-def scores(found: Mapping[str, float], show: Callable[[float], str] = percent) -> str:
+def scores(found: Mapping[str, float]) -> str:
     """Return named scores as one phrase."""
-    return ", ".join(f"{name} {show(value)}" for name, value in found.items())
+    return ", ".join(f"{name} {percent(value)}" for name, value in found.items())
 
 
 def reasons(record: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from timeit import Timer
 from typing import Any
 
@@ -35,9 +36,9 @@ class Candidate:
     outputs: Callable[[], NDArray[Any]] | None = None
     answer: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
-    def timer(self) -> Timer:
+    def timer(self, clock: Callable[[], float] = perf_counter) -> Timer:
         """Return a timer. It keeps the garbage collector off."""
-        return Timer(self.run, globals=self.names)
+        return Timer(self.run, timer=clock, globals=self.names)
 
     def run_once(self) -> None:
         """Run the candidate once, untimed."""
@@ -58,38 +59,20 @@ class Turns:
         """Return the time of a call in parts of a second, nanoseconds by default, per row."""
         return quartiles(self.seconds[name] * unit / rows)
 
-    def fastest(self, names: Sequence[str]) -> str | None:
-        """Return the candidate with the least median time, None if none of `names` was timed."""
-        known = [name for name in names if name in self.seconds]
-        return min(known, key=lambda name: float(np.median(self.seconds[name])), default=None)
-
-
-def timed(
-    turns: Turns, candidates: Sequence[Candidate], rows: int, baseline: str
-) -> dict[str, dict[str, Any]]:
-    """Return each candidate's kind, nanoseconds per row, and speed relative to `baseline`."""
-    return {
-        candidate.name: {
-            "kind": candidate.kind,
-            "ns_per_row": turns.per(candidate.name, rows),
-            "speed": turns.ratio(baseline, candidate.name),
-        }
-        for candidate in candidates
-    }
-
 
 def take_turns(
     candidates: Sequence[Candidate],
     rounds: int,
     least_seconds: float = LEAST_SECONDS,
     uncounted: int = 0,
+    clock: Callable[[], float] = perf_counter,
 ) -> Turns:
     """Time all candidates `rounds` times, in another random order each round.
 
     Each turn begins with `uncounted` calls that are not timed: what the candidate keeps between
     calls is then in the caches, as far as it fits.
     """
-    timers = {candidate.name: candidate.timer() for candidate in candidates}
+    timers = {candidate.name: candidate.timer(clock) for candidate in candidates}
     assert len(timers) == len(candidates), "two candidates have the same name"
     repeats = {name: _repeats(timer, least_seconds) for name, timer in timers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in timers}

@@ -6,15 +6,13 @@ callable A → Y, float32 of shape (N, M), and its time is what calling it takes
 thread if it was told to.
 """
 
-from benchmarks.rivals import codebooks, eight_bit, exact, low_rank, published, sketches, streaming
+from benchmarks.rivals import codebooks, eight_bit, low_rank, published
 from benchmarks.rivals.method import Apply, Method, installed
 
 METHODS: tuple[Method, ...] = (
-    *exact.METHODS,
+    eight_bit.BFLOAT16,
     *eight_bit.METHODS,
     *low_rank.METHODS,
-    *sketches.METHODS,
-    *streaming.METHODS,
     *codebooks.METHODS,
     *published.METHODS,
 )

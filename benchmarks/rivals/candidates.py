@@ -61,26 +61,21 @@ def _with_torch(product: Product) -> list[Candidate]:
     A, B, Y = (torch.from_numpy(array) for array in (product.A, product.B, product.Y))
     A16, B16, Y16 = A.bfloat16(), B.bfloat16(), torch.empty(Y.shape, dtype=torch.bfloat16)
 
-    def found() -> Any:
-        return Y16.float().numpy()
+    def casting() -> Any:
+        return torch.mm(A.bfloat16(), B16, out=Y16)
 
-    def from_float32() -> None:
-        torch.mm(A.bfloat16(), B16, out=Y16)
-
-    def whole() -> None:
-        from_float32()
-        Y.copy_(Y16)
-
-    def plain() -> None:
-        torch.mm(A16, B16, out=Y16)
-
+    runs = {
+        "torch bfloat16": partial(torch.mm, A16, B16, out=Y16),
+        "torch bfloat16, casting A": casting,
+        "torch bfloat16, casting A and Y": lambda: Y.copy_(casting()),
+    }
+    exact = partial(torch.mm, A, B, out=Y)
     return [
-        Candidate(
-            "torch float32", "float32", partial(torch.mm, A, B, out=Y), {}, lambda: product.Y
+        Candidate("torch float32", "float32", exact, {}, lambda: product.Y),
+        *(
+            Candidate(name, "bfloat16", run, {}, lambda: Y16.float().numpy())
+            for name, run in runs.items()
         ),
-        Candidate("torch bfloat16", "bfloat16", plain, {}, found),
-        Candidate("torch bfloat16, casting A", "bfloat16", from_float32, {}, found),
-        Candidate("torch bfloat16, casting A and Y", "bfloat16", whole, {}, lambda: product.Y),
     ]
 
 
@@ -99,14 +94,13 @@ def _with_packed_bfloat16(product: Product) -> list[Candidate]:
     return [Candidate(name, "bfloat16", run, {}, lambda: run().float().numpy())]
 
 
-def _with_torch_int8(product: Product) -> list[Candidate]:
+def _with_bytes(kind: type[TorchInt8 | OnnxInt8], product: Product) -> list[Candidate]:
     A, Y = product.A, product.Y
-    made = TorchInt8(product.B, len(A))
-    step = made.quantise(A)
-    scale = made.scale.numpy() * step
+    made = kind(product.B, len(A))
+    scale = made.quantise(A) * made.scale
     return [
         Candidate(made.name, ALONE, made.alone, {}, lambda: made.alone() * scale),
-        Candidate(f"{made.name}, quantising A", WHOLE, partial(made.floats, A, Y), {}, lambda: Y),
+        Candidate(f"{made.name}, quantising A", WHOLE, made.floats(A, Y), {}, lambda: Y),
     ]
 
 
@@ -115,23 +109,13 @@ def _with_torch_linear(product: Product) -> list[Candidate]:
     return [Candidate("torch linear_dynamic, quantising A", WHOLE, run, {}, run)]
 
 
-def _with_onnxruntime(product: Product) -> list[Candidate]:
-    A, Y = product.A, product.Y
-    made = OnnxInt8(product.B, len(A))
-    scale = made.quantise(A) * made.constants["scale"]
-    return [
-        Candidate(made.name, ALONE, made.alone, {}, lambda: made.sums * scale),
-        Candidate(f"{made.name}, quantising A", WHOLE, made.floats(A, Y), {}, lambda: Y),
-    ]
-
-
 RIVALS: dict[str, Callable[[Product], list[Candidate]]] = {
     "MKL": _with_mkl,
     "torch": _with_torch,
     "torch, packed": _with_packed_bfloat16,
-    "torch int8": _with_torch_int8,
+    "torch int8": partial(_with_bytes, TorchInt8),
     "torch linear_dynamic": _with_torch_linear,
-    "onnxruntime": _with_onnxruntime,
+    "onnxruntime": partial(_with_bytes, OnnxInt8),
 }
 """What is compared with beside NumPy, where the packages are installed."""
 

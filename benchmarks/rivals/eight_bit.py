@@ -1,4 +1,4 @@
-"""8-bit products, the real competitor: with the quantising of A and without it.
+"""8-bit products, the real competitor: with the quantising of A and without it; and bfloat16.
 
 Weights are quantised once and symmetrically, A for the whole matrix at each call. Weights have 7
 bits where the CPU has no VNNI: with 8, onnxruntime and FBGEMM would saturate. Torch's `_int_mm`
@@ -36,7 +36,7 @@ class TorchInt8:
 
         integers, scale = quantised_weights(B, per_output, WHOLE_BYTE)
         self.torch, self.B = torch, torch.from_numpy(integers)
-        self.scale = torch.from_numpy(np.asarray(scale))
+        self.scale = np.asarray(scale)
         self.steps = torch.empty((n_rows, len(B)))
         self.A8 = torch.empty(self.steps.shape, dtype=torch.int8)
         self.sums = torch.empty((n_rows, B.shape[1]), dtype=torch.int32)
@@ -54,17 +54,26 @@ class TorchInt8:
         sums: Sums = self.torch._int_mm(self.A8, self.B, out=self.sums).numpy()
         return sums
 
-    def integers(self, A: Floats) -> Sums:
-        """Quantise A and multiply."""
-        self.quantise(A)
-        return self.alone()
+    def integers(self, A: Floats) -> Callable[[], Any]:
+        """Return a call that quantises A, multiplies and returns the sums."""
 
-    def floats(self, A: Floats, Y: Floats) -> Floats:
-        """Quantise A, multiply and scale into Y."""
-        step = self.quantise(A)
-        sums = self.torch._int_mm(self.A8, self.B, out=self.sums)
-        self.torch.from_numpy(Y).copy_(sums).mul_(self.scale * step)
-        return Y
+        def run() -> Sums:
+            self.quantise(A)
+            return self.alone()
+
+        return run
+
+    def floats(self, A: Floats, Y: Floats) -> Callable[[], Any]:
+        """Return a call that quantises A, multiplies, scales into Y and returns it."""
+        scale, outputs = self.torch.from_numpy(self.scale), self.torch.from_numpy(Y)
+
+        def run() -> Floats:
+            step = self.quantise(A)
+            sums = self.torch._int_mm(self.A8, self.B, out=self.sums)
+            outputs.copy_(sums).mul_(scale * step)
+            return Y
+
+        return run
 
 
 class OnnxInt8:
@@ -74,7 +83,8 @@ class OnnxInt8:
 
     def __init__(self, B: Floats, n_rows: int, per_output: bool = True) -> None:
         integers, scale = quantised_weights(B, per_output)
-        self.constants = {"B": integers, "scale": np.atleast_1d(scale)}
+        self.scale = np.atleast_1d(scale)
+        self.constants = {"B": integers, "scale": self.scale}
         self.sums = np.empty((n_rows, B.shape[1]), np.int32)
         self.A8 = np.zeros((n_rows, len(B)), np.uint8)
         self.zero = np.array(0, np.uint8)
@@ -91,30 +101,28 @@ class OnnxInt8:
     @cached_property
     def alone(self) -> Callable[[], Any]:
         """A call that multiplies the A that is in 8 bits already and returns the sums."""
-        product = [_node("MatMulInteger", ["A", "B", "zero"], ["Y"])]
-        return self._bound(product, self.A8, self.sums, {"zero": self.zero})
+        product = _dynamic()[1]
+        product.input[0], product.output[0] = "A", "Y"
+        return self._bound([product], self.A8, self.sums, zero=self.zero)
 
     def integers(self, A: Floats) -> Callable[[], Any]:
         """Return a call that quantises A, multiplies and returns the sums."""
-        last = _node("Identity", ["sums"], ["Y"])
-        return self._bound([*_dynamic()[:2], last], A, self.sums)
+        quantised, product, *_ = _dynamic()
+        product.output[0] = "Y"
+        return self._bound([quantised, product], A, self.sums)
 
     def floats(self, A: Floats, Y: Floats) -> Callable[[], Any]:
         """Return a call that quantises A, multiplies, scales into Y and returns it."""
         return self._bound(_dynamic(), A, Y)
 
     def _bound(
-        self,
-        nodes: list[Any],
-        A: NDArray[Any],
-        Y: NDArray[Any],
-        constants: dict[str, NDArray[Any]] | None = None,
+        self, nodes: list[Any], A: NDArray[Any], Y: NDArray[Any], **more: NDArray[Any]
     ) -> Callable[[], Any]:
         """Return a call that runs nodes from A to Y in one thread, without copying either."""
         import onnxruntime
 
         used = {name for node in nodes for name in node.input}
-        known = {k: v for k, v in (self.constants | (constants or {})).items() if k in used}
+        known = {name: array for name, array in (self.constants | more).items() if name in used}
         taken, given = ("A", A.dtype, list(A.shape)), ("Y", Y.dtype, list(Y.shape))
         session = open_session(make_model(nodes, known, taken, given))
         binding = session.io_binding()
@@ -128,24 +136,20 @@ class OnnxInt8:
         return run
 
 
-def _node(*words: Any, **attributes: Any) -> Any:
-    from onnx.helper import make_node
-
-    return make_node(*words, **attributes)
-
-
 def _dynamic() -> list[Any]:
     """Return the nodes of a product of A with constants B and scale that quantises A."""
+    from onnx.helper import make_node
+
     return [
-        _node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
-        _node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
-        _node("Cast", ["sums"], ["floats"], to=1),
-        _node("Mul", ["step", "scale"], ["scales"]),
-        _node("Mul", ["floats", "scales"], ["Y"]),
+        make_node("DynamicQuantizeLinear", ["A"], ["A8", "step", "zero"]),
+        make_node("MatMulInteger", ["A8", "B", "zero"], ["sums"]),
+        make_node("Cast", ["sums"], ["floats"], to=1),
+        make_node("Mul", ["step", "scale"], ["scales"]),
+        make_node("Mul", ["floats", "scales"], ["Y"]),
     ]
 
 
-def torch_linear(B: Floats) -> Apply:
+def torch_linear(B: Floats, bias: Floats | None = None) -> Apply:
     """Return `torch.ops.quantized.linear_dynamic` with packed weights. It quantises A by itself."""
     import torch
 
@@ -155,7 +159,8 @@ def torch_linear(B: Floats) -> Apply:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch means to take these tensors away one day
         given = torch.quantize_per_channel(right, scales, zeros, 0, torch.qint8)
-        packed = torch.ops.quantized.linear_prepack(given, None)
+        added = None if bias is None else torch.from_numpy(np.array(bias))
+        packed = torch.ops.quantized.linear_prepack(given, added)
         multiply = torch.ops.quantized.linear_dynamic
         multiply(torch.zeros((1, len(B))), packed)
     return lambda A: multiply(torch.from_numpy(A), packed).numpy()
@@ -169,7 +174,8 @@ def _any_rows_torch(_: Floats, B: Floats, __: int, ___: int) -> Apply:
         if len(A) not in kept:
             kept.clear()
             kept[len(A)] = TorchInt8(B, len(A))
-        return kept[len(A)].floats(A, np.empty((len(A), B.shape[1]), np.float32))
+        Y: Floats = kept[len(A)].floats(A, np.empty((len(A), B.shape[1]), np.float32))()
+        return Y
 
     return apply
 
@@ -184,6 +190,15 @@ def _any_rows_onnx(_: Floats, B: Floats, __: int, ___: int) -> Apply:
     return lambda A: session.run(None, {"A": A})[0]
 
 
+def _bfloat16(_: Floats, B: Floats, __: int, ___: int) -> Apply:
+    """Use torch's mm in bfloat16, with the casts of A and of the outputs."""
+    import torch
+
+    right = torch.from_numpy(np.array(B, np.float32)).bfloat16()
+    return lambda A: torch.mm(torch.from_numpy(A).bfloat16(), right).float().numpy()
+
+
+BFLOAT16 = Method("bfloat16", "", _bfloat16, needs=("torch",))
 METHODS = (
     Method("8-bit, torch _int_mm", "", _any_rows_torch, needs=("torch",)),
     Method(

@@ -24,7 +24,7 @@ class Method:
     `settings(D, M)` returns values of it that span what the method can do without costing more
     operations than the exact product, (0,) if there is nothing to set. `random` methods need
     several seeds to be judged; others use the seed for a k-means at most. `needs` names the modules
-    that must be importable.
+    that must be importable. Methods that take long to learn are given `most_rows`.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Method:
     settings: Callable[[int, int], tuple[int, ...]] = lambda n_features, n_outputs: (0,)
     random: bool = False
     needs: tuple[str, ...] = ()
+    most_rows: int | None = None
 
 
 def installed(methods: Sequence[Method], left_out: dict[str, str]) -> list[Method]:

@@ -8,16 +8,16 @@ need not be a power of two or a multiple of 16.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
 from benchmarks.rivals.codebooks import codebook_counts
-from benchmarks.rivals.method import Floats, Method, checked
+from benchmarks.rivals.method import Apply, Floats, Method, checked
+from maddjit.learning.maddness.paper import ridge
+from maddjit.learning.maddness.regression import one_hot
 from maddjit.models.maddness import MaddnessModel, average_group
 
 _DEPTH, _LEAVES = 4, 16
@@ -25,58 +25,34 @@ _CANDIDATES = 4
 _PENALTY = 1.0
 _TABLE_STEPS, _THRESHOLD_STEPS = 255.5, 254.0
 
-Prototypes = Literal["ridge", "bucket-means"]
 Codes = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Tree:
-    """One codebook's hash function, and where training rows go while it grows and afterwards.
-
-    Attributes
-    ----------
-    split_dims : (4,) intp
-        Columns of A.
-    thresholds : (15,) float32
-        After rounding to 8 bits; a row goes right when x ≥ threshold.
-    grown : (N,) intp
-        Leaves by the thresholds before rounding: those that the means are taken over.
-    codes : (N,) intp
-        Leaves by `thresholds`: those that the ridge regression and the operator see.
-    """
+class Tree(NamedTuple):
+    """One codebook's hash function, and where training rows go while it grows and afterwards."""
 
     split_dims: Codes
+    """(4,) columns of A."""
     thresholds: Floats
+    """(15,) numbers after rounding to 8 bits; a row goes right when x ≥ threshold."""
     grown: Codes
+    """(N,) leaves by the thresholds before rounding: those that the means are taken over."""
     codes: Codes
+    """(N,) leaves by `thresholds`: those that the ridge regression and the operator see."""
 
 
-def learn(
-    A_train: NDArray[Any], B: NDArray[Any], n_codebooks: int, prototypes: Prototypes = "ridge"
-) -> MaddnessModel:
+def learn(A_train: NDArray[Any], B: NDArray[Any], n_codebooks: int) -> MaddnessModel:
     """Learn a model of 16 leaves a codebook, averaged as the authors' code averages.
 
     Equal values are sorted in whatever order NumPy's default sort leaves them on this CPU, as
     there; on rows with many of them the model depends on it.
-
-    Parameters
-    ----------
-    A_train : (N, D) array_like
-        Taken as float32.
-    B : (D, M) array_like
-    n_codebooks : int
-        From 1 to D.
-    prototypes : {"ridge", "bucket-means"}
-        MADDNESS or MADDNESS-PQ.
     """
-    if prototypes not in ("ridge", "bucket-means"):
-        raise ValueError(f'prototypes must be "ridge" or "bucket-means", not {prototypes!r}')
     rows, right = np.asarray(A_train, np.float32), np.asarray(B, np.float64)
     n_features = rows.shape[1]
     checked("codebooks", n_codebooks, n_features)
     blocks = np.array_split(np.arange(n_features), n_codebooks)
     trees = [grow(rows, block) for block in blocks]
-    tables = _real_tables(rows, right, blocks, trees, prototypes)
+    tables = _real_tables(rows, right, blocks, trees)
     entries, scale, offset = _quantised(tables)
     return MaddnessModel(
         split_dims=np.stack([tree.split_dims for tree in trees]),
@@ -168,53 +144,24 @@ def _eight_bit(cuts: Floats, x: Floats) -> Floats:
 
 
 def _real_tables(
-    rows: Floats,
-    B: NDArray[np.float64],
-    blocks: list[Codes],
-    trees: list[Tree],
-    prototypes: Prototypes,
+    rows: Floats, B: NDArray[np.float64], blocks: list[Codes], trees: list[Tree]
 ) -> NDArray[np.float64]:
-    """Return (C, 16, M): prototypes times B, of rows whose mean was not taken off."""
-    means = [_means(rows[:, block], t.grown) for block, t in zip(blocks, trees, strict=True)]
-    tables = np.stack([m @ B[block] for m, block in zip(means, blocks, strict=True)])
-    if prototypes == "bucket-means":
-        return tables
-    # Regression is linear in its targets: what is fitted to A there is fitted to A·B if smaller.
-    on_rows = len(B) <= B.shape[1]
-    if on_rows:
-        left = rows.astype(np.float64)
-        for block, m, tree in zip(blocks, means, trees, strict=True):
-            left[:, block] -= m[tree.grown]
-    else:
-        left = rows @ B
-        for table, tree in zip(tables, trees, strict=True):
-            left -= table[tree.grown]
-    found = _ridge(np.stack([tree.codes for tree in trees], axis=1), left)
-    return tables + (found @ B if on_rows else found).reshape(tables.shape)
+    """Return (C, 16, M): prototypes times B, of rows whose mean was not taken off.
 
-
-def _means(rows: Floats, leaves: Codes) -> NDArray[np.float64]:
-    """Return (16, d): each leaf's mean row, and zeros for a leaf without rows."""
-    means = np.zeros((_LEAVES, rows.shape[1]))
-    for leaf in np.unique(leaves):
-        means[leaf] = rows[leaves == leaf].mean(axis=0, dtype=np.float64)
-    return means
-
-
-def _ridge(codes: Codes, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (C · 16, Q): the regression of targets on one-hot codes, without an intercept."""
-    from scipy.linalg import solve
-    from scipy.sparse import csr_array
-
-    n_rows, n_codebooks = codes.shape
-    columns = (codes + _LEAVES * np.arange(n_codebooks)).ravel()
-    starts = np.arange(0, len(columns) + 1, n_codebooks)
-    shape = (n_rows, _LEAVES * n_codebooks)
-    G = csr_array((np.ones(len(columns)), columns, starts), shape=shape)
-    gram = (G.T @ G).toarray()
-    gram[np.diag_indices_from(gram)] += _PENALTY
-    found: NDArray[np.float64] = solve(gram, G.T @ targets, assume_a="pos", overwrite_a=True)
-    return found
+    A prototype is the mean row of a leaf, zeros for a leaf without rows, to which a regression of
+    what is left on the codes is added. Regression is linear in its targets, so it is fitted
+    to A·B here.
+    """
+    tables = np.empty((len(trees), _LEAVES, B.shape[1]))
+    for table, block, tree in zip(tables, blocks, trees, strict=True):
+        sums = one_hot(tree.grown[:, np.newaxis], _LEAVES).T @ rows[:, block].astype(np.float64)
+        counts = np.bincount(tree.grown, minlength=_LEAVES)
+        table[:] = sums / np.maximum(counts, 1)[:, np.newaxis] @ B[block]
+    left = rows @ B
+    for table, tree in zip(tables, trees, strict=True):
+        left -= table[tree.grown]
+    codes = np.stack([tree.codes for tree in trees], axis=1)
+    return tables + ridge(one_hot(codes, _LEAVES), left, _PENALTY).reshape(tables.shape)
 
 
 def _quantised(tables: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float, float]:
@@ -233,17 +180,9 @@ def _quantised(tables: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float, f
     return entries, step * group, float(low.sum() - step * rounded_up)
 
 
-def compiled(
-    A_train: Floats, B: Floats, n_codebooks: int, seed: int, prototypes: Prototypes
-) -> maddjit.CompiledOperator:
+def compiled(A_train: Floats, B: Floats, n_codebooks: int, _: int) -> Apply:
     """Learn and compile; nothing is random."""
-    return maddjit.compile(learn(A_train, B, n_codebooks, prototypes))
+    return maddjit.compile(learn(A_train, B, n_codebooks))
 
 
-METHODS = tuple(
-    Method(name, "codebooks", partial(compiled, prototypes=prototypes), codebook_counts)
-    for name, prototypes in (
-        ("MADDNESS-PQ as published", "bucket-means"),
-        ("MADDNESS as published", "ridge"),
-    )
-)
+METHODS = (Method("MADDNESS as published", "codebooks", compiled, codebook_counts, most_rows=4000),)

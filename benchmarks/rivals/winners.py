@@ -37,9 +37,9 @@ def rivals(
     makers = {"numpy": partial(_exact, product, k)}
     if optional:
         makers |= {
-            "torch int8": partial(_torch, product, k),
+            "torch int8": partial(_bytes, eight_bit.TorchInt8, product, k),
             "torch linear_dynamic": partial(_torch_linear, product, k),
-            "onnxruntime": partial(_onnxruntime, product, k),
+            "onnxruntime": partial(_bytes, eight_bit.OnnxInt8, product, k),
         }
         if k > 1:
             makers |= {
@@ -91,15 +91,16 @@ def _torch_topk(product: Product, k: int) -> list[Candidate]:
     return [Candidate("numpy.matmul + torch topk", "float32", run)]
 
 
-def _torch(product: Product, k: int) -> list[Candidate]:
-    """Use `_int_mm`: alone, with arg-max, and with the quantising of A besides."""
-    made = eight_bit.TorchInt8(product.B, len(product.A), per_output=False)
+def _bytes(
+    kind: type[eight_bit.TorchInt8 | eight_bit.OnnxInt8], product: Product, k: int
+) -> list[Candidate]:
+    """Multiply in 8 bits: alone, with arg-max, and with the quantising of A besides."""
+    made = kind(product.B, len(product.A), per_output=False)
     made.quantise(product.A)
-    whole = partial(made.integers, product.A)
     return [
         Candidate(made.name, ALONE, made.alone),
         *_choosing(made.name, CHOOSING, made.alone, k),
-        *_choosing(f"{made.name}, quantising A", WHOLE, whole, k),
+        *_choosing(f"{made.name}, quantising A", WHOLE, made.integers(product.A), k),
     ]
 
 
@@ -107,18 +108,6 @@ def _torch_linear(product: Product, k: int) -> list[Candidate]:
     """Use `linear_dynamic`, which quantises A by itself and gives floats."""
     run = partial(eight_bit.torch_linear(product.B), product.A)
     return _choosing("torch linear_dynamic", WHOLE, run, k)
-
-
-def _onnxruntime(product: Product, k: int) -> list[Candidate]:
-    """Use MatMulInteger: alone, with arg-max, and with the quantising of A besides."""
-    made = eight_bit.OnnxInt8(product.B, len(product.A), per_output=False)
-    made.quantise(product.A)
-    whole = made.integers(product.A)
-    return [
-        Candidate(made.name, ALONE, made.alone),
-        *_choosing(made.name, CHOOSING, made.alone, k),
-        *_choosing(f"{made.name}, quantising A", WHOLE, whole, k),
-    ]
 
 
 def _faiss(product: Product, k: int) -> list[Candidate]:

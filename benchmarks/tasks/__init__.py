@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.harness.machine import Missing
-from benchmarks.tasks import fashion, filters, magika_files, minilm, ocr, tokens, ucr
+from benchmarks.tasks import fashion, filters, magika_files, minilm, ocr, tokens
 from benchmarks.tasks.record import Task
 
 TASKS: dict[str, Callable[[], Task]] = {
@@ -15,9 +15,6 @@ TASKS: dict[str, Callable[[], Task]] = {
     "ocr": ocr.load,
     "sobel": filters.load_sobel,
     "gauss": filters.load_gauss,
-    "ucr-64": ucr.loader(64),
-    "ucr-128": ucr.loader(128),
-    "ucr-256": ucr.loader(256),
     "minilm-layer0": minilm.load,
 }
 """Loaders by name. They raise `Missing` if something must be installed first."""

@@ -76,9 +76,9 @@ def outer(x: Floats, outputs: Floats, weights: Weights, layer: str) -> Floats:
     return normalise(x + outputs, weights, f"{layer}.output.LayerNorm")
 
 
-def remaining(x: Floats, ends: Ends, weights: Weights) -> Floats:
-    """Apply all layers but the first."""
-    for index in range(1, N_LAYERS):
+def encode(x: Floats, ends: Ends, weights: Weights, first: int = 0) -> Floats:
+    """Apply all layers from `first` on."""
+    for index in range(first, N_LAYERS):
         layer = f"encoder.layer.{index}"
         x = attention(x, ends, weights, layer)
         outputs = linear(inner(x, weights, layer), weights, f"{layer}.output.dense")

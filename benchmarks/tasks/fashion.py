@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness.machine import ROOT, Missing
 from benchmarks.tasks.cache import Arrays, stored
-from benchmarks.tasks.record import Floats, Task
+from benchmarks.tasks.record import Floats, Score, Task
 from benchmarks.tasks.scores import accuracy
 
 VERSION = "1"
@@ -22,17 +21,12 @@ SOURCE = (
 )
 
 
-def _network() -> Any:
-    examples = str(Path(ROOT, "examples"))
+def _prepare() -> dict[str, NDArray[Any]]:
+    examples = str(ROOT / "examples")
     if examples not in sys.path:
         sys.path.insert(0, examples)
     from fashion_mnist import network
 
-    return network
-
-
-def _prepare() -> dict[str, NDArray[Any]]:
-    network = _network()
     weights = network.load_weights()
     names = ("hidden", "hidden_bias", "head", "head_bias")
     arrays = {name: weights[name] for name in names}
@@ -43,32 +37,32 @@ def _prepare() -> dict[str, NDArray[Any]]:
             raise Missing(str(error)) from error
         inputs = network.hidden_features(images, weights)
         arrays[f"{split}_hidden"] = inputs
-        arrays[f"{split}_head"] = _relu(inputs @ weights["hidden"] + weights["hidden_bias"])
+        arrays[f"{split}_head"] = np.maximum(inputs @ weights["hidden"] + weights["hidden_bias"], 0)
         arrays[f"{split}_labels"] = labels.astype(np.int64)
     return arrays
 
 
-def _relu(x: Floats) -> Floats:
-    return np.maximum(x, 0)
-
-
-def _head(arrays: Arrays) -> Task:
-    labels = arrays["test_labels"]
-    A_test, B, bias = arrays["test_head"], arrays["head"], arrays["head_bias"]
-    winners = (A_test @ B + bias).argmax(axis=1)
+def _layer(arrays: Arrays, name: str, title: str, logits: Score) -> Task:
+    labels, A_test = arrays["test_labels"], arrays[f"test_{name}"]
+    B, bias = arrays[name], arrays[f"{name}_bias"]
+    winners = logits(A_test @ B + bias).argmax(axis=1)
     return Task(
-        name="fashion-head",
-        title="Fashion-MNIST softmax head, 512 × 10",
+        name=f"fashion-{name}",
+        title=title,
         source=SOURCE,
-        A_train=arrays["train_head"],
+        A_train=arrays[f"train_{name}"],
         A_test=A_test,
         B=B,
         bias=bias,
         metric="accuracy",
         higher_is_better=True,
-        score=lambda outputs: accuracy(outputs, labels),
-        extra={"agreement": lambda outputs: accuracy(outputs, winners)},
+        score=lambda outputs: accuracy(logits(outputs), labels),
+        extra={"agreement": lambda outputs: accuracy(logits(outputs), winners)},
     )
+
+
+def _head(arrays: Arrays) -> Task:
+    return _layer(arrays, "head", "Fashion-MNIST softmax head, 512 × 10", lambda outputs: outputs)
 
 
 def _head_in_halves(arrays: Arrays) -> Task:
@@ -92,26 +86,13 @@ def _head_in_halves(arrays: Arrays) -> Task:
 
 
 def _hidden(arrays: Arrays) -> Task:
-    labels, head, bias = arrays["test_labels"], arrays["head"], arrays["head_bias"]
-    winners = (arrays["test_head"] @ head + bias).argmax(axis=1)
+    head, bias = arrays["head"], arrays["head_bias"]
 
     def logits(outputs: Floats) -> Floats:
-        scores: Floats = _relu(outputs) @ head + bias
+        scores: Floats = np.maximum(outputs, 0) @ head + bias
         return scores
 
-    return Task(
-        name="fashion-hidden",
-        title="Fashion-MNIST hidden layer, 512 × 512",
-        source=SOURCE,
-        A_train=arrays["train_hidden"],
-        A_test=arrays["test_hidden"],
-        B=arrays["hidden"],
-        bias=arrays["hidden_bias"],
-        metric="accuracy",
-        higher_is_better=True,
-        score=lambda outputs: accuracy(logits(outputs), labels),
-        extra={"agreement": lambda outputs: accuracy(logits(outputs), winners)},
-    )
+    return _layer(arrays, "hidden", "Fashion-MNIST hidden layer, 512 × 512", logits)
 
 
 def head() -> Task:

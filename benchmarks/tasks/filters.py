@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def _prepare() -> dict[str, NDArray[Any]]:
     }
 
 
-def _task(name: str, title: str, B: Floats, size: int) -> Callable[[Arrays], Task]:
+def _load(name: str, title: str, B: Floats, size: int) -> Task:
     def build(arrays: Arrays) -> Task:
         A_train, A_test = (
             np.concatenate([patches(picture, size) for picture in arrays[part]])
@@ -88,16 +87,14 @@ def _task(name: str, title: str, B: Floats, size: int) -> Callable[[Arrays], Tas
             score=lambda outputs: nmse(outputs, exact),
         )
 
-    return build
+    return stored("photographs", VERSION, _prepare, build)
 
 
 def load_sobel() -> Task:
     """Load the pair of slopes of 3 × 3 patches."""
-    build = _task("sobel", "Sobel pair on 3 × 3 colour patches, 27 × 2", sobel(), 3)
-    return stored("photographs", VERSION, _prepare, build)
+    return _load("sobel", "Sobel pair on 3 × 3 colour patches, 27 × 2", sobel(), 3)
 
 
 def load_gauss() -> Task:
     """Load the blur of 5 × 5 patches."""
-    build = _task("gauss", "Gaussian on 5 × 5 colour patches, 75 × 3", gauss(), 5)
-    return stored("photographs", VERSION, _prepare, build)
+    return _load("gauss", "Gaussian on 5 × 5 colour patches, 75 × 3", gauss(), 5)

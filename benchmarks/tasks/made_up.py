@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,7 @@ def directions(n_features: int, n_outputs: int, n_train: int, n_test: int, k: in
     rows, B = clustered(n_train + n_test, n_features, seed=2), right(n_features, n_outputs)
     A_test = rows[n_train:]
     winners = top(A_test @ B, k)
-
-    def agreement(found: NDArray[Any]) -> float:
-        return float(np.mean(found == winners[:, 0]))
-
+    by_winners = {"label": lambda found: float(np.mean(found == winners[:, 0]))}
     return Task(
         name="directions",
         title=f"Rows of four directions, {n_features} × {n_outputs}",
@@ -34,35 +30,8 @@ def directions(n_features: int, n_outputs: int, n_train: int, n_test: int, k: in
         metric="agreement" if k == 1 else "recall",
         higher_is_better=True,
         score=lambda outputs: recall(top(outputs, k), winners),
-        by_winners={"label": agreement} if k == 1 else {},
+        by_winners=by_winners if k == 1 else {},
         k=k,
-    )
-
-
-def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    images, labels = needs("sklearn.datasets", "scikit-learn").load_digits(return_X_y=True)
-    return images.astype(np.float32) / 16, labels
-
-
-def digits() -> Task:
-    """Load scikit-learn's digits and a ridge classifier of their pixels."""
-    rows, labels = _digits()
-    train, test = rows[:1200], rows[1200:]
-    targets = np.eye(10)[labels[:1200]]
-    centred = train - train.mean(axis=0)
-    weights = np.linalg.solve(centred.T @ centred + np.eye(64), centred.T @ targets)
-    bias = targets.mean(axis=0) - train.mean(axis=0) @ weights
-    return Task(
-        name="digits",
-        title="Digits, 64 × 10",
-        source="scikit-learn's digits, 1200 to learn from; B is a ridge classifier",
-        A_train=train,
-        A_test=test,
-        B=weights.astype(np.float32),
-        bias=bias.astype(np.float32),
-        metric="accuracy",
-        higher_is_better=True,
-        score=lambda outputs: accuracy(outputs, labels[1200:]),
     )
 
 
@@ -70,7 +39,8 @@ def digits_hidden(width: int = 256, n_train: int = 1257) -> Task:
     """Train 64 → width → width → 10 with ReLU on the digits and return the middle layer."""
     network = needs("sklearn.neural_network", "scikit-learn")
     exceptions = needs("sklearn.exceptions", "scikit-learn")
-    images, labels = _digits()
+    images, labels = needs("sklearn.datasets", "scikit-learn").load_digits(return_X_y=True)
+    images = images.astype(np.float32) / 16
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images[order], labels[order]
     learner = network.MLPClassifier((width, width), max_iter=60, random_state=0)

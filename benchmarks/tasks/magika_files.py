@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,29 +52,15 @@ def _by_extension(folder: Path, labels: list[str]) -> dict[str, str]:
     return single | BY_EXTENSION
 
 
-def _label(path: Path, by_extension: dict[str, str]) -> str:
-    name = path.name.lower()
-    return BY_NAME.get(name) or by_extension.get(path.suffix.removeprefix(".").lower(), "")
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            try:
-                if not path.is_symlink() and path.is_file() and path.stat().st_size in SIZES:
-                    yield path
-            except OSError:
-                continue
-
-
 def _labelled(by_extension: dict[str, str]) -> list[tuple[Path, str]]:
     """Return files of different contents, at most PER_LABEL of a label, from anywhere."""
-    roots = dict.fromkeys((Path("/usr"), Path(sys.prefix).resolve()))
     paths = defaultdict(list)
-    for path in (path for root in roots for path in _files(root)):
-        if label := _label(path, by_extension):
-            paths[label].append(path)
+    for root in {Path("/usr"), Path(sys.prefix).resolve()}:
+        for path in root.rglob("*"):
+            suffix = path.suffix.removeprefix(".").lower()
+            label = BY_NAME.get(path.name.lower()) or by_extension.get(suffix)
+            if label and path.is_file() and not path.is_symlink() and path.stat().st_size in SIZES:
+                paths[label].append(path)
     chosen, contents = [], set()
     for label, candidates in sorted(paths.items()):
         taken = 0

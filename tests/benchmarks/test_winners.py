@@ -12,7 +12,7 @@ import pytest
 from benchmarks.rivals.winners import ALONE, EXACT
 from benchmarks.suites.winners import coverage, tables
 from benchmarks.suites.winners.own import Truth
-from benchmarks.suites.winners.subjects import SMALL, SUBJECTS, Limits, divided
+from benchmarks.suites.winners.subjects import SMALL, SUBJECTS, divided
 from benchmarks.tasks import Task
 from tests.benchmarks.small import measured as small
 
@@ -43,7 +43,7 @@ def numbered(n_train: int, n_test: int, calibrate: int | None = None) -> Task:
 
 def test_no_row_serves_two_ends() -> None:
     subject = replace(SMALL["directions"], fit_rows=500, calibration_rows=200, block=50)
-    parts = divided(numbered(1000, 30), subject, Limits())
+    parts = divided(numbered(1000, 30), subject)
     fit, calibrate = set(parts.fit[:, 0]), set(parts.calibrate[:, 0])
     assert (len(fit), len(calibrate), len(parts.test)) == (500, 200, 30)
     assert not fit & calibrate
@@ -52,8 +52,8 @@ def test_no_row_serves_two_ends() -> None:
 
 
 def test_rows_of_a_tasks_own_calibrate() -> None:
-    subject = replace(SMALL["directions"], fit_rows=5000, calibration_rows=200)
-    parts = divided(numbered(1000, 30, calibrate=300), subject, Limits(calibration_rows=100))
+    subject = replace(SMALL["directions"], fit_rows=5000, calibration_rows=100)
+    parts = divided(numbered(1000, 30, calibrate=300), subject)
     assert len(parts.fit) == 1000
     assert parts.calibrate[:, 0].tolist() == list(range(10000, 10100))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from benchmarks.harness.tables import Record
 from benchmarks.suites.experiments.methods import is_compiled, is_own, is_paper
 
 Error = Callable[[Record], float]
 """Takes a run, returns what less is better of, infinite if it was not taken."""
+Good = Callable[[Record], bool]
+"""Tells whether a run has the quality that is asked for."""
 
 
 def by_nmse(run: Record) -> float:
@@ -58,43 +59,37 @@ def shown(task: Record) -> list[Record]:
     return sorted(kept.values(), key=lambda run: -speed(run))
 
 
-@dataclass(frozen=True)
-class Level:
-    """A quality that is asked for."""
-
-    words: str
-    good: Callable[[Record], bool]
-
-
-def within(task: Record, loss: float) -> Level:
-    """Return the level of a score that is at most `loss` worse than the exact one."""
+def within(task: Record, loss: float) -> Good:
+    """Tell whether a run's score is at most `loss` worse than the exact one."""
     error = by_score(task)
     exact = task["exact"]["score"] * (-1 if task["higher_is_better"] else 1)
-    most = exact + loss + 1e-5  # scores are kept to five digits
-    return Level(f"within {100 * loss:g} points", lambda run: error(run) <= most)
+    return lambda run: error(run) <= exact + loss + 1e-5  # scores are kept to five digits
 
 
-def at_most(nmse: float) -> Level:
-    """Return the level of an NMSE."""
-    return Level(f"NMSE {nmse:g}", lambda run: by_nmse(run) <= nmse)
+def at_most(nmse: float) -> Good:
+    """Tell whether a run's NMSE is small enough."""
+    return lambda run: by_nmse(run) <= nmse
 
 
-def levels(task: Record) -> list[Level]:
+def levels(task: Record) -> dict[str, Good]:
     """Return the qualities at which a task's methods are compared."""
-    scores = [] if task["metric"] == "NMSE" else [within(task, loss) for loss in (0.005, 0.003)]
-    return [*scores, *(at_most(nmse) for nmse in (0.01, 0.03, 0.1))]
+    losses = () if task["metric"] == "NMSE" else (0.005, 0.003)
+    scores = {f"within {100 * loss:g} points": within(task, loss) for loss in losses}
+    return scores | {f"NMSE {nmse:g}": at_most(nmse) for nmse in (0.01, 0.03, 0.1)}
 
 
-def fastest(runs: Iterable[Record], good: Callable[[Record], bool]) -> Record | None:
+def fastest(runs: Iterable[Record], good: Good) -> Record | None:
     """Return the fastest run that is good enough."""
     return max(filter(good, runs), key=speed, default=None)
 
 
-def compared(task: Record) -> list[tuple[Level, list[Record | None]]]:
+def compared(task: Record) -> dict[str, list[Record | None]]:
     """Return for each level the fastest run of maddjit, of MADDNESS and of all others."""
     kinds = (is_own, is_paper, lambda name: not is_compiled(name))
     groups = [[run for run in task["runs"] if kind(run["method"])] for kind in kinds]
-    return [(level, [fastest(group, level.good) for group in groups]) for level in levels(task)]
+    return {
+        words: [fastest(group, good) for group in groups] for words, good in levels(task).items()
+    }
 
 
 def name(run: Record) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.rivals import METHODS, Method, installed
 from benchmarks.rivals.codebooks import own
 
-EXACT, PAPER, EIGHT_BIT = "exact", "MADDNESS", "8-bit"
+PAPER, EIGHT_BIT = "MADDNESS", "8-bit"
 _MOST_LEAVES = 4096
 """Codebooks times prototypes of one operator: the joint regression has a column for each."""
 
@@ -37,21 +37,6 @@ VARIANTS = (
 )
 """Add a line here to try another way."""
 
-_FEW_SETTINGS = {
-    "MADDNESS-PQ": 3,
-    "MADDNESS as published": 3,
-    "MADDNESS-PQ as published": 3,
-}
-_LARGEST_SETTING = {"SparsePCA": 256}
-"""Larger settings take long to fit."""
-_TRAIN_ROWS = {
-    "SparsePCA": 5000,
-    "PQ": 10000,
-    "Bolt": 10000,
-    "MADDNESS as published": 4000,
-    "MADDNESS-PQ as published": 4000,
-}
-"""Methods that learn from fewer rows than all others, because learning from more takes long."""
 _TRAIN_ENTRIES, _LEAST_IF_LONG = 20000 * 512, 8000
 """Rows times columns that methods learn from at most, but never fewer rows than the second."""
 _WIDE, _TRAIN_ROWS_IF_WIDE = 1000, {"A-weighted low rank": 4000}
@@ -75,15 +60,13 @@ def is_compiled(name: str) -> bool:
 
 def chosen(prefixes: Sequence[str], left_out: dict[str, str]) -> list[Method]:
     """Return the installed methods whose names begin with a prefix, all if none is given."""
-    here = [m for m in installed([*METHODS, *VARIANTS], left_out) if m.name != EXACT]
+    here = installed([*METHODS, *VARIANTS], left_out)
     return [m for m in here if m.name.startswith(tuple(prefixes) or "")]
 
 
 def settings(method: Method, n_features: int, n_outputs: int, most: int) -> tuple[int, ...]:
     """Return at most `most` of a method's settings, ascending, both ends among them."""
-    largest = _LARGEST_SETTING.get(method.name, n_features)
-    values = tuple(v for v in method.settings(n_features, n_outputs) if v <= largest)
-    most = min(most, _FEW_SETTINGS.get(method.name, most))
+    values = method.settings(n_features, n_outputs)
     if len(values) <= most:
         return values
     step = (len(values) - 1) / max(most - 1, 1)
@@ -95,4 +78,4 @@ def train_rows(method: Method, shape: tuple[int, int], most: int) -> int:
     n_features, n_outputs = shape
     few = _TRAIN_ROWS_IF_WIDE.get(method.name, most) if n_outputs > _WIDE else most
     long = max(_LEAST_IF_LONG, _TRAIN_ENTRIES // n_features)
-    return min(most, few, long, _TRAIN_ROWS.get(method.name, most))
+    return min(most, few, long, method.most_rows or most)

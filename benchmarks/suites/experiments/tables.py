@@ -26,11 +26,11 @@ def _claims(results: Record) -> dict[str, list[str]]:
                 ["quality", *head, "maddjit × other"],
                 [
                     [
-                        level.words,
+                        words,
                         *(cell for run in (own, paper, other) for cell in _named(run)),
                         number(over(own, other)) if own and other else "–",
                     ]
-                    for level, (own, paper, other) in compared(task)
+                    for words, (own, paper, other) in compared(task).items()
                 ],
             )
         ]
@@ -59,7 +59,6 @@ def _tasks(results: Record) -> dict[str, list[str]]:
         if "ns_per_row" in exact:
             words += (
                 f"; {spread(exact['ns_per_row'])} ns a row for {task['timed_rows']} rows, "
-                f"{spread(exact['reused'])} × as fast into memory that is there, "
                 f"{spread(exact['columns'])} × with a column-major A"
             )
         figure = results["figures"].get(task["name"])

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from timeit import repeat
 
 import numpy as np
 
@@ -25,8 +26,7 @@ _EXPENSIVE, _USELESS, _FEW_SETTINGS = 2.0, 1.0, 3
 _OUTPUT_BYTES, _PRODUCTS = 100e6, 10000 * 512 * 512
 """Bytes of outputs, and multiplications of the exact product, at most."""
 _MOST_ROUNDS = 31
-_CHUNK = 1000
-EXACT, BY_COLUMNS, REUSED = "exact", "exact, column-major A", "exact, out="
+EXACT, BY_COLUMNS = "exact", "exact, column-major A"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Trial:
             "higher_is_better": task.higher_is_better,
             "train_rows": 0,
             "timed_rows": len(self.A),
-            "exact": {"score": task.exact_score, "extra": self._extra(task.exact)},
+            "exact": {"score": task.score(task.exact), "extra": self._extra(task.exact)},
             "runs": [],
             "left_out": {},
             "failed": {},
@@ -105,8 +105,8 @@ class Trial:
         """Fit again what ours is compared with: 8 bits, and the fastest others at each quality."""
         wanted = {method.name: (method, 0) for method in eight_bit}
         known = {method.name: method for method in tried}
-        for level in levels(self.record):
-            if best := fastest(self.record["runs"], level.good):
+        for good in levels(self.record).values():
+            if best := fastest(self.record["runs"], good):
                 wanted[name(best)] = known[best["method"]], best["setting"]
         for words, (method, setting) in wanted.items():
             try:
@@ -141,9 +141,6 @@ class Trial:
         timed = [Candidate(EXACT, "float32", "matmul(A, B)", given)]
         if own or is_first:
             timed.append(Candidate(BY_COLUMNS, "float32", "matmul(F, B)", given))
-        if is_first:
-            Y = np.empty((n_rows, self.B.shape[1]), np.float32)
-            timed.append(Candidate(REUSED, "float32", "matmul(A, B, out=Y)", given | {"Y": Y}))
         if own:
             timed += [_candidate(other, f, self.A) for other, f in self.references.items()]
         timed += [_candidate(one.key, one.multiply, self.A) for one in group]
@@ -164,29 +161,28 @@ class Trial:
         if is_first:
             exact["ns_per_row"] = turns.per(EXACT, n_rows)
             exact["columns"] = turns.ratio(EXACT, BY_COLUMNS)
-            exact["reused"] = turns.ratio(EXACT, REUSED)
 
     def _settings(self, method: Method) -> Iterator[Fitted]:
         """Fit settings, the smallest first, as far as they are worth it."""
-        _, n_features, n_outputs = self.task.shape
         most = min(self.limits.settings, _FEW_SETTINGS if self.expensive else self.limits.settings)
-        values = methods.settings(method, n_features, n_outputs, most)
-        taken: list[float] = []
+        values = methods.settings(method, *self.B.shape, most)
+        taken = 0.0
         for index, setting in enumerate(values):
-            if sum(taken) + _expected(taken) > self.limits.fit_seconds:
-                self._leave_out(method, values[index:], "fitting takes too long")
-                break
             try:
                 fitted = self._fit(method, setting)
             except Exception as error:  # the other settings and methods are worth having
                 traceback.print_exc()
                 self.record["failed"][f"{method.name} {setting}"] = first_line(error)
                 continue
-            taken.append(fitted.record["fit_seconds"])
+            taken += fitted.record["fit_seconds"]
             self.record["train_rows"] = max(self.record["train_rows"], fitted.record["train_rows"])
             yield fitted
-            if fitted.seconds > SLOW * self.exact_seconds and index + 1 < len(values):
-                self._leave_out(method, values[index + 1 :], "slower than exact")
+            is_slow = fitted.seconds > SLOW * self.exact_seconds
+            rest = values[index + 1 :]
+            if rest and (is_slow or taken > self.limits.fit_seconds / 2):
+                words = f"{method.name} {', '.join(map(str, rest))}"
+                why = "slower than exact" if is_slow else "fitting takes too long"
+                self.record["left_out"][words] = why
                 break
 
     def _rows(self, method: Method) -> Floats:
@@ -206,7 +202,9 @@ class Trial:
             made.append(method.fit(rows, self.B, setting, seed))
             seconds += perf_counter() - start
             outputs = self._outputs(made[-1])
-            errors.append(self._nmse(outputs))
+            apart = (left - right for left, right in zip(outputs, self.task.exact, strict=True))
+            squares = sum(float(np.vdot(row, row)) for row in apart)
+            errors.append(squares / outputs.size / self.task.variance)
             if not self.expensive or errors[-1] < _USELESS:
                 scores.append(self.task.score(outputs))
                 extras.append(self._extra(outputs))
@@ -231,24 +229,6 @@ class Trial:
             raise ValueError("outputs are not finite")
         return outputs
 
-    def _nmse(self, outputs: Floats) -> float:
-        """Return mean((Ŷ − Y)²) / var(Y), a few rows at a time."""
-        exact, total = self.task.exact, 0.0
-        for start in range(0, len(exact), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            total += float(np.square(outputs[part] - exact[part], dtype=np.float64).sum())
-        return total / exact.size / self.task.variance
-
-    def _leave_out(self, method: Method, values: Sequence[int], why: str) -> None:
-        self.record["left_out"][f"{method.name} {', '.join(map(str, values))}".strip()] = why
-
-
-def _expected(taken: Sequence[float]) -> float:
-    """Return how long the next fit may take: it grows as it did between the last two."""
-    if len(taken) < 2:
-        return sum(taken)
-    return taken[-1] * max(1.0, taken[-1] / max(taken[-2], 1e-3))
-
 
 def _range(values: Sequence[float]) -> list[float]:
     """Return least, median and largest, to five digits."""
@@ -258,12 +238,7 @@ def _range(values: Sequence[float]) -> list[float]:
 
 def least_seconds(call: Callable[[], object], times: int) -> float:
     """Return the least time of a few calls."""
-    seconds = []
-    for _ in range(times):
-        start = perf_counter()
-        call()
-        seconds.append(perf_counter() - start)
-    return min(seconds)
+    return min(repeat(call, number=1, repeat=times))
 
 
 def _timed_rows(A_test: Floats, B: Floats, most: int) -> Floats:

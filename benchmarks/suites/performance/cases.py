@@ -1,4 +1,4 @@
-"""What is measured: operators of many shapes, their parts, and what else they cost."""
+"""What is measured: operators of many shapes, and what a second thread brings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 OWN, K64 = "maddjit", "maddjit K = 64"
-FRESH, EIGHT_BIT_SUMS = "maddjit, fresh output", "maddjit, 8-bit sums"
-READ_A = "read A"
+FRESH = "maddjit, fresh output"
 
-Topic = Literal[
-    "operator", "sums", "argmax", "one row", "threads", "compile", "encode", "scan", "split"
-]
-PRODUCTS: tuple[Topic, ...] = ("operator", "one row", "sums", "argmax")
+Topic = Literal["operator", "sums", "one row", "threads"]
+PRODUCTS: tuple[Topic, ...] = ("operator", "one row", "sums")
 
 
 @dataclass(frozen=True)
@@ -28,19 +25,15 @@ class Case:
     @property
     def name(self) -> str:
         """The case's name on the command line."""
-        words = [self.topic.replace(" ", "-"), "×".join(str(size) for size in self.shape if size)]
+        words = [self.topic.replace(" ", "-"), "×".join(map(str, self.shape))]
         words += [f"C{self.n_codebooks}"] + ([self.rows] if self.rows != "clustered" else [])
         return "-".join(words)
 
     @property
     def title(self) -> str:
         """The case's name in tables."""
-        shape = " × ".join(str(size) for size in self.shape if size)
-        words = {
-            "sums": ", column-major sums",
-            "argmax": ", arg-max",
-            "threads": ", in blocks of rows",
-        }
+        shape = " × ".join(map(str, self.shape))
+        words = {"sums": ", column-major sums", "threads": ", in blocks of rows"}
         rows = f", {self.rows} rows" if self.rows != "clustered" else ""
         return f"{shape}, C = {self.n_codebooks}{words.get(self.topic, '')}{rows}"
 
@@ -60,9 +53,6 @@ _OPERATORS = [
     ),
     Case("operator", (10000, 512, 214), 32),
     Case("operator", (2000, 120, 6625), 30),
-    Case("argmax", (2000, 120, 6625), 8),
-    Case("argmax", (10000, 512, 1000)),
-    Case("argmax", (10000, 512, 100)),
     *(Case("sums", (10000, 512, 100), C) for C in (16, 32, 64)),
     Case("one row", (1, 512, 100)),
 ]
@@ -77,35 +67,14 @@ _HARD = [
     Case("operator", (1000, 512, 100), rows="unstructured", hard=True),
 ]
 
-_PARTS = [
-    *(Case("encode", (10000, D, 1), C) for D in (64, 128, 256, 512) for C in (16, 32, 64)),
-    *(Case("scan", (10000, 512, 100), C) for C in (16, 32, 64)),
-    *(
-        Case("split", (n, 512, m))
-        for n, m in ((1000, 100), (10000, 10), (10000, 100), (10000, 1000))
-    ),
-]
-"""Codes of 4 bits (K = 16): 16 codebooks are 8 bytes, as the paper counts them."""
-
-_COSTS = [
-    Case("compile", (0, 512, 100)),
-    Case("compile", (0, 512, 40960)),
-    Case("threads", (100000, 512, 1000)),
-]
-
-CASES = {case.name: case for case in (*_OPERATORS, *_HARD, *_PARTS, *_COSTS)}
+CASES = {case.name: case for case in (*_OPERATORS, *_HARD, Case("threads", (100000, 512, 1000)))}
 
 SMALL = {
     case.name: case
     for case in (
         Case("operator", (256, 64, 16)),
-        Case("argmax", (256, 64, 16), 8),
         Case("sums", (256, 64, 16), 8),
         Case("one row", (1, 64, 16)),
-        Case("encode", (256, 64, 1)),
-        Case("scan", (256, 64, 16)),
-        Case("split", (256, 64, 16)),
-        Case("compile", (0, 64, 16), 8),
         Case("threads", (4096, 64, 16), 8),
     )
 }

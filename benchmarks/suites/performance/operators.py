@@ -1,8 +1,7 @@
-"""Whole operators against all rivals, in turns, with what each of them gets wrong."""
+"""Whole operators against all rivals, in turns, with what each gets wrong; and two threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,45 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
+from benchmarks.harness.machine import all_processors
 from benchmarks.harness.tables import Record
-from benchmarks.harness.timing import Candidate, Turns, take_turns, timed
-from benchmarks.rivals import winners
+from benchmarks.harness.timing import Candidate, Turns, take_turns
 from benchmarks.rivals.candidates import NUMPY, by_hand, gather, rivals, with_numpy
-from benchmarks.suites.performance.cases import EIGHT_BIT_SUMS, FRESH, K64, OWN, Case
+from benchmarks.suites.performance.cases import FRESH, K64, OWN, Case
 from benchmarks.suites.performance.streams import read, streams
-from benchmarks.tasks.rows import Product, fitted
+from benchmarks.tasks.rows import Product, clustered, fitted
 
 Operators = dict[str, maddjit.CompiledOperator]
 LARGE_OUTPUT = 8 << 20
 """Bytes of Y from which a fresh Y is timed as well."""
-
-
-def operators(case: Case) -> Operators:
-    """Compile the case's operator with 16 prototypes, with 64, and with tables for 8-bit sums."""
-    (_, D, M), C = case.shape, case.n_codebooks
-    ops = {
-        name: maddjit.compile(fitted(D, M, C, K, case.rows)) for name, K in ((OWN, 16), (K64, 64))
-    }
-    if ops[OWN].plan.sum_bits > 8:
-        ops[EIGHT_BIT_SUMS] = maddjit.compile(fitted(D, M, C, 16, case.rows, byte_group=C))
-    return ops
+BLOCK = 4000
+"""Rows whose outputs stay in the cache."""
 
 
 def measure(case: Case, rounds: int, optional: bool, left_out: dict[str, str]) -> Record:
     """Compare an operator and its rivals with the exact product, then time them."""
-    product, ops = Product.of_shape(case.shape, case.rows), operators(case)
-    make = {"argmax": _argmax, "sums": _sums}.get(case.topic, _outputs)
+    (_, D, M), C = case.shape, case.n_codebooks
+    product = Product.of_shape(case.shape, case.rows)
+    ops = {n: maddjit.compile(fitted(D, M, C, K, case.rows)) for n, K in ((OWN, 16), (K64, 64))}
+    make = _sums if case.topic == "sums" else _outputs
     candidates = make(case, product, ops, optional, left_out)
     errors = {}
     for candidate in candidates:
         if candidate.outputs:
             candidate.run_once()
-            judge = product.winners if case.topic == "argmax" else product.nmse
-            errors[candidate.name] = judge(candidate.outputs())
+            errors[candidate.name] = product.nmse(candidate.outputs())
     turns = take_turns(candidates, rounds)
     return described(case, candidates, turns) | {
         "sum_bits": {name: op.plan.sum_bits for name, op in ops.items()},
-        "winners" if case.topic == "argmax" else "nmse": errors,
+        "nmse": errors,
     }
 
 
@@ -57,7 +48,14 @@ def described(case: Case, candidates: list[Candidate], turns: Turns) -> Record:
     first = candidates[0].name
     return {
         "baseline": first,
-        "candidates": timed(turns, candidates, max(case.shape[0], 1), first),
+        "candidates": {
+            candidate.name: {
+                "kind": candidate.kind,
+                "ns_per_row": turns.per(candidate.name, case.shape[0]),
+                "speed": turns.ratio(first, candidate.name),
+            }
+            for candidate in candidates
+        },
     }
 
 
@@ -68,7 +66,10 @@ def _outputs(
     A, B, Y = product.A, product.B, product.Y
     candidates = [
         *rivals(product, optional, left_out),
-        *_own(ops, "op(A, out=Y)", A, Y, lambda _: Y),
+        *(
+            Candidate(name, "maddjit", "op(A, out=Y)", {"op": op, "A": A, "Y": Y}, lambda: Y)
+            for name, op in ops.items()
+        ),
     ]
     if case.topic == "operator":
         candidates += streams(A, Y)
@@ -91,7 +92,13 @@ def _sums(
     """Return what turns a column-major A into column-major integer sums, as narrow as is proved."""
     A = np.asfortranarray(product.A)
     columns = np.unique(ops[OWN].model.split_dims)
+    integers = {8: np.uint8, 16: np.uint16, 32: np.int32}
+    sums = {
+        name: np.empty(product.Y.shape, integers[op.plan.sum_bits], order="F")
+        for name, op in ops.items()
+    }
     _, *others = rivals(product, optional, left_out)
+    names = {"op": ops[OWN], "A": A, "Y": product.Y}
     return [
         *with_numpy(Product(A, product.B, product.Y)),
         *(
@@ -99,52 +106,38 @@ def _sums(
                 name,
                 "maddjit",
                 "op.sums(A, out=S)",
-                {"op": op, "A": A, "S": (S := own_sums(op, A))},
-                lambda op=op, S=S: S.astype(np.float32) * op.model.scale + op.model.offset,
+                {"op": op, "A": A, "S": sums[name]},
+                partial(_scaled, op, sums[name]),
             )
             for name, op in ops.items()
         ),
-        *_own({"maddjit, row-major outputs": ops[OWN]}, "op(A, out=Y)", A, product.Y),
+        Candidate("maddjit, row-major outputs", "maddjit", "op(A, out=Y)", names),
         read(np.ascontiguousarray(product.A[:, columns].T), "read the split columns"),
         *others,
     ]
 
 
-def own_sums(op: maddjit.CompiledOperator, A: NDArray[Any]) -> NDArray[Any]:
-    """Return memory for sums in the kernel's own order: by columns, no wider than need be."""
-    dtype = {8: np.uint8, 16: np.uint16, 32: np.int32}[op.plan.sum_bits]
-    return np.empty((len(A), op.model.n_outputs), dtype, order="F")
+def _scaled(op: maddjit.CompiledOperator, sums: NDArray[Any]) -> NDArray[Any]:
+    return sums.astype(np.float32) * op.model.scale + op.model.offset
 
 
-def _argmax(
-    _: Case, product: Product, ops: Operators, optional: bool, left_out: dict[str, str]
-) -> list[Candidate]:
-    """Return what names the index of each row's largest output."""
-    A, Y = product.A, product.Y
-    first, *others = winners.rivals(A, product.B, 1, optional, left_out)
-    return [
-        first,
-        *_own(ops, "op.argmax(A)", A, Y, lambda op: op.argmax(A)),
-        *_own({"maddjit + numpy argmax": ops[OWN]}, "op(A, out=Y).argmax(axis=1)", A, Y),
-        read(A),
-        *(other for other in others if other.kind != winners.ALONE),  # it names no winner
-    ]
+def threads(case: Case, rounds: int, _: bool, left_out: dict[str, str]) -> Record:
+    """Time one thread and two on blocks of rows that share one block of outputs."""
+    (N, D, M), C = case.shape, case.n_codebooks
+    with all_processors() as processors:
+        if processors < 2:
+            left_out["threads"] = "this process may use one processor only"
+            return {}
+        op, A = maddjit.compile(fitted(D, M, C)), clustered(N, D, seed=2)
+        Y = np.empty((BLOCK, M), np.float32)
 
+        def in_blocks(n_threads: int) -> None:
+            for first in range(0, N, BLOCK):
+                rows = A[first : first + BLOCK]
+                op(rows, out=Y[: len(rows)], threads=n_threads)
 
-def _own(
-    ops: Operators,
-    statement: str,
-    A: NDArray[Any],
-    Y: NDArray[Any],
-    outputs: Callable[[maddjit.CompiledOperator], NDArray[Any]] | None = None,
-) -> list[Candidate]:
-    return [
-        Candidate(
-            name,
-            "maddjit",
-            statement,
-            {"op": op, "A": A, "Y": Y},
-            partial(outputs, op) if outputs else None,
-        )
-        for name, op in ops.items()
-    ]
+        candidates = [
+            Candidate(name, "maddjit", partial(in_blocks, n))
+            for n, name in ((1, "one thread"), (2, "two threads"))
+        ]
+        return described(case, candidates, take_turns(candidates, rounds))

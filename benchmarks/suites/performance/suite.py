@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness.suite import Suite
 from benchmarks.harness.tables import Record
-from benchmarks.suites.performance import costs, figures, operators, parts, tables
+from benchmarks.suites.performance import operators, tables
 from benchmarks.suites.performance.cases import CASES, SMALL, Case
 
 
@@ -18,19 +18,10 @@ class Limits:
     optional: bool = True
 
 
-_OTHER = {
-    "encode": parts.encode,
-    "scan": parts.scan,
-    "split": parts.split,
-    "compile": costs.compile_time,
-    "threads": costs.threads,
-}
-
-
 def measure(case: Case, limits: Limits) -> Record:
     """Measure one case."""
     left_out: dict[str, str] = {}
-    run = _OTHER.get(case.topic, operators.measure)
+    run = operators.threads if case.topic == "threads" else operators.measure
     return {
         "topic": case.topic,
         "title": case.title,
@@ -39,7 +30,6 @@ def measure(case: Case, limits: Limits) -> Record:
         "hard": case.hard,
         **run(case, limits.rounds, limits.optional, left_out),
         "left_out": left_out,
-        "failed": {},
     }
 
 
@@ -51,5 +41,4 @@ SUITE = Suite(
     {"rounds": 3, "optional": False},
     measure,
     tables.SECTIONS,
-    figures.figures,
 )

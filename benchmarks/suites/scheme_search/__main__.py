@@ -25,12 +25,12 @@ from benchmarks.suites.scheme_search.bilinear import Factors
 from benchmarks.suites.scheme_search.cyclic import Cyclic
 from maddjit.learning.strassen_tile.least_squares import BFLOAT16_RMS
 from maddjit.models import schemes
+from maddjit.models.schemes import BilinearScheme
 
 FILE = Path(schemes.__file__).with_name("factors") / "tile4.npz"
 RANKS = range(48, 15, -1)
-CYCLIC = {48: Cyclic(n=4, n_fixed=3, n_triples=15)}
-N_CYCLIC = 40
-"""Random starts of cyclic schemes. One or two of them get past 1/64 of the tensor."""
+CYCLIC, N_CYCLIC = Cyclic(n=4, n_fixed=3, n_triples=15), 40
+"""The kind of cyclic schemes, and random starts of it. One or two get past 1/64 of the tensor."""
 PARTS = ("encode_a", "encode_b", "decode")
 
 
@@ -42,16 +42,11 @@ def starts(rank: int, above: Factors | None, rng: np.random.Generator) -> Factor
         for spread in (0.03, 0.1, 0.3, 0.5)
     ]
     several.append(Factors(*(0.4 * rng.standard_normal((20, rank, 4, 4)) for _ in range(3))))
-    if rank in CYCLIC:
-        several.append(cyclic.found(CYCLIC[rank], N_CYCLIC, rng))
+    if rank == CYCLIC.rank:
+        several.append(cyclic.found(CYCLIC, N_CYCLIC, rng))
     if above is not None:
         several.append(bilinear.without_each(above))
     return bilinear.together(several)
-
-
-def best_of(factors: Factors, count: int) -> Factors:
-    """Return the schemes of least error."""
-    return bilinear.selected(factors, np.argsort(bilinear.errors(factors))[:count])
 
 
 def squared_error(factors: Factors) -> np.ndarray:
@@ -66,8 +61,9 @@ def search(rank: int, above: Factors | None, seed: int) -> Factors:
     """Return the best scheme found (S = 1)."""
     rng = np.random.default_rng((rank, seed))
     found = bilinear.alternate(starts(rank, above, rng), np.geomspace(0.004, 0.001, 300))
-    found = bilinear.alternate(best_of(found, 24), np.full(300, 0.001))
-    found = bilinear.alternate(best_of(found, 8), np.full(1200, 0.001))
+    for kept, steps in ((24, 300), (8, 1200)):
+        found = bilinear.selected(found, np.argsort(bilinear.errors(found))[:kept])
+        found = bilinear.alternate(found, np.full(steps, 0.001))
     best, least = bilinear.selected(found, np.array([0])), np.inf
     for penalty in np.geomspace(1e-3, 1e-6, 40):
         found = bilinear.alternate(found, np.full(150, penalty))
@@ -82,19 +78,15 @@ def search(rank: int, above: Factors | None, seed: int) -> Factors:
 
 def shipped(kept: dict[str, np.ndarray], rank: int) -> Factors | None:
     """Return the scheme of a rank in the file (S = 1), None if there is none."""
-    if f"decode_{rank}" not in kept:
-        return None
-    arrays = [kept[f"{part}_{rank}"] for part in PARTS]
-    return bilinear.as_factors(schemes.BilinearScheme("shipped", (4, 4, 4), *arrays))
+    arrays = [kept[f"{part}_{rank}"] for part in PARTS if f"{part}_{rank}" in kept]
+    return bilinear.as_factors(BilinearScheme("", (4, 4, 4), *arrays)) if arrays else None
 
 
 def told(factors: Factors) -> str:
     """Return a sentence about how good a scheme is."""
-    return (
-        f"‖T − T̂‖ / ‖T‖ = {bilinear.errors(factors)[0] ** 0.5:.4f} "
-        f"(in bfloat16 {squared_error(factors)[0] ** 0.5:.4f}), "
-        f"amplification {bilinear.amplification(factors)[0]:.1f}"
-    )
+    error, in_bfloat16 = (f(factors)[0] ** 0.5 for f in (bilinear.errors, squared_error))
+    amplification = bilinear.amplification(factors)[0]
+    return f"error {error:.4f}, in bfloat16 {in_bfloat16:.4f}, amplification {amplification:.1f}"
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,15 +60,10 @@ def measure(subject: Start, limits: Any) -> Record:
         np.save(folder / "A.npy", clustered(_ROWS, D, seed=2))
         np.save(folder / "B.npy", right(D, M))
         told: dict[str, list[list[float]]] = {ALONE: [], NONE: [], EMPTY: [], FULL: []}
-        caches: dict[str, Callable[[], str]] = {
-            ALONE: str,
-            NONE: str,
-            EMPTY: lambda: tempfile.mkdtemp(dir=folder),
-            FULL: lambda: str(folder / "full"),
-        }
 
         def process(kind: str) -> None:
-            environment = dict(os.environ) | {"MADDJIT_CACHE_DIR": caches[kind]()}
+            caches = {EMPTY: tempfile.mkdtemp(dir=folder), FULL: str(folder / "full")}
+            environment = dict(os.environ) | {"MADDJIT_CACHE_DIR": caches.get(kind, "")}
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             done = subprocess.run(
                 [sys.executable, "-P", "-c", _NUMPY if kind == ALONE else _PROCESS],
@@ -98,6 +92,4 @@ def measure(subject: Start, limits: Any) -> Record:
         "n_codebooks": subject.n_codebooks,
         "cached_bytes": stored,
         "ways": ways,
-        "left_out": {},
-        "failed": {},
     }

@@ -15,7 +15,7 @@ import maddjit
 from benchmarks.harness.machine import first_line
 from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, Turns, take_turns
-from benchmarks.rivals import eight_bit, exact, low_rank
+from benchmarks.rivals import eight_bit, low_rank
 from benchmarks.rivals.candidates import UNAVAILABLE
 from benchmarks.rivals.method import installed
 from benchmarks.suites.tiles.shapes import SCHEMES, told
@@ -119,7 +119,6 @@ def measure(layer: Layer, limits: Any) -> Record:
         "rows": {"fit": len(data.train), "test": len(task.A_test), "timed": len(data.timed)},
         "runs": [{"name": way.name, "group": way.kind} | record for way, record in runs],
         "left_out": left_out,
-        "failed": {},
     }
 
 
@@ -147,18 +146,11 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", maddjit.AccuracyWarning)  # the page tells the error
             model = maddjit.fit_strassen_tile(data.B, rank, A_train=data.train, bias=data.bias)
-        report = model.report
+        seconds, report = round(perf_counter() - start, 1), model.report
         assert report is not None
-        record: Record = {
-            "rank": rank,
-            "fit_seconds": round(perf_counter() - start, 1),
-            "report": {
-                "error": report.error,
-                "unfitted": report.unfitted,
-                "low_rank": report.low_rank,
-                "low_rank_rank": report.rank,
-            },
-        }
+        told_of_fit = {name: getattr(report, name) for name in ("error", "unfitted", "low_rank")}
+        told_of_fit["low_rank_rank"] = report.rank
+        record = {"rank": rank, "fit_seconds": seconds, "report": told_of_fit}
         models.append((f"r = {rank}", model, record))
     for name, model, record in models:
         for precision in ("float32", "bfloat16"):
@@ -171,17 +163,9 @@ def _own(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> Iterat
                 continue
             names = {"op": op, "A": data.timed, "Y": data.Y}
             way = Candidate(label, op.report.kind, "op(A, out=Y)", names, answer=plain)
-            more: Record = {"hit_by_nan": hit_by_nan(plain, data.timed)}
-            if record.get("rank") in _BATCHED and precision == "float32":
-                more["batches"] = _batches(plain, data)
+            is_batched = record.get("rank") in _BATCHED and precision == "float32"
+            more = {"batches": _batches(plain, data)} if is_batched else {}
             yield way, record | told(op) | more
-
-
-def hit_by_nan(op: Any, rows: Floats) -> int:
-    """Return how many other rows a row of NaN spoils."""
-    spoilt = np.array(rows)
-    spoilt[len(rows) // 2] = np.nan
-    return int(np.isnan(op(spoilt)).any(axis=1).sum()) - 1
 
 
 def _batches(op: Any, data: Data) -> list[Record]:
@@ -245,8 +229,7 @@ def _low_rank(data: Data, ranks: tuple[int, ...], left_out: dict[str, str]) -> I
 
 def _rivals(data: Data, left_out: dict[str, str]) -> Iterator[Run]:
     """Return the products in bfloat16 and 8 bits, float32 in and out. They are spared the ReLU."""
-    nearly = [m for m in (*exact.METHODS, *eight_bit.METHODS) if m.name != "exact"]
-    for method in installed(nearly, left_out):
+    for method in installed([eight_bit.BFLOAT16, *eight_bit.METHODS], left_out):
         try:
             multiply = method.fit(data.B, data.B, 0, 0)
             multiply(data.timed)

@@ -72,7 +72,6 @@ def measure(shape: Shape, limits: Any) -> Record:
         "rounds": rounds,
         "ways": ways,
         "left_out": left_out,
-        "failed": {},
     }
 
 

@@ -108,7 +108,7 @@ def _layers(results: Record) -> dict[str, list[str]]:
             paragraph(words),
             table(head, cells),
             _low_rank(task, metrics[0]),
-            *_batches(task),
+            _batches(task),
             *reasons(task),
         ]
     return found
@@ -137,20 +137,15 @@ def _low_rank(task: Record, metric: str) -> str:
     return table([*head, "equal multiplications: rank", "error"], rows)
 
 
-def _batches(task: Record) -> list[str]:
-    """Return errors in other batches and orders, and how far NaN spreads."""
+def _batches(task: Record) -> str:
+    """Return errors in other batches and orders."""
     known = {run["name"]: run["batches"] for run in task["runs"] if "batches" in run}
     head = ["rows", *(f"{n}: {what}" for n in known for what in ("error", task["metric"]))]
     rows = []
     for batches in zip(*known.values(), strict=True):
         cells = [[f"{one['error']:.2g}", percent(one["score"])] for one in batches]
         rows.append([batches[0]["rows"], *(cell for pair in cells for cell in pair)])
-    hit: dict[int, list[str]] = {}
-    for run in task["runs"]:
-        if "hit_by_nan" in run:
-            hit.setdefault(run["hit_by_nan"], []).append(run["name"])
-    spoilt = [[str(n), "; ".join(names)] for n, names in sorted(hit.items())]
-    return [table(head, rows), table(["rows spoilt by one of NaN", "by"], spoilt)]
+    return table(head, rows)
 
 
 SECTIONS: dict[str, Section] = {

@@ -13,7 +13,7 @@ import maddjit
 from benchmarks.harness.tables import Record
 from benchmarks.suites.winners import own
 from benchmarks.suites.winners.own import Truth
-from benchmarks.suites.winners.subjects import Floats, Limits, Parts
+from benchmarks.suites.winners.subjects import Floats, Parts, Subject
 from benchmarks.tasks import Task
 
 ASKED = (0.99, 0.999)
@@ -23,19 +23,19 @@ _NOISE = (0.0, 0.25, 0.5, 1.0)
 
 
 def check(
-    task: Task, model: maddjit.MaddnessModel, parts: Parts, limits: Limits, n_rows: int
+    task: Task, model: maddjit.MaddnessModel, parts: Parts, subject: Subject, n_splits: int
 ) -> Record:
     """Return what was observed in random splits, and on rows with noise.
 
-    `n_rows` of the rows to calibrate with and the test rows together are divided anew, half and
+    Some of the rows to calibrate with and the test rows together are divided anew, half and
     half, so that both halves are alike. The model is not fitted again.
     """
     pool = np.concatenate([parts.calibrate, parts.test])
-    pool = pool[np.random.default_rng(0).permutation(len(pool))[:n_rows]]
-    found = [_split(task, model, pool, seed) for seed in range(limits.splits)]
+    pool = pool[np.random.default_rng(0).permutation(len(pool))[: subject.split_rows]]
+    found = [_split(task, model, pool, seed) for seed in range(n_splits)]
     return {
         "splits": [_summary(asked, found) for asked in ASKED if asked in found[0]],
-        "changed": _changed(task, model, parts, limits),
+        "changed": _changed(task, model, parts, subject),
     }
 
 
@@ -86,7 +86,7 @@ def _summary(asked: float, found: list[dict[float, Any]]) -> Record:
 
 
 def _changed(
-    task: Task, model: maddjit.MaddnessModel, parts: Parts, limits: Limits
+    task: Task, model: maddjit.MaddnessModel, parts: Parts, subject: Subject
 ) -> list[Record]:
     """Add noise to test rows, and see coverage, lists, and whether `monitor` warns.
 
@@ -98,7 +98,7 @@ def _changed(
     spread, floor = rows.std(axis=0), 0 if rows.min() >= 0 else -np.inf
     found = [_watched(task, op, "rows of calibration", parts.calibrate[:_MOST_ROWS])]
     if task.A_calibrate is not None and len(parts.rest) >= _LEAST_ROWS:
-        other = parts.rest[: limits.calibration_rows]
+        other = parts.rest[: subject.calibration_rows]
         again = own.operator(maddjit.calibrate(model, other, task.B, k=task.k), task.k, ASKED[0])
         found.append(_watched(task, again, "test rows, calibrated with training rows", rows))
     for noise in _NOISE:

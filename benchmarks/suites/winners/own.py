@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -74,29 +73,14 @@ def bias_of(task: Task) -> Floats:
     return np.zeros(task.B.shape[1], np.float32) if task.bias is None else task.bias
 
 
-def variants(k: int, is_checked: bool) -> list[Mapping[str, Any]]:
-    """Return options of `maddjit.fit` to try: tables for the winner, if only one is asked for."""
-    if k > 1:
-        return [{}]
-    return [{}, {"objective": "argmax"}] if is_checked else [{"objective": "argmax"}]
-
-
 def calibrated(
     task: Task, parts: Parts, size: tuple[int, int], options: Mapping[str, Any]
-) -> tuple[maddjit.MaddnessModel, Record]:
-    """Fit and calibrate a model of a size, and say how long that takes."""
-    start = perf_counter()
+) -> maddjit.MaddnessModel:
+    """Fit and calibrate a model of a size."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", maddjit.AccuracyWarning)  # short lists make it good
         model = maddjit.fit(parts.fit, task.B, *size, bias=task.bias, **options)
-    middle = perf_counter()
-    model = maddjit.calibrate(model, parts.calibrate, task.B, k=task.k)
-    assert model.report is not None
-    return model, {
-        "fit_seconds": round(middle - start, 1),
-        "calibrate_seconds": round(perf_counter() - middle, 1),
-        "nmse": float(f"{model.report.nmse:.3g}"),
-    }
+    return maddjit.calibrate(model, parts.calibrate, task.B, k=task.k)
 
 
 def operator(model: maddjit.MaddnessModel, k: int, coverage: float) -> maddjit.WinnerOperator:
@@ -124,31 +108,24 @@ def runs(
     left_out: dict[str, str],
 ) -> dict[str, tuple[Any, Record]]:
     """Compile a calibrated model for all coverages, and its tables alone; judge them by name."""
-    head = {"C": model.n_codebooks, "K": model.n_prototypes, "label": label}
     plain = maddjit.compile(model)
     alone = plain.argmax if task.k == 1 else lambda A: plain.topk(A, task.k)
-    record = head | {"coverage": None} | judged(task, named(task, alone), truth)
+    record = {"label": label, "coverage": None} | judged(task, named(task, alone), truth)
     found = {f"{label}, tables alone": (alone, record)}
     for coverage in coverages:
-        start = perf_counter()
         try:
             op = operator(model, task.k, coverage)
         except maddjit.CoverageError as error:
             left_out[f"{label}, coverage {coverage:g}"] = str(error).split(":")[0]
             continue
-        seconds = perf_counter() - start
         settled = op.settle(task.A_test)
         lengths = settled.lengths
         tail = float(np.quantile(lengths, 0.99, method="higher"))
-        assert model.short_list is not None
-        record = head | {
+        record = {
+            "label": label,
             "coverage": coverage,
             "observed": truth.share(settled),
             "lengths": [round(float(lengths.mean()), 4), tail, float(lengths.max())],
-            "expected_lengths": list(model.short_list.expected_lengths(coverage)),
-            "margin": model.short_list.margin(coverage),
-            "sum_bits": op.plan.sum_bits,
-            "compile_seconds": round(seconds, 2),
         }
         record |= judged(task, settled.indices, truth)
         found[f"{label}, coverage {coverage:g}"] = op, record

@@ -40,12 +40,7 @@ class Limits:
     """What bounds the work. Rivals other than NumPy are looked for if `optional`."""
 
     rounds: int = 15
-    fit_rows: int = 20000
-    calibration_rows: int = 10000
-    timed_rows: int = 10000
-    sizes: int = 12
     splits: int = 10
-    split_rows: int = 20000
     optional: bool = True
 
 
@@ -102,19 +97,19 @@ SMALL: dict[str, Subject] = {
 }
 
 
-def divided(task: Task, subject: Subject, limits: Limits) -> Parts:
+def divided(task: Task, subject: Subject) -> Parts:
     """Choose rows at random, the same on every run."""
     rng = np.random.default_rng(0)
     n_rows = len(task.A_train)
     blocks = rng.permutation(-(-n_rows // subject.block))
     order = (blocks[:, None] * subject.block + np.arange(subject.block)).ravel()
     order = order[order < n_rows]
-    wanted = min(subject.calibration_rows, limits.calibration_rows)
+    wanted = subject.calibration_rows
     if task.A_calibrate is None:
         calibrate = task.A_train[np.sort(order[:wanted])]
         order = order[wanted:]
     else:
         calibrate = task.A_calibrate[:wanted]
-    n_fit = min(subject.fit_rows, limits.fit_rows)
+    n_fit = subject.fit_rows
     fit, rest = (task.A_train[np.sort(part)] for part in (order[:n_fit], order[n_fit:]))
     return Parts(fit, calibrate, task.A_test, rest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -24,12 +23,10 @@ from benchmarks.tasks.scores import recall
 def measure(subject: Subject, limits: Limits) -> Record:
     """Return a subject's record: own runs, rivals, coverage; what was left out or failed."""
     task = subject.load()
-    parts = divided(task, subject, limits)
+    parts = divided(task, subject)
     truth = Truth.of(task, task.A_test)
-    left_out: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    n_timed = min(subject.timed_rows, limits.timed_rows, len(task.A_test))
-    timed = np.array(task.A_test[:n_timed])  # a copy: torch wants to write
+    left_out, failed = dict[str, str](), dict[str, str]()
+    timed = np.array(task.A_test[: subject.timed_rows])  # a copy: torch wants to write
     others = winners.rivals(timed, np.array(task.B), task.k, limits.optional, left_out)
     record: Record = {
         "title": task.title,
@@ -43,7 +40,7 @@ def measure(subject: Subject, limits: Limits) -> Record:
             "calibrate": len(parts.calibrate),
             "test": len(truth.least),
         },
-        "timed_rows": n_timed,
+        "timed_rows": len(timed),
         "rivals": {other.name: {"kind": other.kind} for other in others},
         "runs": [],
         "left_out": left_out,
@@ -55,23 +52,20 @@ def measure(subject: Subject, limits: Limits) -> Record:
             record["rivals"][other.name]["recall"] = round(found, 6)
     if limits.optional:
         answers = winners.eight_bit_answers(np.array(task.B), own.bias_of(task), task.k, left_out)
-        record["eight_bit"] = {
-            name: own.judged(task, own.named(task, answer), truth)
-            for name, answer in answers.items()
-        }
-    for size in subject.sizes[: limits.sizes]:
-        for options in own.variants(task.k, size == subject.checked):
-            label = _label(size, options)
+        named = {name: own.named(task, answer) for name, answer in answers.items()}
+        record["eight_bit"] = {name: own.judged(task, best, truth) for name, best in named.items()}
+    for size in subject.sizes:
+        for options in _variants(task.k, size == subject.checked):
+            label = ", ".join([f"C = {size[0]}", f"K = {size[1]}", *map(str, options.values())])
             start = perf_counter()
             try:
-                model, told = own.calibrated(task, parts, size, options)
+                model = own.calibrated(task, parts, size, options)
                 group = own.runs(task, model, label, subject.coverages, truth, left_out)
                 _time(group, others, timed, limits.rounds, record)
-                record["runs"] += [run | told for _, run in group.values()]
+                record["runs"] += [run for _, run in group.values()]
                 group.clear()  # its code takes hundreds of megabytes where outputs are many
                 if size == subject.checked and not options:
-                    n_rows = min(subject.split_rows, limits.split_rows)
-                    checked = coverage.check(task, model, parts, limits, n_rows)
+                    checked = coverage.check(task, model, parts, subject, limits.splits)
                     record["coverage"] = {"label": label} | checked
             except Exception as error:  # the other sizes are worth having
                 traceback.print_exc()
@@ -81,8 +75,10 @@ def measure(subject: Subject, limits: Limits) -> Record:
     return record
 
 
-def _label(size: tuple[int, int], options: Mapping[str, Any]) -> str:
-    return ", ".join([f"C = {size[0]}", f"K = {size[1]}", *map(str, options.values())])
+def _variants(k: int, is_checked: bool) -> list[dict[str, Any]]:
+    """Return options of `maddjit.fit` to try: tables for the winner, if only one is asked for."""
+    by_default = [{}] if k > 1 or is_checked else []
+    return [*by_default, *([{"objective": "argmax"}] if k == 1 else [])]
 
 
 def _time(

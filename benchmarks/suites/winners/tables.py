@@ -86,14 +86,11 @@ def _eight_bit(task: Record) -> str:
     )
     words = f"8-bit products that quantise A and each output by itself name these winners: {told}."
     if rival := fastest_rival(task, (WHOLE,)):
-        best = fastest_run(task, max(one["recall"] for one in found.values()), rival)
-        if best:
+        if best := fastest_run(task, max(one["recall"] for one in found.values()), rival):
             ratio = best["over"][rival]
             verb = "faster" if ratio[1] >= 1 else "**slower**"
-            words += (
-                f" Our fastest setting that is as good is {verb}: {spread(ratio)} × {rival}, with "
-                f"{run_name(best)}."
-            )
+            words += f" Our fastest setting that is as good is {verb}: {spread(ratio)} × {rival}, "
+            words += f"with {run_name(best)}."
         else:
             words += " **None of our settings is as good.**"
     return paragraph(words)

@@ -352,9 +352,9 @@ def test_cyclic_schemes() -> None:
     rng = np.random.default_rng(0)
     X, change = rng.standard_normal((2, 8, 9))
     factors = kind.factors(X)
-    assert kind._value(X, 0.0) == pytest.approx(9 * bilinear.errors(factors)[0])
-    system, gradient = kind._system(X)
-    after, before = (kind._value(X + sign * 1e-5 * change, 0.0) for sign in (1, -1))
+    assert kind.value(X, 0.0) == pytest.approx(9 * bilinear.errors(factors)[0])
+    system, gradient = kind.system(X)
+    after, before = (kind.value(X + sign * 1e-5 * change, 0.0) for sign in (1, -1))
     assert (after - before) / 4e-5 == pytest.approx(gradient @ change.ravel(), rel=1e-4)
     np.testing.assert_allclose(system, system.T)
     # The tensor is of third degree: the residual's slope, squared, by differences of the scheme.
