@@ -237,3 +237,19 @@ def test_pictures_can_be_read_by_all() -> None:
         assert desc.text
         said |= {title.text, desc.text}
     assert len(said) == 2 * len(names)
+
+
+def test_the_list_of_decisions_has_every_decision() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^\d+\. \[.+\]\((.+)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
+def test_long_lines_of_output_are_folded() -> None:
+    pytest.importorskip("sphinx", reason="Sphinx is not installed")
+    folded = import_module("printed").folded
+    assert folded("  a b") == ["  a b"]
+    assert folded("  " + "12345678 " * 11) == [
+        "  " + "12345678 " * 8 + "12345678",
+        "      12345678 12345678",
+    ]

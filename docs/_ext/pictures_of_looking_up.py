@@ -35,16 +35,19 @@ def tree(shown: Example) -> str:
     return svg.drawing(
         "picture-tree",
         WIDTH,
-        below + 66,
+        below + 82,
         "A row falls through a tree",
         f"A row of {len(row)} numbers, drawn as bars, passes {depth} comparisons of a binary tree: "
         f"{turns}. It arrives at leaf {code} of {model.n_prototypes}. Each leaf shows sample rows "
-        "that arrived there; they look alike.",
+        "that arrived there, as curves; they are alike where the tree looked.",
         *_row_of_bars(row, dims),
         *edges,
         *nodes,
         *labels,
         *_leaves(shown.A_train, leaf_of, row, code, model.n_prototypes, below),
+        svg.text(
+            WIDTH / 2, below + 78, "leaves: sample rows as curves; below, the codes", class_="small"
+        ),
     )
 
 

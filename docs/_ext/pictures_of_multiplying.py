@@ -30,9 +30,16 @@ def short_list(shown: Example, coverage: float = 0.99) -> str:
         return base - (base - top) * (score - low) / (best - low)
 
     parts = [
-        svg.text(WIDTH / 2, 12, f"looked-up scores of {len(scores)} outputs", class_="strong"),
+        svg.text(
+            WIDTH / 2,
+            12,
+            f"looked-up scores of {len(scores)} outputs: sums of entries",
+            class_="strong",
+        ),
         svg.rect(0, top, WIDTH, height(best - margin) - top, class_="warm", fill_opacity="0.12"),
-        svg.text(0, top - 6, f"within {margin} of the best: in doubt", class_="small start"),
+        svg.text(
+            0, top - 6, f"within {margin} of the best score, {best}: in doubt", class_="small start"
+        ),
         svg.line(0, base, WIDTH, base, class_="hair"),
     ]
     for m, score in enumerate(scores):
@@ -47,7 +54,7 @@ def short_list(shown: Example, coverage: float = 0.99) -> str:
         base + 130,
         "A short list is settled",
         f"Scores of {len(scores)} outputs as upright lines. {len(listed)} of them, outputs "
-        f"{listed.tolist()}, are within {margin} of the best and are multiplied exactly. "
+        f"{listed.tolist()}, are within {margin} of the best, {best}, and are multiplied exactly. "
         f"Output {winner} has the largest exact product and wins.",
         *parts,
         *_settled(listed, exact, winner, int(scores.argmax()), base),

@@ -8,7 +8,8 @@
 shows the loop around the first line that matches: from the label above it to the jump below. In its
 place ``:from:`` and ``:to:`` name the first and the last line, ``:without:`` lines to leave out,
 ``:shows:`` words that must be there. A note is written beside each line that matches the left-hand
-side, or above it. What is not found ends the build: no page speaks of what is no longer there.
+side, or above it. What is not found ends the build: no page speaks of what is no longer there. Long
+lines of plain text go on below, indented by four.
 
 ``needs`` shows its content if the module or the name that it is given can be imported.
 """
@@ -16,6 +17,7 @@ side, or above it. What is not found ends the build: no page speaks of what is n
 from __future__ import annotations
 
 import re
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +30,9 @@ from sphinx.util.docutils import SphinxDirective
 
 _COMMENT = {"asm": "#", "llvm": ";"}
 _PLACE = 48
+"""The column where notes stand."""
+_WIDTH = 90
+"""Characters that a line of code has room for on a page."""
 
 
 class Printed(SphinxDirective):
@@ -60,6 +65,8 @@ class Printed(SphinxDirective):
         lines = [line.expandtabs(4) for line in lines]
         for note in self.content:
             lines = self._noted(lines, note, _COMMENT.get(language, "#"))
+        if language == "text":
+            lines = [part for line in lines for part in folded(line)]
         text = "\n".join(line.rstrip() for line in lines)
         shown = nodes.literal_block(text, text, language="text")
         shown["classes"].append("printed")
@@ -114,6 +121,16 @@ class Printed(SphinxDirective):
                 indent = " " * (len(line) - len(line.lstrip()))
                 noted += [f"{indent}{sign} {words}:", line]
         return noted
+
+
+def folded(line: str) -> list[str]:
+    """Return a line of text, or the lines that it is folded into if it is too long for a page."""
+    if len(line) <= _WIDTH:
+        return [line]
+    inner = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class Needs(SphinxDirective):
