@@ -172,7 +172,12 @@ def test_columns_are_scanned_by_fours_where_few_codebooks_fill_a_byte() -> None:
     assert by_fours.quads
     assert (by_fours.quads.count, by_fours.sum_bits, by_fours.lines_ahead) == (6, 32, ())
     assert by_fours.tiles[0].rows == 16 * len(by_fours.tiles[0].vectors)
-    for columns in (plan_columns(many, 50, VBMI, 1024, 4096), plan_columns(few, 50, AVX2, 64, 0)):
+    narrow = replace(VBMI, vector_bytes=32)  # vectors of 64 bytes are what the template is for
+    for columns in (
+        plan_columns(many, 50, VBMI, 1024, 4096),
+        plan_columns(few, 50, AVX2, 64, 0),
+        plan_columns(few, 50, narrow, 64, 0),
+    ):
         assert columns
         assert columns.quads is None
         assert columns.sum_bits == 16
