@@ -225,10 +225,10 @@ _X86_64_V4_VBMI = replace(
     intrinsics=(
         *_X86_64_V3.intrinsics,
         *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
-        intrinsics.VNNI_BYTE_PRODUCTS,
+        intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
-    byte_products=intrinsics.VNNI_BYTE_PRODUCTS,
+    byte_products=intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
 )
 _AARCH64 = replace(
     _X86_64,

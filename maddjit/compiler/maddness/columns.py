@@ -173,9 +173,9 @@ def quad_shuffle(summands: Summands, target: Target) -> ByteShuffle | None:
     codebooks add up in a byte.
     """
     shuffle, sums = byte_shuffle(target, _QUAD_ENTRIES), summands.sums
-    fits = target.vector_bytes == _QUAD_ENTRIES and summands.n_prototypes <= 16
+    can = shuffle and shuffle.lanes == _QUAD_ENTRIES and summands.n_prototypes <= 16
     wide = sums.bits > 8 and sums.group < settings.LEAST_GROUP and sums.accumulate == "exact"
-    if shuffle and fits and wide and target.byte_products:
+    if shuffle and can and wide and target.byte_products:
         return replace(shuffle, codebooks=4, adding=target.byte_products)
     return None
 
