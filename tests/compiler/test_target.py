@@ -162,7 +162,7 @@ MAY_READ = {
         "compiler/target.py",
         "compiler/fingerprint.py",  # which code a target gets
         "compiler/c_interface.py",  # the others report it
-        "cli/machine.py",
+        "cli/doctor.py",
     },
 }
 """Modules that may read an attribute of targets from which facts could be concluded."""
