@@ -52,7 +52,7 @@ def long_lines(page: str) -> list[int]:
 
 def named_in(script: str) -> list[str]:
     """Return the files and folders of the repository that a script names."""
-    found = re.finditer(rf"(?<![\w./$-])(?:{OF_THE_REPOSITORY.pattern})", script)
+    found = re.finditer(rf"(?<![\w./$-])(?:{OF_THE_REPOSITORY.pattern})(?!\w)", script)
     return [match[0].rstrip(".") for match in found]
 
 
@@ -85,7 +85,8 @@ def test_spans_and_lines_of_a_page() -> None:
 
 def test_names_in_a_script() -> None:
     script = """cd "$folder/docs" && python .ci/use.py  # see tests/a.py, or docs/.
-    pytest "tests/b.py::test[docs/c.md]" -o build/docs use_it.py"""
+    pytest "tests/b.py::test[docs/c.md]" -o build/docs use_it.py
+    platform.python_version()"""
     assert named_in(script) == [
         ".ci/use.py",
         "tests/a.py",
