@@ -16,5 +16,5 @@ packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 # The emulator warns of each feature of a Haswell that it lacks; no test depends on those.
 PYTHONPATH="$PWD:$packages" OPENBLAS_NUM_THREADS=1 \
   qemu-x86_64-static -cpu Haswell "$interpreter" -m pytest -q -p no:cacheprovider \
-  tests/test_methods.py tests/operators/test_winners.py tests/compiler/test_target.py \
+  tests/benchmarks/test_rivals.py tests/operators/test_winners.py tests/compiler/test_target.py \
   -k "nearly_exact or bytes_are or audit or test_target" 2> >(grep -v "TCG doesn't support" >&2)

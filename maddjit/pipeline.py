@@ -94,7 +94,7 @@ def compile(
     residual: bool = False,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> CompiledOperator | TileOperator | WinnerOperator:
+) -> AnyOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
@@ -168,7 +168,7 @@ def compile(
     request = ask(
         fitted,
         target,
-        "run",
+        use="run",
         result=result,
         k=k,
         coverage=coverage,

@@ -1,5 +1,6 @@
 """Shared by all tests: the feature levels they run at, which of them are slow, equality of bits.
 
+``--level NAME`` runs the cases of one level alone, of those that this machine has or emulates.
 With ``MADDJIT_TARGET`` set the machine passes for one whose best level that is: the host has no
 more features, NumPy's products round as on such a CPU, and higher levels are emulated.
 """
@@ -8,13 +9,10 @@ from __future__ import annotations
 
 import os
 
-# OpenBLAS's own names of CPUs of these levels, which it reads when NumPy is imported.
-os.environ.update(
-    {
-        "x86-64-v3": {"OPENBLAS_CORETYPE": "Haswell"},
-        "x86-64": {"OPENBLAS_CORETYPE": "Nehalem"},
-    }.get(os.environ.get("MADDJIT_TARGET", ""), {})
-)
+from tests import openblas
+
+# NumPy is imported below.
+os.environ.update(openblas.environment(os.environ.get("MADDJIT_TARGET")))
 # Tests run side by side; linear algebra in several threads each would mostly wait for itself.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests of the compiler compile, and leave nothing in the user's home.
@@ -47,6 +45,10 @@ if FORCED:
 RUNNABLE = [level.name for level in target.runnable(llvm.host())]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--level", choices=target.LEVELS, help="run the cases of one level alone")
+
+
 def pytest_report_header() -> str:
     host = llvm.host()
     skipped = [name for name in target.LEVELS if name not in RUNNABLE]
@@ -63,7 +65,16 @@ def pytest_report_header() -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the cases of --level, if it is given; then mark what is slow."""
+    if wanted := config.getoption("level"):
+        others = [item for item in items if _level_of(item) != wanted]
+        items[:] = [item for item in items if _level_of(item) == wanted]
+        config.hook.pytest_deselected(items=others)
+    _mark_slow(items)
+
+
+def _mark_slow(items: list[pytest.Item]) -> None:
     """Mark as slow what a module's `measured` fixture ran, and most cases of tests with many.
 
     One process runs all tests of a `measured` fixture. A case that is run at several levels is
@@ -75,7 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "measured" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        level = next(filter(target.LEVELS.__contains__, _parameters(item)), None)
+        level = _level_of(item)
         if level:
             cases[item.nodeid.replace(level, "")].append(item)
     for case, at_levels in cases.items():
@@ -92,10 +103,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def _parameters(item: pytest.Item) -> list[Any]:
-    """Return the values that a test is run with and that are texts."""
+def _level_of(item: pytest.Item) -> str | None:
+    """Return the level that a case is run at; None if it has none."""
     values = getattr(item, "callspec", None)
-    return [value for value in values.params.values() if isinstance(value, str)] if values else []
+    texts = [value for value in values.params.values() if isinstance(value, str)] if values else []
+    return next(filter(target.LEVELS.__contains__, texts), None)
 
 
 @pytest.fixture(params=RUNNABLE)

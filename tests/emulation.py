@@ -116,7 +116,10 @@ def emulated(level: str) -> Target:
 
 
 def emulate(ir: str) -> str:
-    """Replace each declared shuffle by its definition."""
+    """Replace each declared intrinsic of an architecture by its definition.
+
+    LLVM would abort the process on one that is left, since it is not the plainest level's.
+    """
     dot = "llvm.x86.avx512.vpdpbusd.512"
     ir = re.sub(rf"^declare .*@{re.escape(dot)}\(.*$", lambda _: _DOT, ir, flags=re.MULTILINE)
     ir = ir.replace(f"@{dot}(", "@emulated.dot(")
@@ -126,4 +129,6 @@ def emulate(ir: str) -> str:
         if declaration.search(ir):
             body = _define(own, lanes, element, two, pick)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
+    left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
+    assert not left, f"SEMANTICS lacks {', '.join(left)}"
     return ir

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ MEASURED = ("performance", "experiments", "winners", "tiles", "service")
 OF_THE_REPOSITORY = re.compile(
     r"(?:maddjit|templates|tests|docs|benchmarks|examples|\.ci|\.github)/[\w./-]*|[\w./-]+\.(?:py|j2)"
 )
+SCRIPTS = [ROOT / "Makefile", *sorted((ROOT / ".ci").iterdir())]
 EXTRAS = {"sklearn", "torch", "onnx", "dask"}
 
 
@@ -48,6 +50,12 @@ def long_lines(page: str) -> list[int]:
     ]
 
 
+def named_in(script: str) -> list[str]:
+    """Return the files and folders of the repository that a script names."""
+    found = re.finditer(rf"(?<![\w./$-])(?:{OF_THE_REPOSITORY.pattern})(?!\w)", script)
+    return [match[0].rstrip(".") for match in found]
+
+
 def exists(span: str, tracked: set[str]) -> bool:
     """Tell whether a file or folder is there; a bare name may be that of a file anywhere."""
     if "/" not in span:
@@ -73,6 +81,20 @@ def test_spans_and_lines_of_a_page() -> None:
     page = f"# A\n`a/b.py` and `c\nd`\n```python\nx = `no`\n```\n{'e ' * 70}\n| {'f ' * 70}|\n"
     assert spans(page) == ["a/b.py", "c d"]
     assert long_lines(page) == [7]
+
+
+def test_names_in_a_script() -> None:
+    script = """cd "$folder/docs" && python .ci/use.py  # see tests/a.py, or docs/.
+    pytest "tests/b.py::test[docs/c.md]" -o build/docs use_it.py
+    platform.python_version()"""
+    assert named_in(script) == [
+        ".ci/use.py",
+        "tests/a.py",
+        "docs/",
+        "tests/b.py",
+        "docs/c.md",
+        "use_it.py",
+    ]
 
 
 def test_what_is_there_and_what_is_not() -> None:
@@ -103,18 +125,44 @@ def test_no_line_of_prose_is_too_long() -> None:
     assert not found, "\n".join(found)
 
 
-def test_files_that_pages_name_are_there() -> None:
-    tracked = {
+@pytest.fixture(scope="module")
+def tracked() -> set[str]:
+    """The files of all rooms."""
+    return {
         path.relative_to(ROOT).as_posix()
         for room in ("maddjit", "templates", "tests", "docs", "benchmarks", "examples", ".ci")
         for path in (ROOT / room).rglob("*.*")
     }
+
+
+def test_files_that_pages_name_are_there(tracked: set[str]) -> None:
     lost = [
         f"{path.relative_to(ROOT)}: {span}"
         for path in markdown()
         if path.name != "CHANGELOG.md"  # it tells of files of other days
         for span in spans(path.read_text(encoding="utf-8"))
         if OF_THE_REPOSITORY.fullmatch(span) and not exists(span, tracked)
+    ]
+    assert not lost, "\n".join(lost)
+
+
+def test_files_that_scripts_name_are_there(tracked: set[str]) -> None:
+    """The Makefile's `$(CURDIR)` is the root of the repository."""
+    lost = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in SCRIPTS
+        for name in named_in(path.read_text(encoding="utf-8").replace("$(CURDIR)/", ""))
+        if not exists(name, tracked)
+    ]
+    assert not lost, "\n".join(lost)
+
+
+def test_modules_that_scripts_run_are_there() -> None:
+    lost = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in SCRIPTS
+        for name in re.findall(r" -m ((?:benchmarks|maddjit)[\w.]*)", path.read_text("utf-8"))
+        if find_spec(name) is None
     ]
     assert not lost, "\n".join(lost)
 

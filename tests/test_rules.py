@@ -44,7 +44,7 @@ compiler.strassen_tile  compiler.maddness
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache
 compiler.objects  compiler.ownership  compiler.target  compiler.workspace
-compiler.platforms  compiler.intrinsics
+compiler.platforms  compiler.intrinsics  compiler.c_matrix
 learning.fit  learning.elsewhere
 learning.strassen_tile  learning.winners
 learning.maddness

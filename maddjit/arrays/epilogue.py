@@ -91,3 +91,27 @@ class Epilogue:
         with np.errstate(over="ignore"):
             converted: NDArray[Any] = y.astype(self.dtype)
         return converted
+
+    @property
+    def words(self) -> str:
+        """What happens to outputs, in words; empty if nothing does.
+
+        >>> Epilogue("uint8", low=0, step=0.05, zero_point=3).words
+        'clamped to 0.0 or more, stored as uint8 in steps of 0.05 with zero point 3'
+        """
+        low, high = (str(np.float32(limit)) for limit in (self.low, self.high))
+        told = []
+        if self.low > -np.inf and self.high < np.inf:
+            told.append(f"clamped to [{low}, {high}]")
+        elif self.low > -np.inf:
+            told.append(f"clamped to {low} or more")
+        elif self.high < np.inf:
+            told.append(f"clamped to {high} or less")
+        if self.is_integer:
+            step = str(np.float32(self.step))
+            told.append(
+                f"stored as {self.dtype} in steps of {step} with zero point {self.zero_point}"
+            )
+        elif self.dtype != "float32":
+            told.append(f"stored as {self.dtype}")
+        return ", ".join(told)

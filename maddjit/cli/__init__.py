@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Any, NoReturn, TextIO
 
-from maddjit.cli import exporting, fitting, looking, machine, selecting, timing
+from maddjit.cli import caching, doctor, exporting, fitting, looking, selecting, timing
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.inputs import MissingExtraError
 from maddjit.cli.outputs import is_stdout
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="command", title="commands"
     )
-    for group in (fitting, selecting, looking, timing, exporting, machine):
+    for group in (fitting, selecting, looking, timing, exporting, doctor, caching):
         group.add(commands)
     return parser
 

@@ -88,7 +88,7 @@ def request(
     return ask(
         model,
         options.target,
-        use,
+        use=use,
         system=system,
         result=result,
         coverage=options.coverage,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal
 
-from maddjit.arrays.formats import INPUTS, Format
+from numpy import float32
+
+from maddjit.arrays.formats import INPUTS
+from maddjit.compiler.c_matrix import CMatrix
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.platforms import System, files_of
@@ -18,17 +22,6 @@ from maddjit.version import __version__
 
 LAYOUT = 1
 """The number of the description's layout. Descriptions of another layout cannot be read."""
-_C_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "uint16_t",
-    "bfloat16": "uint16_t",
-    "int8": "int8_t",
-    "uint8": "uint8_t",
-    "int16": "int16_t",
-    "int64": "int64_t",
-}
-"""Number formats → the types that C has for them; numbers of 16 bits are passed as bits."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """The names that an operator may have in C."""
 _TAKEN = (
@@ -38,43 +31,6 @@ _TAKEN = (
 """Names that CMake gives its own targets."""
 _WINNER_BYTES = 8
 """Bytes of each number that a kernel writes for winners."""
-
-
-@dataclass(frozen=True)
-class CMatrix:
-    """A matrix that the C function takes: the number format, and how it lies in memory."""
-
-    name: str
-    form: Format
-    width: int
-    by_columns: bool
-    """Whether the columns of the matrix are contiguous, not its rows."""
-
-    @property
-    def type(self) -> str:
-        """The type of an element in C."""
-        return _C_TYPES[self.form.name]
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of an element."""
-        return self.form.itemsize
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the elements of a row."""
-        return self.itemsize * self.width
-
-    @property
-    def mask(self) -> int:
-        """The bits of an address that are 0 if elements are aligned."""
-        return self.itemsize - 1
-
-    @property
-    def layout(self) -> str:
-        """How the matrix lies in memory, in words."""
-        unit = "columns" if self.by_columns else "rows"
-        return f"its {unit} are contiguous, {self.name}_stride from one to the next"
 
 
 @dataclass(frozen=True)
@@ -248,14 +204,36 @@ class Interface:
             "n_outputs": self.plan.n_outputs,
             "workspace_bytes": self.workspace_bytes,
             "adds": signature.residual,
+            **self.ending,
             "maddjit": __version__,
             "llvm": self.llvm,
         }
         return json.dumps(told, sort_keys=True).encode() + b"\0"
 
     @property
+    def ending(self) -> dict[str, float | None]:
+        """How outputs are clamped and what an integer stands for; None where that is not so."""
+        by = self.plan.signature.epilogue
+        return {
+            "low": by.low if isfinite(by.low) else None,
+            "high": by.high if isfinite(by.high) else None,
+            "step": by.step if by.is_integer else None,
+            "zero_point": by.zero_point if by.is_integer else None,
+        }
+
+    @property
+    def step(self) -> str:
+        """What one unit of an integer result stands for, as a float in C; empty for others."""
+        by = self.plan.signature.epilogue
+        return f"{float32(by.step)!s}f" if by.is_integer else ""
+
+    @property
     def words(self) -> str:
         """What the operator computes, in words."""
+        return ", ".join(filter(None, (self._product_words, self.plan.signature.epilogue.words)))
+
+    @property
+    def _product_words(self) -> str:
         plan = self.plan
         if isinstance(plan, TilePlan):
             kind = "rounded" if plan.kind == "exact" and plan.is_bfloat16 else plan.kind

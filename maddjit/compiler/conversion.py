@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from maddjit.arrays.formats import INPUTS, OUTPUTS
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
+
+Narrowing = Literal["none", "double", "half", "half bits", "bfloat16", "integer"]
 
 _WIDENINGS = {
     "float32": "none",
@@ -21,6 +23,14 @@ _WIDENINGS = {
     "uint8": "unsigned",
 }
 """How elements of A are widened, for formats that every target widens alike."""
+_NARROWINGS: dict[str, Narrowing] = {
+    "float32": "none",
+    "float64": "double",
+    "bfloat16": "bfloat16",
+    "int8": "integer",
+    "uint8": "integer",
+}
+"""How outputs are narrowed, for formats that every target narrows alike."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Ending:
     clamped between `smallest` and `largest`, and rounded; then `zero_point` is added.
     """
 
-    narrowing: Literal["none", "double", "half", "half bits", "bfloat16", "integer"]
+    narrowing: Narrowing
     low: str = ""
     high: str = ""
     units: str = ""
@@ -90,27 +100,28 @@ def ending(signature: Signature, target: Target) -> Ending | None:
     if signature.result != "outputs":
         return None
     epilogue = signature.epilogue
-    low = literal(epilogue.low) if epilogue.low > -np.inf else ""
-    high = literal(epilogue.high) if epilogue.high < np.inf else ""
-    if epilogue.is_integer:
-        limits = np.iinfo(OUTPUTS[epilogue.dtype].dtype)
-        return Ending(
-            "integer",
-            low,
-            high,
-            units=literal(float(np.float32(1) / np.float32(epilogue.step))),
-            smallest=literal(limits.min - epilogue.zero_point),
-            largest=literal(limits.max - epilogue.zero_point),
-            zero_point=epilogue.zero_point,
-        )
-    match epilogue.dtype:
-        case "float64":
-            return Ending("double", low, high)
-        case "float16":
-            return Ending("half" if target.converts_half else "half bits", low, high)
-        case "bfloat16":
-            return Ending("bfloat16", low, high)
-    return Ending("none", low, high)
+    clamp = Ending(
+        narrowing(epilogue.dtype, target),
+        low=literal(epilogue.low) if epilogue.low > -np.inf else "",
+        high=literal(epilogue.high) if epilogue.high < np.inf else "",
+    )
+    if not epilogue.is_integer:
+        return clamp
+    limits = np.iinfo(OUTPUTS[epilogue.dtype].dtype)
+    return replace(
+        clamp,
+        units=literal(float(np.float32(1) / np.float32(epilogue.step))),
+        smallest=literal(limits.min - epilogue.zero_point),
+        largest=literal(limits.max - epilogue.zero_point),
+        zero_point=epilogue.zero_point,
+    )
+
+
+def narrowing(dtype: str, target: Target) -> Narrowing:
+    """Return how float32 outputs become the numbers that are stored."""
+    if dtype == "float16":
+        return "half" if target.converts_half else "half bits"
+    return _NARROWINGS[dtype]
 
 
 def literal(value: float) -> str:

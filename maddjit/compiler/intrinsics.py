@@ -41,7 +41,7 @@ VBMI_BYTE_SHUFFLES: Lookups = (
     (64, "llvm.x86.avx512.permvar.qi.512"),
     (128, "llvm.x86.avx512.vpermi2var.qi.512"),
 )
-VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
+AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 

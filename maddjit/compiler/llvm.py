@@ -27,6 +27,9 @@ LLVMLITE_VERSION: str = llvmlite.__version__
 _READ_OF_TARGETS = ("triple", "cpu", "features", "intrinsics")
 """The fields of a target, besides its name, that this module reads and hands to the worker."""
 
+REFUSED = 2
+"""The worker's exit status if LLVM rejects the code; its standard error is then the reason."""
+
 _calling: Any = getattr(llvm.ffi.lib, "_lock", None)
 """The lock that llvmlite holds during each call of LLVM. It has no public name."""
 if _calling is not None and hasattr(os, "register_at_fork"):
@@ -224,7 +227,11 @@ def _apart(target: Target, request: dict[str, Any]) -> bytes:
         check=False,
     )
     if done.returncode:
-        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        said = done.stderr.decode(errors="replace").strip() or "no message"
+        if done.returncode == REFUSED:
+            raise NativeCodeError(f"no code for {target.name}: {said}")
+        # LLVM aborted the process, or Python raised: the last line says why.
+        reason = said.splitlines()[-1]
         raise NativeCodeError(f"no code for {target.name} (exit {done.returncode}): {reason}")
     return done.stdout
 

@@ -98,8 +98,8 @@ class Request:
 def ask(
     fitted: object,
     level: str | None,
-    use: Use,
     *,
+    use: Use,
     system: str | None = None,
     result: str = "outputs",
     k: int | None = None,

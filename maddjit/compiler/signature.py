@@ -9,6 +9,12 @@ from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import INPUTS, OUTPUTS, RESULTS, SUMS, Format, Precision
 from maddjit.arrays.layout import Order, OutOrder
 
+ROW_UNIT = 64
+"""Rows that blocks and threads take multiples of, so that only the last vector can lack rows.
+
+No vector of codes has more lanes, at any level.
+"""
+
 Result = Literal["outputs", "sums", "codes", "argmax", "winners"]
 
 
@@ -110,8 +116,8 @@ class Choices:
     lines: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.row_block is not None and (self.row_block < 64 or self.row_block % 64):
-            raise ValueError(f"row_block must be a multiple of 64, not {self.row_block}")
+        if self.row_block is not None and (self.row_block < 1 or self.row_block % ROW_UNIT):
+            raise ValueError(f"row_block must be a multiple of {ROW_UNIT}, not {self.row_block}")
         if self.tile_bytes is not None and self.tile_bytes < 1:
             raise ValueError(f"tile_bytes must be positive, not {self.tile_bytes}")
 

@@ -75,7 +75,8 @@ class Target:
     byte_shuffles : tuple of (int, str)
         Look-ups of bytes: the entries of a table in registers, and the instruction.
     byte_products : str
-        The instruction that multiplies bytes and sums four products in 32 bits.
+        The instruction that multiplies bytes and sums four products in 32 bits. Plans use it for
+        whole vectors of 64 bytes alone: of today's levels, x86-64-v4-vbmi has it.
     bfloat16_products : str
         The instruction that multiplies bfloat16 numbers and sums two products in float32.
     may_have_bfloat16 : bool
@@ -224,10 +225,10 @@ _X86_64_V4_VBMI = replace(
     intrinsics=(
         *_X86_64_V3.intrinsics,
         *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
-        intrinsics.VNNI_BYTE_PRODUCTS,
+        intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
-    byte_products=intrinsics.VNNI_BYTE_PRODUCTS,
+    byte_products=intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
 )
 _AARCH64 = replace(
     _X86_64,

@@ -6,21 +6,33 @@ import json
 import sys
 from dataclasses import replace
 
-from maddjit.compiler.llvm import to_object, to_text
+from maddjit.compiler.llvm import REFUSED, NativeCodeError, to_object, to_text
 from maddjit.compiler.target import named
 
 
-def main() -> None:
-    """Read a request as JSON from standard input; write text or object code to standard output."""
+def main() -> int:
+    """Read a request as JSON from standard input; write text or object code to standard output.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or `REFUSED` if LLVM rejects the code. Then standard error has the
+        error's text alone.
+    """
     request = json.load(sys.stdin)
     ir, stage = request["ir"], request["stage"]
     target = replace(named(request["level"]), **request["target"])
-    if stage == "object":
-        made = to_object(ir, target, request["hidden"])
-    else:
-        made = to_text(ir, target, stage).encode()
+    try:
+        if stage == "object":
+            made = to_object(ir, target, request["hidden"])
+        else:
+            made = to_text(ir, target, stage).encode()
+    except NativeCodeError as error:
+        sys.stderr.buffer.write(str(error).encode())
+        return REFUSED
     sys.stdout.buffer.write(made)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -144,7 +144,7 @@ def export(
     request = ask(
         fitted,
         target,
-        "export",
+        use="export",
         system=system,
         result=result,
         k=k,

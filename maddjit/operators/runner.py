@@ -27,10 +27,10 @@ _ARGUMENTS = (
 )
 """The arguments of every kernel, in the order of `_KERNEL`."""
 _KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
-"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, stage); steps in bytes.
+"""void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, extra); steps in bytes.
 
-The stage is memory for results that are written past the caches, or the packed B of kernels that
-name winners or multiply tiles.
+The extra argument is the packed B of kernels that name winners or multiply tiles. For others it is
+the stage, through which results go past the caches, or null.
 """
 _WINNERS_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS, ctypes.c_int64, ctypes.c_int64)
 """A kernel with two more arguments: the margin of short lists, and the room on each list."""
@@ -92,10 +92,10 @@ class Runner:
             A_address = rows.__array_interface__["data"][0]
             Y_address = out.__array_interface__["data"][0]
             memory = self._workspace()
-            stage: NDArray[Any] = np.empty(self.stage_bytes if streams else 0, np.uint8)
+            extra: NDArray[Any] = np.empty(self.stage_bytes if streams else 0, np.uint8)
             if self.packed is not None:
-                stage = self.packed
-            workspace, staged = (m.__array_interface__["data"][0] for m in (memory, stage))
+                extra = self.packed
+            workspace, at_extra = (m.__array_interface__["data"][0] for m in (memory, extra))
             self.run(
                 A_address + first * row_step,
                 last - first,
@@ -104,7 +104,7 @@ class Runner:
                 Y_address + first * Y_row,
                 Y_step,
                 workspace,
-                staged if stage.size else 0,
+                at_extra if extra.size else 0,
                 *self.more,
             )
             self._spare.append(memory)

@@ -102,3 +102,17 @@ def test_abort_of_a_foreign_target_is_an_error() -> None:
     careless = replace(named("x86-64"), intrinsics=("llvm.x86.avx2.permps",))
     with pytest.raises(llvm.NativeCodeError, match=r"no code for x86-64 \(exit -?\d+\)"):
         llvm.to_text_apart(ir, careless, "assembly")
+
+
+def test_an_error_of_a_foreign_target_is_told_whole() -> None:
+    misspelt = ADD.replace("add i64", "ad i64")
+    with pytest.raises(llvm.NativeCodeError, match="expected instruction opcode") as here:
+        llvm.to_object(misspelt, HOST)
+    for refused in (
+        lambda: llvm.to_text_apart(misspelt, named("x86-64-v3"), "assembly"),
+        lambda: llvm.to_object_apart(misspelt, named("x86-64-v3")),
+    ):
+        with pytest.raises(llvm.NativeCodeError) as apart:
+            refused()
+        assert str(apart.value) == f"no code for x86-64-v3: {here.value}".strip()
+    assert "%y = ad i64 %x, 1" in str(here.value)

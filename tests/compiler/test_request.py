@@ -90,10 +90,12 @@ def test_a_coverage_is_a_number_whoever_asks(coverage: Any, tmp_path: Path) -> N
 
 def test_all_ways_of_asking_lead_to_one_record() -> None:
     model = winners()
-    run = ask(model, None, "run", result="topk", coverage=0.5, dtype="int8", order="F")
+    run = ask(model, None, use="run", result="topk", coverage=0.5, dtype="int8", order="F")
     assert (run.what, run.coverage, run.choices, run.threads) == ("topk", 0.5, RULES, 1)
     assert run.signature == Signature("int8", "F", "winners", k=2)
-    export = ask(model, "aarch64", "export", result="topk", coverage=0.5, dtype="int8", order="F")
+    export = ask(
+        model, "aarch64", use="export", result="topk", coverage=0.5, dtype="int8", order="F"
+    )
     assert replace(export, target=run.target, level=None) == run
     kernel = ask_kernel(model, run.target, Signature("int8", "F", "winners"), coverage=0.5)
     assert kernel == run
@@ -104,13 +106,13 @@ def test_all_ways_of_asking_lead_to_one_record() -> None:
 
 
 def test_what_is_asked_of_each_kind() -> None:
-    assert ask(look_ups(), None, "run").what == "outputs"
-    assert ask(look_ups(), None, "run").lists(ask(look_ups(), None, "run").plan()) is None
-    assert ask(winners(1), None, "run", result="argmax", coverage=0.5).what == "argmax"
-    shown = ask(tiles(), "x86-64-v4", "show", precision="bfloat16")
+    assert ask(look_ups(), None, use="run").what == "outputs"
+    assert ask(look_ups(), None, use="run").lists(ask(look_ups(), None, use="run").plan()) is None
+    assert ask(winners(1), None, use="run", result="argmax", coverage=0.5).what == "argmax"
+    shown = ask(tiles(), "x86-64-v4", use="show", precision="bfloat16")
     assert BFLOAT16 in shown.target.requires
     assert shown.target == named("x86-64-v4").with_bfloat16()
-    assert ask(shown.model, "x86-64-v4", "export", precision="bfloat16").target.requires >= {
+    assert ask(shown.model, "x86-64-v4", use="export", precision="bfloat16").target.requires >= {
         BFLOAT16
     }
 
@@ -120,7 +122,7 @@ def test_a_pickled_request_looks_its_level_up_where_it_lands(
 ) -> None:
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     best, named_one = (
-        ask(look_ups(), level, "run", threads=2, choices=Choices(row_block=128))
+        ask(look_ups(), level, use="run", threads=2, choices=Choices(row_block=128))
         for level in (None, RUNNABLE[0])
     )
     assert best.target.name == RUNNABLE[-1]
@@ -137,7 +139,7 @@ def test_a_pickled_request_looks_its_level_up_where_it_lands(
 
 def test_a_pickled_request_is_refused_by_a_lesser_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     best = RUNNABLE[-1]
-    data = pickle.dumps(ask(look_ups(), best, "run"))
+    data = pickle.dumps(ask(look_ups(), best, use="run"))
     host = llvm.host()
     lesser = replace(host, triple="riscv64-unknown-linux-gnu", cpu="lesser")
     monkeypatch.setattr(llvm, "host", lambda: lesser)

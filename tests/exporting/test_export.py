@@ -37,6 +37,8 @@ CXX = next((found for name in ("c++", "g++", "clang++") if (found := shutil.whic
 QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 needs_cc = pytest.mark.skipif(CC is None, reason="there is no C compiler that links on Linux")
 COVERAGE = 0.5
+ENDS = ("low", "high", "step", "zero_point")
+"""What a description says of an epilogue."""
 
 
 def run(*command: object, **options: Any) -> str:
@@ -100,6 +102,13 @@ def results_of(
     rows.write_bytes(A.tobytes())
     printed = run(*before, program, rows, results)
     return np.frombuffer(results.read_bytes(), dtype), printed
+
+
+def described(exported: maddjit.Exported) -> Any:
+    """Return the description that an object holds."""
+    code = exported.object.read_bytes()
+    start = code.index(b'{"adds"')
+    return json.loads(code[start : code.index(b"\0", start)])
 
 
 def fnv(data: bytes) -> str:
@@ -591,7 +600,51 @@ def test_targets_that_this_machine_lacks(level: str, kind: Any, tmp_path: Path) 
 
 def test_the_description_is_json(tmp_path: Path) -> None:
     exported = maddjit.export(maddness(), tmp_path, name="head", target="aarch64")
-    code = exported.object.read_bytes()
-    start = code.index(b'{"adds"')
-    told = json.loads(code[start : code.index(b"\0", start)])
+    told = described(exported)
     assert (told["n_features"], told["width"], told["level"]) == (19, 37, "aarch64")
+
+
+@pytest.mark.parametrize("make", [maddness, tiles])
+def test_what_happens_to_outputs_is_described(make: Any, tmp_path: Path) -> None:
+    clamped = maddjit.Epilogue("uint8", low=0, high=6, step=0.05, zero_point=3)
+    exported = maddjit.export(make(), tmp_path / "clamped", target="x86-64-v3", epilogue=clamped)
+    header, told = exported.header.read_text(), described(exported)
+    words = "clamped to [0.0, 6.0], stored as uint8 in steps of 0.05 with zero point 3"
+    assert told["words"].endswith(f", {words}")
+    assert f"product: {told['words']}." in header
+    assert "\n#define PRODUCT_STEP 0.05f\n#define PRODUCT_ZERO_POINT 3\n" in header
+    assert [told[key] for key in ENDS] == [0, 6, clamped.step, 3]
+    plain = maddjit.export(make(), tmp_path / "plain", target="x86-64-v3")
+    told = described(plain)
+    assert [told[key] for key in ENDS] == [None] * 4
+    assert "_STEP" not in plain.header.read_text()
+    assert "clamped" not in told["words"]
+
+
+@needs_cc
+def test_a_library_that_says_nothing_of_its_epilogue_is_loaded(tmp_path: Path) -> None:
+    """Libraries of earlier versions of the package say nothing of it."""
+    maddjit.compile(maddness()).export(tmp_path, name="head")
+    loaded, A = maddjit.native.load(tmp_path), some_rows(maddness(), 20)
+    less = {key: value for key, value in loaded.description.items() if key not in ENDS}
+    assert len(less) == len(loaded.description) - len(ENDS)
+    earlier = maddjit.native.NativeOperator(loaded.path, less, loaded._library)
+    assert same_bits(earlier(A), loaded(A))
+    assert "MADDNESS" in repr(earlier)
+
+
+@needs_cc
+def test_a_step_compiles_as_a_float(tmp_path: Path) -> None:
+    for number, step in enumerate((1.0, 0.1, 1e-10, 3e12)):
+        epilogue = maddjit.Epilogue("int8", step=step)
+        op = maddjit.compile(maddness(), epilogue=epilogue)
+        exported = op.export(tmp_path / str(number), name="head")
+        bits = int(np.float32(step).view(np.uint32))
+        program = exported.example.with_name("step.c")
+        program.write_text(
+            '#include "head.h"\n#include <string.h>\nint main(void) {\n'
+            "  float step = HEAD_STEP; uint32_t bits; memcpy(&bits, &step, 4);\n"
+            f"  return bits != {bits}u || HEAD_ZERO_POINT != 0;\n}}\n"
+        )
+        run(CC, program, "-o", program.with_suffix(""))
+        run(program.with_suffix(""))

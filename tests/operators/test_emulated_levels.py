@@ -34,6 +34,13 @@ def build(request: Request) -> Kernel[Any]:
     return Kernel(plan, len(code), llvm.load(code, plan.symbol, plan.target), {})
 
 
+def test_an_intrinsic_that_is_not_emulated_is_named() -> None:
+    for name in ("llvm.x86.avx2.psad.bw", "llvm.aarch64.neon.tbl1.v16i8"):
+        with pytest.raises(AssertionError, match=f"SEMANTICS lacks {name}$"):
+            emulate(f"declare <4 x i64> @{name}(<32 x i8>, <32 x i8>)\n")
+    assert emulate("declare i64 @llvm.ctpop.i64(i64)\n")
+
+
 def operator(model: MaddnessModel, level: str, dtype: str = "float32") -> CompiledOperator:
     return CompiledOperator(Request(model, emulated(level), Signature(dtype)), build)
 

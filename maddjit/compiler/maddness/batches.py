@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.levels import Folds, path_folds
 from maddjit.compiler.maddness.reading import (
     Read,
     RowSteps,
@@ -18,6 +17,7 @@ from maddjit.compiler.maddness.reading import (
     lines_are_faster,
 )
 from maddjit.compiler.maddness.stores import Store, exact_stores
+from maddjit.compiler.maddness.tree_levels import Folds, path_folds
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import MaddnessModel
 
@@ -94,7 +94,7 @@ def codebook_batches(
         width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
         can = width == lanes and can_read_lines(model.n_features, target, itemsize)
         steps, vectors = _steps(splits, model.n_features, lanes, itemsize, lines if can else False)
-        levels = tuple(_node_level(level, width, offset) for level in range(model.depth))
+        levels = tuple(_node_level(depth, width, offset) for depth in range(model.depth))
         stores = exact_stores(len(splits), 1)
         batches.append(Batch(first, width, len(splits), steps, vectors, levels, stores))
         offset += 4 * width * model.n_prototypes
@@ -114,14 +114,14 @@ def _steps(
     return by_elements
 
 
-def _node_level(level: int, width: int, offset: int) -> NodeLevel:
-    """Return the level of a batch of `width` lanes whose thresholds begin at `offset`."""
-    nodes = 2**level
+def _node_level(depth: int, width: int, offset: int) -> NodeLevel:
+    """Return one level of a batch of `width` lanes; all of its thresholds begin at `offset`."""
+    nodes = 2**depth
     if nodes > settings.MOST_SELECTED:
         intrinsic = f"llvm.masked.gather.v{width}f32.v{width}p0"
         return NodeLevel((), (), intrinsic, offset + 4 * width * nodes)
     places = tuple(offset + 4 * width * (nodes + node) for node in range(nodes))
-    return NodeLevel(places, path_folds(level))
+    return NodeLevel(places, path_folds(depth))
 
 
 def batch_thresholds(model: MaddnessModel, batches: tuple[Batch, ...]) -> bytes:

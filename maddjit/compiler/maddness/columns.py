@@ -14,7 +14,7 @@ from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
 
 _QUAD_ENTRIES = 64
-"""Entries of the one table that four codebooks of 16 are looked up in."""
+"""Entries of the one table that four codebooks of 16 are looked up in, and bytes of its vector."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ByteShuffle:
 
     A table has `entries` bytes. The first `loaded` of them are read into one vector, which `spread`
     fills by repeating them. Without a `spread`, a table takes two vectors. With 4 `codebooks`, the
-    tables of four neighbours stand side by side in one table, and one more instruction adds the
-    four entries of each row.
+    tables of four neighbours stand side by side in one table, and one more instruction, `adding`,
+    adds the four entries of each row.
     """
 
     intrinsic: str
@@ -33,6 +33,7 @@ class ByteShuffle:
     entries: int
     spread: tuple[int, ...]
     codebooks: int = 1
+    adding: str = ""
 
     @property
     def rows(self) -> int:
@@ -168,12 +169,15 @@ def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
 def quad_shuffle(summands: Summands, target: Target) -> ByteShuffle | None:
     """Return the shuffle for four codebooks at a time, or None if that is impossible or slower.
 
-    It is faster where sums are wide and few codebooks add up in a byte.
+    The template is written for vectors of 64 bytes. Fours are faster where sums are wide and few
+    codebooks add up in a byte.
     """
     shuffle, sums = byte_shuffle(target, _QUAD_ENTRIES), summands.sums
-    can = summands.n_prototypes <= 16 and target.byte_products
+    can = shuffle and shuffle.lanes == _QUAD_ENTRIES and summands.n_prototypes <= 16
     wide = sums.bits > 8 and sums.group < settings.LEAST_GROUP and sums.accumulate == "exact"
-    return replace(shuffle, codebooks=4) if shuffle and can and wide else None
+    if shuffle and can and wide and target.byte_products:
+        return replace(shuffle, codebooks=4, adding=target.byte_products)
+    return None
 
 
 def quadrupled(summands: Summands) -> Summands:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.batches import Batch, batch_thresholds, codebook_batches
-from maddjit.compiler.maddness.levels import Level, row_level
+from maddjit.compiler.maddness.tree_levels import TreeLevel, row_level
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import odd_lines
@@ -37,7 +37,7 @@ class Trees:
     tree to those of the next.
     """
 
-    levels: tuple[Level, ...]
+    levels: tuple[TreeLevel, ...]
     split_stride: int
     threshold_stride: int
 
@@ -87,7 +87,7 @@ def plan_encode(
         row_step = batches[-1].first + batches[-1].lanes
         return EncodePlan(model.depth, Codes(row_step, 1, row_block * row_step), batches, None)
     step = odd_lines(row_block)
-    levels = tuple(row_level(target, level) for level in range(model.depth))
+    levels = tuple(row_level(target, depth) for depth in range(model.depth))
     trees = Trees(levels, 8 * model.depth, 4 * model.n_prototypes)
     return EncodePlan(model.depth, Codes(1, step, step * model.n_codebooks), (), trees)
 

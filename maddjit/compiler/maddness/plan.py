@@ -16,7 +16,7 @@ from maddjit.compiler.maddness.scanning import ScanPlan
 from maddjit.compiler.maddness.settling import SettlePlan
 from maddjit.compiler.maddness.writing import OutputPlan
 from maddjit.compiler.outline import outlined
-from maddjit.compiler.signature import Signature
+from maddjit.compiler.signature import ROW_UNIT, Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
 
@@ -87,7 +87,7 @@ class Plan:
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
 
     template = "maddness/kernel.ll.j2"
-    row_unit = 64
+    row_unit = ROW_UNIT
 
     def __str__(self) -> str:
         return outlined(self)

@@ -25,7 +25,7 @@ from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.writing import plan_output
-from maddjit.compiler.signature import RULES, Choices, Signature
+from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
 from maddjit.models.maddness import MaddnessModel
@@ -62,32 +62,33 @@ def make_plan(
         asked for than there are outputs, if winners are asked for and the model is not calibrated,
         or if `target` has no kernel for columns of this model's results.
     """
-    model, short = wanted_of(model, signature)
-    sums = checked_sums(model, signature)
-    row_block = choices.row_block or rows_of_block(model, signature)
-    encode = plan_encode(model, target, signature, row_block, choices.lines)
-    summands = summands_of(model, sums, encode)
+    wanted, short = wanted_of(model, signature)
+    sums = checked_sums(wanted, signature)
+    check_k(wanted, signature)
+    row_block = choices.row_block or rows_of_block(wanted, signature)
+    encode = plan_encode(wanted, target, signature, row_block, choices.lines)
+    summands = summands_of(wanted, sums, encode)
     scan = columns = settle = core = None
     if signature.out_order == "F":
-        columns = checked_columns(summands, model.n_outputs, target, signature, row_block)
+        columns = checked_columns(summands, wanted.n_outputs, target, signature, row_block)
     elif signature.result != "codes":
         tile_bytes = choices.tile_bytes
-        scan = plan_scan(summands, model.n_outputs, target, signature, row_block, tile_bytes)
+        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, tile_bytes)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
-    if model.core:
+    if wanted.core:
         width = scan.width if scan else None
-        core = plan_core(model.core, target, signature, row_block, width)
+        core = plan_core(wanted.core, target, signature, row_block, width)
     return Plan(
-        symbol=symbol_of(model, target, signature),
+        symbol=symbol_of(wanted, target, signature),
         target=target,
         signature=signature,
-        n_features=model.n_features,
-        n_outputs=model.n_outputs,
-        n_codebooks=model.n_codebooks,
-        n_prototypes=model.n_prototypes,
+        n_features=wanted.n_features,
+        n_outputs=wanted.n_outputs,
+        n_codebooks=wanted.n_codebooks,
+        n_prototypes=wanted.n_prototypes,
         row_block=row_block,
-        rows_per_thread=rows_per_thread(model, row_block),
+        rows_per_thread=rows_per_thread(wanted, row_block),
         sums=sums,
         input=input_of(signature, target),
         encode=encode,
@@ -95,10 +96,10 @@ def make_plan(
         columns=columns,
         settle=settle,
         core=core,
-        output=plan_output(model, target, signature, row_block, scan),
-        workspace=plan_workspace(signature, row_block, encode, columns, settle, core),
+        output=plan_output(wanted, target, signature, row_block, scan),
+        workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
-        constants=tuple(constants_of(model, short, sums, encode, scan, columns, core).items()),
+        constants=tuple(constants_of(wanted, short, sums, encode, scan, columns, core).items()),
     )
 
 
@@ -113,15 +114,25 @@ def wanted_of(model: MaddnessModel, signature: Signature) -> tuple[MaddnessModel
     ValueError
         If winners are asked of a model that is not calibrated.
     """
-    short = None
-    if signature.result == "winners":
-        model, short = ranking(model)
-    model = replace(model, short_list=None)
+    wanted, short = ranking(model) if signature.result == "winners" else (model, None)
+    wanted = replace(wanted, short_list=None)
     if signature.result != "codes":
-        model = simplified(model)
+        wanted = simplified(wanted)
     if signature.result in ("codes", "sums"):
-        model = replace(model, core=None)
-    return model, short
+        wanted = replace(wanted, core=None)
+    return wanted, short
+
+
+def check_k(model: MaddnessModel, signature: Signature) -> None:
+    """Check that there are as many outputs as are to be named.
+
+    Raises
+    ------
+    ValueError
+        If more of the best outputs are asked for than there are outputs.
+    """
+    if not 1 <= signature.k <= model.n_outputs:
+        raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
 
 
 def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
@@ -130,27 +141,25 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
     Raises
     ------
     ValueError
-        If sums are asked for in fewer bits, or more of the best outputs than there are outputs.
+        If sums are asked for in fewer bits.
     """
     sums = plan_sums(model)
     if signature.result == "sums" and sums.bits > 8 * SUMS[signature.sums].itemsize:
         raise ValueError(f"the sums take {sums.bits} bits, more than {signature.sums} has")
-    if not 1 <= signature.k <= model.n_outputs:
-        raise ValueError(f"k must be from 1 to {model.n_outputs}, not {signature.k}")
     return sums
 
 
 def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
     """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
 
-    The number is a multiple of 64. Where columns of A are contiguous, blocks are longer, because
-    hardware prefetchers need long runs.
+    The number is a multiple of ROW_UNIT. Where columns of A are contiguous, blocks are longer,
+    because hardware prefetchers need long runs.
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
     bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
-    rows = settings.CODES_BYTES // bytes_of_a_row // 64 * 64
-    return max(64, min(settings.MOST_ROWS[signature.order], rows))
+    rows = settings.CODES_BYTES // bytes_of_a_row // ROW_UNIT * ROW_UNIT
+    return max(ROW_UNIT, min(settings.MOST_ROWS[signature.order], rows))
 
 
 def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
@@ -216,6 +225,7 @@ def plan_workspace(
     signature: Signature,
     row_block: int,
     encode: EncodePlan,
+    scan: ScanPlan | None,
     columns: ColumnsPlan | None,
     settle: SettlePlan | None,
     core: CorePlan | None,
@@ -223,8 +233,7 @@ def plan_workspace(
     """Return the workspace of a call, with a region for each thing kept for a block of rows.
 
     - The codes.
-    - The lists of each row's best outputs. Every kernel without winners has them, used or not, so
-      that no workspace changes its size.
+    - The lists of each row's best outputs; their region is empty in kernels that name none.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
@@ -232,7 +241,7 @@ def plan_workspace(
     quads = columns.quads if columns else None
     workspace = Workspace().add(
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
-        best=0 if settle else BestLists(signature.k, row_block).n_bytes,
+        best=scan.best.n_bytes if scan and scan.best else 0,
     )
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize

@@ -14,7 +14,6 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.columns import plan_columns, quadrupled
 from maddjit.compiler.maddness.core import core_constants, plan_core
 from maddjit.compiler.maddness.encoding import plan_encode
-from maddjit.compiler.maddness.levels import row_level
 from maddjit.compiler.maddness.packing import Packing
 from maddjit.compiler.maddness.planner import make_plan, rows_of_block, rows_per_thread
 from maddjit.compiler.maddness.projecting import plan_project
@@ -22,6 +21,7 @@ from maddjit.compiler.maddness.runs import Summands, Sums, merges, plan_runs, pl
 from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, lane_order, plan_tiles
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
+from maddjit.compiler.maddness.tree_levels import row_level
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
@@ -172,7 +172,12 @@ def test_columns_are_scanned_by_fours_where_few_codebooks_fill_a_byte() -> None:
     assert by_fours.quads
     assert (by_fours.quads.count, by_fours.sum_bits, by_fours.lines_ahead) == (6, 32, ())
     assert by_fours.tiles[0].rows == 16 * len(by_fours.tiles[0].vectors)
-    for columns in (plan_columns(many, 50, VBMI, 1024, 4096), plan_columns(few, 50, AVX2, 64, 0)):
+    narrow = replace(VBMI, vector_bytes=32)  # vectors of 64 bytes are what the template is for
+    for columns in (
+        plan_columns(many, 50, VBMI, 1024, 4096),
+        plan_columns(few, 50, AVX2, 64, 0),
+        plan_columns(few, 50, narrow, 64, 0),
+    ):
         assert columns
         assert columns.quads is None
         assert columns.sum_bits == 16

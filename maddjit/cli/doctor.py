@@ -1,4 +1,4 @@
-"""``maddjit doctor`` and ``maddjit cache``: what this machine can run, and the code it has kept."""
+"""``maddjit doctor``: shows what this machine can run, and tries it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from maddjit.cli.answers import Answer, table
 from maddjit.cli.commands import add_command
-from maddjit.cli.platform import WRONG, CheckSample, Finding, findings, fitted_sample
+from maddjit.cli.doctor_platform import WRONG, CheckSample, Finding, findings, fitted_sample
 from maddjit.compiler import cache
 from maddjit.compiler.llvm import LLVM_VERSION, host
 from maddjit.compiler.target import (
@@ -44,7 +44,7 @@ _PACKAGES = (
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
+    """Add the command."""
     add_command(
         commands,
         "doctor",
@@ -53,25 +53,6 @@ def add(commands: Any) -> None:
         "Show the CPU's features and the feature levels that this machine can run, and compile\n"
         "and run a small model at each of them. The exit status is 1 if any result is wrong.",
     )
-    parser = add_command(
-        commands,
-        "cache",
-        _cache,
-        "show or empty the cache of compiled code",
-        "Show the folder and size of the cache of compiled code, or empty it. The environment\n"
-        "variables MADDJIT_CACHE_DIR (empty: no cache) and MADDJIT_CACHE_BYTES change both.",
-        "maddjit cache info",
-        "maddjit cache clear",
-    )
-    parser.add_argument("action", choices=("info", "clear"), help="show it or empty it")
-
-
-def _cache(options: argparse.Namespace) -> Answer:
-    removed = cache.clear() if options.action == "clear" else None
-    found = cache.info()
-    lines = [] if removed is None else [f"removed {removed} objects"]
-    facts: dict[str, Any] = {} if removed is None else {"removed": removed}
-    return Answer("\n".join([*lines, str(found)]), {**facts, "cache": found})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ Folds = tuple[tuple[int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
-class Level:
+class TreeLevel:
     """One level of a tree: how the threshold of each row's node is fetched.
 
     Attributes
@@ -57,26 +57,26 @@ class Level:
         return self.folds[-1][0] if self.folds else 0
 
 
-def row_level(target: Target, level: int) -> Level:
-    """Return the cheapest look-up of the 2^level thresholds of a level that `target` has."""
-    entries, lanes = 2**level, target.lanes
-    place = (entries, 4 * entries, 8 * level)
+def row_level(target: Target, depth: int) -> TreeLevel:
+    """Return the cheapest look-up that `target` has of the 2^depth thresholds at a depth."""
+    entries, lanes = 2**depth, target.lanes
+    place = (entries, 4 * entries, 8 * depth)
     if entries == 1:
-        return Level("splat", *place)
+        return TreeLevel("splat", *place)
     if entries == 2 or (target.has_masks and entries <= settings.MOST_SPLATS):
-        return Level("select", *place, folds=path_folds(level))
+        return TreeLevel("select", *place, folds=path_folds(depth))
     intrinsic = target.permute(min(entries, lanes))
     pair = target.permute(entries) if entries == 2 * lanes else ""
     if pair:
-        return Level("permute2", *place, intrinsic=pair)
+        return TreeLevel("permute2", *place, intrinsic=pair)
     if intrinsic and entries <= settings.MOST_PERMUTES * lanes:
         size = min(entries, lanes)
         spread = tuple(lane % size for lane in range(lanes))
         registers = tuple(range(0, 4 * entries, 4 * size))
         folds = _node_folds(len(registers), lanes)
-        return Level("permute", *place, spread, intrinsic, registers, folds)
+        return TreeLevel("permute", *place, spread, intrinsic, registers, folds)
     gather = f"llvm.masked.gather.v{lanes}f32.v{lanes}p0"
-    return Level("gather", *place, intrinsic=gather)
+    return TreeLevel("gather", *place, intrinsic=gather)
 
 
 def _node_folds(n_values: int, bit: int) -> Folds:
@@ -92,19 +92,19 @@ def _node_folds(n_values: int, bit: int) -> Folds:
     return tuple(folds)
 
 
-def path_folds(level: int) -> Folds:
-    """Return folds that make one of the values of a level's 2^level nodes, decision by decision.
+def path_folds(depth: int) -> Folds:
+    """Return folds that make one of the values of the 2^depth nodes there, decision by decision.
 
-    Each decision halves the values that are left. The fourth number of a fold is the level of the
+    Each decision halves the values that are left. The fourth number of a fold is the depth of the
     decision.
 
     >>> path_folds(2)
     ((4, 0, 2, 0), (5, 1, 3, 0), (6, 4, 5, 1))
     """
     folds: list[tuple[int, int, int, int]] = []
-    values = list(range(2**level))
-    for decision in range(level):
-        first, half = 2**level + len(folds), len(values) // 2
+    values = list(range(2**depth))
+    for decision in range(depth):
+        first, half = 2**depth + len(folds), len(values) // 2
         folds += [(first + i, values[i], values[i + half], decision) for i in range(half)]
         values = list(range(first, first + half))
     return tuple(folds)
