@@ -24,7 +24,7 @@ help:
 demo: $(VENV)/.examples
 	$(BIN)/python examples/demo.py
 
-# Run the quick tests. About four minutes on two cores.
+# Run the quick tests. About three minutes on two idle cores.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
 
