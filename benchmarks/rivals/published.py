@@ -1,9 +1,9 @@
 """MADDNESS as its authors' published Python code behaves, also where the paper says otherwise.
 
-This follows github.com/dblalock/bolt at e7726a4; docs/decisions/0011 says how that differs from the
-paper and what the differences cost. Where that code fails, this does not: a constant column is not
-scaled, tables without a span get steps of 1, and the number of codebooks whose sums are averaged
-need not be a power of two or a multiple of 16.
+This follows github.com/dblalock/bolt at e7726a4. How that differs from the paper, and what the
+differences cost, is in docs/decisions/0011-the-authors-figures.md. Where that code fails, this does
+not: a constant column is not scaled, tables without a span get steps of 1, and the number of
+codebooks whose sums are averaged need not be a power of two or a multiple of 16.
 """
 
 from __future__ import annotations

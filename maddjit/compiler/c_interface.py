@@ -179,7 +179,7 @@ class Interface:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of workspace, wherever it begins."""
+        """Bytes of workspace, wherever it begins: the C function skips to a cache line."""
         found = self.block_rows * self.found_step if self.is_winners else 0
         return self.found_offset + found + LINE
 

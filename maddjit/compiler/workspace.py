@@ -46,6 +46,18 @@ def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
     return memory[first:][:size]
 
 
+def aligned_memory(size: int) -> NDArray[np.uint8]:
+    """Return `size` bytes that begin a cache line and hold anything.
+
+    >>> memory = aligned_memory(10)
+    >>> memory.shape, memory.ctypes.data % LINE
+    ((10,), 0)
+    """
+    memory = np.empty(size + LINE, np.uint8)
+    first = -memory.__array_interface__["data"][0] % LINE
+    return memory[first:][:size]
+
+
 @dataclass(frozen=True)
 class Region:
     """One named part of a workspace: where it begins and how long it is, in bytes."""
@@ -59,8 +71,10 @@ class Region:
 class Workspace:
     """The memory that a kernel works in during one call, divided into named regions.
 
-    Every region begins at a cache line, and regions follow each other in the order in which they
-    are added. ``workspace["codes"]`` is the offset of the region "codes"; in a template,
+    Every region begins at a cache line of the workspace, and regions follow each other in the order
+    in which they are added. Callers let the workspace itself begin a cache line. Then vectors that
+    a kernel keeps there do not cross lines without need, and no two regions share one. Results do
+    not depend on it. ``workspace["codes"]`` is the offset of the region "codes"; in a template,
     ``workspace.codes`` is the same.
 
     >>> workspace = Workspace().add(codes=100, best=8).add(tail=4)

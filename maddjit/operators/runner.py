@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from maddjit.arrays.checks import check_threads
 from maddjit.arrays.layout import OutOrder
 from maddjit.compiler.maddness.lists import Lists
+from maddjit.compiler.workspace import aligned_memory
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.threads import run, spans
 
@@ -119,4 +120,4 @@ class Runner:
         try:
             return self._spare.pop()
         except IndexError:
-            return np.empty(self.workspace_bytes, np.uint8)
+            return aligned_memory(self.workspace_bytes)

@@ -243,5 +243,5 @@ class TilePlan:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of workspace, wherever it begins: its regions begin at cache lines."""
-        return self.workspace.end + LINE
+        """Bytes of the workspace."""
+        return self.workspace.n_bytes

@@ -1,4 +1,4 @@
-"""Libraries exported for Windows, linked by Zig and called under Wine: the reference's bits."""
+"""Libraries exported for other systems: Zig links them, and Wine runs those for Windows."""
 
 from __future__ import annotations
 
