@@ -352,7 +352,7 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_fast_calls_need_nothing_on_windows(architecture: str) -> None:
     """The workspace is more than a page of stack, so LLVM calls the stack probe."""
-    model = random_model(1, n_features=40, n_codebooks=16, n_prototypes=16, n_outputs=10)
+    model = random_model(1, n_features=40, n_codebooks=20, n_prototypes=16, n_outputs=10)
     chosen = target("windows", architecture)
     plan = plan_of(model, chosen, Signature())
     assert isinstance(plan, Plan)
