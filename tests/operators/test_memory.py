@@ -1,4 +1,4 @@
-"""Nothing is read outside A or written outside Y: guard pages and guard bytes."""
+"""Nothing is read or written outside A, Y and the workspace: guard pages and guard bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 import maddjit
 from maddjit import reference
 from maddjit.arrays.formats import bfloat16_to_float32
+from maddjit.operators.runner import Runner
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for
 
@@ -101,6 +103,74 @@ def test_guard_pages_around_columns(
             sums = memory_Y.view(np.int32).reshape((n_rows, 6), order="F")
             op.sums(A, out=sums)
             assert (sums == reference.sums(model, rows)).all()
+
+
+@pytest.mark.quick(9)
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize(
+    ("result", "out_order", "k"),
+    [
+        ("outputs", "C", 1),
+        ("outputs", "F", 1),
+        ("sums", "F", 1),
+        ("codes", "C", 1),
+        ("argmax", "C", 1),
+        ("argmax", "C", 3),
+    ],
+)
+def test_guard_pages_around_the_workspace(
+    level: str, at_end: bool, order: Any, result: Any, out_order: Any, k: int
+) -> None:
+    model = random_model(3, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+    op = maddjit.compile(model, level)
+    if out_order == "F" and not op._has_columns:
+        pytest.skip(f"{level} has no byte shuffle")
+    runner = op._runner_for("float32", order, result, out_order, "int32", k)
+    block = runner.kernel.plan.row_block
+    for n_rows in (1, 63, block, block + 1):
+        rows = in_order(rows_for(model, n_rows, "float32", n_rows), order)
+        width = {"codes": op.model.n_codebooks, "argmax": k}.get(result, 37)
+        assert_stays_inside(
+            runner, rows, np.zeros((n_rows, width), runner.dtype, out_order), at_end
+        )
+
+
+@pytest.mark.quick(4)
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize("kind", ["core", "tiles"])
+def test_guard_pages_around_workspaces_of_other_kinds(
+    level: str, at_end: bool, order: Any, kind: str
+) -> None:
+    rng = np.random.default_rng(0)
+    if kind == "tiles":
+        op: Any = maddjit.compile(maddjit.fit_strassen_tile(np.ones((19, 37)), tile=2), level)
+    else:
+        model = random_model(3, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
+        parts = (rng.standard_normal(shape).astype(np.float32) for shape in ((19, 3), (3, 37)))
+        op = maddjit.compile(replace(model, core=maddjit.LowRankCore(*parts)), level)
+    runner = op._runner(op.kernel("float32", order).plan.signature)
+    for n_rows in (1, 63, 300):
+        rows = in_order(rng.standard_normal((n_rows, 19)).astype(np.float32), order)
+        assert_stays_inside(runner, rows, np.zeros((n_rows, 37), np.float32), at_end)
+
+
+def in_order(rows: NDArray[Any], order: str) -> NDArray[Any]:
+    """Return rows whose rows are contiguous, or columns, or neither."""
+    if order == "strided":
+        return np.repeat(rows, 2, axis=1)[:, ::2]
+    return np.asarray(rows, order="F" if order == "F" else "C")
+
+
+def assert_stays_inside(
+    runner: Runner, rows: NDArray[Any], out: NDArray[Any], at_end: bool
+) -> None:
+    """Run a kernel whose workspace ends, or begins, at a page that it may not touch."""
+    with between_guards(runner.workspace_bytes, at_end) as workspace:
+        runner._spare[:] = [workspace]
+        runner(rows, out)
+        assert runner._spare.pop() is workspace
 
 
 @pytest.mark.parametrize("n_outputs", [1, 5, 31, 33, 100])
