@@ -93,10 +93,9 @@ class Runner:
             A_address = rows.__array_interface__["data"][0]
             Y_address = out.__array_interface__["data"][0]
             memory = self._workspace()
-            extra: NDArray[Any] = np.empty(self.stage_bytes if streams else 0, np.uint8)
-            if self.packed is not None:
-                extra = self.packed
-            workspace, at_extra = (m.__array_interface__["data"][0] for m in (memory, extra))
+            extra = self.packed
+            if extra is None and streams and self.stage_bytes:
+                extra = np.empty(self.stage_bytes, np.uint8)
             self.run(
                 A_address + first * row_step,
                 last - first,
@@ -104,8 +103,8 @@ class Runner:
                 column_step,
                 Y_address + first * Y_row,
                 Y_step,
-                workspace,
-                at_extra if extra.size else 0,
+                memory.__array_interface__["data"][0],
+                0 if extra is None else extra.__array_interface__["data"][0],
                 *self.more,
             )
             self._spare.append(memory)
