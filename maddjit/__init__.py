@@ -26,6 +26,8 @@ from maddjit.models.schemes import BilinearScheme
 from maddjit.models.short_list import CoverageError, ShortList
 from maddjit.models.storage import ModelFileError, load, save
 from maddjit.models.strassen_tile import StrassenTileModel, TileReport
+from maddjit.operators import report as _report
+from maddjit.operators import watching
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.report import TileOperatorReport
 from maddjit.operators.strassen_tile import TileOperator
@@ -33,6 +35,7 @@ from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile, emit
 from maddjit.reference import strassen_tile as tile_reference
+from maddjit.selection import candidates
 from maddjit.selection.found import Selection
 from maddjit.selection.selection import select
 from maddjit.version import __version__
@@ -80,9 +83,19 @@ __all__ = [
     "tile_reference",
 ]
 
-# Modules whose public names are shorter than their paths: `import maddjit.native` works, too.
-for _name in ("native", "schemes", "storage", "tile_reference"):
-    sys.modules[f"maddjit.{_name}"] = globals()[_name]
+# Modules that are imported by names shorter than their paths, such as `import maddjit.native`.
+# The last three hold types of results, documented under these names before there were rooms.
+_NAMED = {
+    "native": native,
+    "schemes": schemes,
+    "storage": storage,
+    "tile_reference": tile_reference,
+    "candidates": candidates,
+    "kernel": _report,
+    "watching": watching,
+}
+for _name, _module in _NAMED.items():
+    globals()[_name] = sys.modules[f"maddjit.{_name}"] = _module
 
 if not TYPE_CHECKING:
 

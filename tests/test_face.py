@@ -58,6 +58,10 @@ def test_modules_are_imported_by_their_public_names() -> None:
         "from maddjit.schemes import BilinearScheme, generic, strassen\n"
         "from maddjit.storage import from_bytes, provenance_of, to_bytes\n"
         "from maddjit.tile_reference import error_bound, multiply\n"
+        "from maddjit.candidates import Candidate\n"
+        "from maddjit.kernel import OperatorReport\n"
+        "from maddjit.watching import Audit, ListLengths\n"
+        "assert maddjit.kernel.OperatorReport is OperatorReport\n"
         "assert maddjit.native.load is load\n"
         "assert maddjit.tile_reference.multiply is multiply\n"
     )
