@@ -164,13 +164,6 @@ class MaddnessLinear(nn.Module):
         super()._load_from_state_dict(state, prefix, metadata, strict, *lists)
         self.key = ops.model_key(self.packed)
 
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        if "bias" not in self._parameters:  # pickled by an earlier version
-            weight = self._buffers.pop("weight")
-            self._parameters["weight"] = _frozen(self._shaped(weight))
-            self._parameters["bias"] = _frozen(torch.full_like(weight[:, 0], torch.nan))
-
     def extra_repr(self) -> str:
         """Return the sizes for the text of a model, in the order in which nn.Linear shows them."""
         return f"{self._sizes()}, {self._codebooks()}"
