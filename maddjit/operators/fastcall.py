@@ -22,7 +22,7 @@ from maddjit.operators.runner import Runner
 
 _ROWS_WITH_GIL = 32
 _WORK_WITH_GIL = 2**16
-"""The GIL is released for more rows, or for more look-ups or products: it takes .05 µs or more."""
+"""The GIL is released for more rows, or more look-ups or products of tiles, than these."""
 _MOST_LISTED = 1024
 """The most rows of winners: what the kernel finds lies behind its workspace."""
 
@@ -119,8 +119,8 @@ class FastCall:
             extra=None if runner.packed is None else _address_of(runner.packed),
             workspace=_address_of(memory),
             allocated_bytes=len(memory) + LINE,
-            most_rows=min(runner.streaming_rows, _MOST_LISTED if step else runner.streaming_rows),
-            rows_with_gil=min(_ROWS_WITH_GIL, _WORK_WITH_GIL // (terms * plan.n_outputs)),
+            most_rows=_MOST_LISTED if step else runner.streaming_rows,
+            rows_with_gil=min(_ROWS_WITH_GIL, _WORK_WITH_GIL // max(1, terms * plan.n_outputs)),
             found_place=first,
             found_step=step,
             margin=margin,
