@@ -19,8 +19,8 @@ from benchmarks.harness.tables import Record, paragraph, reasons, table
 
 _NOTHING = "Nothing was measured."
 _SEVEN_BITS = (
-    "This CPU has no VNNI, so the 8-bit products of onnxruntime and FBGEMM have weights of 7 bits, "
-    "as onnxruntime's guide advises: with 8 bits their sums of pairs of products would saturate."
+    "Without VNNI, as here, 8-bit products of onnxruntime and FBGEMM have weights of 7 bits, as "
+    "onnxruntime's guide advises: with 8 bits their sums of pairs of products would saturate."
 )
 
 

@@ -39,10 +39,10 @@ class Suite:
         A `Missing` that it raises leaves the subject out.
     sections : mapping of Section
         The tables of the page, by the names that `page.md` has for them.
-    across : mapping of Across
-        Further tables of the page, which hold all machines at once.
     figures : callable
         Takes what a results file holds, returns matplotlib figures by name.
+    across : mapping of Across
+        Further tables of the page, which hold all machines at once.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Suite:
     small_limits: Mapping[str, Any]
     measure: Callable[[Any, Any], Record]
     sections: Mapping[str, Section]
-    across: Mapping[str, Across] = field(default_factory=dict)
     figures: Callable[[Record], Mapping[str, Any]] | None = None
+    across: Mapping[str, Across] = field(default_factory=dict)
 
     @property
     def text(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.harness.levels import called
+from benchmarks.harness.page import label
 from benchmarks.harness.suite import Across
 from benchmarks.harness.tables import Record, number, spread, table
 from benchmarks.suites.kernels.steps import STEP
@@ -44,7 +45,7 @@ def rows(found: Sequence[Record]) -> str:
             cells = {point["N"]: point for point in task["points"]}
             lines.append([task["title"], *(_cell(cells.get(N)) for N in sizes)])
         shown = table(["ns a row, N =", *map(str, sizes)], lines)
-        parts += [f"### {head(results)}", shown] if shown else []
+        parts += [f"*{label(results)}*", shown] if shown else []
     return "\n\n".join(parts)
 
 
