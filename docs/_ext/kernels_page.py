@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent.parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 PAGE, PLOT = DOCS / "kernels.md", DOCS / "figures" / "kernels.svg"
 START, END = "<!-- figures -->", "<!-- /figures -->"
-WIDE, HIGH, BELOW = 166, 62, 124
+WIDE, HIGH, BELOW = 166, 62, 128
 """The width and the height of a panel, and from a panel to the one below."""
 STEP = 1.05
 """A time per row of more than so many times that of half as many rows is marked."""
@@ -92,16 +92,15 @@ def panel(title: str, traces: Sequence[tuple[str, list[Record]]], left: float, t
     low = min(log2(point["ns"][1] / most) for _, points in traces for point in points)
 
     def place(point: Record) -> tuple[float, float]:
-        y = top + 24 + HIGH * log2(point["ns"][1] / most) / (low or -1)
+        y = top + 37 + HIGH * log2(point["ns"][1] / most) / (low or -1)
         return left + 4 + (WIDE - 8) * log2(point["N"]) / 12, y
 
     parts = [svg.text(left, top, title.replace("sums by columns", "columns"), class_="small start")]
-    parts.append(svg.rect(left, top + 20, WIDE, HIGH + 8, rx=3, class_="lane"))
+    parts.append(svg.rect(left, top + 33, WIDE, HIGH + 8, rx=3, class_="lane"))
     for at, (colour, points) in enumerate(traces):
         first, last = points[0], points[-1]
         words = f"{time(first['ns'][1])} → {time(last['ns'][1])}"
-        side = ("start", left) if at == 0 else ("end", left + WIDE)
-        parts.append(svg.text(side[1], top + 14, words, class_=f"small {colour} {side[0]}"))
+        parts.append(svg.text(left, top + 14 + 13 * at, words, class_=f"small {colour} start"))
         parts.append(svg.path(map(place, points), class_=f"trace {colour}"))
         parts += [
             svg.circle(*place(point), 3.5, class_="ink", fill="none")
@@ -121,7 +120,7 @@ def draw(found: Sequence[Record]) -> str:
         parts.append(svg.circle(5 + 76 * at, 28, 5, class_=colour))
         parts.append(svg.text(15 + 76 * at, 32, name, class_="small start"))
     parts.append(svg.circle(162, 28, 3.5, class_="ink", fill="none"))
-    parts.append(svg.text(171, 32, f"more than {STEP} × half as many rows", class_="small start"))
+    parts.append(svg.text(171, 32, f"> {STEP} × half as many rows", class_="small start"))
     said = []
     for at, shape in enumerate(titles):
         traces = [
@@ -135,7 +134,7 @@ def draw(found: Sequence[Record]) -> str:
         ends = (f"{time(p[0]['ns'][1])} to {time(p[-1]['ns'][1])}" for _, p in traces)
         said.append(f"{shape}: {', '.join(ends)}")
     bottom = 56 + BELOW * ((len(titles) + 1) // 2)
-    words = "From left to right 1, 2, 4 … 4096 rows; each panel has its own heights."
+    words = "Across: 1, 2, 4 … 4096 rows. Panels differ in scale."
     parts.append(svg.text(0, bottom, words, class_="small start"))
     made = svg.drawing("plot-kernels", 360, bottom + 8, title, "; ".join(said) + ".", *parts)
     return made.replace("</desc>\n", f"</desc>\n{STYLE}\n") + "\n"
