@@ -181,6 +181,7 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
         sums=sums,
         codes_step=encode.codes.codebook_step,
         splits_step=8 * model.depth,
+        code_unit=encode.codes.unit,
     )
 
 
@@ -197,7 +198,10 @@ def plan_scan(
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
     itemsize = signature.output.itemsize
-    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes or most)
+    tile_bytes = tile_bytes or most
+    tiles = plan_tiles(
+        summands, n_outputs, itemsize, target.vector_bytes, tile_bytes, target.n_registers
+    )
     best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
     return ScanPlan(tiles, best)
 

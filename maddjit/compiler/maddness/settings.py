@@ -23,7 +23,14 @@ LINE_STEP_COST = {2: 1.0, 4: 2.0}  # Cost of a step with whole lines, in steps w
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
-MOST_PLANES = {8: 4, 16: 4, 32: 2}  # Vectors of table entries in flight, by the bits of a sum.
+MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in flight; none spills.
+    (8, 32): 4,
+    (16, 32): 4,
+    (32, 32): 2,
+    (8, 16): 4,
+    (16, 16): 2,
+    (32, 16): 2,
+}
 MOST_UNROLLED = 128  # Table rows that straight-line code adds before a loop is made.
 ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines are fetched.
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
