@@ -161,7 +161,7 @@ def plan_tiles(
     itemsize: int,
     vector_bytes: int,
     tile_bytes: int,
-    n_registers: int = 16,
+    most_planes: int = 4,
 ) -> tuple[Tile, ...]:
     """Cut the outputs into tiles: equal tiles of whole vectors, then one with the outputs left.
 
@@ -173,8 +173,8 @@ def plan_tiles(
         Outputs of a plane: those whose table entries fill a vector.
     tile_bytes : int
         Bytes of table that a tile may have, unless it is a single plane.
-    n_registers : int
-        Vector registers that the planes of a tile share.
+    most_planes : int
+        Planes that a tile may have.
     """
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
@@ -182,7 +182,7 @@ def plan_tiles(
         least = max(_LEAST_LANES[summands.sums.bits], summands.code_unit)
         widths.append(max(least, 1 << (rest - 1).bit_length()))
     per_tile = tile_bytes // (vector_bytes * summands.n_codebooks * summands.n_prototypes)
-    per_tile = max(1, min(settings.MOST_PLANES[summands.sums.bits, n_registers], per_tile))
+    per_tile = max(1, min(most_planes, per_tile))
     repeats = n_full // per_tile
     tiles = []
     if repeats:
