@@ -63,7 +63,8 @@ class Target:
     n_registers : int
         Number of vector registers.
     index_scale : int
-        The largest factor of an index within the address of a vector that is read.
+        The largest factor of an index in the address of a vector that an instruction adds straight
+        from memory; 0 if vectors must be loaded first.
     fuses : bool
         Whether a product and a sum that are rounded once are one instruction.
     converts_half : bool
@@ -242,7 +243,7 @@ _AARCH64 = replace(
     cpu="generic",
     intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
     n_registers=32,
-    index_scale=16,
+    index_scale=0,
     fuses=True,
     converts_half=True,
     byte_shuffles=intrinsics.NEON_BYTE_SHUFFLES,

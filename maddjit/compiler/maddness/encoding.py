@@ -103,6 +103,8 @@ def code_unit(n_prototypes: int, target: Target) -> int:
     Addresses multiply an index by a small factor at no cost. What is left of the length of a table
     row is multiplied when the code is made.
     """
+    if not target.index_scale:
+        return 1
     return max(1, min(target.vector_bytes // target.index_scale, 256 // n_prototypes))
 
 

@@ -76,7 +76,7 @@ def test_multiples_of_codes_fit_a_byte(level: str, n_prototypes: int) -> None:
     target = named(level)
     unit = code_unit(n_prototypes, target)
     assert (n_prototypes - 1) * unit < 256
-    assert unit * target.index_scale <= max(target.vector_bytes, target.index_scale)
+    assert unit * target.index_scale <= target.vector_bytes
 
 
 def test_only_scans_by_rows_read_multiples_of_codes() -> None:
