@@ -62,6 +62,9 @@ class Target:
         Width of one vector register.
     n_registers : int
         Number of vector registers.
+    index_scale : int
+        The largest factor of an index in the address of a vector that an instruction adds straight
+        from memory; 0 if vectors must be loaded first.
     fuses : bool
         Whether a product and a sum that are rounded once are one instruction.
     converts_half : bool
@@ -94,6 +97,7 @@ class Target:
     intrinsics: tuple[str, ...]
     vector_bytes: int
     n_registers: int
+    index_scale: int
     fuses: bool = False
     converts_half: bool = False
     has_masks: bool = False
@@ -184,11 +188,13 @@ _X86_64 = Target(
     intrinsics=intrinsics.GENERIC,
     vector_bytes=16,
     n_registers=16,
+    index_scale=8,
 )
 _X86_64_V3 = replace(
     _X86_64,
     name="x86-64-v3",
     cpu="x86-64-v3",
+    features="+prfchw",  # not required: CPUs of the level that lack it do nothing instead
     tune="haswell",
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
@@ -237,6 +243,7 @@ _AARCH64 = replace(
     cpu="generic",
     intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
     n_registers=32,
+    index_scale=0,
     fuses=True,
     converts_half=True,
     byte_shuffles=intrinsics.NEON_BYTE_SHUFFLES,

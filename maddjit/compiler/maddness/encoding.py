@@ -22,11 +22,13 @@ class Codes:
     """Where the codes of a block of rows lie in the workspace, one byte each.
 
     The code of row r and codebook c is `row_step` · r + `codebook_step` · c bytes behind the first.
+    Codes are stored as multiples of `unit`, which spares a scan to multiply them.
     """
 
     row_step: int
     codebook_step: int
     n_bytes: int
+    unit: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class EncodePlan:
     @property
     def code_bits(self) -> tuple[int, ...]:
         """The number that each level's decision adds to a code, as a signed i8."""
-        return tuple(-128 if bit == 7 else 1 << bit for bit in reversed(range(self.depth)))
+        bits = [self.codes.unit << bit for bit in reversed(range(self.depth))]
+        return tuple(-128 if bit == 128 else bit for bit in bits)
 
 
 def plan_encode(
@@ -85,11 +88,24 @@ def plan_encode(
         itemsize = INPUTS[signature.dtype].itemsize
         batches = codebook_batches(model, target, itemsize, lines)
         row_step = batches[-1].first + batches[-1].lanes
-        return EncodePlan(model.depth, Codes(row_step, 1, row_block * row_step), batches, None)
+        unit = 1 if signature.result == "codes" else code_unit(model.n_prototypes, target)
+        codes = Codes(row_step, 1, row_block * row_step, unit)
+        return EncodePlan(model.depth, codes, batches, None)
     step = odd_lines(row_block)
     levels = tuple(row_level(target, depth) for depth in range(model.depth))
     trees = Trees(levels, 8 * model.depth, 4 * model.n_prototypes)
     return EncodePlan(model.depth, Codes(1, step, step * model.n_codebooks), (), trees)
+
+
+def code_unit(n_prototypes: int, target: Target) -> int:
+    """Return the unit of codes that a scan by rows reads: a byte holds the largest multiple.
+
+    Addresses multiply an index by a small factor at no cost. What is left of the length of a table
+    row is multiplied when the code is made.
+    """
+    if not target.index_scale:
+        return 1
+    return max(1, min(target.vector_bytes // target.index_scale, 256 // n_prototypes))
 
 
 def encode_constants(model: MaddnessModel, encode: EncodePlan) -> dict[str, bytes]:

@@ -181,6 +181,7 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
         sums=sums,
         codes_step=encode.codes.codebook_step,
         splits_step=8 * model.depth,
+        code_unit=encode.codes.unit,
     )
 
 
@@ -193,11 +194,13 @@ def plan_scan(
     tile_bytes: int | None = None,
 ) -> ScanPlan:
     """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen."""
-    most = settings.TILE_BYTES
+    most, bits = settings.TILE_BYTES, summands.sums.bits
+    most_planes = settings.MOST_PLANES[bits, target.n_registers]
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
-    itemsize = signature.output.itemsize
-    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes or most)
+        most_planes = settings.SETTLED_PLANES[bits]
+    itemsize, tile_bytes = signature.output.itemsize, tile_bytes or most
+    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes, most_planes)
     best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
     return ScanPlan(tiles, best)
 

@@ -13,8 +13,11 @@ from maddjit.compiler.maddness.stores import Store, exact_stores
 from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
 
-_LEAST_LANES = 4
-"""Outputs of the narrowest plane."""
+_LEAST_LANES = {8: 16, 16: 4, 32: 4}
+"""Outputs of the narrowest plane, by the bits of a sum.
+
+Instructions add vectors of 16 bytes straight from memory. Wider sums load every vector first.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Part:
 class Plane:
     """Outputs whose table entries are side by side in one vector of bytes.
 
-    `accumulators` are the names and LLVM types of the vectors that carry the sums.
+    A code times `code_stride` is the place of its table row. `accumulators` are the names and LLVM
+    types of the vectors that carry the sums.
     """
 
     index: int
@@ -46,6 +50,7 @@ class Plane:
     half: int
     accumulators: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
+    code_stride: int = 1
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -93,9 +98,9 @@ class Tile:
         return f"r{number}" if run.count > 1 else f"r{number}.g{len(run.groups)}"
 
     @property
-    def row_bytes(self) -> tuple[int, ...]:
-        """The different lengths of a table row among the planes."""
-        return tuple(sorted({plane.lanes for plane in self.planes}))
+    def code_strides(self) -> tuple[int, ...]:
+        """The different factors of a code among the planes."""
+        return tuple(sorted({plane.code_stride for plane in self.planes}))
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,12 @@ class ScanPlan:
 
 
 def plan_tiles(
-    summands: Summands, n_outputs: int, itemsize: int, vector_bytes: int, tile_bytes: int
+    summands: Summands,
+    n_outputs: int,
+    itemsize: int,
+    vector_bytes: int,
+    tile_bytes: int,
+    most_planes: int = 4,
 ) -> tuple[Tile, ...]:
     """Cut the outputs into tiles: equal tiles of whole vectors, then one with the outputs left.
 
@@ -163,13 +173,16 @@ def plan_tiles(
         Outputs of a plane: those whose table entries fill a vector.
     tile_bytes : int
         Bytes of table that a tile may have, unless it is a single plane.
+    most_planes : int
+        Planes that a tile may have.
     """
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
     if rest:
-        widths.append(max(_LEAST_LANES, 1 << (rest - 1).bit_length()))
+        least = max(_LEAST_LANES[summands.sums.bits], summands.code_unit)
+        widths.append(max(least, 1 << (rest - 1).bit_length()))
     per_tile = tile_bytes // (vector_bytes * summands.n_codebooks * summands.n_prototypes)
-    per_tile = max(1, min(settings.MOST_PLANES[summands.sums.bits], per_tile))
+    per_tile = max(1, min(most_planes, per_tile))
     repeats = n_full // per_tile
     tiles = []
     if repeats:
@@ -198,6 +211,7 @@ def _tile(
             half=lanes // 2,
             accumulators=accumulators(i, lanes, summands.sums.bits),
             parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
+            code_stride=lanes // summands.code_unit,
         )
         for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))
     )

@@ -18,12 +18,19 @@ PRODUCT_NANOSECONDS = 0.02  # Time of one product of a core, for one row.
 MOST_ELEMENTS = 1024  # Elements of a row that straight-line code reads.
 MOST_PERMUTES = 8  # Permutes that are together faster than a gather.
 MOST_SPLATS = 8  # Thresholds of a level kept in a register each where masks select.
-MOST_SELECTED = 32  # Nodes of a level whose thresholds are selected; those of more are gathered.
-LINE_STEP_COST = {2: 1.0, 4: 2.0}  # Cost of a step with whole lines, in steps with one element.
+MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by `has_masks`.
+LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
-MOST_PLANES = {8: 4, 16: 4, 32: 2}  # Vectors of table entries in flight, by the bits of a sum.
+MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in flight; none spills.
+    (8, 32): 4,
+    (16, 32): 4,
+    (32, 32): 2,
+    (8, 16): 4,
+    (16, 16): 2,
+    (32, 16): 2,
+}
 MOST_UNROLLED = 128  # Table rows that straight-line code adds before a loop is made.
 ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines are fetched.
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
@@ -51,6 +58,7 @@ LEAST_RANK_AHEAD = 3  # Rank from which projecting is slow enough to fetch the n
 CORE_UNROLLED = 8  # Projections that straight-line code adds to the outputs.
 
 # Settling winners
+SETTLED_PLANES = {8: 4, 16: 4, 32: 2}  # As MOST_PLANES; a sole tile spares a second pass.
 SETTLED_TILE_BYTES = 128 * 1024  # Tables of a tile: part of an L2 cache.
 SOLE_TILE_BYTES = 512 * 1024  # Tables of a tile that holds all outputs, which spares a second pass.
 GROUP_PLANES = 4  # Planes of a group of tiles, all looked up again if one output may be listed.
