@@ -45,6 +45,12 @@ AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
+# Packs narrow two vectors into one: 32 bits to 16 with signs, then 16 bits to 8 without.
+
+SSE2_PACKS = ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.packuswb.128")
+AVX2_PACKS = ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.packuswb")
+AVX512_PACKS = ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packuswb.512")
+
 NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 

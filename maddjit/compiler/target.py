@@ -74,6 +74,8 @@ class Target:
         Look-ups of float32 numbers: the entries of a table in registers, and the instruction.
     byte_shuffles : tuple of (int, str)
         Look-ups of bytes: the entries of a table in registers, and the instruction.
+    packs : (str, str) or None
+        The instructions that narrow two vectors to one: of 32 bits with signs, and of 16 without.
     byte_products : str
         The instruction that multiplies bytes and sums four products in 32 bits. Plans use it for
         whole vectors of 64 bytes alone: of today's levels, x86-64-v4-vbmi has it.
@@ -100,6 +102,7 @@ class Target:
     paired_bytes: tuple[int, ...] = ()
     permutes: Lookups = ()
     byte_shuffles: Lookups = ()
+    packs: tuple[str, str] | None = None
     byte_products: str = ""
     bfloat16_products: str = ""
     may_have_bfloat16: bool = False
@@ -181,9 +184,10 @@ _X86_64 = Target(
     features="",
     tune="generic",
     requires=frozenset(),
-    intrinsics=intrinsics.GENERIC,
+    intrinsics=intrinsics.GENERIC + intrinsics.SSE2_PACKS,
     vector_bytes=16,
     n_registers=16,
+    packs=intrinsics.SSE2_PACKS,
 )
 _X86_64_V3 = replace(
     _X86_64,
@@ -192,12 +196,14 @@ _X86_64_V3 = replace(
     tune="haswell",
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
+    + intrinsics.AVX2_PACKS
     + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
     permutes=intrinsics.AVX2_PERMUTES,
     byte_shuffles=intrinsics.AVX2_BYTE_SHUFFLES,
+    packs=intrinsics.AVX2_PACKS,
 )
 _X86_64_V4 = replace(
     _X86_64_V3,
@@ -207,6 +213,7 @@ _X86_64_V4 = replace(
     tune="skylake-avx512",
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
+    + intrinsics.AVX512_PACKS
     + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
     vector_bytes=64,
     n_registers=32,
@@ -214,6 +221,7 @@ _X86_64_V4 = replace(
     paired_bytes=(2, 4),
     permutes=intrinsics.AVX512_PERMUTES,
     byte_shuffles=intrinsics.AVX512_BYTE_SHUFFLES,
+    packs=intrinsics.AVX512_PACKS,
     may_have_bfloat16=True,
 )
 _X86_64_V4_VBMI = replace(
@@ -224,6 +232,7 @@ _X86_64_V4_VBMI = replace(
     requires=_X86_64_V4.requires | _VBMI,
     intrinsics=(
         *_X86_64_V3.intrinsics,
+        *intrinsics.AVX512_PACKS,
         *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
         intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),
@@ -236,6 +245,7 @@ _AARCH64 = replace(
     triple="aarch64-unknown-linux-gnu",
     cpu="generic",
     intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
+    packs=None,
     n_registers=32,
     fuses=True,
     converts_half=True,

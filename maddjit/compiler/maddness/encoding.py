@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.batches import Batch, batch_thresholds, codebook_batches
-from maddjit.compiler.maddness.tree_levels import TreeLevel, row_level
+from maddjit.compiler.maddness.tree_levels import TreeLevel, byte_level, node_order, row_level
+from maddjit.compiler.maddness.transposing import Transpose, plan_transpose
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import odd_lines
@@ -30,16 +32,71 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """How elements of A are compared with thresholds, and how nodes are followed, lane by lane.
+
+    Attributes
+    ----------
+    element, node : str
+        LLVM's types of a threshold and of the number of a node.
+    lanes : int
+        Rows of a vector.
+    is_negative : bool
+        Whether nodes are followed by their negative numbers: a true comparison is −1 in every
+        vector without masks, so doubling a number and adding it costs two instructions.
+    flip : int
+        What elements are combined with by exclusive or; 0 for nothing. It turns unsigned bytes
+        into signed ones, which every target compares.
+    """
+
+    element: str
+    node: str
+    lanes: int
+    is_negative: bool
+    flip: int = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The vectors of rows that go down the trees side by side.
+
+    `vectors` holds the first row of each, `rows` is the number of rows of all. If the target packs
+    the codes of four vectors into one, `packs` are the instructions, and `order` puts the groups
+    of four codes in their places.
+    """
+
+    name: str
+    vectors: tuple[int, ...]
+    rows: int
+    packs: tuple[str, str] | None = None
+    order: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> int:
+        """Numbers of 16 bits in a vector."""
+        return self.rows // 2
+
+
+@dataclass(frozen=True)
 class Trees:
     """How trees are read where a vector holds rows of one codebook.
 
     `split_stride` and `threshold_stride` are the bytes from the split columns and thresholds of one
-    tree to those of the next.
+    tree to those of the next. Where rows are contiguous, they are taken by the longest of `turns`
+    that they fill. Elsewhere a vector is put together from the elements of `gathered` rows.
     """
 
+    comparison: Comparison
     levels: tuple[TreeLevel, ...]
     split_stride: int
     threshold_stride: int
+    turns: tuple[Turn, ...]
+    gathered: int
+
+    @property
+    def spread(self) -> tuple[int, ...]:
+        """The lanes that repeat `gathered` rows until they fill a vector."""
+        return tuple(lane % self.gathered for lane in range(self.comparison.lanes))
 
 
 @dataclass(frozen=True)
@@ -47,13 +104,15 @@ class EncodePlan:
     """How rows become codes.
 
     A vector holds either codebooks of one row, which are cut into `batches`, or rows of one
-    codebook, which go down a tree of `trees`.
+    codebook, which go down a tree of `trees`. `transpose` then makes rows of codes that are the
+    result.
     """
 
     depth: int
     codes: Codes
     batches: tuple[Batch, ...]
     trees: Trees | None
+    transpose: Transpose | None = None
 
     @property
     def code_bits(self) -> tuple[int, ...]:
@@ -87,23 +146,84 @@ def plan_encode(
         row_step = batches[-1].first + batches[-1].lanes
         return EncodePlan(model.depth, Codes(row_step, 1, row_block * row_step), batches, None)
     step = odd_lines(row_block)
-    levels = tuple(row_level(target, depth) for depth in range(model.depth))
-    trees = Trees(levels, 8 * model.depth, 4 * model.n_prototypes)
-    return EncodePlan(model.depth, Codes(1, step, step * model.n_codebooks), (), trees)
+    trees = plan_trees(model, target, signature.dtype)
+    codes = Codes(1, step, step * model.n_codebooks)
+    transpose = plan_transpose(model.n_codebooks) if signature.result == "codes" else None
+    return EncodePlan(model.depth, codes, (), trees, transpose)
 
 
-def encode_constants(model: MaddnessModel, encode: EncodePlan) -> dict[str, bytes]:
+def plan_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees:
+    """Return how vectors of rows go down the trees: as bytes if A has bytes, else as numbers."""
+    split_stride = 8 * model.depth
+    by_bytes = [byte_level(target, depth) for depth in range(model.depth)]
+    levels = tuple(level for level in by_bytes if level)
+    if len(levels) == model.depth and byte_thresholds(model, dtype) is not None:
+        lanes = target.vector_bytes
+        comparison = Comparison("i8", "i8", lanes, False, -128 if dtype == "uint8" else 0)
+        turns = (Turn("bytes", (0,), lanes),)
+        gathered = min(lanes, settings.MOST_GATHERED)
+        return Trees(comparison, levels, split_stride, model.n_prototypes, turns, gathered)
+    is_negative = not target.has_masks
+    levels = tuple(row_level(target, depth, is_negative) for depth in range(model.depth))
+    comparison = Comparison("float", "i32", target.lanes, is_negative)
+    turns = number_turns(target)
+    return Trees(
+        comparison, levels, split_stride, 4 * model.n_prototypes, turns, min(target.lanes, 16)
+    )
+
+
+def number_turns(target: Target) -> tuple[Turn, ...]:
+    """Return the turns of vectors of numbers: four vectors, whose codes fill one, then a single.
+
+    Packing two vectors alternates between groups of 16 bytes of both, so the codes of a vector lie
+    one group of four codes in every 16 bytes.
+    """
+    lanes, groups = target.lanes, target.vector_bytes // 16
+    vectors = tuple(range(0, 4 * lanes, lanes))
+    order = tuple(4 * group + vector for vector in range(4) for group in range(groups))
+    return (
+        Turn("four", vectors, 4 * lanes, target.packs, order if target.packs else ()),
+        Turn("one", (0,), lanes),
+    )
+
+
+def encode_constants(model: MaddnessModel, encode: EncodePlan, dtype: str) -> dict[str, bytes]:
     """Return the thresholds as `encode` reads them, and the split columns if it reads them."""
-    if encode.batches:
+    if encode.trees is None:
         return {"thresholds": batch_thresholds(model, encode.batches)}
-    return {
-        "split_columns": model.split_dims.astype("<i8").tobytes(),
-        "thresholds": tree_thresholds(model).tobytes(),
-    }
+    if encode.trees.comparison.element == "i8":
+        thresholds = byte_thresholds(model, dtype)
+        assert thresholds is not None
+        records = tree_thresholds(thresholds, is_negative=False).tobytes()
+    else:
+        is_negative = encode.trees.comparison.is_negative
+        records = tree_thresholds(model.thresholds.astype("<f4"), is_negative).tobytes()
+    return {"split_columns": model.split_dims.astype("<i8").tobytes(), "thresholds": records}
 
 
-def tree_thresholds(model: MaddnessModel) -> NDArray[np.float32]:
-    """Return (C, K) float32: level t of a tree from 2^t on, so that every level is aligned."""
-    records = np.zeros((model.n_codebooks, model.n_prototypes), dtype="<f4")
-    records[:, 1:] = model.thresholds
-    return records
+def tree_thresholds(thresholds: NDArray[Any], is_negative: bool) -> NDArray[Any]:
+    """Return (C, K) thresholds: level t of a tree from 2^t on, so that every level is aligned."""
+    n_codebooks, n_nodes = thresholds.shape
+    places = [0]
+    while len(places) <= n_nodes:
+        entries = len(places)
+        places += [entries + node for node in node_order(entries, is_negative)]
+    records = np.zeros((n_codebooks, n_nodes + 1), thresholds.dtype)
+    records[:, 1:] = thresholds
+    return records[:, places]
+
+
+def byte_thresholds(model: MaddnessModel, dtype: str) -> NDArray[np.int8] | None:
+    """Return (C, K − 1) bytes v of which a > v tells what a ≥ threshold does, for a of one byte.
+
+    Elements of uint8 are compared after 128 is taken from them. A threshold above all elements
+    becomes the largest byte. There is no byte for a threshold that no element is below, so None is
+    returned if there is one, and for elements of other formats.
+    """
+    if dtype not in ("int8", "uint8"):
+        return None
+    smallest = np.iinfo(dtype).min
+    least = np.ceil(model.thresholds.astype(np.float64))
+    if (least <= smallest).any():
+        return None
+    return np.minimum(least - 1 - smallest - 128, 127).astype(np.int8)

@@ -27,7 +27,7 @@ from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import Workspace
+from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import ShortList
 
@@ -99,7 +99,11 @@ def make_plan(
         output=plan_output(wanted, target, signature, row_block, scan),
         workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
-        constants=tuple(constants_of(wanted, short, sums, encode, scan, columns, core).items()),
+        constants=tuple(
+            constants_of(
+                wanted, signature.dtype, short, sums, encode, scan, columns, core
+            ).items()
+        ),
     )
 
 
@@ -232,7 +236,7 @@ def plan_workspace(
 ) -> Workspace:
     """Return the workspace of a call, with a region for each thing kept for a block of rows.
 
-    - The codes.
+    - The codes, and room in front of them: a vector may begin with rows of the block before.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
@@ -240,6 +244,7 @@ def plan_workspace(
     """
     quads = columns.quads if columns else None
     workspace = Workspace().add(
+        front=LINE if signature.order == "F" else 0,
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
         best=scan.best.n_bytes if scan and scan.best else 0,
     )
@@ -255,6 +260,7 @@ def plan_workspace(
 
 def constants_of(
     model: MaddnessModel,
+    dtype: str,
     short: ShortList | None,
     sums: Sums,
     encode: EncodePlan,
@@ -263,7 +269,7 @@ def constants_of(
     core: CorePlan | None,
 ) -> dict[str, bytes]:
     """Return the constants of a kernel by name, laid out as its parts read them."""
-    constants = encode_constants(model, encode)
+    constants = encode_constants(model, encode, dtype)
     if scan:
         constants |= table_constants(model, scan, sums)
     if scan and not short:
