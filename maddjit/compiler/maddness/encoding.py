@@ -83,15 +83,22 @@ class Trees:
 
     `split_stride` and `threshold_stride` are the bytes from the split columns and thresholds of one
     tree to those of the next. Where rows are contiguous, they are taken by the longest of `turns`
-    that they fill. Elsewhere a vector is put together from the elements of `gathered` rows.
+    that they fill. Elsewhere a vector is put together from the elements of `gathered` rows. If the
+    number of a leaf is not its code, codes are looked up in `leaves`.
     """
 
     comparison: Comparison
     levels: tuple[TreeLevel, ...]
+    leaves: TreeLevel | None
     split_stride: int
     threshold_stride: int
     turns: tuple[Turn, ...]
     gathered: int
+
+    @property
+    def look_ups(self) -> tuple[TreeLevel, ...]:
+        """Everything that is looked up by the number of a node."""
+        return (*self.levels, self.leaves) if self.leaves else self.levels
 
     @property
     def spread(self) -> tuple[int, ...]:
@@ -154,21 +161,44 @@ def plan_encode(
 
 def plan_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees:
     """Return how vectors of rows go down the trees: as bytes if A has bytes, else as numbers."""
-    split_stride = 8 * model.depth
-    by_bytes = [byte_level(target, depth) for depth in range(model.depth)]
-    levels = tuple(level for level in by_bytes if level)
-    if len(levels) == model.depth and byte_thresholds(model, dtype) is not None:
-        lanes = target.vector_bytes
-        comparison = Comparison("i8", "i8", lanes, False, -128 if dtype == "uint8" else 0)
-        turns = (Turn("bytes", (0,), lanes),)
-        gathered = min(lanes, settings.MOST_GATHERED)
-        return Trees(comparison, levels, split_stride, model.n_prototypes, turns, gathered)
-    is_negative = not target.has_masks
-    levels = tuple(row_level(target, depth, is_negative) for depth in range(model.depth))
-    comparison = Comparison("float", "i32", target.lanes, is_negative)
-    turns = number_turns(target)
+    return byte_trees(model, target, dtype) or number_trees(model, target)
+
+
+def byte_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees | None:
+    """Return how elements of one byte are compared as they are.
+
+    The answer is None for other elements, and if `target` cannot look up that many bytes.
+    """
+    if dtype not in ("int8", "uint8"):
+        return None
+    _, leaves = byte_thresholds(model, dtype)
+    depths = model.depth + (leaves is not None)
+    levels = tuple(filter(None, (byte_level(target, depth) for depth in range(depths))))
+    if len(levels) < depths:
+        return None
+    lanes = target.vector_bytes
     return Trees(
-        comparison, levels, split_stride, 4 * model.n_prototypes, turns, min(target.lanes, 16)
+        comparison=Comparison("i8", "i8", lanes, False, -128 if dtype == "uint8" else 0),
+        levels=levels[: model.depth],
+        leaves=levels[model.depth] if leaves is not None else None,
+        split_stride=8 * model.depth,
+        threshold_stride=model.n_prototypes * (1 if leaves is None else 2),
+        turns=(Turn("bytes", (0,), lanes),),
+        gathered=min(lanes, settings.MOST_GATHERED),
+    )
+
+
+def number_trees(model: MaddnessModel, target: Target) -> Trees:
+    """Return how elements are compared as float32, or as float64 if they are."""
+    is_negative = not target.has_masks
+    return Trees(
+        comparison=Comparison("float", "i32", target.lanes, is_negative),
+        levels=tuple(row_level(target, depth, is_negative) for depth in range(model.depth)),
+        leaves=None,
+        split_stride=8 * model.depth,
+        threshold_stride=4 * model.n_prototypes,
+        turns=number_turns(target),
+        gathered=target.lanes,
     )
 
 
@@ -191,39 +221,61 @@ def encode_constants(model: MaddnessModel, encode: EncodePlan, dtype: str) -> di
     """Return the thresholds as `encode` reads them, and the split columns if it reads them."""
     if encode.trees is None:
         return {"thresholds": batch_thresholds(model, encode.batches)}
-    if encode.trees.comparison.element == "i8":
-        thresholds = byte_thresholds(model, dtype)
-        assert thresholds is not None
-        records = tree_thresholds(thresholds, is_negative=False).tobytes()
-    else:
-        is_negative = encode.trees.comparison.is_negative
-        records = tree_thresholds(model.thresholds.astype("<f4"), is_negative).tobytes()
-    return {"split_columns": model.split_dims.astype("<i8").tobytes(), "thresholds": records}
+    comparison = encode.trees.comparison
+    thresholds, leaves = model.thresholds.astype("<f4"), None
+    if comparison.element == "i8":
+        thresholds, leaves = byte_thresholds(model, dtype)
+    records = tree_thresholds(thresholds, comparison.is_negative)
+    if leaves is not None:
+        records = np.hstack([records, leaves])
+    return {
+        "split_columns": model.split_dims.astype("<i8").tobytes(),
+        "thresholds": records.tobytes(),
+    }
 
 
 def tree_thresholds(thresholds: NDArray[Any], is_negative: bool) -> NDArray[Any]:
-    """Return (C, K) thresholds: level t of a tree from 2^t on, so that every level is aligned."""
+    """Return (C, K) thresholds: level t of a tree from 2^t on, so that every level is aligned.
+
+    Each tree begins with the bits of the integer 1, which masks add to the number of a node.
+    """
     n_codebooks, n_nodes = thresholds.shape
-    places = [0]
-    while len(places) <= n_nodes:
-        entries = len(places)
-        places += [entries + node for node in node_order(entries, is_negative)]
-    records = np.zeros((n_codebooks, n_nodes + 1), thresholds.dtype)
-    records[:, 1:] = thresholds
-    return records[:, places]
+    integer = np.dtype(f"<i{thresholds.itemsize}")
+    records = np.ones((n_codebooks, n_nodes + 1), integer)
+    for depth in range(n_nodes.bit_length()):
+        entries = 2**depth
+        nodes = [entries - 1 + node for node in node_order(entries, is_negative)]
+        records[:, entries : 2 * entries] = thresholds[:, nodes].view(integer)
+    return records.view(thresholds.dtype)
 
 
-def byte_thresholds(model: MaddnessModel, dtype: str) -> NDArray[np.int8] | None:
+def byte_thresholds(
+    model: MaddnessModel, dtype: str
+) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
     """Return (C, K − 1) bytes v of which a > v tells what a ≥ threshold does, for a of one byte.
 
     Elements of uint8 are compared after 128 is taken from them. A threshold above all elements
-    becomes the largest byte. There is no byte for a threshold that no element is below, so None is
-    returned if there is one, and for elements of other formats.
+    becomes the largest byte. No byte is below all elements. So where every row goes right, the two
+    subtrees are exchanged, and every row goes left.
+
+    Returns
+    -------
+    bytes : (C, K − 1) int8
+    leaves : (C, K) int8 or None
+        The code of each leaf; None if no subtrees were exchanged.
     """
-    if dtype not in ("int8", "uint8"):
-        return None
     smallest = np.iinfo(dtype).min
+    n_codebooks, n_prototypes, depth = model.n_codebooks, model.n_prototypes, model.depth
     least = np.ceil(model.thresholds.astype(np.float64))
-    if (least <= smallest).any():
-        return None
-    return np.minimum(least - 1 - smallest - 128, 127).astype(np.int8)
+    levels = [least[:, 2**t - 1 : 2 ** (t + 1) - 1] for t in range(depth)]
+    levels.append(np.tile(np.arange(float(n_prototypes)), (n_codebooks, 1)))
+    for t in range(depth):
+        is_below = levels[t] <= smallest
+        for below in range(t + 1, depth + 1):
+            halves = levels[below].reshape(n_codebooks, 2**t, 2, -1)
+            exchanged = np.where(is_below[..., np.newaxis, np.newaxis], halves[:, :, ::-1], halves)
+            levels[below] = exchanged.reshape(n_codebooks, -1)
+        levels[t] = np.where(is_below, np.inf, levels[t])
+    bytes_ = np.minimum(np.hstack(levels[:-1]) - 1 - smallest - 128, 127).astype(np.int8)
+    leaves = levels[-1].astype(np.uint8).view(np.int8) if (least <= smallest).any() else None
+    return bytes_, leaves

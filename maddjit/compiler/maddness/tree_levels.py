@@ -97,7 +97,10 @@ def row_level(target: Target, depth: int, is_negative: bool = False) -> TreeLeve
 
 
 def byte_level(target: Target, depth: int) -> TreeLevel | None:
-    """Return the cheapest look-up that `target` has of 2^depth thresholds of one byte, if any."""
+    """Return the cheapest look-up that `target` has of 2^depth thresholds of one byte, if any.
+
+    The codes of all leaves are looked up in the same way, one level deeper.
+    """
     entries, lanes = 2**depth, target.vector_bytes
     place = (entries, entries, 8 * depth)
     if entries == 1:
@@ -109,7 +112,8 @@ def byte_level(target: Target, depth: int) -> TreeLevel | None:
         return TreeLevel("permute2", *place, intrinsic=whole)
     if whole:
         return _permute(place, whole, lanes, entries, 1)
-    if sixteen := target.byte_shuffle(16):
+    sixteen = target.byte_shuffle(16)
+    if sixteen and entries <= 16 * settings.MOST_PERMUTES:
         return _permute(place, sixteen, lanes, 16, 1)
     return _select(place, depth, 1) if entries <= settings.MOST_SPLATS else None
 
