@@ -45,6 +45,19 @@ AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
+# Masked loads read some elements of a vector: intrinsics by the bytes of an element.
+
+AVX2_MASKED_LOADS: Lookups = (
+    (4, "llvm.masked.load.v8f32.p0"),
+    (8, "llvm.masked.load.v8f64.p0"),
+)
+AVX512_MASKED_LOADS: Lookups = (
+    (1, "llvm.masked.load.v64i8.p0"),
+    (2, "llvm.masked.load.v16i16.p0"),
+    (4, "llvm.masked.load.v16f32.p0"),
+    (8, "llvm.masked.load.v16f64.p0"),
+)
+
 # Packs narrow two vectors into one: 32 bits to 16 with signs, then 16 bits to 8 without.
 
 SSE2_PACKS = ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.packuswb.128")

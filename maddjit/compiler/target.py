@@ -74,6 +74,8 @@ class Target:
         Look-ups of float32 numbers: the entries of a table in registers, and the instruction.
     byte_shuffles : tuple of (int, str)
         Look-ups of bytes: the entries of a table in registers, and the instruction.
+    masked_loads : tuple of (int, str)
+        Reads of some elements of a vector of rows: the bytes of an element, and the instruction.
     packs : (str, str) or None
         The instructions that narrow two vectors to one: of 32 bits with signs, and of 16 without.
     byte_products : str
@@ -102,6 +104,7 @@ class Target:
     paired_bytes: tuple[int, ...] = ()
     permutes: Lookups = ()
     byte_shuffles: Lookups = ()
+    masked_loads: Lookups = ()
     packs: tuple[str, str] | None = None
     byte_products: str = ""
     bfloat16_products: str = ""
@@ -134,6 +137,10 @@ class Target:
         A table of more entries than a vector has lanes takes two registers.
         """
         return dict(self.permutes).get(entries, "")
+
+    def masked_load(self, itemsize: int) -> str:
+        """Return the instruction that reads some elements of a vector; empty if there is none."""
+        return dict(self.masked_loads).get(itemsize, "")
 
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
@@ -197,12 +204,15 @@ _X86_64_V3 = replace(
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
     + intrinsics.AVX2_PACKS
-    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
+    + intrinsics.names_of(
+        intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES, intrinsics.AVX2_MASKED_LOADS
+    ),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
     permutes=intrinsics.AVX2_PERMUTES,
     byte_shuffles=intrinsics.AVX2_BYTE_SHUFFLES,
+    masked_loads=intrinsics.AVX2_MASKED_LOADS,
     packs=intrinsics.AVX2_PACKS,
 )
 _X86_64_V4 = replace(
@@ -214,13 +224,16 @@ _X86_64_V4 = replace(
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
     + intrinsics.AVX512_PACKS
-    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
+    + intrinsics.names_of(
+        intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES, intrinsics.AVX512_MASKED_LOADS
+    ),
     vector_bytes=64,
     n_registers=32,
     has_masks=True,
     paired_bytes=(2, 4),
     permutes=intrinsics.AVX512_PERMUTES,
     byte_shuffles=intrinsics.AVX512_BYTE_SHUFFLES,
+    masked_loads=intrinsics.AVX512_MASKED_LOADS,
     packs=intrinsics.AVX512_PACKS,
     may_have_bfloat16=True,
 )
@@ -233,7 +246,11 @@ _X86_64_V4_VBMI = replace(
     intrinsics=(
         *_X86_64_V3.intrinsics,
         *intrinsics.AVX512_PACKS,
-        *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
+        *intrinsics.names_of(
+            intrinsics.AVX512_PERMUTES,
+            intrinsics.VBMI_BYTE_SHUFFLES,
+            intrinsics.AVX512_MASKED_LOADS,
+        ),
         intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,

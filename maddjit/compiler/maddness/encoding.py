@@ -83,7 +83,7 @@ class Trees:
 
     `split_stride` and `threshold_stride` are the bytes from the split columns and thresholds of one
     tree to those of the next. Where rows are contiguous, they are taken by the longest of `turns`
-    that they fill. Elsewhere a vector is put together from the elements of `gathered` rows. If the
+    that they fill, and `masked_load` reads fewer rows, if the target has one. Elsewhere a vector is put together from the elements of `gathered` rows. If the
     number of a leaf is not its code, codes are looked up in `leaves`.
     """
 
@@ -94,6 +94,7 @@ class Trees:
     threshold_stride: int
     turns: tuple[Turn, ...]
     gathered: int
+    masked_load: str
 
     @property
     def look_ups(self) -> tuple[TreeLevel, ...]:
@@ -161,7 +162,7 @@ def plan_encode(
 
 def plan_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees:
     """Return how vectors of rows go down the trees: as bytes if A has bytes, else as numbers."""
-    return byte_trees(model, target, dtype) or number_trees(model, target)
+    return byte_trees(model, target, dtype) or number_trees(model, target, dtype)
 
 
 def byte_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees | None:
@@ -185,10 +186,11 @@ def byte_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees | None
         threshold_stride=model.n_prototypes * (1 if leaves is None else 2),
         turns=(Turn("bytes", (0,), lanes),),
         gathered=min(lanes, settings.MOST_GATHERED),
+        masked_load=target.masked_load(1),
     )
 
 
-def number_trees(model: MaddnessModel, target: Target) -> Trees:
+def number_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees:
     """Return how elements are compared as float32, or as float64 if they are."""
     is_negative = not target.has_masks
     return Trees(
@@ -199,6 +201,7 @@ def number_trees(model: MaddnessModel, target: Target) -> Trees:
         threshold_stride=4 * model.n_prototypes,
         turns=number_turns(target),
         gathered=target.lanes,
+        masked_load=target.masked_load(INPUTS[dtype].itemsize),
     )
 
 
