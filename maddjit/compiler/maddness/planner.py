@@ -100,9 +100,7 @@ def make_plan(
         workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
         constants=tuple(
-            constants_of(
-                wanted, signature.dtype, short, sums, encode, scan, columns, core
-            ).items()
+            constants_of(wanted, signature.dtype, short, sums, encode, scan, columns, core).items()
         ),
     )
 
