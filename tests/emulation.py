@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import AVX2_PACKS, AVX512_PACKS, SSE2_PACKS
+from maddjit.compiler.intrinsics import PACKS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -74,9 +74,9 @@ SEMANTICS = {
 }
 """What codes of tables never ask for is left out: a byte shuffle's zero for a negative index."""
 
-PACKS = {
-    name: (16 * groups // size, size, low, high)
-    for groups, names in ((1, SSE2_PACKS), (2, AVX2_PACKS), (4, AVX512_PACKS))
+_PACKS = {
+    name: (vector_bytes // size, size, low, high)
+    for vector_bytes, names in PACKS.items()
     for name, size, low, high in zip(names, (4, 2), (-(2**15), 0), (2**15 - 1, 255), strict=True)
 }
 """Of each pack: lanes of a vector, bytes of a lane, and the limits of what it becomes."""
@@ -161,7 +161,7 @@ def emulate(ir: str) -> str:
         if declaration.search(ir):
             body = _define(own, lanes, element, two, pick)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
-    for name, pack in PACKS.items():
+    for name, pack in _PACKS.items():
         own = "emulated." + name.removeprefix("llvm.")
         declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
         if declaration.search(ir):

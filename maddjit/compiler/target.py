@@ -74,10 +74,6 @@ class Target:
         Look-ups of float32 numbers: the entries of a table in registers, and the instruction.
     byte_shuffles : tuple of (int, str)
         Look-ups of bytes: the entries of a table in registers, and the instruction.
-    masked_loads : tuple of (int, str)
-        Reads of some elements of a vector of rows: the bytes of an element, and the instruction.
-    packs : (str, str) or None
-        The instructions that narrow two vectors to one: of 32 bits with signs, and of 16 without.
     byte_products : str
         The instruction that multiplies bytes and sums four products in 32 bits. Plans use it for
         whole vectors of 64 bytes alone: of today's levels, x86-64-v4-vbmi has it.
@@ -104,8 +100,6 @@ class Target:
     paired_bytes: tuple[int, ...] = ()
     permutes: Lookups = ()
     byte_shuffles: Lookups = ()
-    masked_loads: Lookups = ()
-    packs: tuple[str, str] | None = None
     byte_products: str = ""
     bfloat16_products: str = ""
     may_have_bfloat16: bool = False
@@ -140,7 +134,14 @@ class Target:
 
     def masked_load(self, itemsize: int) -> str:
         """Return the instruction that reads some elements of a vector; empty if there is none."""
-        return dict(self.masked_loads).get(itemsize, "")
+        name = intrinsics.MASKED_LOADS.get((self.vector_bytes, itemsize), "")
+        return name if name in self.intrinsics else ""
+
+    @property
+    def packs(self) -> tuple[str, str] | None:
+        """The instructions that narrow two vectors to one: from 32 bits to 16, and from 16 to 8."""
+        names = intrinsics.PACKS[self.vector_bytes]
+        return names if set(names) <= set(self.intrinsics) else None
 
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
@@ -191,10 +192,9 @@ _X86_64 = Target(
     features="",
     tune="generic",
     requires=frozenset(),
-    intrinsics=intrinsics.GENERIC + intrinsics.SSE2_PACKS,
+    intrinsics=intrinsics.GENERIC + intrinsics.rows_of(16),
     vector_bytes=16,
     n_registers=16,
-    packs=intrinsics.SSE2_PACKS,
 )
 _X86_64_V3 = replace(
     _X86_64,
@@ -203,17 +203,13 @@ _X86_64_V3 = replace(
     tune="haswell",
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
-    + intrinsics.AVX2_PACKS
-    + intrinsics.names_of(
-        intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES, intrinsics.AVX2_MASKED_LOADS
-    ),
+    + intrinsics.rows_of(32)
+    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
     permutes=intrinsics.AVX2_PERMUTES,
     byte_shuffles=intrinsics.AVX2_BYTE_SHUFFLES,
-    masked_loads=intrinsics.AVX2_MASKED_LOADS,
-    packs=intrinsics.AVX2_PACKS,
 )
 _X86_64_V4 = replace(
     _X86_64_V3,
@@ -223,18 +219,14 @@ _X86_64_V4 = replace(
     tune="skylake-avx512",
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
-    + intrinsics.AVX512_PACKS
-    + intrinsics.names_of(
-        intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES, intrinsics.AVX512_MASKED_LOADS
-    ),
+    + intrinsics.rows_of(64)
+    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
     vector_bytes=64,
     n_registers=32,
     has_masks=True,
     paired_bytes=(2, 4),
     permutes=intrinsics.AVX512_PERMUTES,
     byte_shuffles=intrinsics.AVX512_BYTE_SHUFFLES,
-    masked_loads=intrinsics.AVX512_MASKED_LOADS,
-    packs=intrinsics.AVX512_PACKS,
     may_have_bfloat16=True,
 )
 _X86_64_V4_VBMI = replace(
@@ -245,12 +237,8 @@ _X86_64_V4_VBMI = replace(
     requires=_X86_64_V4.requires | _VBMI,
     intrinsics=(
         *_X86_64_V3.intrinsics,
-        *intrinsics.AVX512_PACKS,
-        *intrinsics.names_of(
-            intrinsics.AVX512_PERMUTES,
-            intrinsics.VBMI_BYTE_SHUFFLES,
-            intrinsics.AVX512_MASKED_LOADS,
-        ),
+        *intrinsics.rows_of(64),
+        *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
         intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
@@ -262,7 +250,6 @@ _AARCH64 = replace(
     triple="aarch64-unknown-linux-gnu",
     cpu="generic",
     intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
-    packs=None,
     n_registers=32,
     fuses=True,
     converts_half=True,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.batches import Batch, batch_thresholds, codebook_batches
-from maddjit.compiler.maddness.tree_levels import TreeLevel, byte_level, node_order, row_level
 from maddjit.compiler.maddness.transposing import Transpose, plan_transpose
+from maddjit.compiler.maddness.tree_levels import TreeLevel, byte_level, node_order, row_level
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import odd_lines
@@ -83,8 +83,9 @@ class Trees:
 
     `split_stride` and `threshold_stride` are the bytes from the split columns and thresholds of one
     tree to those of the next. Where rows are contiguous, they are taken by the longest of `turns`
-    that they fill, and `masked_load` reads fewer rows, if the target has one. Elsewhere a vector is put together from the elements of `gathered` rows. If the
-    number of a leaf is not its code, codes are looked up in `leaves`.
+    that they fill, and `masked_load` reads fewer rows, if the target has one. Elsewhere a vector is
+    put together from the elements of `gathered` rows. If the number of a leaf is not its code,
+    codes are looked up in `leaves`.
     """
 
     comparison: Comparison

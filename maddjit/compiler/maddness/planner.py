@@ -236,8 +236,8 @@ def plan_workspace(
 ) -> Workspace:
     """Return the workspace of a call, with a region for each thing kept for a block of rows.
 
-    - The codes. Where rows are contiguous there is room in front of them, because a vector may begin
-      with rows of the block before.
+    - The codes. Where rows are contiguous there is room in front of them, because a vector may
+      begin with rows of the block before.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
