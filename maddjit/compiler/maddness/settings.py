@@ -23,7 +23,7 @@ PRODUCT_NANOSECONDS = 0.02  # Time of one product of a core, for one row.
 # Encoding
 MOST_ELEMENTS = 1024  # Elements of a row that straight-line code reads.
 MOST_PERMUTES = 8  # Permutes that are together faster than a gather.
-MOST_SPLATS = 8  # Bytes of a level kept in a register each where no shuffle looks them up.
+MOST_SPLATS = {"float": 4, "i8": 8}  # Thresholds selected one by one where nothing permutes them.
 MOST_GATHERED = 16  # Rows whose elements of one byte are put into a vector one by one.
 MOST_SELECTED = 32  # Nodes of a level whose thresholds are selected; those of more are gathered.
 LINE_STEP_COST = {2: 1.0, 4: 2.0}  # Cost of a step with whole lines, in steps with one element.

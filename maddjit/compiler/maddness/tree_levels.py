@@ -86,7 +86,8 @@ def row_level(target: Target, depth: int, is_negative: bool = False) -> TreeLeve
     if entries == 1:
         return TreeLevel("splat", *place)
     intrinsic = target.permute(min(max(4, entries), lanes))
-    if entries == 2 and (target.has_masks or not intrinsic):
+    is_alone = not intrinsic and entries <= settings.MOST_SPLATS["float"]
+    if is_alone or (entries == 2 and target.has_masks):
         return _select(place, depth, 4, is_negative)
     if pair := target.permute(entries) if entries == 2 * lanes else "":
         return TreeLevel("permute2", *place, intrinsic=pair)
@@ -115,7 +116,7 @@ def byte_level(target: Target, depth: int) -> TreeLevel | None:
     sixteen = target.byte_shuffle(16)
     if sixteen and entries <= 16 * settings.MOST_PERMUTES:
         return _permute(place, sixteen, lanes, 16, 1)
-    return _select(place, depth, 1) if entries <= settings.MOST_SPLATS else None
+    return _select(place, depth, 1) if entries <= settings.MOST_SPLATS["i8"] else None
 
 
 def _select(
