@@ -136,6 +136,17 @@ class Target:
         """
         return dict(self.permutes).get(entries, "")
 
+    def masked_load(self, itemsize: int) -> str:
+        """Return the instruction that reads some elements of a vector; empty if there is none."""
+        name = intrinsics.MASKED_LOADS.get((self.vector_bytes, itemsize), "")
+        return name if name in self.intrinsics else ""
+
+    @property
+    def packs(self) -> tuple[str, str] | None:
+        """The instructions that narrow two vectors to one: from 32 bits to 16, and from 16 to 8."""
+        names = intrinsics.PACKS[self.vector_bytes]
+        return names if set(names) <= set(self.intrinsics) else None
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")
@@ -185,7 +196,7 @@ _X86_64 = Target(
     features="",
     tune="generic",
     requires=frozenset(),
-    intrinsics=intrinsics.GENERIC,
+    intrinsics=intrinsics.GENERIC + intrinsics.rows_of(16),
     vector_bytes=16,
     n_registers=16,
     index_scale=8,
@@ -198,6 +209,7 @@ _X86_64_V3 = replace(
     tune="haswell",
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
+    + intrinsics.rows_of(32)
     + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
     vector_bytes=32,
     fuses=True,
@@ -213,6 +225,7 @@ _X86_64_V4 = replace(
     tune="skylake-avx512",
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
+    + intrinsics.rows_of(64)
     + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
     vector_bytes=64,
     n_registers=32,
@@ -230,6 +243,7 @@ _X86_64_V4_VBMI = replace(
     requires=_X86_64_V4.requires | _VBMI,
     intrinsics=(
         *_X86_64_V3.intrinsics,
+        *intrinsics.rows_of(64),
         *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
         intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),

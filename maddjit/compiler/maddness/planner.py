@@ -27,7 +27,7 @@ from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import Workspace
+from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import ShortList
 
@@ -99,7 +99,9 @@ def make_plan(
         output=plan_output(wanted, target, signature, row_block, scan),
         workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
-        constants=tuple(constants_of(wanted, short, sums, encode, scan, columns, core).items()),
+        constants=tuple(
+            constants_of(wanted, signature.dtype, short, sums, encode, scan, columns, core).items()
+        ),
     )
 
 
@@ -150,16 +152,18 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
 
 
 def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
-    """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
+    """Return the rows that are encoded before they are scanned: their codes fit an L1 cache.
 
     The number is a multiple of ROW_UNIT. Where columns of A are contiguous, blocks are longer,
     because hardware prefetchers need long runs.
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
-    bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
-    rows = settings.CODES_BYTES // bytes_of_a_row // ROW_UNIT * ROW_UNIT
-    return max(ROW_UNIT, min(settings.MOST_ROWS[signature.order], rows))
+    rows = settings.CODES_BYTES[signature.order] // model.n_codebooks
+    if model.core:
+        rows = min(rows, settings.PROJECTIONS_BYTES // (4 * model.core.rank))
+    rows = min(settings.MOST_ROWS[signature.order], rows)
+    return max(ROW_UNIT, rows // ROW_UNIT * ROW_UNIT)
 
 
 def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
@@ -235,14 +239,18 @@ def plan_workspace(
 ) -> Workspace:
     """Return the workspace of a call, with a region for each thing kept for a block of rows.
 
-    - The codes.
+    - The codes. Where rows are contiguous there is room in front of them, because a vector may
+      begin with rows of the block before.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
     """
     quads = columns.quads if columns else None
-    workspace = Workspace().add(
+    workspace = Workspace()
+    if signature.order == "F":
+        workspace = workspace.add(front=LINE)
+    workspace = workspace.add(
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
         best=scan.best.n_bytes if scan and scan.best else 0,
     )
@@ -258,6 +266,7 @@ def plan_workspace(
 
 def constants_of(
     model: MaddnessModel,
+    dtype: str,
     short: ShortList | None,
     sums: Sums,
     encode: EncodePlan,
@@ -266,7 +275,7 @@ def constants_of(
     core: CorePlan | None,
 ) -> dict[str, bytes]:
     """Return the constants of a kernel by name, laid out as its parts read them."""
-    constants = encode_constants(model, encode)
+    constants = encode_constants(model, encode, dtype)
     if scan:
         constants |= table_constants(model, scan, sums)
     if scan and not short:

@@ -6,7 +6,13 @@ They decide how fast a kernel is. None of them changes a result. Sizes are in by
 from __future__ import annotations
 
 # Blocks of rows and threads
-CODES_BYTES = 16 * 1024  # Codes or projections of a block of rows: half of an L1 cache.
+CODES_BYTES = {  # Codes of a block of rows, by the order of A: half of an L1 cache. Columns take
+    # one whole L1 cache: long runs of a column save more than codes in the L2 cache cost.
+    "C": 16 * 1024,
+    "F": 32 * 1024,
+    "strided": 16 * 1024,
+}
+PROJECTIONS_BYTES = 16 * 1024  # Projections of a block of rows: half of an L1 cache.
 MOST_ROWS = {"C": 256, "F": 1024, "strided": 256}  # Rows of a block, by the order of A.
 WINNERS_ROWS = 256  # Rows of a block of winners: tables past the caches are read anew for each.
 THREAD_NANOSECONDS = 200_000  # Work that is worth another thread; waking one takes up to 100 µs.
@@ -17,7 +23,8 @@ PRODUCT_NANOSECONDS = 0.02  # Time of one product of a core, for one row.
 # Encoding
 MOST_ELEMENTS = 1024  # Elements of a row that straight-line code reads.
 MOST_PERMUTES = 8  # Permutes that are together faster than a gather.
-MOST_SPLATS = 8  # Thresholds of a level kept in a register each where masks select.
+MOST_SPLATS = {"float": 4, "i8": 8}  # Thresholds selected one by one where nothing permutes them.
+MOST_GATHERED = 16  # Rows whose elements of one byte are put into a vector one by one.
 MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by `has_masks`.
 LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
 
