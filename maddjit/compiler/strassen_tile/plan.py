@@ -100,6 +100,24 @@ class EncodePlan:
     is_direct: bool
     direct_step: int
 
+    @property
+    def filled_bytes(self) -> int:
+        """Bytes of one tile row of Z, from its first column to its last."""
+        return self.element_bytes * self.n_columns
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A micro-kernel: `rows` tile rows times a panel, with all sums in registers."""
+
+    name: str
+    rows: int
+
+    @property
+    def rows_less_one(self) -> int:
+        """The number that is added to a number of tile rows to round it up to whole strips."""
+        return self.rows - 1
+
 
 @dataclass(frozen=True)
 class MultiplyPlan:
@@ -107,13 +125,14 @@ class MultiplyPlan:
 
     V is [panel][ρ][step][column of the panel]. A step is 4 bytes of Z: one float32 number, or a
     pair of bfloat16 numbers. U, the products of one panel, is [ρ][tile row][column of the panel].
-    A strip has `strip` tile rows, a panel `vectors` vectors of `lanes` columns. `passes` are the
-    first step and the number of steps of each sum; later passes are added to the first one. In
-    bytes, `z_strip_step` leads from one strip of Z to the next, `u_step` from one ρ of U to the
-    next.
+    A panel has `vectors` vectors of `lanes` columns. Tile rows are cut into strips of the kind
+    `large`, and what is left of them into strips of the kind `small`. `passes` are the first step
+    and the number of steps of each sum; later passes are added to the first one. In bytes, `z_step`
+    leads from one tile row of Z to the next, `u_step` from one ρ of U to the next.
     """
 
-    strip: int
+    large: Strip
+    small: Strip
     vectors: int
     lanes: int
     unroll: int
@@ -121,8 +140,21 @@ class MultiplyPlan:
     n_steps: int
     n_panels: int
     passes: tuple[tuple[int, int], ...]
-    z_strip_step: int
+    z_step: int
     u_step: int
+
+    @property
+    def kinds(self) -> tuple[Strip, Strip]:
+        """Both kinds of strips."""
+        return self.large, self.small
+
+    @property
+    def filled(self) -> int:
+        """The number that is added to a number of tile rows before it is cut into large strips.
+
+        More small strips than a large one has room for would take longer than a large one.
+        """
+        return self.large.rows_less_one % self.small.rows
 
     @property
     def panel(self) -> int:
@@ -140,9 +172,19 @@ class MultiplyPlan:
         return 4 * self.panel
 
     @property
-    def panel_lines(self) -> int:
-        """Cache lines of one row of a panel; so many strips share fetching the V that follows."""
-        return -(-self.panel_bytes // LINE)
+    def turn_lines(self) -> int:
+        """Cache lines of the V of one turn of the innermost loop."""
+        return -(-self.unroll * self.panel_bytes // LINE)
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of a cache line that is fetched every turn, for each step."""
+        return LINE // self.unroll
+
+    @property
+    def turns(self) -> tuple[tuple[int, int], ...]:
+        """Each step of the innermost loop's straight-line code, and the number after it."""
+        return tuple((step, step + 1) for step in range(self.unroll))
 
     @property
     def v_step(self) -> int:
@@ -153,21 +195,6 @@ class MultiplyPlan:
     def v_panel_step(self) -> int:
         """Bytes from one panel of V to the next."""
         return self.rank * self.v_step
-
-    @property
-    def u_strip_step(self) -> int:
-        """Bytes of U from one strip to the next."""
-        return self.strip * self.panel_bytes
-
-    @property
-    def strip_less_one(self) -> int:
-        """The number that is added to a number of tile rows to round it up to whole strips."""
-        return self.strip - 1
-
-    @property
-    def turns(self) -> tuple[tuple[int, int], ...]:
-        """Each step of the innermost loop's straight-line code, and the number after it."""
-        return tuple((step, step + 1) for step in range(self.unroll))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from maddjit.compiler.strassen_tile.plan import (
     MultiplyPlan,
     Rows,
     StagePlan,
+    Strip,
     TilePlan,
 )
 from maddjit.compiler.strassen_tile.straight_line import straight_line
@@ -107,7 +108,7 @@ def plan_encode(model: StrassenTileModel, signature: Signature, rows: Rows) -> E
         n_columns=n_columns,
         element_bytes=_z_element_bytes(signature),
         row_step=row_step,
-        step=_spread(rows.block_tile_rows * row_step),
+        step=_spread((rows.block_tile_rows + settings.SMALL_STRIP - 1) * row_step),
         is_direct=is_float32_by_rows and model.n_features == depth * n_columns,
         direct_step=4 * model.values.shape[1],
     )
@@ -118,11 +119,13 @@ def plan_multiply(
 ) -> MultiplyPlan:
     """Return how Z is multiplied by V, and how V is cut into panels."""
     block_outputs = model.values.shape[2]
-    strip, vectors = _micro_kernel(block_outputs, target)
+    vectors = _panel_vectors(block_outputs, target.lanes)
     panel = vectors * target.lanes
+    large, small = _strips(target)
     n_steps = encode.n_columns // (4 // encode.element_bytes)
     return MultiplyPlan(
-        strip=strip,
+        large=large,
+        small=small,
         vectors=vectors,
         lanes=target.lanes,
         unroll=settings.UNROLL,
@@ -133,8 +136,8 @@ def plan_multiply(
             (start, min(settings.PASS_STEPS, n_steps - start))
             for start in range(0, n_steps, settings.PASS_STEPS)
         ),
-        z_strip_step=strip * encode.row_step,
-        u_step=_spread(rows.block_tile_rows * 4 * panel),
+        z_step=encode.row_step,
+        u_step=_spread((rows.block_tile_rows + settings.SMALL_STRIP - 1) * 4 * panel),
     )
 
 
@@ -158,15 +161,22 @@ def plan_decode(
     )
 
 
-def _micro_kernel(block_outputs: int, target: Target) -> tuple[int, int]:
-    """Return tile rows and vectors of outputs: the widest panel that wastes few columns."""
-    known = settings.STRIPS[target.vector_bytes]
-    filled = [-(-block_outputs // (target.lanes * vectors)) * vectors for _, vectors in known]
+def _panel_vectors(block_outputs: int, lanes: int) -> int:
+    """Return the vectors of a panel: the widest panel that wastes few columns."""
+    filled = [-(-block_outputs // (lanes * n)) * n for n in settings.VECTORS]
     return next(
-        shape
-        for shape, width in zip(known, filled, strict=True)
+        n
+        for n, width in zip(settings.VECTORS, filled, strict=True)
         if width <= settings.MOST_PADDING * min(filled)
     )
+
+
+def _strips(target: Target) -> tuple[Strip, Strip]:
+    """Return the large and the small kind of strips."""
+    vectors = max(settings.VECTORS)
+    others = vectors + 1 if target.fuses else vectors + 3  # V, one number of Z; product, and a copy
+    rows = next(n for n in settings.STRIPS if n * vectors + others <= target.n_registers)
+    return Strip("large", rows), Strip("small", settings.SMALL_STRIP)
 
 
 def _padded_columns(model: StrassenTileModel) -> int:
