@@ -108,15 +108,21 @@ class EncodePlan:
 
 @dataclass(frozen=True)
 class Strip:
-    """A micro-kernel: `rows` tile rows times a panel, with all sums in registers."""
+    """A micro-kernel: `rows` tile rows times a panel, with all sums in registers.
+
+    Unless it is the tallest, it multiplies the last tile rows of a block if they are more than
+    `above` and at most `rows`. Each turn of the innermost loop fetches `z_lines` cache lines of Z.
+    """
 
     name: str
     rows: int
+    above: int
+    z_lines: int
 
     @property
-    def rows_less_one(self) -> int:
-        """The number that is added to a number of tile rows to round it up to whole strips."""
-        return self.rows - 1
+    def z_bytes(self) -> int:
+        """Bytes of Z that the strip reads in one step."""
+        return 4 * self.rows
 
 
 @dataclass(frozen=True)
@@ -125,14 +131,13 @@ class MultiplyPlan:
 
     V is [panel][ρ][step][column of the panel]. A step is 4 bytes of Z: one float32 number, or a
     pair of bfloat16 numbers. U, the products of one panel, is [ρ][tile row][column of the panel].
-    A panel has `vectors` vectors of `lanes` columns. Tile rows are cut into strips of the kind
-    `large`, and what is left of them into strips of the kind `small`. `passes` are the first step
-    and the number of steps of each sum; later passes are added to the first one. In bytes, `z_step`
-    leads from one tile row of Z to the next, `u_step` from one ρ of U to the next.
+    A panel has `vectors` vectors of `lanes` columns. Tile rows are cut into the tallest of the
+    `strips`, and what is left of them is one lower strip. `passes` are the first step and the
+    number of steps of each sum; later passes are added to the first one. In bytes, `z_step` leads
+    from one tile row of Z to the next, `u_step` from one ρ of U to the next.
     """
 
-    large: Strip
-    small: Strip
+    strips: tuple[Strip, ...]
     vectors: int
     lanes: int
     unroll: int
@@ -144,17 +149,22 @@ class MultiplyPlan:
     u_step: int
 
     @property
-    def kinds(self) -> tuple[Strip, Strip]:
-        """Both kinds of strips."""
-        return self.large, self.small
+    def tallest(self) -> Strip:
+        """The strip that most tile rows are multiplied in."""
+        return self.strips[0]
+
+    @property
+    def lower(self) -> tuple[Strip, ...]:
+        """The other strips."""
+        return self.strips[1:]
 
     @property
     def filled(self) -> int:
-        """The number that is added to a number of tile rows before it is cut into large strips.
+        """The number that is added to a number of tile rows before it is cut into tallest strips.
 
-        More small strips than a large one has room for would take longer than a large one.
+        Tile rows that no lower strip has room for are then a tallest one.
         """
-        return self.large.rows_less_one % self.small.rows
+        return self.tallest.rows - 1 - self.tallest.above
 
     @property
     def panel(self) -> int:

@@ -108,7 +108,7 @@ def plan_encode(model: StrassenTileModel, signature: Signature, rows: Rows) -> E
         n_columns=n_columns,
         element_bytes=_z_element_bytes(signature),
         row_step=row_step,
-        step=_spread((rows.block_tile_rows + settings.SMALL_STRIP - 1) * row_step),
+        step=_spread((rows.block_tile_rows + settings.SPARE_ROWS) * row_step),
         is_direct=is_float32_by_rows and model.n_features == depth * n_columns,
         direct_step=4 * model.values.shape[1],
     )
@@ -119,13 +119,12 @@ def plan_multiply(
 ) -> MultiplyPlan:
     """Return how Z is multiplied by V, and how V is cut into panels."""
     block_outputs = model.values.shape[2]
-    vectors = _panel_vectors(block_outputs, target.lanes)
+    is_far = model.scheme.rank * encode.step > settings.NEAR_BYTES
+    vectors, strips = _micro_kernels(block_outputs, target, is_far)
     panel = vectors * target.lanes
-    large, small = _strips(target)
     n_steps = encode.n_columns // (4 // encode.element_bytes)
     return MultiplyPlan(
-        large=large,
-        small=small,
+        strips=strips,
         vectors=vectors,
         lanes=target.lanes,
         unroll=settings.UNROLL,
@@ -137,7 +136,7 @@ def plan_multiply(
             for start in range(0, n_steps, settings.PASS_STEPS)
         ),
         z_step=encode.row_step,
-        u_step=_spread((rows.block_tile_rows + settings.SMALL_STRIP - 1) * 4 * panel),
+        u_step=_spread((rows.block_tile_rows + settings.SPARE_ROWS) * 4 * panel),
     )
 
 
@@ -161,22 +160,34 @@ def plan_decode(
     )
 
 
-def _panel_vectors(block_outputs: int, lanes: int) -> int:
-    """Return the vectors of a panel: the widest panel that wastes few columns."""
-    filled = [-(-block_outputs // (lanes * n)) * n for n in settings.VECTORS]
-    return next(
-        n
-        for n, width in zip(settings.VECTORS, filled, strict=True)
-        if width <= settings.MOST_PADDING * min(filled)
+def _micro_kernels(
+    block_outputs: int, target: Target, is_far: bool
+) -> tuple[int, tuple[Strip, ...]]:
+    """Return the vectors of a panel, and the strips. A panel that is half empty is made narrower.
+
+    Beside the sums, registers hold V and a number of Z; a product and a copy, too, if products are
+    not fused with sums.
+    """
+    others = 1 if target.fuses else 3
+    shapes = settings.FAR_SHAPES if is_far else settings.NEAR_SHAPES
+    vectors, heights = next(
+        (vectors, heights)
+        for vectors, heights in shapes
+        if (heights[0] + 1) * vectors + others <= target.n_registers
     )
-
-
-def _strips(target: Target) -> tuple[Strip, Strip]:
-    """Return the large and the small kind of strips."""
-    vectors = max(settings.VECTORS)
-    others = vectors + 1 if target.fuses else vectors + 3  # V, one number of Z; product, and a copy
-    rows = next(n for n in settings.STRIPS if n * vectors + others <= target.n_registers)
-    return Strip("large", rows), Strip("small", settings.SMALL_STRIP)
+    widths = [n for n in (vectors, 2, 1) if n <= vectors]
+    filled = [-(-block_outputs // (target.lanes * n)) * n for n in widths]
+    most = settings.MOST_PADDING * min(filled)
+    vectors = next(n for n, width in zip(widths, filled, strict=True) if width <= most)
+    return vectors, tuple(
+        Strip(
+            name=f"rows.{rows}",
+            rows=rows,
+            above=above,
+            z_lines=-(-4 * rows * settings.UNROLL // LINE) if is_far else 0,
+        )
+        for rows, above in zip(heights, (*heights[1:], 0), strict=True)
+    )
 
 
 def _padded_columns(model: StrassenTileModel) -> int:

@@ -11,17 +11,23 @@ MOST_TILE_ROWS = 96
 """Tile rows of a block for which a panel of V is worth its way from memory."""
 PADDED = 16
 """A block's columns are filled up to a multiple of this number, whatever the target."""
-UNROLL = 4
+UNROLL = 8
 """Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
 PASS_STEPS = 256
 """Steps whose products are summed before they are added to U: longer sums would lose more."""
-STRIPS = (12, 6, 4)
-"""Tile rows of a strip: the first whose sums of two vectors of outputs fit in registers."""
-SMALL_STRIP = 4
-"""Tile rows of the strips that the last tile rows of a block are cut into."""
-VECTORS = (2, 1)
-"""Vectors of outputs of a panel, if outputs are many or few."""
+NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))
+"""Vectors of outputs of a panel, and tile rows of strips, while Z stays near: tall strips.
+
+The first shape whose largest strip has all sums in registers is taken.
+"""
+FAR_SHAPES = ((4, (6, 4)), *NEAR_SHAPES)
+"""The same if Z comes from farther away: wide panels, for which Z comes less often."""
+SPARE_ROWS = 3
+"""Tile rows behind the last of a block that a strip may multiply in vain."""
 MOST_PADDING = 1.05
 """A wider panel is better unless it fills outputs up to more than this times the least width."""
 THREAD_OPERATIONS = 10_000_000
 """Multiply-adds that are worth another thread: about 200 µs of work."""
+
+NEAR_BYTES = 1024 * 1024
+"""Bytes of Z that stay in a near cache. If Z is longer, each part is fetched before its turn."""
