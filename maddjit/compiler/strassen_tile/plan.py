@@ -107,17 +107,31 @@ class EncodePlan:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of the innermost loop's straight-line code, and the number after it.
+
+    `fetches` says whether a cache line of the V that follows is fetched before it; `z_lines` are
+    the lines of Z that are.
+    """
+
+    number: int
+    after: int
+    fetches: bool
+    z_lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Strip:
     """A micro-kernel: `rows` tile rows times a panel, with all sums in registers.
 
     Unless it is the tallest, it multiplies the last tile rows of a block if they are more than
-    `above` and at most `rows`. Each turn of the innermost loop fetches `z_lines` cache lines of Z.
+    `above` and at most `rows`.
     """
 
     name: str
     rows: int
     above: int
-    z_lines: int
+    steps: tuple[Step, ...]
 
     @property
     def z_bytes(self) -> int:
@@ -180,21 +194,6 @@ class MultiplyPlan:
     def panel_bytes(self) -> int:
         """Bytes of one row of a panel: of V, where a step is 4 bytes, and of U."""
         return 4 * self.panel
-
-    @property
-    def turn_lines(self) -> int:
-        """Cache lines of the V of one turn of the innermost loop."""
-        return -(-self.unroll * self.panel_bytes // LINE)
-
-    @property
-    def step_bytes(self) -> int:
-        """Bytes of a cache line that is fetched every turn, for each step."""
-        return LINE // self.unroll
-
-    @property
-    def turns(self) -> tuple[tuple[int, int], ...]:
-        """Each step of the innermost loop's straight-line code, and the number after it."""
-        return tuple((step, step + 1) for step in range(self.unroll))
 
     @property
     def v_step(self) -> int:

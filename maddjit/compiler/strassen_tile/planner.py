@@ -13,6 +13,7 @@ from maddjit.compiler.strassen_tile.plan import (
     MultiplyPlan,
     Rows,
     StagePlan,
+    Step,
     Strip,
     TilePlan,
 )
@@ -180,13 +181,23 @@ def _micro_kernels(
     most = settings.MOST_PADDING * min(filled)
     vectors = next(n for n, width in zip(widths, filled, strict=True) if width <= most)
     return vectors, tuple(
-        Strip(
-            name=f"rows.{rows}",
-            rows=rows,
-            above=above,
-            z_lines=-(-4 * rows * settings.UNROLL // LINE) if is_far else 0,
-        )
+        Strip(f"rows.{rows}", rows, above, _steps(rows if is_far else 0))
         for rows, above in zip(heights, (*heights[1:], 0), strict=True)
+    )
+
+
+def _steps(z_rows: int) -> tuple[Step, ...]:
+    """Return the steps of a turn. They fetch V now and then, and between the Z of `z_rows` rows."""
+    n_steps = settings.UNROLL
+    lines = range(-(-4 * z_rows * n_steps // LINE))
+    return tuple(
+        Step(
+            number=step,
+            after=step + 1,
+            fetches=step % settings.FETCH_STEPS == 0,
+            z_lines=tuple(line for line in lines if (2 * line + 1) % n_steps == step),
+        )
+        for step in range(n_steps)
     )
 
 

@@ -5,20 +5,27 @@
 
 from __future__ import annotations
 
-Z_BYTES = 4 * 1024 * 1024
-"""Bytes of encoded rows that stay in a near cache while all panels of V pass by."""
+Z_BYTES = 12 * 1024 * 1024
+"""Bytes of encoded rows that stay in a cache while all panels of V pass by."""
+NEAR_BYTES = 1024 * 1024
+"""Bytes of encoded rows that stay in a near cache. Of more, each part is fetched before its turn."""
 MOST_TILE_ROWS = 96
 """Tile rows of a block for which a panel of V is worth its way from memory."""
 PADDED = 16
 """A block's columns are filled up to a multiple of this number, whatever the target."""
 UNROLL = 8
 """Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
+FETCH_STEPS = 2
+"""Steps from one place of that code which fetches V to the next.
+
+Lines that are fetched one by one cost nothing. Several at once delay the loads behind them.
+"""
 PASS_STEPS = 256
 """Steps whose products are summed before they are added to U: longer sums would lose more."""
 NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))
-"""Vectors of outputs of a panel, and tile rows of strips, while Z stays near: tall strips.
+"""Vectors of outputs of a panel, and tile rows of strips, while Z is near: tall strips.
 
-The first shape whose largest strip has all sums in registers is taken.
+The first shape whose tallest strip has all sums in registers is taken.
 """
 FAR_SHAPES = ((4, (6, 4)), *NEAR_SHAPES)
 """The same if Z comes from farther away: wide panels, for which Z comes less often."""
@@ -28,6 +35,3 @@ MOST_PADDING = 1.05
 """A wider panel is better unless it fills outputs up to more than this times the least width."""
 THREAD_OPERATIONS = 10_000_000
 """Multiply-adds that are worth another thread: about 200 µs of work."""
-
-NEAR_BYTES = 1024 * 1024
-"""Bytes of Z that stay in a near cache. If Z is longer, each part is fetched before its turn."""
