@@ -27,7 +27,7 @@ NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))
 
 The first shape whose tallest strip has all sums in registers is taken.
 """
-FAR_SHAPES = ((4, (6, 4)), *NEAR_SHAPES)
+FAR_SHAPES = ((4, (6, 4, 2)), *NEAR_SHAPES)
 """The same if Z comes from farther away: wide panels, for which Z comes less often."""
 SPARE_ROWS = 3
 """Tile rows behind the last of a block that a strip may multiply in vain."""
