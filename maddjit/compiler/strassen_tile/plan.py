@@ -13,7 +13,7 @@ from maddjit.compiler.outline import outlined
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import LINE, Workspace
+from maddjit.compiler.workspace import Workspace
 
 
 @dataclass(frozen=True)

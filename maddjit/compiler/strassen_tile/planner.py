@@ -181,20 +181,21 @@ def _micro_kernels(
     most = settings.MOST_PADDING * min(filled)
     vectors = next(n for n, width in zip(widths, filled, strict=True) if width <= most)
     return vectors, tuple(
-        Strip(f"rows.{rows}", rows, above, _steps(rows if is_far else 0))
+        Strip(f"rows.{rows}", rows, above, _steps(4 * vectors * target.lanes, rows * is_far))
         for rows, above in zip(heights, (*heights[1:], 0), strict=True)
     )
 
 
-def _steps(z_rows: int) -> tuple[Step, ...]:
+def _steps(panel_bytes: int, z_rows: int) -> tuple[Step, ...]:
     """Return the steps of a turn. They fetch V now and then, and between the Z of `z_rows` rows."""
     n_steps = settings.UNROLL
+    apart = max(settings.LEAST_FETCH_STEPS, settings.FETCH_BYTES // panel_bytes)
     lines = range(-(-4 * z_rows * n_steps // LINE))
     return tuple(
         Step(
             number=step,
             after=step + 1,
-            fetches=step % settings.FETCH_STEPS == 0,
+            fetches=step % apart == 0,
             z_lines=tuple(line for line in lines if (2 * line + 1) % n_steps == step),
         )
         for step in range(n_steps)

@@ -8,18 +8,20 @@ from __future__ import annotations
 Z_BYTES = 12 * 1024 * 1024
 """Bytes of encoded rows that stay in a cache while all panels of V pass by."""
 NEAR_BYTES = 1024 * 1024
-"""Bytes of encoded rows that stay in a near cache. Of more, each part is fetched before its turn."""
+"""Bytes of encoded rows that stay in a near cache. Longer ones are fetched part by part."""
 MOST_TILE_ROWS = 96
 """Tile rows of a block for which a panel of V is worth its way from memory."""
 PADDED = 16
 """A block's columns are filled up to a multiple of this number, whatever the target."""
 UNROLL = 8
 """Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
-FETCH_STEPS = 2
-"""Steps from one place of that code which fetches V to the next.
+FETCH_BYTES = 256
+"""Bytes of V that the innermost loop reads from one place that fetches V to the next.
 
-Lines that are fetched one by one cost nothing. Several at once delay the loads behind them.
+Lines that are fetched one by one cost next to nothing. Several at once delay the loads behind them.
 """
+LEAST_FETCH_STEPS = 2
+"""Steps from one such place to the next, at least. Z is fetched between them."""
 PASS_STEPS = 256
 """Steps whose products are summed before they are added to U: longer sums would lose more."""
 NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))

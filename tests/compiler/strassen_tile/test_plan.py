@@ -51,7 +51,7 @@ def cases() -> Iterator[tuple[StrassenTileModel, Target, Signature]]:
 
 
 def test_rows_are_cut_into_groups_whose_z_stays_near() -> None:
-    for model, level, signature in cases():
+    for model, _, signature in cases():
         rows = cut_rows(model, signature, RULES)
         assert rows.group == model.scheme.shape[0] * model.tile_rows
         assert rows.block == rows.groups * rows.group
