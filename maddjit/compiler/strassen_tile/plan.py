@@ -18,7 +18,10 @@ from maddjit.compiler.workspace import Workspace
 
 @dataclass(frozen=True)
 class Rows:
-    """How the rows of A are cut: a block is `groups` groups, a group is `tile_rows` rows of tiles.
+    """How the rows of A are cut: into blocks of `groups` groups at most.
+
+    A group is `tile_rows` rows of tiles. The blocks of a call are as few as can be, and share its
+    groups evenly.
 
     A group lies part by part in memory: first the first rows of all its tile rows, then their
     second rows, and so on.
@@ -35,13 +38,23 @@ class Rows:
 
     @property
     def block(self) -> int:
-        """Rows that are encoded before they are multiplied."""
+        """Rows that are encoded before they are multiplied, at most."""
         return self.groups * self.group
 
     @property
     def block_tile_rows(self) -> int:
         """Rows of tiles of a block."""
         return self.groups * self.tile_rows
+
+    @property
+    def group_less_one(self) -> int:
+        """The number that is added to a number of rows to round it up to whole groups."""
+        return self.group - 1
+
+    @property
+    def block_less_one(self) -> int:
+        """The number that is added to a number of rows to round it up to whole blocks."""
+        return self.block - 1
 
     @property
     def tile_less_one(self) -> int:
