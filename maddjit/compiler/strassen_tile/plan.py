@@ -138,7 +138,7 @@ class Strip:
     """A micro-kernel: `rows` tile rows times a panel, with all sums in registers.
 
     Unless it is the tallest, it multiplies the last tile rows of a block if they are more than
-    `above` and at most `rows`.
+    `above` and at most `rows`, or two of it do if they are more than the tallest has.
     """
 
     name: str
@@ -159,9 +159,9 @@ class MultiplyPlan:
     V is [panel][ρ][step][column of the panel]. A step is 4 bytes of Z: one float32 number, or a
     pair of bfloat16 numbers. U, the products of one panel, is [ρ][tile row][column of the panel].
     A panel has `vectors` vectors of `lanes` columns. Tile rows are cut into the tallest of the
-    `strips`, and what is left of them is one lower strip. `passes` are the first step and the
-    number of steps of each sum; later passes are added to the first one. In bytes, `z_step` leads
-    from one tile row of Z to the next, `u_step` from one ρ of U to the next.
+    `strips`, and what is left of them into one or two lower ones. `passes` are the first step and
+    the number of steps of each sum; later passes are added to the first one. In bytes, `z_step`
+    leads from one tile row of Z to the next, `u_step` from one ρ of U to the next.
     """
 
     strips: tuple[Strip, ...]
@@ -192,6 +192,11 @@ class MultiplyPlan:
         Tile rows that no lower strip has room for are then a tallest one.
         """
         return self.tallest.rows - 1 - self.tallest.above
+
+    @property
+    def paired(self) -> int:
+        """The most tile rows behind the last tallest strip that make two lower ones with it."""
+        return max(0, 2 * self.tallest.above - self.tallest.rows)
 
     @property
     def panel(self) -> int:

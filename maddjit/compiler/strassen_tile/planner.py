@@ -180,16 +180,22 @@ def _micro_kernels(
     filled = [-(-block_outputs // (target.lanes * n)) * n for n in widths]
     most = settings.MOST_PADDING * min(filled)
     vectors = next(n for n, width in zip(widths, filled, strict=True) if width <= most)
+    between = settings.FETCH_BYTES // (4 * vectors * target.lanes)
+    apart = {heights[0]: max(settings.FETCH_STEPS, between)}
     return vectors, tuple(
-        Strip(f"rows.{rows}", rows, above, _steps(4 * vectors * target.lanes, rows * is_far))
+        Strip(
+            f"rows.{rows}",
+            rows,
+            above,
+            _steps(apart.get(rows, settings.FETCH_STEPS), rows if is_far else 0),
+        )
         for rows, above in zip(heights, (*heights[1:], 0), strict=True)
     )
 
 
-def _steps(panel_bytes: int, z_rows: int) -> tuple[Step, ...]:
-    """Return the steps of a turn. They fetch V now and then, and between the Z of `z_rows` rows."""
+def _steps(apart: int, z_rows: int) -> tuple[Step, ...]:
+    """Return the steps of a turn; every `apart`-th fetches V, and others the Z of `z_rows` rows."""
     n_steps = settings.UNROLL
-    apart = max(settings.LEAST_FETCH_STEPS, settings.FETCH_BYTES // panel_bytes)
     lines = range(-(-4 * z_rows * n_steps // LINE))
     return tuple(
         Step(

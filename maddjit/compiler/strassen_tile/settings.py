@@ -16,12 +16,15 @@ PADDED = 16
 UNROLL = 8
 """Steps of the innermost loop in straight-line code. It divides the steps of a filled-up block."""
 FETCH_BYTES = 256
-"""Bytes of V that the innermost loop reads from one place that fetches V to the next.
+"""Bytes of V that a tallest strip reads from one place that fetches V to the next.
 
 Lines that are fetched one by one cost next to nothing. Several at once delay the loads behind them.
 """
-LEAST_FETCH_STEPS = 2
-"""Steps from one such place to the next, at least. Z is fetched between them."""
+FETCH_STEPS = 2
+"""Steps from one such place to the next, at least, and in lower strips.
+
+These may be the only ones. Then hardware fetches what lies between, and Z is fetched between them.
+"""
 PASS_STEPS = 256
 """Steps whose products are summed before they are added to U: longer sums would lose more."""
 NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))
@@ -29,7 +32,7 @@ NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))
 
 The first shape whose tallest strip has all sums in registers is taken.
 """
-FAR_SHAPES = ((4, (6, 4, 2)), *NEAR_SHAPES)
+FAR_SHAPES = ((4, (6, 4)), *NEAR_SHAPES)
 """The same if Z comes from farther away: wide panels, for which Z comes less often."""
 SPARE_ROWS = 3
 """Tile rows behind the last of a block that a strip may multiply in vain."""

@@ -111,14 +111,19 @@ def test_every_step_is_in_one_pass() -> None:
 
 
 def test_strips_cover_any_number_of_tile_rows() -> None:
-    for shapes in (settings.NEAR_SHAPES, settings.FAR_SHAPES):
-        for _, (tallest, *lower) in shapes:
-            above = dict(zip((tallest, *lower), (*lower, 0), strict=True))
-            for tiles in range(1, 200):
-                whole = (tiles + tallest - 1 - above[tallest]) // tallest * tallest
-                last = [rows for rows in lower if above[rows] < tiles - whole <= rows]
-                assert len(last) <= 1
-                assert tiles <= whole + sum(last) <= tiles + settings.SPARE_ROWS
+    for model, level, signature in cases():
+        multiply = make_tile_plan(model, level, signature).multiply
+        tallest, lower = multiply.tallest.rows, multiply.lower
+        for tiles in range(1, 200):
+            whole = (tiles + multiply.filled) // tallest
+            is_pair = whole > 0 and 0 < tiles - whole * tallest <= multiply.paired
+            whole -= is_pair
+            left = tiles - whole * tallest
+            last = [strip.rows for strip in lower if strip.above < left <= strip.rows]
+            if is_pair:
+                assert not last
+                last = 2 * [lower[0].rows]
+            assert tiles <= whole * tallest + sum(last) <= tiles + settings.SPARE_ROWS
 
 
 def test_a_strip_fetches_each_line_of_the_z_that_follows_once() -> None:
