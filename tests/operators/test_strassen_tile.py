@@ -16,6 +16,7 @@ from maddjit import reference
 from maddjit.arrays.formats import float32_to_bfloat16
 from maddjit.compiler import llvm
 from maddjit.compiler.target import BFLOAT16
+from maddjit.compiler.workspace import aligned_memory
 from maddjit.models import schemes
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
@@ -140,6 +141,33 @@ def test_bfloat16_rows(level: str) -> None:
     wide = (bits.astype(np.uint32) << 16).view(np.float32)
     op = maddjit.compile(model, level, dtype="bfloat16")
     assert same_bits(op(bits), op(wide))
+
+
+def test_a_row_is_the_same_among_any_number_of_rows(level: str) -> None:
+    """A block's last tile rows are multiplied in strips of other heights."""
+    model, A = some_model(schemes.plain(), 48, 70), some_rows(120, 48)
+    op = maddjit.compile(model, level)
+    Y = op(A)
+    for n_rows in range(len(A)):
+        assert same_bits(op(A[:n_rows]), Y[:n_rows])
+
+
+@pytest.mark.parametrize("name", ["plain", "strassen twice"])
+def test_rows_that_are_multiplied_in_vain_are_zeros(level: str, name: str) -> None:
+    """What an earlier call left there may be numbers that are slow to multiply."""
+    model, A = some_model(some_scheme(name), 64, 70), some_rows(1, 64)
+    op = maddjit.compile(model, level)
+    encode, workspace = op.plan.encode, op.plan.workspace
+    memory = aligned_memory(op.plan.workspace_bytes)
+    memory.fill(255)
+    runner = op._runner(op.plan.signature)
+    runner._spare.append(memory)
+    Y = op(A)
+    assert runner._spare[0] is memory
+    z = memory[workspace["z"] :][: op.plan.rank * encode.step].reshape(op.plan.rank, -1)
+    rows = z[:, : 2 * encode.row_step].reshape(op.plan.rank, 2, -1)[..., : encode.filled_bytes]
+    assert not rows[:, 1].any()
+    assert same_bits(Y, maddjit.compile(model, level)(A))
 
 
 @pytest.mark.parametrize("name", ["plain", "strassen twice", "dense"])

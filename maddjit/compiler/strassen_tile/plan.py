@@ -13,12 +13,15 @@ from maddjit.compiler.outline import outlined
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import LINE, Workspace
+from maddjit.compiler.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How the rows of A are cut: a block is `groups` groups, a group is `tile_rows` rows of tiles.
+    """How the rows of A are cut: into blocks of `groups` groups at most.
+
+    A group is `tile_rows` rows of tiles. The blocks of a call are as few as can be, and share its
+    groups evenly.
 
     A group lies part by part in memory: first the first rows of all its tile rows, then their
     second rows, and so on.
@@ -35,13 +38,23 @@ class Rows:
 
     @property
     def block(self) -> int:
-        """Rows that are encoded before they are multiplied."""
+        """Rows that are encoded before they are multiplied, at most."""
         return self.groups * self.group
 
     @property
     def block_tile_rows(self) -> int:
         """Rows of tiles of a block."""
         return self.groups * self.tile_rows
+
+    @property
+    def group_less_one(self) -> int:
+        """The number that is added to a number of rows to round it up to whole groups."""
+        return self.group - 1
+
+    @property
+    def block_less_one(self) -> int:
+        """The number that is added to a number of rows to round it up to whole blocks."""
+        return self.block - 1
 
     @property
     def tile_less_one(self) -> int:
@@ -100,6 +113,44 @@ class EncodePlan:
     is_direct: bool
     direct_step: int
 
+    @property
+    def filled_bytes(self) -> int:
+        """Bytes of one tile row of Z, from its first column to its last."""
+        return self.element_bytes * self.n_columns
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the innermost loop's straight-line code, and the number after it.
+
+    `fetches` says whether a cache line of the V that follows is fetched before it; `z_lines` are
+    the lines of Z that are.
+    """
+
+    number: int
+    after: int
+    fetches: bool
+    z_lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A micro-kernel: `rows` tile rows times a panel, with all sums in registers.
+
+    Unless it is the tallest, it multiplies the last tile rows of a block if they are more than
+    `above` and at most `rows`, or two of it do if they are more than the tallest has.
+    """
+
+    name: str
+    rows: int
+    above: int
+    steps: tuple[Step, ...]
+
+    @property
+    def z_bytes(self) -> int:
+        """Bytes of Z that the strip reads in one step."""
+        return 4 * self.rows
+
 
 @dataclass(frozen=True)
 class MultiplyPlan:
@@ -107,13 +158,13 @@ class MultiplyPlan:
 
     V is [panel][ρ][step][column of the panel]. A step is 4 bytes of Z: one float32 number, or a
     pair of bfloat16 numbers. U, the products of one panel, is [ρ][tile row][column of the panel].
-    A strip has `strip` tile rows, a panel `vectors` vectors of `lanes` columns. `passes` are the
-    first step and the number of steps of each sum; later passes are added to the first one. In
-    bytes, `z_strip_step` leads from one strip of Z to the next, `u_step` from one ρ of U to the
-    next.
+    A panel has `vectors` vectors of `lanes` columns. Tile rows are cut into the tallest of the
+    `strips`, and what is left of them into one or two lower ones. `passes` are the first step and
+    the number of steps of each sum; later passes are added to the first one. In bytes, `z_step`
+    leads from one tile row of Z to the next, `u_step` from one ρ of U to the next.
     """
 
-    strip: int
+    strips: tuple[Strip, ...]
     vectors: int
     lanes: int
     unroll: int
@@ -121,8 +172,31 @@ class MultiplyPlan:
     n_steps: int
     n_panels: int
     passes: tuple[tuple[int, int], ...]
-    z_strip_step: int
+    z_step: int
     u_step: int
+
+    @property
+    def tallest(self) -> Strip:
+        """The strip that most tile rows are multiplied in."""
+        return self.strips[0]
+
+    @property
+    def lower(self) -> tuple[Strip, ...]:
+        """The other strips."""
+        return self.strips[1:]
+
+    @property
+    def filled(self) -> int:
+        """The number that is added to a number of tile rows before it is cut into tallest strips.
+
+        Tile rows that no lower strip has room for are then a tallest one.
+        """
+        return self.tallest.rows - 1 - self.tallest.above
+
+    @property
+    def paired(self) -> int:
+        """The most tile rows behind the last tallest strip that make two lower ones with it."""
+        return max(0, 2 * self.tallest.above - self.tallest.rows)
 
     @property
     def panel(self) -> int:
@@ -140,11 +214,6 @@ class MultiplyPlan:
         return 4 * self.panel
 
     @property
-    def panel_lines(self) -> int:
-        """Cache lines of one row of a panel; so many strips share fetching the V that follows."""
-        return -(-self.panel_bytes // LINE)
-
-    @property
     def v_step(self) -> int:
         """Bytes from the V of one ρ to that of the next."""
         return self.n_steps * self.panel_bytes
@@ -153,21 +222,6 @@ class MultiplyPlan:
     def v_panel_step(self) -> int:
         """Bytes from one panel of V to the next."""
         return self.rank * self.v_step
-
-    @property
-    def u_strip_step(self) -> int:
-        """Bytes of U from one strip to the next."""
-        return self.strip * self.panel_bytes
-
-    @property
-    def strip_less_one(self) -> int:
-        """The number that is added to a number of tile rows to round it up to whole strips."""
-        return self.strip - 1
-
-    @property
-    def turns(self) -> tuple[tuple[int, int], ...]:
-        """Each step of the innermost loop's straight-line code, and the number after it."""
-        return tuple((step, step + 1) for step in range(self.unroll))
 
 
 @dataclass(frozen=True)

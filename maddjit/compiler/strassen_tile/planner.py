@@ -13,6 +13,8 @@ from maddjit.compiler.strassen_tile.plan import (
     MultiplyPlan,
     Rows,
     StagePlan,
+    Step,
+    Strip,
     TilePlan,
 )
 from maddjit.compiler.strassen_tile.straight_line import straight_line
@@ -107,7 +109,7 @@ def plan_encode(model: StrassenTileModel, signature: Signature, rows: Rows) -> E
         n_columns=n_columns,
         element_bytes=_z_element_bytes(signature),
         row_step=row_step,
-        step=_spread(rows.block_tile_rows * row_step),
+        step=_spread((rows.block_tile_rows + settings.SPARE_ROWS) * row_step),
         is_direct=is_float32_by_rows and model.n_features == depth * n_columns,
         direct_step=4 * model.values.shape[1],
     )
@@ -118,11 +120,12 @@ def plan_multiply(
 ) -> MultiplyPlan:
     """Return how Z is multiplied by V, and how V is cut into panels."""
     block_outputs = model.values.shape[2]
-    strip, vectors = _micro_kernel(block_outputs, target)
+    is_far = model.scheme.rank * encode.step > settings.NEAR_BYTES
+    vectors, strips = _micro_kernels(block_outputs, target, is_far)
     panel = vectors * target.lanes
     n_steps = encode.n_columns // (4 // encode.element_bytes)
     return MultiplyPlan(
-        strip=strip,
+        strips=strips,
         vectors=vectors,
         lanes=target.lanes,
         unroll=settings.UNROLL,
@@ -133,8 +136,8 @@ def plan_multiply(
             (start, min(settings.PASS_STEPS, n_steps - start))
             for start in range(0, n_steps, settings.PASS_STEPS)
         ),
-        z_strip_step=strip * encode.row_step,
-        u_step=_spread(rows.block_tile_rows * 4 * panel),
+        z_step=encode.row_step,
+        u_step=_spread((rows.block_tile_rows + settings.SPARE_ROWS) * 4 * panel),
     )
 
 
@@ -158,14 +161,50 @@ def plan_decode(
     )
 
 
-def _micro_kernel(block_outputs: int, target: Target) -> tuple[int, int]:
-    """Return tile rows and vectors of outputs: the widest panel that wastes few columns."""
-    known = settings.STRIPS[target.vector_bytes]
-    filled = [-(-block_outputs // (target.lanes * vectors)) * vectors for _, vectors in known]
-    return next(
-        shape
-        for shape, width in zip(known, filled, strict=True)
-        if width <= settings.MOST_PADDING * min(filled)
+def _micro_kernels(
+    block_outputs: int, target: Target, is_far: bool
+) -> tuple[int, tuple[Strip, ...]]:
+    """Return the vectors of a panel, and the strips. A panel that is half empty is made narrower.
+
+    Beside the sums, registers hold V and a number of Z; a product and a copy, too, if products are
+    not fused with sums.
+    """
+    others = 1 if target.fuses else 3
+    shapes = settings.FAR_SHAPES if is_far else settings.NEAR_SHAPES
+    vectors, heights = next(
+        (vectors, heights)
+        for vectors, heights in shapes
+        if (heights[0] + 1) * vectors + others <= target.n_registers
+    )
+    widths = [n for n in (vectors, 2, 1) if n <= vectors]
+    filled = [-(-block_outputs // (target.lanes * n)) * n for n in widths]
+    most = settings.MOST_PADDING * min(filled)
+    vectors = next(n for n, width in zip(widths, filled, strict=True) if width <= most)
+    between = settings.FETCH_BYTES // (4 * vectors * target.lanes)
+    apart = {heights[0]: max(settings.FETCH_STEPS, between)}
+    return vectors, tuple(
+        Strip(
+            f"rows.{rows}",
+            rows,
+            above,
+            _steps(apart.get(rows, settings.FETCH_STEPS), rows if is_far else 0),
+        )
+        for rows, above in zip(heights, (*heights[1:], 0), strict=True)
+    )
+
+
+def _steps(apart: int, z_rows: int) -> tuple[Step, ...]:
+    """Return the steps of a turn; every `apart`-th fetches V, and others the Z of `z_rows` rows."""
+    n_steps = settings.UNROLL
+    lines = range(-(-4 * z_rows * n_steps // LINE))
+    return tuple(
+        Step(
+            number=step,
+            after=step + 1,
+            fetches=step % apart == 0,
+            z_lines=tuple(line for line in lines if (2 * line + 1) % n_steps == step),
+        )
+        for step in range(n_steps)
     )
 
 
