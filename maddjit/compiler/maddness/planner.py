@@ -14,16 +14,12 @@ from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, pla
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_sums
-from maddjit.compiler.maddness.scanning import (
-    BestLists,
-    ScanPlan,
-    plan_tiles,
-    scale_constants,
-    table_constants,
-)
+from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.streams import has_streams, plan_streams
+from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
@@ -65,15 +61,15 @@ def make_plan(
     wanted, short = wanted_of(model, signature)
     sums = checked_sums(wanted, signature)
     check_k(wanted, signature)
-    row_block = choices.row_block or rows_of_block(wanted, signature)
+    streams = has_streams(wanted, sums, target, signature, choices)
+    row_block = choices.row_block or rows_of_block(wanted, signature, streams)
     encode = plan_encode(wanted, target, signature, row_block, choices.lines)
     summands = summands_of(wanted, sums, encode)
     scan = columns = settle = core = None
     if signature.out_order == "F":
         columns = checked_columns(summands, wanted.n_outputs, target, signature, row_block)
     elif signature.result != "codes":
-        tile_bytes = choices.tile_bytes
-        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, tile_bytes)
+        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, streams, choices)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if wanted.core:
@@ -149,17 +145,20 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
     return sums
 
 
-def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
+def rows_of_block(model: MaddnessModel, signature: Signature, streams: bool = False) -> int:
     """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
 
     The number is a multiple of ROW_UNIT. Where columns of A are contiguous, blocks are longer,
-    because hardware prefetchers need long runs.
+    because hardware prefetchers need long runs. Where tables are `streams`, blocks are longer, too,
+    because tables are packed anew for each; codes stay in an L2 cache.
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
     bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
-    rows = settings.CODES_BYTES // bytes_of_a_row // ROW_UNIT * ROW_UNIT
-    return max(ROW_UNIT, min(settings.MOST_ROWS[signature.order], rows))
+    codes_bytes, most = settings.CODES_BYTES, settings.MOST_ROWS[signature.order]
+    if streams:
+        codes_bytes, most = settings.STREAM_CODES_BYTES, settings.STREAM_ROWS
+    return max(ROW_UNIT, min(most, codes_bytes // bytes_of_a_row // ROW_UNIT * ROW_UNIT))
 
 
 def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
@@ -190,16 +189,19 @@ def plan_scan(
     target: Target,
     signature: Signature,
     row_block: int,
-    tile_bytes: int | None = None,
+    streams: bool = False,
+    choices: Choices = RULES,
 ) -> ScanPlan:
-    """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen."""
+    """Return the scan by rows, of tables that lie run by run if they are `streams`."""
+    best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
+    itemsize = signature.output.itemsize
+    if streams:
+        return plan_streams(summands, n_outputs, itemsize, target.vector_bytes, best)
     most = settings.TILE_BYTES
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
-    itemsize = signature.output.itemsize
-    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes or most)
-    best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
-    return ScanPlan(tiles, best)
+    most = choices.tile_bytes or most
+    return ScanPlan(plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, most), best)
 
 
 def checked_columns(
@@ -234,6 +236,7 @@ def plan_workspace(
 
     - The codes.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
+    - The tables of a packed tile, where tables are streams.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
@@ -243,6 +246,8 @@ def plan_workspace(
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
         best=scan.best.n_bytes if scan and scan.best else 0,
     )
+    if scan and scan.streams:
+        workspace = workspace.add(packed=scan.streams.packed_bytes)
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize
         workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)

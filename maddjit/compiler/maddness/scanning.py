@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
+from maddjit.compiler.maddness.runs import Run, Summands, plan_runs
 from maddjit.compiler.maddness.stores import Store, exact_stores
 from maddjit.compiler.workspace import LINE
-from maddjit.models.maddness import MaddnessModel
 
 _LEAST_LANES = 4
 """Outputs of the narrowest plane."""
@@ -37,7 +33,9 @@ class Part:
 class Plane:
     """Outputs whose table entries are side by side in one vector of bytes.
 
-    `accumulators` are the names and LLVM types of the vectors that carry the sums.
+    `accumulators` are the names and LLVM types of the vectors that carry the sums. The table rows
+    of neighbouring codes are `row_step` bytes apart and aligned to `alignment`. Bytes that are
+    `ahead` of a row in use are fetched meanwhile, unless that is 0.
     """
 
     index: int
@@ -46,6 +44,9 @@ class Plane:
     half: int
     accumulators: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
+    row_step: int = 0
+    alignment: int = 1
+    ahead: int = 0
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -93,9 +94,9 @@ class Tile:
         return f"r{number}" if run.count > 1 else f"r{number}.g{len(run.groups)}"
 
     @property
-    def row_bytes(self) -> tuple[int, ...]:
-        """The different lengths of a table row among the planes."""
-        return tuple(sorted({plane.lanes for plane in self.planes}))
+    def row_steps(self) -> tuple[int, ...]:
+        """The different distances of neighbouring table rows among the planes, in bytes."""
+        return tuple(sorted({plane.row_step for plane in self.planes}))
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,52 @@ class BestLists:
 
 
 @dataclass(frozen=True)
+class Streams:
+    """Tables that lie run by run: a run has one code's entries of all outputs.
+
+    A row reads one run of each codebook, tile by tile. So few rows read long streams, which
+    hardware fetches ahead. Many rows share what they read. Then the tables of a tile are packed
+    into a buffer first, and all rows of the block read that.
+
+    Attributes
+    ----------
+    n_runs, run_step : int
+        The number of runs, and the bytes from one to the next.
+    shared_rows : int
+        The rows of a block from which all of them read a tile before any reads the next one.
+    packed_rows : int
+        The rows of a block from which tiles are packed, if there are `packed` tiles.
+    packed : tuple of Tile
+        The outputs, tile after tile, of packed tables; none if that never pays.
+    packed_bytes : int
+        Bytes of the buffer.
+    """
+
+    n_runs: int
+    run_step: int
+    shared_rows: int
+    packed_rows: int
+    packed: tuple[Tile, ...]
+    packed_bytes: int
+
+
+@dataclass(frozen=True)
 class ScanPlan:
-    """How codes become results or scores, by rows; `best` has the k best outputs of each row."""
+    """How codes become results or scores, by rows.
+
+    Attributes
+    ----------
+    tiles : tuple of Tile
+        The outputs, tile after tile. With `streams`, these tiles are for few rows.
+    best : BestLists or None
+        The k best outputs of each row, for kernels that name them.
+    streams : Streams or None
+        How tables too large for near caches are read; None where tiles have tables of their own.
+    """
 
     tiles: tuple[Tile, ...]
     best: BestLists | None = None
+    streams: Streams | None = None
 
     @property
     def width(self) -> int:
@@ -198,6 +240,8 @@ def _tile(
             half=lanes // 2,
             accumulators=accumulators(i, lanes, summands.sums.bits),
             parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
+            row_step=lanes,
+            alignment=lanes,
         )
         for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))
     )
@@ -251,36 +295,3 @@ def _parts(sum_bits: int, itemsize: int, width: int, start: int, valid: int) -> 
             mask = f"<{flags}>" if left < lanes else ""
             parts.append(Part(name, lanes, begin * 4, stores, begin, mask))
     return tuple(parts)
-
-
-def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[str, bytes]:
-    """Return the tables in the order of the planes; padding is zero."""
-    padded = np.zeros((*model.tables.shape[:2], scan.width), np.uint8)
-    padded[..., : model.n_outputs] = model.tables
-    pieces = []
-    start = 0
-    for tile in scan.tiles:
-        for plane in tile.planes * tile.count:
-            pieces.append(padded[..., start + lane_order(plane.lanes, sums.bits)].tobytes())
-            start += plane.lanes
-    return {"tables": b"".join(pieces)}
-
-
-def lane_order(lanes: int, sum_bits: int) -> NDArray[np.intp]:
-    """Return the output of each byte of a plane.
-
-    With sums of 16 bits the even bytes are the first half of the plane's outputs, the odd bytes the
-    second half.
-
-    >>> lane_order(8, 16).tolist()
-    [0, 4, 1, 5, 2, 6, 3, 7]
-    """
-    order = np.arange(lanes)
-    return order.reshape(2, -1).T.ravel() if sum_bits == 16 else order
-
-
-def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
-    """Return scale and offset of each output, as float32; padding is zero."""
-    scale, offset = np.zeros((2, scan.width), "<f4")
-    scale[: model.n_outputs], offset[: model.n_outputs] = model.scale, model.offset
-    return {"scale": scale.tobytes(), "offset": offset.tobytes()}

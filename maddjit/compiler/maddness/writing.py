@@ -57,12 +57,14 @@ def plan_output(
     """Return how results are written, and whether they go by way of a stage.
 
     There is a stage for outputs and sums by rows if there are several tiles: each writes a part of
-    a row. A single tile writes in the order of the addresses anyway.
+    a row. A single tile writes in the order of the addresses anyway. Streams have no stage: they
+    would be read anew for each of its short blocks.
     """
     form = signature.output
     row_bytes = model.n_outputs * form.itemsize
     stage_rows = min(row_block, settings.STAGE_BYTES // row_bytes // 16 * 16)
-    is_apart = scan is not None and scan.n_tiles > 1 and signature.result in ("outputs", "sums")
+    is_apart = scan is not None and scan.streams is None and scan.n_tiles > 1
+    is_apart &= signature.result in ("outputs", "sums")
     return OutputPlan(
         element=form.element,
         itemsize=form.itemsize,

@@ -1,0 +1,124 @@
+"""The part of a plan for tables beyond near caches: streams for few rows, packed for many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.costs import least_packed_rows, looking_up, streams_pay
+from maddjit.compiler.maddness.runs import Summands, Sums, plan_runs
+from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, Streams, Tile, plan_tiles
+from maddjit.compiler.signature import Choices, Signature
+from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE, lines
+from maddjit.models.maddness import MaddnessModel
+
+
+def has_streams(
+    model: MaddnessModel, sums: Sums, target: Target, signature: Signature, choices: Choices
+) -> bool:
+    """Tell whether the tables of a scan by rows lie run by run: as chosen, or if that is faster.
+
+    Winners have tiles of their own, and so have scans for which the bytes of a tile are chosen.
+    """
+    is_by_rows = signature.out_order == "C" and signature.result not in ("codes", "winners")
+    if not is_by_rows or choices.streams is not None:
+        return is_by_rows and choices.streams is True
+    n_runs = model.n_codebooks * model.n_prototypes
+    planes = planes_of(sums, target.vector_bytes, settings.STREAM_BYTES)
+    pays = streams_pay(n_runs * model.n_outputs, looking_up(sums, target.vector_bytes, planes))
+    return pays and n_runs <= settings.MOST_RUNS and choices.tile_bytes is None
+
+
+def planes_of(sums: Sums, vector_bytes: int, row_bytes: int) -> int:
+    """Return the planes of a tile with table rows of `row_bytes`, or of fewer if sums need it."""
+    return max(1, min(settings.MOST_PLANES[sums.bits], row_bytes // vector_bytes))
+
+
+def plan_streams(
+    summands: Summands, n_outputs: int, itemsize: int, vector_bytes: int, best: BestLists | None
+) -> ScanPlan:
+    """Return the scan of tables that lie run by run.
+
+    Parameters
+    ----------
+    itemsize : int
+        Bytes of an output.
+    vector_bytes : int
+        Outputs of a plane.
+    best : BestLists or None
+        The lists of each row's best outputs.
+    """
+    entries = summands.n_codebooks * summands.n_prototypes
+    planes = planes_of(summands.sums, vector_bytes, settings.STREAM_BYTES)
+    plane_bytes = vector_bytes * entries
+    tiles = plan_tiles(summands, n_outputs, itemsize, vector_bytes, planes * plane_bytes)
+    width = sum(tile.count * tile.n_outputs for tile in tiles)
+    run_step = LINE * (lines(width) // LINE | 1)  # odd: runs do not share sets of a cache
+    row_bytes = max(LINE, settings.PACKED_BYTES // entries // LINE * LINE)
+    planes = planes_of(summands.sums, vector_bytes, row_bytes)
+    packed: tuple[Tile, ...] = ()
+    near = looking_up(summands.sums, vector_bytes, planes)
+    if entries * row_bytes <= settings.MOST_PACKED_BYTES:
+        packed = plan_tiles(summands, n_outputs, itemsize, vector_bytes, planes * plane_bytes)
+        packed = tuple(_side_by_side(tile, summands) for tile in packed)
+    return ScanPlan(
+        tiles=tuple(_in_place(tile, summands, run_step) for tile in tiles),
+        best=best,
+        streams=Streams(
+            n_runs=entries,
+            run_step=run_step,
+            shared_rows=settings.SHARED_STREAMS * summands.n_prototypes,
+            packed_rows=least_packed_rows(summands.n_prototypes, near),
+            packed=packed,
+            packed_bytes=entries * max((_row_step(tile) for tile in packed), default=0),
+        ),
+    )
+
+
+def _row_step(tile: Tile) -> int:
+    """Return the bytes from one packed table row of a tile to the next: whole lines."""
+    return lines(tile.n_outputs)
+
+
+def _in_place(tile: Tile, summands: Summands, run_step: int) -> Tile:
+    """Return a tile that reads runs in place and fetches what the next tile reads.
+
+    Lines of Y are not fetched: a row writes its outputs in order.
+    """
+    moved = _laid_out(tile, summands, run_step)
+    ahead = tile.n_outputs if tile.count > 1 else 0
+    planes = tuple(
+        replace(plane, alignment=plane.lanes, ahead=0 if plane.byte_offset % LINE else ahead)
+        for plane in moved.planes
+    )
+    return replace(moved, planes=planes, output_lines=())
+
+
+def _side_by_side(tile: Tile, summands: Summands) -> Tile:
+    """Return a tile that reads packed tables: the planes of a table row are side by side.
+
+    The buffer may begin anywhere.
+    """
+    moved = _laid_out(tile, summands, _row_step(tile))
+    return replace(moved, planes=tuple(replace(plane, alignment=1) for plane in moved.planes))
+
+
+def _laid_out(tile: Tile, summands: Summands, row_step: int) -> Tile:
+    """Return a tile whose table rows are `row_step` bytes apart; tiles are side by side in runs."""
+    starts = [sum(plane.lanes for plane in tile.planes[:i]) for i in range(len(tile.planes))]
+    return replace(
+        tile,
+        table_offset=tile.first_output,
+        table_stride=tile.n_outputs,
+        planes=tuple(
+            replace(plane, byte_offset=start, row_step=row_step)
+            for plane, start in zip(tile.planes, starts, strict=True)
+        ),
+        runs=plan_runs(
+            summands,
+            max(1, settings.MOST_UNROLLED // len(starts)),
+            [summands.n_prototypes * row_step] * len(starts),
+            starts,
+        ),
+    )
