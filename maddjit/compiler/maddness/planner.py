@@ -61,7 +61,7 @@ def make_plan(
     wanted, short = wanted_of(model, signature)
     sums = checked_sums(wanted, signature)
     check_k(wanted, signature)
-    streams = has_streams(wanted, sums, target, signature, choices)
+    streams = has_streams(wanted, signature, choices)
     row_block = choices.row_block or rows_of_block(wanted, signature, streams)
     encode = plan_encode(wanted, target, signature, row_block, choices.lines)
     summands = summands_of(wanted, sums, encode)

@@ -131,16 +131,14 @@ class BestLists:
 class Streams:
     """Tables that lie run by run: a run has one code's entries of all outputs.
 
-    A row reads one run of each codebook, tile by tile. So few rows read long streams, which
-    hardware fetches ahead. Many rows share what they read. Then the tables of a tile are packed
-    into a buffer first, and all rows of the block read that.
+    A row reads one run of each codebook, tile by tile. So few rows read long streams, whose next
+    lines are known and fetched ahead. Many rows read all codes of a tile again and again. For them
+    the tables of a tile are packed into a buffer first.
 
     Attributes
     ----------
     n_runs, run_step : int
         The number of runs, and the bytes from one to the next.
-    shared_rows : int
-        The rows of a block from which all of them read a tile before any reads the next one.
     packed_rows : int
         The rows of a block from which tiles are packed, if there are `packed` tiles.
     packed : tuple of Tile
@@ -151,7 +149,6 @@ class Streams:
 
     n_runs: int
     run_step: int
-    shared_rows: int
     packed_rows: int
     packed: tuple[Tile, ...]
     packed_bytes: int

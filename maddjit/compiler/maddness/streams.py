@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.costs import least_packed_rows, looking_up, streams_pay
+from maddjit.compiler.maddness.costs import (
+    least_packed_rows,
+    packed_nanoseconds,
+    stream_nanoseconds,
+)
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_runs
 from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, Streams, Tile, plan_tiles
 from maddjit.compiler.signature import Choices, Signature
-from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE, lines
 from maddjit.models.maddness import MaddnessModel
 
 
-def has_streams(
-    model: MaddnessModel, sums: Sums, target: Target, signature: Signature, choices: Choices
-) -> bool:
-    """Tell whether the tables of a scan by rows lie run by run: as chosen, or if that is faster.
+def has_streams(model: MaddnessModel, signature: Signature, choices: Choices) -> bool:
+    """Tell whether the tables of a scan by rows lie run by run: as chosen, or if they are large.
 
     Winners have tiles of their own, and so have scans for which the bytes of a tile are chosen.
     """
@@ -25,9 +26,8 @@ def has_streams(
     if not is_by_rows or choices.streams is not None:
         return is_by_rows and choices.streams is True
     n_runs = model.n_codebooks * model.n_prototypes
-    planes = planes_of(sums, target.vector_bytes, settings.STREAM_BYTES)
-    pays = streams_pay(n_runs * model.n_outputs, looking_up(sums, target.vector_bytes, planes))
-    return pays and n_runs <= settings.MOST_RUNS and choices.tile_bytes is None
+    is_large = n_runs * model.n_outputs > settings.FAR_BYTES
+    return is_large and n_runs <= settings.MOST_RUNS and choices.tile_bytes is None
 
 
 def planes_of(sums: Sums, vector_bytes: int, row_bytes: int) -> int:
@@ -50,26 +50,25 @@ def plan_streams(
         The lists of each row's best outputs.
     """
     entries = summands.n_codebooks * summands.n_prototypes
-    planes = planes_of(summands.sums, vector_bytes, settings.STREAM_BYTES)
     plane_bytes = vector_bytes * entries
+    planes = planes_of(summands.sums, vector_bytes, settings.STREAM_BYTES)
     tiles = plan_tiles(summands, n_outputs, itemsize, vector_bytes, planes * plane_bytes)
-    width = sum(tile.count * tile.n_outputs for tile in tiles)
-    run_step = LINE * (lines(width) // LINE | 1)  # odd: runs do not share sets of a cache
+    run_step = LINE * (lines(sum(tile.count * tile.n_outputs for tile in tiles)) // LINE | 1)
+    together = stream_nanoseconds(summands.sums, planes, vector_bytes, LINE)
     row_bytes = max(LINE, settings.PACKED_BYTES // entries // LINE * LINE)
-    planes = planes_of(summands.sums, vector_bytes, row_bytes)
     packed: tuple[Tile, ...] = ()
-    near = looking_up(summands.sums, vector_bytes, planes)
+    planes = planes_of(summands.sums, vector_bytes, row_bytes)
     if entries * row_bytes <= settings.MOST_PACKED_BYTES:
         packed = plan_tiles(summands, n_outputs, itemsize, vector_bytes, planes * plane_bytes)
         packed = tuple(_side_by_side(tile, summands) for tile in packed)
+    saved = together - packed_nanoseconds(summands.sums, planes, vector_bytes)
     return ScanPlan(
         tiles=tuple(_in_place(tile, summands, run_step) for tile in tiles),
         best=best,
         streams=Streams(
             n_runs=entries,
             run_step=run_step,
-            shared_rows=settings.SHARED_STREAMS * summands.n_prototypes,
-            packed_rows=least_packed_rows(summands.n_prototypes, near),
+            packed_rows=least_packed_rows(summands.n_prototypes, saved),
             packed=packed,
             packed_bytes=entries * max((_row_step(tile) for tile in packed), default=0),
         ),
@@ -86,7 +85,7 @@ def _in_place(tile: Tile, summands: Summands, run_step: int) -> Tile:
 
     Lines of Y are not fetched: a row writes its outputs in order.
     """
-    moved = _laid_out(tile, summands, run_step)
+    moved = _laid_out(tile, summands, run_step, settings.STREAM_UNROLLED)
     ahead = tile.n_outputs if tile.count > 1 else 0
     planes = tuple(
         replace(plane, alignment=plane.lanes, ahead=0 if plane.byte_offset % LINE else ahead)
@@ -100,12 +99,15 @@ def _side_by_side(tile: Tile, summands: Summands) -> Tile:
 
     The buffer may begin anywhere.
     """
-    moved = _laid_out(tile, summands, _row_step(tile))
+    moved = _laid_out(tile, summands, _row_step(tile), settings.MOST_UNROLLED)
     return replace(moved, planes=tuple(replace(plane, alignment=1) for plane in moved.planes))
 
 
-def _laid_out(tile: Tile, summands: Summands, row_step: int) -> Tile:
-    """Return a tile whose table rows are `row_step` bytes apart; tiles are side by side in runs."""
+def _laid_out(tile: Tile, summands: Summands, row_step: int, unroll: int) -> Tile:
+    """Return a tile whose table rows are `row_step` bytes apart; tiles are side by side in runs.
+
+    Straight-line code adds `unroll` table rows at most.
+    """
     starts = [sum(plane.lanes for plane in tile.planes[:i]) for i in range(len(tile.planes))]
     return replace(
         tile,
@@ -117,7 +119,7 @@ def _laid_out(tile: Tile, summands: Summands, row_step: int) -> Tile:
         ),
         runs=plan_runs(
             summands,
-            max(1, settings.MOST_UNROLLED // len(starts)),
+            max(1, unroll // len(starts)),
             [summands.n_prototypes * row_step] * len(starts),
             starts,
         ),
