@@ -64,7 +64,8 @@ class Tile:
     """`count` repetitions of a few planes that are scanned together.
 
     Strides are the bytes from one repetition to the next, offsets those of the first repetition.
-    `output_lines` are the cache lines of one row of its outputs.
+    `output_lines` are the cache lines of Y that are fetched for each row, as offsets from the
+    outputs of the row that is `rows_ahead`.
     """
 
     count: int
@@ -77,6 +78,7 @@ class Tile:
     output_offset: int
     output_stride: int
     output_lines: tuple[int, ...]
+    rows_ahead: int
     planes: tuple[Plane, ...]
     runs: tuple[Run, ...]
 
@@ -253,6 +255,7 @@ def _tile(
         output_offset=first_output * itemsize,
         output_stride=width * itemsize,
         output_lines=tuple(range(0, width * itemsize, LINE)),
+        rows_ahead=settings.ROWS_AHEAD,
         planes=planes,
         runs=plan_runs(
             summands,

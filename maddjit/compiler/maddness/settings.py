@@ -30,19 +30,19 @@ STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of
 LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cache for.
 
 # Tables that lie run by run, because they exceed near caches
-FAR_BYTES = 2 * 1024 * 1024  # Tables from here on exceed the L2 caches of most CPUs.
+FAR_BYTES = 3 * 512 * 1024  # Tables from here on do not fit most L2 caches.
 MOST_RUNS = 4096  # More runs than this exceed the addresses that a CPU translates at once.
 STREAM_BYTES = 128  # Bytes of a run that a row reads at a time: two lines, so few starts.
 STREAM_UNROLLED = 16  # Table rows that straight-line code adds: LLVM spills the places of more.
 STREAM_CODES_BYTES = 64 * 1024  # Codes of a block of rows: part of an L2 cache.
-STREAM_ROWS = 1024  # Rows of a block, so that packing is seldom.
+STREAM_ROWS = 512  # Rows of a block, so that packing is seldom.
 PACKED_BYTES = 64 * 1024  # Packed tables that are scanned together: they stay close to L1.
 MOST_PACKED_BYTES = 256 * 1024  # Packed tables beyond this are not near enough.
 
 # Costs (costs.py): nanoseconds of a core of about 3 GHz, checked by benchmarks/suites/costs
 PACKED_NANOSECONDS = 0.044  # A byte of table, read from a far cache and written to a near one.
 INSTRUCTION_NANOSECONDS = 0.085  # An instruction of a scan.
-SCATTERED = 1.4  # Times that it takes for tables that are not packed: more lines, more pages.
+SCATTERED = 1.5  # Times that it takes for tables that are not packed: more lines, more pages.
 CODE_INSTRUCTIONS = 2  # Instructions of a code of one row: load it, find its table row.
 ACCUMULATING = {8: 1, 16: 3, 32: 8}  # Instructions that add bytes to sums, by bits of a sum.
 MERGING = {"exact": 1, "average": 1}  # Instructions that merge a vector of bytes into another.

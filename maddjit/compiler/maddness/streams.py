@@ -81,17 +81,19 @@ def _row_step(tile: Tile) -> int:
 
 
 def _in_place(tile: Tile, summands: Summands, run_step: int) -> Tile:
-    """Return a tile that reads runs in place and fetches what the next tile reads.
+    """Return a tile that reads runs in place and fetches what the row reads and writes next.
 
-    Lines of Y are not fetched: a row writes its outputs in order.
+    That is in the next tile, however few rows there are.
     """
     moved = _laid_out(tile, summands, run_step, settings.STREAM_UNROLLED)
-    ahead = tile.n_outputs if tile.count > 1 else 0
+    is_last = tile.count == 1
+    ahead = 0 if is_last else tile.n_outputs
+    Y_lines = () if is_last else range(tile.output_stride, 2 * tile.output_stride, LINE)
     planes = tuple(
         replace(plane, alignment=plane.lanes, ahead=0 if plane.byte_offset % LINE else ahead)
         for plane in moved.planes
     )
-    return replace(moved, planes=planes, output_lines=())
+    return replace(moved, planes=planes, output_lines=tuple(Y_lines), rows_ahead=0)
 
 
 def _side_by_side(tile: Tile, summands: Summands) -> Tile:

@@ -24,8 +24,6 @@ class OutputPlan:
         Bytes of a result, and of a row of `n_outputs` results.
     ending : Ending or None
         How outputs are clamped and converted; None for other results.
-    rows_ahead : int
-        Rows between the one that is written and the one whose cache lines are fetched.
     stage_rows : int
         Rows of results that are kept in the L2 cache on their way to memory; 0 without a stage.
     streaming_rows : int
@@ -37,7 +35,6 @@ class OutputPlan:
     itemsize: int
     row_bytes: int
     ending: Ending | None
-    rows_ahead: int
     stage_rows: int
     streaming_rows: int
 
@@ -70,7 +67,6 @@ def plan_output(
         itemsize=form.itemsize,
         row_bytes=row_bytes,
         ending=ending(signature, target),
-        rows_ahead=settings.ROWS_AHEAD,
         stage_rows=stage_rows if is_apart and stage_rows >= settings.LEAST_STAGE_ROWS else 0,
         streaming_rows=target.cache_bytes // row_bytes,
     )
