@@ -18,7 +18,7 @@ from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
-from maddjit.compiler.maddness.streams import has_streams, plan_streams
+from maddjit.compiler.maddness.streams import block_rows, has_streams, plan_streams
 from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
@@ -62,7 +62,8 @@ def make_plan(
     sums = checked_sums(wanted, signature)
     check_k(wanted, signature)
     streams = has_streams(wanted, signature, choices)
-    row_block = choices.row_block or rows_of_block(wanted, signature, streams)
+    longest = block_rows(wanted, sums, target.vector_bytes) if streams else None
+    row_block = choices.row_block or rows_of_block(wanted, signature, longest)
     encode = plan_encode(wanted, target, signature, row_block, choices.lines)
     summands = summands_of(wanted, sums, encode)
     scan = columns = settle = core = None
@@ -84,7 +85,7 @@ def make_plan(
         n_codebooks=wanted.n_codebooks,
         n_prototypes=wanted.n_prototypes,
         row_block=row_block,
-        rows_per_thread=rows_per_thread(wanted, row_block),
+        rows_per_thread=rows_per_thread(wanted, ROW_UNIT if streams else row_block),
         sums=sums,
         input=input_of(signature, target),
         encode=encode,
@@ -145,31 +146,33 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
     return sums
 
 
-def rows_of_block(model: MaddnessModel, signature: Signature, streams: bool = False) -> int:
+def rows_of_block(model: MaddnessModel, signature: Signature, most: int | None = None) -> int:
     """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
 
     The number is a multiple of ROW_UNIT. Where columns of A are contiguous, blocks are longer,
-    because hardware prefetchers need long runs. Where tables are `streams`, blocks are longer, too,
-    because tables are packed anew for each; codes stay in an L2 cache.
+    because hardware prefetchers need long runs. If `most` is given, blocks have up to so many rows,
+    and their codes stay in an L2 cache.
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
     bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
-    codes_bytes, most = settings.CODES_BYTES, settings.MOST_ROWS[signature.order]
-    if streams:
-        codes_bytes, most = settings.STREAM_CODES_BYTES, settings.STREAM_ROWS
+    codes_bytes = settings.STREAM_CODES_BYTES if most else settings.CODES_BYTES
+    most = most or settings.MOST_ROWS[signature.order]
     return max(ROW_UNIT, min(most, codes_bytes // bytes_of_a_row // ROW_UNIT * ROW_UNIT))
 
 
-def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
-    """Return the number of rows, in whole blocks, that is worth another thread."""
+def rows_per_thread(model: MaddnessModel, unit: int) -> int:
+    """Return the number of rows, a multiple of `unit`, that is worth another thread.
+
+    The unit is a block of rows. Streams are as fast for a part of a block.
+    """
     look_ups = model.n_codebooks * model.n_outputs
     nanoseconds: float = settings.CODE_NANOSECONDS * model.n_codebooks
     nanoseconds += settings.LOOK_UP_NANOSECONDS * look_ups
     if model.core:
         width = model.n_features + model.n_outputs
         nanoseconds += settings.PRODUCT_NANOSECONDS * model.core.rank * width
-    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * row_block)) * row_block
+    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * unit)) * unit
 
 
 def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summands:

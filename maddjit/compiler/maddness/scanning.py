@@ -141,6 +141,8 @@ class Streams:
     ----------
     n_runs, run_step : int
         The number of runs, and the bytes from one to the next.
+    shared_rows : int
+        The rows of a block from which all of them read a tile before any reads the next one.
     packed_rows : int
         The rows of a block from which tiles are packed, if there are `packed` tiles.
     packed : tuple of Tile
@@ -151,6 +153,7 @@ class Streams:
 
     n_runs: int
     run_step: int
+    shared_rows: int
     packed_rows: int
     packed: tuple[Tile, ...]
     packed_bytes: int

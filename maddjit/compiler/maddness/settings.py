@@ -35,9 +35,9 @@ MOST_RUNS = 4096  # More runs than this exceed the addresses that a CPU translat
 STREAM_BYTES = 128  # Bytes of a run that a row reads at a time: two lines, so few starts.
 STREAM_UNROLLED = 16  # Table rows that straight-line code adds: LLVM spills the places of more.
 STREAM_CODES_BYTES = 64 * 1024  # Codes of a block of rows: part of an L2 cache.
-STREAM_ROWS = 512  # Rows of a block, so that packing is seldom.
-PACKED_BYTES = 64 * 1024  # Packed tables that are scanned together: they stay close to L1.
-MOST_PACKED_BYTES = 256 * 1024  # Packed tables beyond this are not near enough.
+STREAM_ROWS = 512  # Rows of a block whose tables are packed.
+MOST_FOLLOWED = 16  # Streams that hardware surely follows at once: rows of more share tiles.
+MOST_PACKED_BYTES = 64 * 1024  # A packed tile beyond this is too far from the L1 cache.
 
 # Costs (costs.py): nanoseconds of a core of about 3 GHz, checked by benchmarks/suites/costs
 PACKED_NANOSECONDS = 0.044  # A byte of table, read from a far cache and written to a near one.

@@ -30,7 +30,31 @@ def has_streams(model: MaddnessModel, signature: Signature, choices: Choices) ->
     return is_large and n_runs <= settings.MOST_RUNS and choices.tile_bytes is None
 
 
-def planes_of(sums: Sums, vector_bytes: int, row_bytes: int) -> int:
+def block_rows(model: MaddnessModel, sums: Sums, vector_bytes: int) -> int | None:
+    """Return the most rows of a block whose tables are streams; None if nothing asks for more.
+
+    The longer a block, the less often its tables are packed.
+    """
+    n_runs = model.n_codebooks * model.n_prototypes
+    from_rows = packed_from(sums, n_runs, model.n_prototypes, vector_bytes)
+    return settings.STREAM_ROWS if 0 < from_rows <= settings.STREAM_ROWS // 2 else None
+
+
+def packed_from(sums: Sums, n_runs: int, n_prototypes: int, vector_bytes: int) -> int:
+    """Return the rows of a block from which packing pays; 0 if it never does.
+
+    It does not where a tile is in the L1 cache as it is, or too far from that when it is packed.
+    """
+    is_near = n_runs * settings.STREAM_BYTES <= settings.TILE_BYTES
+    if is_near or n_runs * LINE > settings.MOST_PACKED_BYTES:
+        return 0
+    planes = _planes(sums, settings.STREAM_BYTES, vector_bytes)
+    streamed = stream_nanoseconds(sums, planes, vector_bytes, LINE)
+    packed = packed_nanoseconds(sums, _planes(sums, LINE, vector_bytes), vector_bytes)
+    return least_packed_rows(n_prototypes, streamed - packed)
+
+
+def _planes(sums: Sums, row_bytes: int, vector_bytes: int) -> int:
     """Return the planes of a tile with table rows of `row_bytes`, or of fewer if sums need it."""
     return max(1, min(settings.MOST_PLANES[sums.bits], row_bytes // vector_bytes))
 
@@ -39,6 +63,8 @@ def plan_streams(
     summands: Summands, n_outputs: int, itemsize: int, vector_bytes: int, best: BestLists | None
 ) -> ScanPlan:
     """Return the scan of tables that lie run by run.
+
+    Runs are an odd number of lines apart, so that they do not share a few sets of a cache.
 
     Parameters
     ----------
@@ -49,28 +75,28 @@ def plan_streams(
     best : BestLists or None
         The lists of each row's best outputs.
     """
-    entries = summands.n_codebooks * summands.n_prototypes
-    plane_bytes = vector_bytes * entries
-    planes = planes_of(summands.sums, vector_bytes, settings.STREAM_BYTES)
-    tiles = plan_tiles(summands, n_outputs, itemsize, vector_bytes, planes * plane_bytes)
+    sums, K = summands.sums, summands.n_prototypes
+    n_runs = summands.n_codebooks * K
+
+    def cut(planes: int) -> tuple[Tile, ...]:
+        most = planes * vector_bytes * n_runs
+        return plan_tiles(summands, n_outputs, itemsize, vector_bytes, most)
+
+    tiles = cut(_planes(sums, settings.STREAM_BYTES, vector_bytes))
     run_step = LINE * (lines(sum(tile.count * tile.n_outputs for tile in tiles)) // LINE | 1)
-    together = stream_nanoseconds(summands.sums, planes, vector_bytes, LINE)
-    row_bytes = max(LINE, settings.PACKED_BYTES // entries // LINE * LINE)
-    packed: tuple[Tile, ...] = ()
-    planes = planes_of(summands.sums, vector_bytes, row_bytes)
-    if entries * row_bytes <= settings.MOST_PACKED_BYTES:
-        packed = plan_tiles(summands, n_outputs, itemsize, vector_bytes, planes * plane_bytes)
-        packed = tuple(_side_by_side(tile, summands) for tile in packed)
-    saved = together - packed_nanoseconds(summands.sums, planes, vector_bytes)
+    packed_rows = packed_from(sums, n_runs, K, vector_bytes)
+    packed = cut(_planes(sums, LINE, vector_bytes)) if packed_rows else ()
+    is_followed = summands.n_codebooks <= settings.MOST_FOLLOWED
     return ScanPlan(
         tiles=tuple(_in_place(tile, summands, run_step) for tile in tiles),
         best=best,
         streams=Streams(
-            n_runs=entries,
+            n_runs=n_runs,
             run_step=run_step,
-            packed_rows=least_packed_rows(summands.n_prototypes, saved),
-            packed=packed,
-            packed_bytes=entries * max((_row_step(tile) for tile in packed), default=0),
+            shared_rows=K if is_followed else 1,
+            packed_rows=packed_rows,
+            packed=tuple(_side_by_side(tile, summands) for tile in packed),
+            packed_bytes=n_runs * max((_row_step(tile) for tile in packed), default=0),
         ),
     )
 
