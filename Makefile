@@ -11,7 +11,7 @@ EXTRAS = progress plot safetensors cli sklearn onnx dask
 LOWER = x86-64-v3 x86-64
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service docs front clean
+.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels docs front clean
 
 # List the targets.
 help:
@@ -71,26 +71,33 @@ torch: extra-torch
 	build/extras/torch/bin/python -m pytest -m '' tests/integrations/torch maddjit/integrations \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]"
 
-# Measure operators against everything that makes the same product (some minutes on a quiet
-# machine). Each suite writes its JSON and its page into benchmarks/results/.
+# Measure operators against everything that makes the same product. Some minutes a level on a quiet
+# machine. Each suite writes its JSON and its page into benchmarks/results/. On a machine with
+# AVX-512 every suite is measured there and, held to it, at AVX2; MADDJIT_TARGET chooses one level.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks performance
 
-# The paper's experiments on real tasks (half an hour or more).
+# The paper's experiments on real tasks (half an hour or more a level).
 experiments: $(VENV)/.tasks
 	$(BIN)/python -m benchmarks experiments
 
-# Exact winners against float32, 8 bits and faiss (an hour or so).
+# Exact winners against float32, 8 bits and faiss (an hour or so a level).
 winners: $(VENV)/.tasks
 	$(BIN)/python -m benchmarks winners
 
-# Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour).
+# Products by tiles against float32, bfloat16 and 8 bits (a quarter of an hour a level).
 tiles: $(VENV)/.bench
 	$(BIN)/python -m benchmarks tiles
 
-# What a process that starts and a call through other libraries cost (some minutes).
+# What a process that starts and a call through other libraries cost (some minutes a level).
 service: $(VENV)/.bench
 	$(BIN)/python -m benchmarks service
+
+# Each kind of call beside a peer, and time per row over the number of rows (minutes). It writes the
+# plot and the table of docs/kernels.md, too.
+kernels: $(VENV)/.bench
+	$(BIN)/python -m benchmarks kernels
+	$(BIN)/python docs/_ext/kernels_page.py
 
 # Build the documentation as HTML, into build/docs. All of it is built anew, since pages show what
 # the code of today prints. A warning is an error, and nothing is fetched.

@@ -2,7 +2,7 @@
 
     python -m benchmarks SUITE [--small] [--only NAME …] [--render] …
 
-`SUITE` is performance, experiments, winners, tiles, service or front;
+`SUITE` is performance, experiments, winners, tiles, service, front or kernels;
 ``python -m benchmarks SUITE -h`` lists the options. Everything is measured in this process, in one
 thread on one processor.
 """
@@ -15,7 +15,7 @@ from importlib import import_module
 
 from benchmarks.harness import command, machine
 
-SUITES = ("performance", "experiments", "winners", "tiles", "service", "front")
+SUITES = ("performance", "experiments", "winners", "tiles", "service", "front", "kernels")
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
+from maddjit.compiler.intrinsics import PACKS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -73,6 +74,37 @@ SEMANTICS = {
 }
 """What codes of tables never ask for is left out: a byte shuffle's zero for a negative index."""
 
+_PACKS = {
+    name: (vector_bytes // size, size, low, high)
+    for vector_bytes, names in PACKS.items()
+    for name, size, low, high in zip(names, (4, 2), (-(2**15), 0), (2**15 - 1, 255), strict=True)
+}
+"""Of each pack: lanes of a vector, bytes of a lane, and the limits of what it becomes."""
+
+
+def _define_pack(name: str, lanes: int, size: int, low: int, high: int) -> str:
+    """Define a pack: clamp two vectors, then alternate between their groups of 16 bytes."""
+    wide, narrow, per_group = f"i{8 * size}", f"i{4 * size}", 16 // size
+    vector, both = f"<{lanes} x {wide}>", f"<{2 * lanes} x {wide}>"
+    places = [
+        half + group + i
+        for group in range(0, lanes, per_group)
+        for half in (0, lanes)
+        for i in range(per_group)
+    ]
+    mask = ", ".join(f"i32 {place}" for place in places)
+    return f"""
+define internal <{2 * lanes} x {narrow}> @{name}({vector} %a, {vector} %b) {{
+  %all = shufflevector {vector} %a, {vector} %b, <{2 * lanes} x i32> <{mask}>
+  %is.low = icmp slt {both} %all, splat ({wide} {low})
+  %raised = select <{2 * lanes} x i1> %is.low, {both} splat ({wide} {low}), {both} %all
+  %is.high = icmp sgt {both} %raised, splat ({wide} {high})
+  %clamped = select <{2 * lanes} x i1> %is.high, {both} splat ({wide} {high}), {both} %raised
+  %narrow = trunc {both} %clamped to <{2 * lanes} x {narrow}>
+  ret <{2 * lanes} x {narrow}> %narrow
+}}"""
+
+
 _DOT = (
     """
 define internal <16 x i32> @emulated.dot(<16 x i32> %sums, <16 x i32> %left, <16 x i32> %right) {
@@ -128,6 +160,12 @@ def emulate(ir: str) -> str:
         declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
         if declaration.search(ir):
             body = _define(own, lanes, element, two, pick)
+            ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
+    for name, pack in _PACKS.items():
+        own = "emulated." + name.removeprefix("llvm.")
+        declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
+        if declaration.search(ir):
+            body = _define_pack(own, *pack)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"

@@ -42,6 +42,23 @@ def random_model(
     )
 
 
+def byte_model(seed: int, dtype: str, n_prototypes: int, is_right: bool) -> MaddnessModel:
+    """Return a model whose thresholds lie on, between and outside the bytes of a format.
+
+    With `is_right`, every row goes right at some nodes: none of their bytes is below a threshold.
+    """
+    rng = np.random.default_rng(seed)
+    model = random_model(
+        seed, n_features=9, n_codebooks=21, n_prototypes=n_prototypes, n_outputs=7, largest=9
+    )
+    least = np.iinfo(dtype).min
+    wholes = np.arange(least - 40.0, least + 300)
+    known = np.concatenate([wholes, wholes + 0.5, [np.inf, -np.inf, -0.0, 1e-45, -1e-45]])
+    if not is_right:
+        known = known[np.ceil(known.astype(np.float32)) > least]
+    return replace(model, thresholds=rng.choice(known, model.thresholds.shape).astype(np.float32))
+
+
 def with_core(model: MaddnessModel, rank: int, seed: int = 0) -> MaddnessModel:
     """Return the model with a core of random numbers, some of them 0, tiny or large."""
     rng = np.random.default_rng(seed)

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 import example_models  # noqa: E402
 import generated  # noqa: E402
+import kernels_page  # noqa: E402
 import pages  # noqa: E402
 import pictures  # noqa: E402
 import plots  # noqa: E402
@@ -207,6 +208,13 @@ def test_plots_show_the_tables_of_their_pages(name: str) -> None:
     page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     drawn = (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
     assert drawn == plots.draw(name, page), "write it anew: python docs/_ext/plots.py"
+
+
+def test_the_page_on_kernels_shows_the_stored_results() -> None:
+    found, page = kernels_page.stored(), kernels_page.PAGE.read_text(encoding="utf-8")
+    drawn = kernels_page.PLOT.read_text(encoding="utf-8")
+    assert drawn == kernels_page.draw(found), "write it anew: python docs/_ext/kernels_page.py"
+    assert page == kernels_page.with_table(page, found)
 
 
 def test_cells_of_plots() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,10 +13,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.harness import machine
+from benchmarks.harness import levels, machine
 from benchmarks.harness.page import read_results, write_page
 from benchmarks.harness.suite import RESULTS, Suite
 from benchmarks.harness.tables import Record
+from maddjit.compiler import llvm
 
 
 def main(suite: Suite, arguments: Sequence[str]) -> int:
@@ -36,6 +38,12 @@ def main(suite: Suite, arguments: Sequence[str]) -> int:
     given = {name: n for name, n in vars(options).items() if name in names and n is not None}
     limits = replace(suite.limits, **(dict(suite.small_limits) if options.small else {}) | given)
 
+    # A part of the measurements does not replace what is committed.
+    is_whole = not (options.small or options.only or given)
+    chosen = levels.levels(llvm.host(), os.environ) if is_whole and not options.here else []
+    if len(chosen) > 1 and not (options.results or options.page):
+        return max(levels.run(held, suite.name, "--here") for held in chosen)
+
     machine.pin()
     results: Record = machine.describe() | {
         "limits": asdict(limits),
@@ -43,8 +51,6 @@ def main(suite: Suite, arguments: Sequence[str]) -> int:
         "failed": {},
         "tasks": [],
     }
-    # A part of the measurements does not replace what is committed.
-    is_whole = not (options.small or options.only or given)
     path = options.results
     if path is None and is_whole:
         path = RESULTS / f"{suite.name}-{machine.file_name(results['machine'])}.json"
@@ -67,6 +73,7 @@ def _parser(suite: Suite) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m benchmarks {suite.name}")
     made.add_argument("--small", action="store_true", help="made-up subjects: seconds")
     made.add_argument("--only", metavar="NAME", nargs="+", help="some subjects only")
+    made.add_argument("--here", action="store_true", help="this process's level only")
     made.add_argument("--results", type=Path, help="where to write the JSON")
     made.add_argument("--page", type=Path, help="where to write the page")
     made.add_argument(

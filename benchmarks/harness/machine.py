@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module, metadata
 from pathlib import Path
@@ -29,6 +30,26 @@ ENVIRONMENT = {
 
 class Missing(RuntimeError):
     """Something that a subject needs is not installed. The message names it."""
+
+
+def is_held() -> bool:
+    """Tell whether the libraries of this process are held to AVX2, as `levels` does it."""
+    return "ONEDNN_MAX_CPU_ISA" in os.environ
+
+
+def refuse_onnxruntime() -> None:
+    """Raise `Missing` where everything is held to AVX2, since onnxruntime cannot be."""
+    if is_held():
+        raise Missing("onnxruntime cannot be held to AVX2")
+
+
+def largest_weight() -> int:
+    """Return the largest weight of 8-bit products; see `maddjit.cli.peers.largest_weight`."""
+    from maddjit.cli import peers
+    from maddjit.compiler import llvm
+
+    host = llvm.host()
+    return peers.largest_weight(replace(host, features=frozenset()) if is_held() else host)
 
 
 def first_line(error: BaseException) -> str:
@@ -71,7 +92,6 @@ def describe() -> dict[str, Any]:
     import cpuinfo
 
     import maddjit
-    from maddjit.cli.peers import largest_weight
     from maddjit.compiler import llvm
     from maddjit.compiler.target import ENVIRONMENT_VARIABLE, resolve
 
@@ -83,7 +103,7 @@ def describe() -> dict[str, Any]:
             "level": level,
             "cores": os.cpu_count(),
             "caches": _caches(),
-            "largest_weight": largest_weight(llvm.host()),
+            "largest_weight": largest_weight(),
             "platform": platform.platform(),
         },
         "versions": {

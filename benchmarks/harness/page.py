@@ -17,9 +17,10 @@ from benchmarks.harness import machine
 from benchmarks.harness.suite import RESULTS, Section, Suite
 from benchmarks.harness.tables import Record, paragraph, reasons, table
 
+_NOTHING = "Nothing was measured."
 _SEVEN_BITS = (
-    "This CPU has no VNNI, so the 8-bit products of onnxruntime and FBGEMM have weights of 7 bits, "
-    "as onnxruntime's guide advises: with 8 bits their sums of pairs of products would saturate."
+    "Without VNNI, as here, 8-bit products of onnxruntime and FBGEMM have weights of 7 bits, as "
+    "onnxruntime's guide advises: with 8 bits their sums of pairs of products would saturate."
 )
 
 
@@ -41,19 +42,22 @@ def write_page(suite: Suite, found: Sequence[Record], page: Path) -> None:
 def render(suite: Suite, found: Sequence[Record], folder: Path = RESULTS) -> str:
     """Return the page of results of one machine or of several, with the figures of a folder."""
     found = [results | {"figures": _links(suite, results, folder)} for results in found]
-    sections: dict[str, Section] = {"origin": origin, "wishes": _wishes, **suite.sections}
     command = f"python -m benchmarks {suite.name} --render"
     text = re.sub(
         r"^\{\{ (\w+) \}\}$",
-        lambda marker: _side_by_side(sections[marker[1]], found),
+        lambda marker: _shown(suite, marker[1], found),
         suite.text.read_text(),
         flags=re.MULTILINE,
     )
     return f"<!-- Written by `{command}`; edit `suites/{suite.name}/page.md`. -->\n\n{text}"
 
 
-def _side_by_side(section: Section, found: Sequence[Record]) -> str:
+def _shown(suite: Suite, name: str, found: Sequence[Record]) -> str:
     """Return a section's blocks, under each heading those of one machine after another."""
+    if across := suite.across.get(name):
+        return across(found) or _NOTHING
+    sections: dict[str, Section] = {"origin": origin, "wishes": _wishes, **suite.sections}
+    section = sections[name]
     parts = [(label(results), section(results)) for results in found]
     blocks = []
     for heading in dict.fromkeys(heading for _, part in parts for heading in part):
@@ -61,7 +65,7 @@ def _side_by_side(section: Section, found: Sequence[Record]) -> str:
         for name, part in parts:
             if shown := [block for block in part.get(heading, ()) if block]:
                 blocks += [f"*{name}*", *shown]
-    return "\n\n".join(blocks) or "Nothing was measured."
+    return "\n\n".join(blocks) or _NOTHING
 
 
 def label(results: Record) -> str:

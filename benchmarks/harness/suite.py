@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 Section = Callable[[Record], Mapping[str, Sequence[str]]]
 """Takes what a results file holds, returns Markdown blocks under headings ("" for no heading)."""
+
+Across = Callable[[Sequence[Record]], str]
+"""Takes what all results files hold, returns Markdown with the machines side by side."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Suite:
         The tables of the page, by the names that `page.md` has for them.
     figures : callable
         Takes what a results file holds, returns matplotlib figures by name.
+    across : mapping of Across
+        Further tables of the page, which hold all machines at once.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Suite:
     measure: Callable[[Any, Any], Record]
     sections: Mapping[str, Section]
     figures: Callable[[Record], Mapping[str, Any]] | None = None
+    across: Mapping[str, Across] = field(default_factory=dict)
 
     @property
     def text(self) -> Path:

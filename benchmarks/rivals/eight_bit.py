@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness.machine import largest_weight, refuse_onnxruntime
 from benchmarks.rivals.method import Apply, Floats, Method
 from benchmarks.tasks.onnx_graphs import make_model, open_session
 from maddjit.cli.peers import quantised as quantised_weights
@@ -82,6 +83,7 @@ class OnnxInt8:
     name = "onnxruntime u8s8"
 
     def __init__(self, B: Floats, n_rows: int, per_output: bool = True) -> None:
+        refuse_onnxruntime()
         integers, scale = quantised_weights(B, per_output)
         self.scale = np.atleast_1d(scale)
         self.constants = {"B": integers, "scale": self.scale}
@@ -154,7 +156,7 @@ def torch_linear(B: Floats, bias: Floats | None = None) -> Apply:
     import torch
 
     right = torch.from_numpy(np.array(B)).t().contiguous()
-    _, scale = quantised_weights(B)
+    _, scale = quantised_weights(B, most=largest_weight())
     scales, zeros = torch.from_numpy(scale).double(), torch.zeros(len(scale), dtype=torch.long)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch means to take these tensors away one day
@@ -182,6 +184,7 @@ def _any_rows_torch(_: Floats, B: Floats, __: int, ___: int) -> Apply:
 
 def _any_rows_onnx(_: Floats, B: Floats, __: int, ___: int) -> Apply:
     """Use DynamicQuantizeLinear and MatMulInteger."""
+    refuse_onnxruntime()
     integers, scale = quantised_weights(B)
     taken, given = (
         (name, np.float32, ["N", size]) for name, size in zip("AY", B.shape, strict=True)

@@ -45,6 +45,24 @@ AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
+MASKED_LOADS: dict[tuple[int, int], str] = {
+    (32, 4): "llvm.masked.load.v8f32.p0",
+    (32, 8): "llvm.masked.load.v8f64.p0",
+    (64, 1): "llvm.masked.load.v64i8.p0",
+    (64, 2): "llvm.masked.load.v16i16.p0",
+    (64, 4): "llvm.masked.load.v16f32.p0",
+    (64, 8): "llvm.masked.load.v16f64.p0",
+}
+"""Reads of some elements of a vector of rows, by the bytes of a register and of an element."""
+
+PACKS = {
+    16: ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.packuswb.128"),
+    32: ("llvm.x86.avx2.packssdw", "llvm.x86.avx2.packuswb"),
+    64: ("llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packuswb.512"),
+}
+"""By the bytes of a register: what narrows two vectors of 32 bits with signs to one, and then two
+of 16 bits to one without."""
+
 NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 
@@ -55,3 +73,9 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
     ('llvm.x86.avx2.permps', 'llvm.x86.avx2.pshuf.b')
     """
     return tuple(dict.fromkeys(name for table in tables for _, name in table))
+
+
+def rows_of(vector_bytes: int) -> tuple[str, ...]:
+    """Return the intrinsics that read and pack vectors of rows of so many bytes."""
+    reads = [name for (size, _), name in MASKED_LOADS.items() if size == vector_bytes]
+    return (*reads, *PACKS[vector_bytes])

@@ -103,9 +103,8 @@ def _environment() -> jinja2.Environment:
 
 
 def render_call(call: Any) -> str:
-    """Return the LLVM IR of the function by which CPython calls a kernel, as a module."""
-    text = _environment().get_template("python/call.ll.j2").render(call=call)
-    return _with_probe(text, call.triple)
+    """Return the LLVM IR of the function by which CPython calls kernels, as a module."""
+    return _environment().get_template("python/call.ll.j2").render(call=call)
 
 
 def render(plan: Plan | TilePlan) -> str:

@@ -62,6 +62,9 @@ class Target:
         Width of one vector register.
     n_registers : int
         Number of vector registers.
+    index_scale : int
+        The largest factor of an index in the address of a vector that an instruction adds straight
+        from memory; 0 if vectors must be loaded first.
     fuses : bool
         Whether a product and a sum that are rounded once are one instruction.
     converts_half : bool
@@ -94,6 +97,7 @@ class Target:
     intrinsics: tuple[str, ...]
     vector_bytes: int
     n_registers: int
+    index_scale: int
     fuses: bool = False
     converts_half: bool = False
     has_masks: bool = False
@@ -131,6 +135,17 @@ class Target:
         A table of more entries than a vector has lanes takes two registers.
         """
         return dict(self.permutes).get(entries, "")
+
+    def masked_load(self, itemsize: int) -> str:
+        """Return the instruction that reads some elements of a vector; empty if there is none."""
+        name = intrinsics.MASKED_LOADS.get((self.vector_bytes, itemsize), "")
+        return name if name in self.intrinsics else ""
+
+    @property
+    def packs(self) -> tuple[str, str] | None:
+        """The instructions that narrow two vectors to one: from 32 bits to 16, and from 16 to 8."""
+        names = intrinsics.PACKS[self.vector_bytes]
+        return names if set(names) <= set(self.intrinsics) else None
 
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
@@ -181,17 +196,20 @@ _X86_64 = Target(
     features="",
     tune="generic",
     requires=frozenset(),
-    intrinsics=intrinsics.GENERIC,
+    intrinsics=intrinsics.GENERIC + intrinsics.rows_of(16),
     vector_bytes=16,
     n_registers=16,
+    index_scale=8,
 )
 _X86_64_V3 = replace(
     _X86_64,
     name="x86-64-v3",
     cpu="x86-64-v3",
+    features="+prfchw",  # not required: CPUs of the level that lack it do nothing instead
     tune="haswell",
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
+    + intrinsics.rows_of(32)
     + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
     vector_bytes=32,
     fuses=True,
@@ -207,6 +225,7 @@ _X86_64_V4 = replace(
     tune="skylake-avx512",
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
+    + intrinsics.rows_of(64)
     + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
     vector_bytes=64,
     n_registers=32,
@@ -224,6 +243,7 @@ _X86_64_V4_VBMI = replace(
     requires=_X86_64_V4.requires | _VBMI,
     intrinsics=(
         *_X86_64_V3.intrinsics,
+        *intrinsics.rows_of(64),
         *intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.VBMI_BYTE_SHUFFLES),
         intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
     ),
@@ -237,6 +257,7 @@ _AARCH64 = replace(
     cpu="generic",
     intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
     n_registers=32,
+    index_scale=0,
     fuses=True,
     converts_half=True,
     byte_shuffles=intrinsics.NEON_BYTE_SHUFFLES,

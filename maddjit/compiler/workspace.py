@@ -46,18 +46,6 @@ def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
     return memory[first:][:size]
 
 
-def aligned_memory(size: int) -> NDArray[np.uint8]:
-    """Return `size` bytes that begin a cache line and hold anything.
-
-    >>> memory = aligned_memory(10)
-    >>> memory.shape, memory.ctypes.data % LINE
-    ((10,), 0)
-    """
-    memory = np.empty(size + LINE, np.uint8)
-    first = -memory.__array_interface__["data"][0] % LINE
-    return memory[first:][:size]
-
-
 @dataclass(frozen=True)
 class Region:
     """One named part of a workspace: where it begins and how long it is, in bytes."""

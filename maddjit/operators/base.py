@@ -17,6 +17,7 @@ from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.exporting.export import Exported, export_plan
+from maddjit.operators.fastcall import FastCall, Results
 from maddjit.operators.kernel import Kernel, Kernels, P
 from maddjit.operators.pool import Pool
 from maddjit.operators.runner import Runner
@@ -50,6 +51,12 @@ class BaseOperator(Generic[P]):
             lists = self._request.lists(kernel.plan)
             found = self._runners[signature] = Runner.of(kernel, lists)
         return found
+
+    def _fast_call(self, results: Results, is_used: bool = True) -> FastCall:
+        """Return a builtin for results of one kind; unless it is used, it declines all arrays."""
+        request = self._request
+        bits = request.signature.dtype == "bfloat16"
+        return FastCall(request.target, request.model.n_features, results, bits, is_used)
 
     def _rows(self, A: ArrayLike) -> tuple[NDArray[Any], Format, bool]:
         """Return A as aligned rows (N, D), their format, and whether it was one row (D,)."""

@@ -1,4 +1,4 @@
-"""Fast calls: a compiled builtin of CPython that runs a kernel on usual arrays."""
+"""Fast calls: a compiled builtin of CPython that runs kernels on usual arrays."""
 
 from __future__ import annotations
 
@@ -6,146 +6,147 @@ import ctypes
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit.arrays.formats import INPUTS
-from maddjit.compiler import cache, llvm
-from maddjit.compiler.fingerprint import key_of, target_bytes
-from maddjit.compiler.maddness.plan import Plan
-from maddjit.compiler.render import render_call
+from maddjit.arrays.layout import Order, OutOrder
+from maddjit.compiler.strassen_tile.plan import TilePlan
+from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE, aligned_zeros, lines
+from maddjit.operators.callcode import SHAPE, UNKNOWN, KernelRecord, WayRecord, loaded
 from maddjit.operators.pool import POOLED_BYTES
+from maddjit.operators.runner import Runner
 
-_API = (
-    "PyBuffer_Release",
-    "PyErr_Clear",
-    "PyEval_RestoreThread",
-    "PyEval_SaveThread",
-    "PyLong_FromSsize_t",
-    "PyObject_GetBuffer",
-    "PyObject_Type",
-    "PyObject_Vectorcall",
-    "PyTuple_Pack",
-    "Py_DecRef",
-    "Py_IncRef",
-)
-"""The functions of CPython that the compiled function calls."""
-_OBJECTS = ("empty", "ndarray", "dtype", "n_outputs", "NotImplemented")
-"""Python objects that the compiled function refers to, beside CPython's functions."""
-# Flags of CPython's headers.
-_PYBUF_STRIDES_FORMAT = 0x1C
-_PYBUF_WRITABLE = 0x01
-_METH_FASTCALL = 0x80
-
-_MAX_STACK = 32 * 1024
-"""The most bytes of workspace that are taken from the stack, which may be small in threads."""
-_ROWS_WITHOUT_GIL = 32
-"""The number of rows above which releasing the GIL is worth its time."""
-
-
-class _MethodDef(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
+_ROWS_WITH_GIL = 32
+_WORK_WITH_GIL = 2**16
+"""The GIL is released for more rows, or more look-ups or products of tiles, than these."""
+_MOST_LISTED = 1024
+"""The most rows of winners: what the kernel finds lies behind its workspace."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """The numbers that the template of a call is rendered with.
+class Results:
+    """What the results of a builtin look like.
 
-    Functions and objects have other addresses in each process. The code reads them from a table
-    that is filled when it has been loaded; `addresses` names them in the order of that table.
+    Attributes
+    ----------
+    dtypes : tuple of dtype
+        Those that `out` may have. The first one is that of new arrays.
+    width : int or None
+        The results of a row; None for one that has no axis.
+    takes_out : bool
+        Whether there may be an `out`.
+    is_scalar : bool
+        Whether the result of one row (D,) is a number rather than an array without axes.
     """
 
-    symbol: str
-    triple: str
-    letter: int
-    itemsize: int
-    n_features: int
-    row_bytes: int
-    n_outputs: int
-    output_letter: int
-    output_itemsize: int
-    output_row_bytes: int
-    readable: int
-    writable: int
-    rows_without_gil: int
-    most_rows: int
-    workspace_bytes: int
-    addresses: tuple[str, ...]
+    dtypes: tuple[np.dtype[Any], ...]
+    width: int | None
+    takes_out: bool = True
+    is_scalar: bool = False
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of a new array."""
+        return self.dtypes[0].itemsize * (self.width or 1)
 
 
-def declines(*_: Any) -> Any:
-    """Return NotImplemented, which leaves all arrays to the general code."""
-    return NotImplemented
+def declines(*_: Any) -> None:
+    """Return None, which leaves all arrays to the general code."""
 
 
-def call_of(plan: Plan) -> Call:
-    """Return the numbers that the builtin of a kernel is rendered with."""
-    output = plan.signature.output
-    return Call(
-        symbol=f"call_{plan.symbol}",
-        triple=plan.target.triple,
-        letter=ord(INPUTS[plan.signature.dtype].letter),
-        itemsize=plan.input.itemsize,
-        n_features=plan.n_features,
-        row_bytes=plan.input.itemsize * plan.n_features,
-        n_outputs=plan.n_outputs,
-        output_letter=ord(output.letter),
-        output_itemsize=output.itemsize,
-        output_row_bytes=output.itemsize * plan.n_outputs,
-        readable=_PYBUF_STRIDES_FORMAT,
-        writable=_PYBUF_STRIDES_FORMAT | _PYBUF_WRITABLE,
-        rows_without_gil=_ROWS_WITHOUT_GIL,
-        most_rows=min(plan.streaming_rows, (POOLED_BYTES - 1) // plan.output.row_bytes),
-        workspace_bytes=plan.workspace_bytes,
-        addresses=("kernel", *_API, *_OBJECTS),
-    )
+class FastCall:
+    """A builtin ``call(A[, out])`` and the kernels that it runs, each for one kind of arrays.
 
+    It returns the results, or None for arrays that none of its kernels is for. Where the
+    interpreter is not CPython it declines all arrays.
 
-def fast_call(plan: Plan, kernel: llvm.LoadedFunction) -> Callable[..., Any]:
-    """Return a builtin ``call(A[, out])`` that runs a kernel on C-order arrays of its own dtype.
-
-    It returns the outputs, or NotImplemented for arrays that it was not made for. Where the
-    interpreter is not CPython, or the workspace is too large for the stack, it declines all arrays.
+    Attributes
+    ----------
+    results : Results
+    call : callable
+        It may outlive this record.
+    counts : (2,) int64 array
+        How many rows had winners named, and how long their short lists were together.
     """
-    usual = plan.signature.order == "C" and plan.workspace_bytes <= _MAX_STACK
-    if sys.implementation.name != "cpython" or not usual:
-        return declines
-    objects = dict(
-        zip(
-            _OBJECTS,
-            (np.empty, np.ndarray, plan.signature.output.dtype, plan.n_outputs, NotImplemented),
-            strict=True,
+
+    def __init__(
+        self, target: Target, n_features: int, results: Results, bits: bool, is_used: bool = True
+    ) -> None:
+        self.results = results
+        self.call: Callable[..., NDArray[Any] | None] = declines
+        self._way = way = WayRecord()
+        counts = ctypes.c_int64 * 2
+        self.counts = np.ctypeslib.as_array(counts.from_buffer(way, WayRecord.n_rows.offset))
+        self._added: set[int] = set()
+        self._kept: list[Any] = [results]
+        if sys.implementation.name != "cpython" or not is_used:
+            return
+        way.n_features, way.width = n_features, results.width or 1
+        way.takes_out, way.is_scalar = results.takes_out, results.is_scalar
+        way.made_step = results.row_bytes
+        way.most_made = (POOLED_BYTES - 1) // results.row_bytes
+        way.dtype = id(results.dtypes[0])
+        way.width_object = None if results.width is None else id(results.width)
+        way.k = results.width or 1
+        inputs = (f.dtype if bits or n != "bfloat16" else None for n, f in INPUTS.items())
+        way.A_letters[:] = _letters(*inputs)
+        way.out_letters[:] = _letters(*results.dtypes)
+        code, method = loaded(target)
+        new = ctypes.pythonapi.PyCFunction_NewEx
+        new.restype = ctypes.py_object
+        new.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+        # The builtin's own `self` keeps alive everything whose address it knows.
+        owner = (ctypes.addressof(way), way, self._kept, code, method)
+        self.call = new(ctypes.addressof(method), owner, None)
+
+    def add(self, runner: Runner) -> None:
+        """Let the builtin run a kernel on the arrays that it is for, if it does not yet."""
+        if id(runner) in self._added or self.call is declines:
+            return
+        plan = runner.kernel.plan
+        signature, way = plan.signature, self._way
+        first = lines(runner.workspace_bytes)
+        step = 8 * (2 * signature.k + 1) if runner.more else 0
+        memory = aligned_zeros(first + _MOST_LISTED * step, np.uint8)
+        margin, room = runner.more or (0, 0)
+        terms = plan.n_features if isinstance(plan, TilePlan) else plan.n_codebooks
+        record = KernelRecord(
+            function=runner.kernel.function.address,
+            extra=None if runner.packed is None else _address_of(runner.packed),
+            workspace=_address_of(memory),
+            allocated_bytes=len(memory) + LINE,
+            most_rows=_MOST_LISTED if step else runner.streaming_rows,
+            rows_with_gil=min(_ROWS_WITH_GIL, _WORK_WITH_GIL // max(1, terms * plan.n_outputs)),
+            found_place=first,
+            found_step=step,
+            margin=margin,
+            room=room,
         )
-    )
-    call = call_of(plan)
-    key = key_of(repr(call).encode(), target_bytes(plan.target))
-    code = cache.read(key)
-    if code is None:
-        code = llvm.to_object(render_call(call), plan.target)
-        cache.write(key, code)
-    function = llvm.load(code, call.symbol, plan.target, table="addresses")
-    found = [kernel.address, *map(_address, _API), *map(id, objects.values())]
-    places: Any = (ctypes.c_size_t * len(found)).from_address(function.table)
-    places[:] = found
-    method = _MethodDef(b"call", function.address, _METH_FASTCALL, None)
-    new = ctypes.pythonapi.PyCFunction_NewEx
-    new.restype = ctypes.py_object
-    new.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    # The builtin's own `self` keeps alive everything whose address is in the table.
-    builtin: Callable[..., Any] = new(
-        ctypes.addressof(method), (method, function, kernel, objects), None
-    )
-    return builtin
+        self._kept.append((runner, record, memory))
+        place = (
+            list(INPUTS).index(signature.dtype),
+            get_args(Order).index(signature.order),
+            self.results.dtypes.index(runner.dtype),
+            get_args(OutOrder).index(signature.out_order),
+        )
+        way.kernels[int(np.ravel_multi_index(place, SHAPE))] = ctypes.addressof(record)
+        self._added.add(id(runner))
 
 
-def _address(name: str) -> int:
-    """Return the address of one of CPython's functions."""
-    address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
-    assert address is not None
+def _address_of(memory: NDArray[Any]) -> int:
+    """Return the address of an array's first element."""
+    address: int = memory.__array_interface__["data"][0]
     return address
+
+
+def _letters(*dtypes: np.dtype[Any] | None) -> list[int]:
+    """Return for each letter of the buffer protocol which of these dtypes it stands for."""
+    numbers = [UNKNOWN] * 256
+    for number, dtype in enumerate(dtypes):
+        if dtype is not None:
+            numbers[ord(np.zeros(1, dtype).data.format)] = number
+    return numbers

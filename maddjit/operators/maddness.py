@@ -20,13 +20,13 @@ from maddjit.compiler.signature import Result, Signature
 from maddjit.exporting.export import Exported
 from maddjit.models.maddness import MaddnessModel
 from maddjit.operators.base import BaseOperator, Build
-from maddjit.operators.fastcall import declines, fast_call
+from maddjit.operators.fastcall import FastCall, Results
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.report import OperatorReport, report_of
 from maddjit.operators.runner import Runner
 
-_FEW_ROWS = 4
-"""Up to this many rows, searching written outputs is faster than a kernel for the arg-max."""
+_NUMBERS = (RESULTS["argmax"].dtype,)
+"""The dtype of numbers of outputs."""
 
 
 class CompiledOperator(BaseOperator[Plan]):
@@ -47,12 +47,20 @@ class CompiledOperator(BaseOperator[Plan]):
         self._timings = timings or {}
         self._chosen: dict[tuple[Any, ...], Runner] = {}
         self._has_columns = byte_shuffle(request.target, self.model.n_prototypes) is not None
-        kernel = self.kernel()
-        sum_bits = kernel.plan.sum_bits
+        sum_bits = self.kernel().plan.sum_bits
         self._sum_dtypes = {f.dtype: n for n, f in SUMS.items() if 8 * f.itemsize >= sum_bits}
-        self._fast_call = (
-            fast_call(kernel.plan, kernel.function) if self._threads == 1 else declines
-        )
+        alone, n_outputs = self._threads == 1, self.model.n_outputs
+        outputs = OUTPUTS[request.signature.epilogue.dtype].dtype
+        sums = tuple(form.dtype for form in SUMS.values())[::-1]  # int32 first
+        codes = Results((RESULTS["codes"].dtype,), self.model.n_codebooks)
+        self._outputs = self._fast_call(Results((outputs,), n_outputs), alone)
+        self._sums = self._fast_call(Results(sums, n_outputs))
+        self._codes = self._fast_call(codes)
+        self._argmax = self._fast_call(Results(_NUMBERS, None, takes_out=False), alone)
+        self._topk: dict[int, FastCall] = {}
+        asked = request.signature
+        kind = (asked.dtype, asked.order, asked.result, asked.out_order, "int32", 1)
+        self._outputs.add(self._runner_for(*kind))
 
     def __call__(
         self, A: ArrayLike, out: NDArray[Any] | None = None, threads: int | None = None
@@ -89,11 +97,11 @@ class CompiledOperator(BaseOperator[Plan]):
             If a shape does not fit or `out` is read-only.
         """
         if threads is None:
-            answer: Any = self._fast_call(A) if out is None else self._fast_call(A, out)
-            if answer is not NotImplemented:
-                return answer  # type: ignore[no-any-return]
+            answer = self._outputs.call(A, out)
+            if answer is not None:
+                return answer
             threads = self._threads
-        return self._run(A, out, "outputs", self.model.n_outputs, threads)
+        return self._run(A, out, self._outputs, "outputs", threads)
 
     def sums(self, A: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the integer sums before scale and offset, as `maddjit.reference.sums` does.
@@ -106,12 +114,15 @@ class CompiledOperator(BaseOperator[Plan]):
         -------
         (N, M) or (M,) int32, or `out`
         """
+        answer = self._sums.call(A, out)
+        if answer is not None:
+            return answer
         dtype: Any = np.dtype(np.int32) if out is None else getattr(out, "dtype", None)
         name = self._sum_dtypes.get(dtype)
         if name is None:
             known = " or ".join(self._sum_dtypes.values())
             raise TypeError(f"out must be an array of {known}, not {dtype or type(out).__name__}")
-        return self._run(A, out, "sums", self.model.n_outputs, sums=name)
+        return self._run(A, out, self._sums, "sums", sums=name)
 
     def encode(self, A: ArrayLike, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return the code of each row in each codebook, as `maddjit.reference.encode` does.
@@ -122,7 +133,10 @@ class CompiledOperator(BaseOperator[Plan]):
         -------
         (N, C) or (C,) uint8
         """
-        return self._run(A, out, "codes", self.model.n_codebooks)
+        answer = self._codes.call(A, out)
+        if answer is not None:
+            return answer
+        return self._run(A, out, self._codes, "codes")
 
     def argmax(self, A: ArrayLike, threads: int | None = None) -> NDArray[np.int64]:
         """Return the index of each row's largest output, without storing the outputs.
@@ -137,14 +151,12 @@ class CompiledOperator(BaseOperator[Plan]):
             The same as `maddjit.reference.argmax`, and as ``op(A).argmax(axis=-1)`` without an
             epilogue.
         """
-        if threads is None and self._request.signature.epilogue == Epilogue():
-            shape = getattr(A, "shape", (0, 0))
-            if len(shape) == 1 or (len(shape) == 2 and shape[0] <= _FEW_ROWS):
-                answer = self._fast_call(A)
-                if answer is not NotImplemented:
-                    return np.asarray(answer.argmax(axis=-1), np.int64)
-        threads = self._threads if threads is None else threads
-        return self._run(A, None, "argmax", 1, threads)[..., 0]
+        if threads is None:
+            answer = self._argmax.call(A)
+            if answer is not None:
+                return answer
+            threads = self._threads
+        return self._run(A, None, self._argmax, "argmax", threads)[..., 0]
 
     def topk(self, A: ArrayLike, k: int, threads: int | None = None) -> NDArray[np.int64]:
         """Return the indices of each row's k largest outputs, the largest first.
@@ -157,23 +169,36 @@ class CompiledOperator(BaseOperator[Plan]):
             The same as `maddjit.reference.topk`; equal outputs come in the order of their indices.
         """
         k = as_whole("k", k)
-        threads = self._threads if threads is None else threads
-        return self._run(A, None, "argmax", k, threads, k=k)
+        fast = self._topk.get(k) or self._begin_topk(k)
+        if threads is None:
+            answer = fast.call(A)
+            if answer is not None:
+                return answer
+            threads = self._threads
+        return self._run(A, None, fast, "argmax", threads, k=k)
+
+    def _begin_topk(self, k: int) -> FastCall:
+        """Return the builtin that names k outputs; it is kept."""
+        results = Results(_NUMBERS, k, takes_out=False)
+        return self._topk.setdefault(k, self._fast_call(results, self._threads == 1))
 
     def _run(
         self,
         A: ArrayLike,
         out: Any,
+        fast: FastCall,
         result: Result,
-        width: int,
         threads: int = 1,
         sums: str = "int32",
         k: int = 1,
     ) -> NDArray[Any]:
-        """Let the kernel for A's dtype and order write (N, width) results, into `out` if it can."""
+        """Let the kernel for A's dtype and order write results, into `out` if it can.
+
+        From then on fast calls run this kernel, too.
+        """
         rows, form, single = self._rows(A)
-        dtype = self._dtype(result, sums)
-        answer, written = self._answer(out, len(rows), width, single, dtype)
+        dtype = SUMS[sums].dtype if result == "sums" else fast.results.dtypes[0]
+        answer, written = self._answer(out, len(rows), fast.results.width or 1, single, dtype)
         out_order = "C" if out is None else direct_order(written, rows)
         if out_order == "F" and not (self._has_columns and result in ("outputs", "sums")):
             out_order = None
@@ -181,16 +206,11 @@ class CompiledOperator(BaseOperator[Plan]):
         if out_order is None:
             out_order, direct = "C", np.empty(written.shape, dtype)
         runner = self._runner_for(form.name, order_of(rows), result, out_order, sums, k)
+        fast.add(runner)
         runner(rows, direct, threads, self._least_rows)
         if direct is not written:
             written[...] = direct
         return answer
-
-    def _dtype(self, result: Result, sums: str) -> np.dtype[Any]:
-        """Return the dtype of a kind of results."""
-        if result == "sums":
-            return SUMS[sums].dtype
-        return (RESULTS.get(result) or OUTPUTS[self._request.signature.epilogue.dtype]).dtype
 
     def _runner_for(self, *kind: Any) -> Runner:
         """Return the runner for (dtype, order, result, out_order, sums, k)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maddjit.arrays.checks import check_threads
 from maddjit.arrays.layout import OutOrder
 from maddjit.compiler.maddness.lists import Lists
-from maddjit.compiler.workspace import aligned_memory
+from maddjit.compiler.workspace import aligned_zeros
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.threads import run, spans
 
@@ -115,8 +115,12 @@ class Runner:
             run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
 
     def _workspace(self) -> NDArray[np.uint8]:
-        """Return memory to work in, if possible of an earlier call: fresh pages cost time."""
+        """Return memory to work in, if possible of an earlier call: fresh pages cost time.
+
+        It begins with zeros. Tiles of few rows also multiply what they find there, which takes a
+        hundred times as long if it is denormal.
+        """
         try:
             return self._spare.pop()
         except IndexError:
-            return aligned_memory(self.workspace_bytes)
+            return aligned_zeros(self.workspace_bytes, np.uint8)

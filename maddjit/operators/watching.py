@@ -51,16 +51,23 @@ class ListLengths:
 
 
 class ListCounter:
-    """Counts rows and the lengths of their short lists; for many threads."""
+    """Counts rows and the lengths of their short lists; for many threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    others : (2,) int64 array
+        Rows and lengths that compiled code counts.
+    """
+
+    def __init__(self, others: NDArray[np.int64]) -> None:
+        self._others = others
         self._lock = threading.RLock()  # a signal's handler may call what it interrupts
         self.reset()
 
     def reset(self) -> None:
         """Forget all rows."""
         with self._lock:
-            self._n_rows = self._n_listed = 0
+            self._n_rows, self._n_listed = (-self._others).tolist()
 
     def add(self, lengths: NDArray[np.int64]) -> None:
         """Count the lists (N,) of a call."""
@@ -72,7 +79,7 @@ class ListCounter:
     def lengths(self, expected: tuple[float, float, float]) -> ListLengths:
         """Return the mean length beside the mean, tail and maximum that calibration saw."""
         with self._lock:
-            n_rows, n_listed = self._n_rows, self._n_listed
+            n_rows, n_listed = (self._others + np.array([self._n_rows, self._n_listed])).tolist()
         return ListLengths(n_rows, n_listed / n_rows if n_rows else float("nan"), *expected)
 
 

@@ -7,17 +7,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.arrays.formats import bfloat16_to_float32
+from maddjit.arrays.formats import RESULTS, bfloat16_to_float32
 from maddjit.arrays.layout import Order, order_of
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.request import Request
 from maddjit.models.maddness import MaddnessModel
 from maddjit.operators.base import BaseOperator, Build
+from maddjit.operators.fastcall import Results
 from maddjit.operators.report import OperatorReport, report_of
 from maddjit.operators.runner import Runner
 from maddjit.operators.watching import Audit, ListCounter, ListLengths, audited, warn_of_drift
 from maddjit.reference.maddness import Settled
 
+_NUMBERS = (RESULTS["winners"].dtype,)
+"""The dtype of numbers of outputs."""
 _KEPT = 2**18
 """The most numbers whose memory is kept between calls, because fresh pages cost time."""
 
@@ -46,7 +49,11 @@ class WinnerOperator(BaseOperator[Plan]):
         self.coverage = request.coverage
         self._runners = {}
         self._chosen: dict[tuple[str, Order, bool], Runner] = {}
-        self._counter = ListCounter()
+        is_one, width = request.is_argmax, self._short.k
+        results = Results(_NUMBERS, None if is_one else width, takes_out=False, is_scalar=is_one)
+        self._winners = self._fast_call(results, self._threads == 1)
+        self._winners.add(self._runner_for(request.signature.dtype, request.signature.order, False))
+        self._counter = ListCounter(self._winners.counts)
         self._kept: list[NDArray[np.int64]] = []
 
     def with_coverage(self, coverage: float) -> WinnerOperator:
@@ -111,6 +118,10 @@ class WinnerOperator(BaseOperator[Plan]):
         TypeError, ValueError
             If A has another dtype or shape.
         """
+        if threads is None:
+            answer = self._winners.call(A)
+            if answer is not None:
+                return answer
         found, single = self._run(A, False, threads)
         indices = (
             found[:, 0].copy() if self._request.is_argmax else found[:, : self._short.k].copy()
@@ -147,6 +158,8 @@ class WinnerOperator(BaseOperator[Plan]):
         rows, form, single = self._rows(A)
         found = self._memory(len(rows), 2 * self._short.k + 1)
         runner = self._runner_for(form.name, order_of(rows), scored)
+        if not scored:
+            self._winners.add(runner)
         runner(rows, found, self._threads if threads is None else threads, self._least_rows)
         self._counter.add(found[:, self._short.k])
         return found, single

@@ -77,6 +77,7 @@ def test_figures_are_the_same_each_time(name: str, tmp_path: Path) -> None:
 def test_machines_stand_side_by_side(name: str, tmp_path: Path) -> None:
     some = suite(name)
     first = page.read_results(some)[0]
+    first |= {"machine": first["machine"] | {"largest_weight": 127}}
     facts = first["machine"] | {"level": "x86-64-v3", "largest_weight": 64}
     second = first | {"machine": facts, "date": "2030-01-01T00:00"}
     alone, both = (page.render(some, found, tmp_path) for found in ([first], [first, second]))

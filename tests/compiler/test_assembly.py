@@ -88,7 +88,7 @@ def test_encode_compares_vectors(level: str, register: str) -> None:
         assert compares
         assert all(register in operands for operands in compares)
         assert not any(name.endswith("comiss") for name, _ in code)
-        if order != "C" and level == "x86-64-v3":  # AVX-512 selects by masks up to K = 16
+        if order != "C":
             shuffles = [o for name, o in code if name in ("vpermilps", "vpermps", "vpermd")]
             assert any(register in operands for operands in shuffles)
 
@@ -135,10 +135,40 @@ def test_thresholds_come_from_registers(level: str, n_prototypes: int) -> None:
     assert not any("gather" in name for name in names)
 
 
+@pytest.mark.parametrize(
+    ("level", "dtype", "compare", "most"),
+    [
+        ("x86-64-v3", "float32", "vcmpleps", 68),
+        ("x86-64-v4", "float32", "vcmpleps", 68),
+        ("x86-64-v4-vbmi", "float32", "vcmpleps", 68),
+        ("x86-64-v3", "int8", "vpcmpgtb", 26),
+        ("x86-64-v3", "uint8", "vpcmpgtb", 30),
+        ("x86-64-v4", "int8", "vpcmpgtb", 26),
+    ],
+)
+def test_columns_are_compared_where_they_lie(
+    level: str, dtype: str, compare: str, most: int
+) -> None:
+    """The longest turn compares four columns, uses no other memory, and packs its codes once."""
+    model = random_model(0, n_features=512, n_codebooks=16, n_prototypes=16, n_outputs=8)
+    thresholds = np.abs(model.thresholds) + 1  # no row of bytes goes right at all of them
+    model = replace(model, thresholds=np.where(thresholds < 9, thresholds, 9))
+    code = maddjit.emit(model, level, dtype=dtype, order="F")
+    found = [body for body in loops(code) if any(name == compare for name, _ in body)]
+    turn = max(found, key=lambda body: sum(name == compare for name, _ in body))
+    assert sum(name == compare for name, _ in turn) == (16 if dtype == "float32" else 4)
+    assert len(turn) <= most
+    assert not any("rsp" in operands for _, operands in turn)  # nothing is spilled
+    reads = [operands for _, operands in turn if "(" in operands]
+    assert len(reads) == (17 if dtype == "float32" else 5)  # and one store
+    assert not any("cvt" in name for name, _ in turn)
+
+
 def test_wide_sums_stay_in_vectors() -> None:
-    scan = max(loops(emit("x86-64-v3")), key=len)
-    assert sum(name == "vpaddw" and "%ymm" in operands for name, operands in scan) >= 64
-    assert not any(name == "vpmovzxbw" for name, _ in scan)
+    bodies = loops(emit("x86-64-v3"))
+    adds = [sum(name == "vpaddw" and "%ymm" in o for name, o in body) for body in bodies]
+    assert max(adds) >= 60
+    assert not any(name == "vpmovzxbw" for name, _ in bodies[adds.index(max(adds))])
 
 
 def test_averages_are_one_instruction() -> None:

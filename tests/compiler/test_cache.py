@@ -102,7 +102,8 @@ def test_two_processes_at_once(folder: Path) -> None:
     env = os.environ | {"PYTHONPATH": str(Path(maddjit.__file__).parent.parent)}
     both = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(2)]
     assert [process.wait(120) for process in both] == [0, 0]
-    assert cache.info().n_objects == 5
+    calls = sys.implementation.name == "cpython"  # one function, by which it calls all kernels
+    assert cache.info().n_objects == 5 + calls
     assert {path.suffix for path in folder.iterdir()} == {".object"}
 
 

@@ -27,7 +27,10 @@ from maddjit.compiler.request import lists_of, plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Host, Target, TargetError, named, resolve
 from maddjit.looking.listing import annotated
-from maddjit.operators import fastcall
+from maddjit.operators import callcode
+from maddjit.operators.fastcall import FastCall, Results
+from maddjit.operators.kernel import Kernel
+from maddjit.operators.runner import Runner
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import random_model, rows_for, with_short_list
@@ -283,10 +286,15 @@ _API_KINDS = {
     "PyErr_Clear": "v",
     "PyEval_RestoreThread": "vp",
     "PyEval_SaveThread": "p",
+    "PyLong_AsVoidPtr": "pp",
     "PyLong_FromSsize_t": "pn",
+    "PyMem_RawCalloc": "pnn",
+    "PyMem_RawFree": "vp",
     "PyObject_GetBuffer": "ippi",
+    "PyObject_GetItem": "ppp",
     "PyObject_Type": "pp",
     "PyObject_Vectorcall": "pppnp",
+    "PyTuple_GetItem": "ppn",
     "PyTuple_Pack": "pnpp",
     "Py_DecRef": "vp",
     "Py_IncRef": "vp",
@@ -305,7 +313,7 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
     bridges, load = Bridges(), llvm.load
     kernel = load(llvm.to_object(render(plan), chosen), plan.symbol, chosen)
     if system == "windows":
-        own = fastcall._address
+        own = callcode._address
 
         def bridged(code: bytes, symbol: str, on: Target, table: str = "") -> Any:
             function = load(code, symbol, on, table)
@@ -315,10 +323,12 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
             address = bridges.into(function.address, "pppn")
             return llvm.LoadedFunction(address, function.table)
 
-        monkeypatch.setattr(fastcall, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
+        monkeypatch.setattr(callcode, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
         monkeypatch.setattr(llvm, "load", bridged)
-    assert set(_API_KINDS) == set(fastcall._API)
-    call: Callable[..., Any] = fastcall.fast_call(plan, kernel)
+    assert set(_API_KINDS) == set(callcode._API)
+    fast = FastCall(chosen, 12, Results((np.dtype(np.float32),), 10), bits=False)
+    fast.add(Runner.of(Kernel(plan, 0, kernel, {})))
+    call: Callable[..., Any] = fast.call
     monkeypatch.undo()
     for n_rows in (1, 33):
         A = rows_for(model, n_rows, "float32", 1)
@@ -330,7 +340,7 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
         assert same_bits(out, reference.apply(model, A))
         assert [sys.getrefcount(thing) for thing in (A, np.empty)] == before
     assert same_bits(call(A[0]), reference.apply(model, A[0]))
-    assert call([1.0]) is NotImplemented
+    assert call([1.0]) is None
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
@@ -349,15 +359,10 @@ def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
         assert "chkstk" in objects.needed(llvm.to_object(bare, chosen))[0]
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_fast_calls_need_nothing_on_windows(architecture: str) -> None:
-    """The workspace is more than a page of stack, so LLVM calls the stack probe."""
-    model = random_model(1, n_features=40, n_codebooks=20, n_prototypes=16, n_outputs=10)
-    chosen = target("windows", architecture)
-    plan = plan_of(model, chosen, Signature())
-    assert isinstance(plan, Plan)
-    assert 4096 < plan.workspace_bytes <= fastcall._MAX_STACK
-    code = llvm.to_object(render_call(fastcall.call_of(plan)), chosen)
+@pytest.mark.parametrize(("system", "architecture"), list(TRIPLES))
+def test_fast_calls_need_nothing(system: str, architecture: str) -> None:
+    chosen = target(system, architecture)
+    code = llvm.to_object(render_call(callcode.call_code(chosen.triple)), chosen)
     assert objects.needed(code) == []
 
 

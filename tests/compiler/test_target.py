@@ -32,11 +32,14 @@ ON_X86 = [
     pytest.param(named(name), id=name) for name in LEVELS if named(name).architecture == "x86_64"
 ]
 NEEDS = {
+    "llvm.x86.sse2.": set(),
     "llvm.x86.avx.": {"avx2"},
     "llvm.x86.avx2.": {"avx2"},
     "llvm.x86.avx512.pshuf.b.512": {"avx512bw"},
     "llvm.x86.avx512.permvar.qi.512": {"avx512vbmi"},
     "llvm.x86.avx512.vpermi2var.qi.512": {"avx512vbmi"},
+    "llvm.x86.avx512.packssdw.512": {"avx512bw"},
+    "llvm.x86.avx512.packuswb.512": {"avx512bw"},
     "llvm.x86.avx512.vpdpbusd.512": {"avx512vnni"},
     "llvm.x86.avx512bf16.": {BFLOAT16},
     "llvm.x86.avx512.": {"avx512f"},
@@ -55,7 +58,8 @@ def needed(intrinsic: str) -> set[str]:
 def instructions(target: Target) -> list[str]:
     """Return the instructions that are facts of a target."""
     looked_up = [name for _, name in (*target.permutes, *target.byte_shuffles)]
-    return [*looked_up, *filter(None, (target.byte_products, target.bfloat16_products))]
+    rows = [*(target.packs or ()), *map(target.masked_load, (1, 2, 4, 8))]
+    return list(filter(None, [*looked_up, *rows, target.byte_products, target.bfloat16_products]))
 
 
 @pytest.mark.parametrize("level", ON_X86)
@@ -71,6 +75,9 @@ def test_facts_agree_with_the_features_that_a_level_requires(level: Target) -> N
     assert bool(level.byte_products) == ("avx512vnni" in level.requires)
     assert bool(level.byte_shuffle(64)) == ("avx512vbmi" in level.requires)
     assert not level.bfloat16_products
+    assert level.packs
+    assert bool(level.masked_load(4)) == ("avx2" in level.requires)
+    assert bool(level.masked_load(1)) == ("avx512bw" in level.requires)
 
 
 def test_facts_of_aarch64() -> None:
@@ -80,7 +87,7 @@ def test_facts_of_aarch64() -> None:
     assert level.fuses
     assert level.converts_half
     assert level.byte_shuffles == ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
-    lacks = (level.has_masks, level.paired_bytes, level.permutes, level.byte_products)
+    lacks = (level.has_masks, level.paired_bytes, level.permutes, level.byte_products, level.packs)
     assert not any(lacks)
     assert not level.may_have_bfloat16
 

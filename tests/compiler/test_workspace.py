@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from maddjit.compiler.workspace import (
     LINE,
     Workspace,
-    aligned_memory,
     aligned_zeros,
     lines,
     odd_lines,
@@ -78,10 +77,3 @@ def test_aligned_zeros_begin_at_a_line(dtype: str) -> None:
         assert array.__array_interface__["data"][0] % LINE == 0 or not size
         assert (array.shape, array.dtype) == ((size,), np.dtype(dtype))
         assert not array.any()
-
-
-def test_aligned_memory_begins_at_a_line() -> None:
-    for size in (0, 1, 63, 64, 1000):
-        memory = aligned_memory(size)
-        assert memory.__array_interface__["data"][0] % LINE == 0 or not size
-        assert (memory.shape, memory.dtype, memory.base is not None) == ((size,), np.uint8, True)

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import maddjit
-from maddjit import reference
+from maddjit import Choices, reference
 from maddjit.arrays.formats import bfloat16_to_float32
 from maddjit.operators.runner import Runner
 from tests.conftest import same_bits
@@ -103,6 +103,25 @@ def test_guard_pages_around_columns(
             sums = memory_Y.view(np.int32).reshape((n_rows, 6), order="F")
             op.sums(A, out=sums)
             assert (sums == reference.sums(model, rows)).all()
+
+
+@pytest.mark.quick(6)
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8"])
+def test_guard_pages_around_encoded_columns(level: str, at_end: bool, dtype: str) -> None:
+    model = random_model(1, n_features=5, n_codebooks=7, n_prototypes=16, n_outputs=6, largest=9)
+    op = maddjit.compile(model, level, dtype=dtype, order="F", choices=Choices(row_block=64))
+    for n_rows in (1, 5, 15, 17, 31, 33, 63, 65, 100, 129, 300):
+        rows = np.random.default_rng(0).integers(-2, 3, (n_rows, 5)).astype(dtype)
+        with (
+            between_guards(rows.nbytes, at_end) as memory_A,
+            between_guards(n_rows * 7, at_end) as memory_Y,
+        ):
+            A = memory_A.view(dtype).reshape(rows.shape, order="F")
+            A[...] = rows
+            out = memory_Y.reshape(n_rows, 7)
+            op.encode(A, out=out)
+            assert same_bits(out, reference.encode(model, rows))
 
 
 @pytest.mark.quick(9)

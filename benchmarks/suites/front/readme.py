@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.levels import called
 from benchmarks.harness.machine import ROOT
 from benchmarks.harness.page import read_results
 from benchmarks.harness.tables import Record, table
@@ -37,16 +38,10 @@ FIRST = ("hidden", "look-ups: 32 an output")
 """The way that the README's second sentence is about."""
 
 
-def level(results: Record) -> str:
-    """Return what the README calls the level of some results."""
-    name: str = results["machine"]["level"]
-    return {"x86-64-v3": "AVX2"}.get(name, "AVX-512" if name.startswith("x86-64-v4") else name)
-
-
 def machines() -> list[list[Record]]:
     """Return the stored results of each machine, AVX2 first."""
     found: dict[tuple[str, str], list[Record]] = {}
-    for results in sorted(read_results(SUITE), key=level, reverse=True):
+    for results in sorted(read_results(SUITE), key=called, reverse=True):
         name = results["machine"]["cpu"], results["machine"]["llvm_cpu"]
         found.setdefault(name, []).append(results)
     return list(found.values())
@@ -63,7 +58,7 @@ def with_figures(text: str, of_machine: list[Record]) -> str:
     """Return the README with the table and the first sentence's figures of a machine."""
     before, after = text.partition(START)[0], text.partition(END)[2]
     text = f"{before}{START}{shown(of_machine)}\n{END}{after}"
-    rows = {level(results): _chosen(results, *FIRST)[0] for results in of_machine}
+    rows = {called(results): _chosen(results, *FIRST)[0] for results in of_machine}
     for name, row in rows.items():
         figure = rf"\d+( times\s(?:as fast as `numpy.matmul` )?with\s{name})"
         text = re.sub(figure, rf"{row['speed'][1]:.0f}\1", text, count=1)
@@ -82,7 +77,7 @@ def shown(of_machine: list[Record]) -> str:
         told = [_error(max(errors)) if errors else "–", f"{100 * right:.1f} %"]
         lines.append(["" if layer == before else titles[layer], words, *told, *map(_speeds, found)])
         before = layer
-    head = ["layer", "way", "error", "images right", *map(level, of_machine)]
+    head = ["layer", "way", "error", "images right", *map(called, of_machine)]
     return table(head, lines).replace(
         "| --- " * len(head), "| --- | --- " + "| ---: " * len(head[2:])
     )
@@ -126,9 +121,9 @@ def draw(found: list[list[Record]], path: Path) -> None:
 
 def _panel(axes: Any, of_machine: list[Record]) -> None:
     for results in of_machine:
-        is_avx2 = level(results) == "AVX2"
+        is_avx2 = called(results) == "AVX2"
         dashes = (0, (4, 2)) if is_avx2 else "-"
-        axes.plot([], [], "o", label=level(results), **_look("#444444", is_avx2, dashes))
+        axes.plot([], [], "o", label=called(results), **_look("#444444", is_avx2, dashes))
         hidden = next(task for task in results["tasks"] if task["name"] == "hidden")
         for family, (_, colour, _) in FAMILIES.items():
             rows = [row for row in hidden["rows"] if row["family"] == family]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import maddjit
-from benchmarks.harness.machine import Missing, first_line
+from benchmarks.harness.machine import Missing, first_line, refuse_onnxruntime
 from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, take_turns
 from benchmarks.tasks.onnx_graphs import make_model, one_thread, open_session
@@ -141,6 +141,7 @@ def onnx(D: int, M: int, C: int) -> Made:
 
     from maddjit.integrations.onnx import run_replaced, take
 
+    refuse_onnxruntime()
     first, last = right(D, D // 2), right(D // 2, M)
     nodes = [
         helper.make_node("MatMul", ["x", "W"], ["sums"], name="first"),

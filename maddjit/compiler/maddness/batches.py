@@ -94,7 +94,7 @@ def codebook_batches(
         width = max(_LEAST_LANES, 1 << (len(splits) - 1).bit_length())
         can = width == lanes and can_read_lines(model.n_features, target, itemsize)
         steps, vectors = _steps(splits, model.n_features, lanes, itemsize, lines if can else False)
-        levels = tuple(_node_level(depth, width, offset) for depth in range(model.depth))
+        levels = tuple(_node_level(target, depth, width, offset) for depth in range(model.depth))
         stores = exact_stores(len(splits), 1)
         batches.append(Batch(first, width, len(splits), steps, vectors, levels, stores))
         offset += 4 * width * model.n_prototypes
@@ -114,10 +114,10 @@ def _steps(
     return by_elements
 
 
-def _node_level(depth: int, width: int, offset: int) -> NodeLevel:
+def _node_level(target: Target, depth: int, width: int, offset: int) -> NodeLevel:
     """Return one level of a batch of `width` lanes; all of its thresholds begin at `offset`."""
     nodes = 2**depth
-    if nodes > settings.MOST_SELECTED:
+    if nodes > settings.MOST_SELECTED[target.has_masks]:
         intrinsic = f"llvm.masked.gather.v{width}f32.v{width}p0"
         return NodeLevel((), (), intrinsic, offset + 4 * width * nodes)
     places = tuple(offset + 4 * width * (nodes + node) for node in range(nodes))

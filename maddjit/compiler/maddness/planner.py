@@ -23,7 +23,7 @@ from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import Workspace
+from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import ShortList
 
@@ -96,7 +96,9 @@ def make_plan(
         output=plan_output(wanted, target, signature, row_block, scan),
         workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
-        constants=tuple(constants_of(wanted, short, sums, encode, scan, columns, core).items()),
+        constants=tuple(
+            constants_of(wanted, signature.dtype, short, sums, encode, scan, columns, core).items()
+        ),
     )
 
 
@@ -147,7 +149,7 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
 
 
 def rows_of_block(model: MaddnessModel, signature: Signature, most: int | None = None) -> int:
-    """Return the rows that are encoded before they are scanned: their codes stay in an L1 cache.
+    """Return the rows that are encoded before they are scanned: their codes fit an L1 cache.
 
     The number is a multiple of ROW_UNIT. Where columns of A are contiguous, blocks are longer,
     because hardware prefetchers need long runs. If `most` is given, blocks have up to so many rows,
@@ -155,10 +157,12 @@ def rows_of_block(model: MaddnessModel, signature: Signature, most: int | None =
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
-    bytes_of_a_row = max(model.n_codebooks, 4 * model.core.rank if model.core else 0)
-    codes_bytes = settings.STREAM_CODES_BYTES if most else settings.CODES_BYTES
-    most = most or settings.MOST_ROWS[signature.order]
-    return max(ROW_UNIT, min(most, codes_bytes // bytes_of_a_row // ROW_UNIT * ROW_UNIT))
+    codes_bytes = settings.STREAM_CODES_BYTES if most else settings.CODES_BYTES[signature.order]
+    rows = codes_bytes // model.n_codebooks
+    if model.core:
+        rows = min(rows, settings.PROJECTIONS_BYTES // (4 * model.core.rank))
+    rows = min(most or settings.MOST_ROWS[signature.order], rows)
+    return max(ROW_UNIT, rows // ROW_UNIT * ROW_UNIT)
 
 
 def rows_per_thread(model: MaddnessModel, unit: int) -> int:
@@ -183,6 +187,7 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
         sums=sums,
         codes_step=encode.codes.codebook_step,
         splits_step=8 * model.depth,
+        code_unit=encode.codes.unit,
     )
 
 
@@ -200,11 +205,14 @@ def plan_scan(
     itemsize = signature.output.itemsize
     if streams:
         return plan_streams(summands, n_outputs, itemsize, target.vector_bytes, best)
-    most = settings.TILE_BYTES
+    most, bits = settings.TILE_BYTES, summands.sums.bits
+    most_planes = settings.MOST_PLANES[bits, target.n_registers]
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
+        most_planes = settings.SETTLED_PLANES[bits]
     most = choices.tile_bytes or most
-    return ScanPlan(plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, most), best)
+    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, most, most_planes)
+    return ScanPlan(tiles, best)
 
 
 def checked_columns(
@@ -237,7 +245,8 @@ def plan_workspace(
 ) -> Workspace:
     """Return the workspace of a call, with a region for each thing kept for a block of rows.
 
-    - The codes.
+    - The codes. Where rows are contiguous there is room in front of them, because a vector may
+      begin with rows of the block before.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - The tables of a packed tile, where tables are streams.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
@@ -245,7 +254,10 @@ def plan_workspace(
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
     """
     quads = columns.quads if columns else None
-    workspace = Workspace().add(
+    workspace = Workspace()
+    if signature.order == "F":
+        workspace = workspace.add(front=LINE)
+    workspace = workspace.add(
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
         best=scan.best.n_bytes if scan and scan.best else 0,
     )
@@ -263,6 +275,7 @@ def plan_workspace(
 
 def constants_of(
     model: MaddnessModel,
+    dtype: str,
     short: ShortList | None,
     sums: Sums,
     encode: EncodePlan,
@@ -271,7 +284,7 @@ def constants_of(
     core: CorePlan | None,
 ) -> dict[str, bytes]:
     """Return the constants of a kernel by name, laid out as its parts read them."""
-    constants = encode_constants(model, encode)
+    constants = encode_constants(model, encode, dtype)
     if scan:
         constants |= table_constants(model, scan, sums)
     if scan and not short:

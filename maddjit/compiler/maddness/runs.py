@@ -65,7 +65,7 @@ class Summands:
     """The codebooks that a scan adds up for each output, and where their codes and splits are.
 
     `codes_step` and `splits_step` are the bytes from the code of a row, or the split columns, of
-    one codebook to those of the next.
+    one codebook to those of the next. Codes are multiples of `code_unit`.
     """
 
     n_codebooks: int
@@ -73,6 +73,7 @@ class Summands:
     sums: Sums
     codes_step: int
     splits_step: int
+    code_unit: int = 1
 
 
 @dataclass(frozen=True)

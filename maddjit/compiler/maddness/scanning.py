@@ -9,8 +9,11 @@ from maddjit.compiler.maddness.runs import Run, Summands, plan_runs
 from maddjit.compiler.maddness.stores import Store, exact_stores
 from maddjit.compiler.workspace import LINE
 
-_LEAST_LANES = 4
-"""Outputs of the narrowest plane."""
+_LEAST_LANES = {8: 16, 16: 4, 32: 4}
+"""Outputs of the narrowest plane, by the bits of a sum.
+
+Instructions add vectors of 16 bytes straight from memory. Wider sums load every vector first.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Part:
 class Plane:
     """Outputs whose table entries are side by side in one vector of bytes.
 
-    `accumulators` are the names and LLVM types of the vectors that carry the sums. The table rows
-    of neighbouring codes are `row_step` bytes apart and aligned to `alignment`. Bytes that are
-    `ahead` of a row in use are fetched meanwhile, unless that is 0.
+    A code times `code_stride` is the place of its table row, which is aligned to `alignment`. Bytes
+    that are `ahead` of a row in use are fetched meanwhile, unless that is 0. `accumulators` are the
+    names and LLVM types of the vectors that carry the sums.
     """
 
     index: int
@@ -44,7 +47,7 @@ class Plane:
     half: int
     accumulators: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
-    row_step: int = 0
+    code_stride: int = 1
     alignment: int = 1
     ahead: int = 0
 
@@ -96,9 +99,9 @@ class Tile:
         return f"r{number}" if run.count > 1 else f"r{number}.g{len(run.groups)}"
 
     @property
-    def row_steps(self) -> tuple[int, ...]:
-        """The different distances of neighbouring table rows among the planes, in bytes."""
-        return tuple(sorted({plane.row_step for plane in self.planes}))
+    def code_strides(self) -> tuple[int, ...]:
+        """The different factors of a code among the planes."""
+        return tuple(sorted({plane.code_stride for plane in self.planes}))
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,8 @@ class Streams:
         The rows of a block from which tiles are packed, if there are `packed` tiles.
     packed : tuple of Tile
         The outputs, tile after tile, of packed tables; none if that never pays.
-    packed_bytes : int
-        Bytes of the buffer.
+    packed_step, packed_bytes : int
+        The bytes from one table row in the buffer to the next, and those of the whole buffer.
     """
 
     n_runs: int
@@ -156,6 +159,7 @@ class Streams:
     shared_rows: int
     packed_rows: int
     packed: tuple[Tile, ...]
+    packed_step: int
     packed_bytes: int
 
 
@@ -195,7 +199,12 @@ class ScanPlan:
 
 
 def plan_tiles(
-    summands: Summands, n_outputs: int, itemsize: int, vector_bytes: int, tile_bytes: int
+    summands: Summands,
+    n_outputs: int,
+    itemsize: int,
+    vector_bytes: int,
+    tile_bytes: int,
+    most_planes: int = 4,
 ) -> tuple[Tile, ...]:
     """Cut the outputs into tiles: equal tiles of whole vectors, then one with the outputs left.
 
@@ -207,13 +216,16 @@ def plan_tiles(
         Outputs of a plane: those whose table entries fill a vector.
     tile_bytes : int
         Bytes of table that a tile may have, unless it is a single plane.
+    most_planes : int
+        Planes that a tile may have.
     """
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
     if rest:
-        widths.append(max(_LEAST_LANES, 1 << (rest - 1).bit_length()))
+        least = max(_LEAST_LANES[summands.sums.bits], summands.code_unit)
+        widths.append(max(least, 1 << (rest - 1).bit_length()))
     per_tile = tile_bytes // (vector_bytes * summands.n_codebooks * summands.n_prototypes)
-    per_tile = max(1, min(settings.MOST_PLANES[summands.sums.bits], per_tile))
+    per_tile = max(1, min(most_planes, per_tile))
     repeats = n_full // per_tile
     tiles = []
     if repeats:
@@ -242,7 +254,7 @@ def _tile(
             half=lanes // 2,
             accumulators=accumulators(i, lanes, summands.sums.bits),
             parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
-            row_step=lanes,
+            code_stride=lanes // summands.code_unit,
             alignment=lanes,
         )
         for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))

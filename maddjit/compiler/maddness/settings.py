@@ -6,7 +6,13 @@ They decide how fast a kernel is. None of them changes a result. Sizes are in by
 from __future__ import annotations
 
 # Blocks of rows and threads
-CODES_BYTES = 16 * 1024  # Codes or projections of a block of rows: half of an L1 cache.
+CODES_BYTES = {  # Codes of a block of rows, by the order of A: half of an L1 cache. Columns take
+    # one whole L1 cache: long runs of a column save more than codes in the L2 cache cost.
+    "C": 16 * 1024,
+    "F": 32 * 1024,
+    "strided": 16 * 1024,
+}
+PROJECTIONS_BYTES = 16 * 1024  # Projections of a block of rows: half of an L1 cache.
 MOST_ROWS = {"C": 256, "F": 1024, "strided": 256}  # Rows of a block, by the order of A.
 WINNERS_ROWS = 256  # Rows of a block of winners: tables past the caches are read anew for each.
 THREAD_NANOSECONDS = 200_000  # Work that is worth another thread; waking one takes up to 100 µs.
@@ -17,13 +23,21 @@ PRODUCT_NANOSECONDS = 0.02  # Time of one product of a core, for one row.
 # Encoding
 MOST_ELEMENTS = 1024  # Elements of a row that straight-line code reads.
 MOST_PERMUTES = 8  # Permutes that are together faster than a gather.
-MOST_SPLATS = 8  # Thresholds of a level kept in a register each where masks select.
-MOST_SELECTED = 32  # Nodes of a level whose thresholds are selected; those of more are gathered.
-LINE_STEP_COST = {2: 1.0, 4: 2.0}  # Cost of a step with whole lines, in steps with one element.
+MOST_SPLATS = {"float": 4, "i8": 8}  # Thresholds selected one by one where nothing permutes them.
+MOST_GATHERED = 16  # Rows whose elements of one byte are put into a vector one by one.
+MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by `has_masks`.
+LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
-MOST_PLANES = {8: 4, 16: 4, 32: 2}  # Vectors of table entries in flight, by the bits of a sum.
+MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in flight; none spills.
+    (8, 32): 4,
+    (16, 32): 4,
+    (32, 32): 2,
+    (8, 16): 4,
+    (16, 16): 2,
+    (32, 16): 2,
+}
 MOST_UNROLLED = 128  # Table rows that straight-line code adds before a loop is made.
 ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines are fetched.
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
@@ -33,6 +47,7 @@ LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cac
 FAR_BYTES = 3 * 512 * 1024  # Tables from here on do not fit most L2 caches.
 MOST_RUNS = 4096  # More runs than this exceed the addresses that a CPU translates at once.
 STREAM_BYTES = 128  # Bytes of a run that a row reads at a time: two lines, so few starts.
+STREAM_PLANES = {8: 4, 16: 4, 32: 2}  # Vectors of table entries in flight, by the bits of a sum.
 STREAM_UNROLLED = 16  # Table rows that straight-line code adds: LLVM spills the places of more.
 STREAM_CODES_BYTES = 64 * 1024  # Codes of a block of rows: part of an L2 cache.
 STREAM_ROWS = 512  # Rows of a block whose tables are packed.
@@ -69,6 +84,7 @@ LEAST_RANK_AHEAD = 3  # Rank from which projecting is slow enough to fetch the n
 CORE_UNROLLED = 8  # Projections that straight-line code adds to the outputs.
 
 # Settling winners
+SETTLED_PLANES = {8: 4, 16: 4, 32: 2}  # As MOST_PLANES; a sole tile spares a second pass.
 SETTLED_TILE_BYTES = 128 * 1024  # Tables of a tile: part of an L2 cache.
 SOLE_TILE_BYTES = 512 * 1024  # Tables of a tile that holds all outputs, which spares a second pass.
 GROUP_PLANES = 4  # Planes of a group of tiles, all looked up again if one output may be listed.

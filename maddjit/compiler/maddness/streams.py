@@ -56,7 +56,7 @@ def packed_from(sums: Sums, n_runs: int, n_prototypes: int, vector_bytes: int) -
 
 def _planes(sums: Sums, row_bytes: int, vector_bytes: int) -> int:
     """Return the planes of a tile with table rows of `row_bytes`, or of fewer if sums need it."""
-    return max(1, min(settings.MOST_PLANES[sums.bits], row_bytes // vector_bytes))
+    return max(1, min(settings.STREAM_PLANES[sums.bits], row_bytes // vector_bytes))
 
 
 def plan_streams(
@@ -80,12 +80,13 @@ def plan_streams(
 
     def cut(planes: int) -> tuple[Tile, ...]:
         most = planes * vector_bytes * n_runs
-        return plan_tiles(summands, n_outputs, itemsize, vector_bytes, most)
+        return plan_tiles(summands, n_outputs, itemsize, vector_bytes, most, planes)
 
     tiles = cut(_planes(sums, settings.STREAM_BYTES, vector_bytes))
     run_step = LINE * (lines(sum(tile.count * tile.n_outputs for tile in tiles)) // LINE | 1)
     packed_rows = packed_from(sums, n_runs, K, vector_bytes)
     packed = cut(_planes(sums, LINE, vector_bytes)) if packed_rows else ()
+    packed_step = max((lines(tile.n_outputs) for tile in packed), default=0)
     is_followed = summands.n_codebooks <= settings.MOST_FOLLOWED
     return ScanPlan(
         tiles=tuple(_in_place(tile, summands, run_step) for tile in tiles),
@@ -95,15 +96,11 @@ def plan_streams(
             run_step=run_step,
             shared_rows=K if is_followed else 1,
             packed_rows=packed_rows,
-            packed=tuple(_side_by_side(tile, summands) for tile in packed),
-            packed_bytes=n_runs * max((_row_step(tile) for tile in packed), default=0),
+            packed=tuple(_side_by_side(tile, summands, packed_step) for tile in packed),
+            packed_step=packed_step,
+            packed_bytes=n_runs * packed_step if packed else 0,
         ),
     )
-
-
-def _row_step(tile: Tile) -> int:
-    """Return the bytes from one packed table row of a tile to the next: whole lines."""
-    return lines(tile.n_outputs)
 
 
 def _in_place(tile: Tile, summands: Summands, run_step: int) -> Tile:
@@ -122,12 +119,12 @@ def _in_place(tile: Tile, summands: Summands, run_step: int) -> Tile:
     return replace(moved, planes=planes, output_lines=tuple(Y_lines), rows_ahead=0)
 
 
-def _side_by_side(tile: Tile, summands: Summands) -> Tile:
+def _side_by_side(tile: Tile, summands: Summands, step: int) -> Tile:
     """Return a tile that reads packed tables: the planes of a table row are side by side.
 
-    The buffer may begin anywhere.
+    Rows are `step` bytes apart. The buffer may begin anywhere.
     """
-    moved = _laid_out(tile, summands, _row_step(tile), settings.MOST_UNROLLED)
+    moved = _laid_out(tile, summands, step, settings.MOST_UNROLLED)
     return replace(moved, planes=tuple(replace(plane, alignment=1) for plane in moved.planes))
 
 
@@ -142,7 +139,7 @@ def _laid_out(tile: Tile, summands: Summands, row_step: int, unroll: int) -> Til
         table_offset=tile.first_output,
         table_stride=tile.n_outputs,
         planes=tuple(
-            replace(plane, byte_offset=start, row_step=row_step)
+            replace(plane, byte_offset=start, code_stride=row_step // summands.code_unit)
             for plane, start in zip(tile.planes, starts, strict=True)
         ),
         runs=plan_runs(

@@ -31,7 +31,7 @@ class TreeLevel:
     intrinsic : str
         The instruction of a permute, a permute2 or a gather.
     registers : tuple of int
-        The byte offsets of the registers of a permute.
+        The byte offsets of the registers of a permute, or of each node's threshold for a select.
     folds : tuple
         How several values become one: by a bit of the node for a permute, by a whole decision for
         a select.
@@ -52,31 +52,90 @@ class TreeLevel:
         return self.entries // len(self.registers)
 
     @property
+    def last(self) -> int:
+        """The number of the last node."""
+        return self.entries - 1
+
+    @property
     def fetched(self) -> int:
         """The value that holds the thresholds after all folds."""
         return self.folds[-1][0] if self.folds else 0
 
 
-def row_level(target: Target, depth: int) -> TreeLevel:
-    """Return the cheapest look-up that `target` has of the 2^depth thresholds at a depth."""
+def node_order(entries: int, is_negative: bool) -> tuple[int, ...]:
+    """Return the nodes of a level in the order in which their thresholds are stored.
+
+    Look-ups use the low bits of a node's number. Those of a negative number count backwards.
+
+    >>> node_order(4, is_negative=False), node_order(4, is_negative=True)
+    ((0, 1, 2, 3), (0, 3, 2, 1))
+    """
+    return tuple(-i % entries if is_negative else i for i in range(entries))
+
+
+def row_level(target: Target, depth: int, is_negative: bool = False) -> TreeLevel:
+    """Return the cheapest look-up that `target` has of the 2^depth float32 thresholds at a depth.
+
+    Parameters
+    ----------
+    is_negative : bool
+        Whether nodes are followed by their negative numbers.
+    """
     entries, lanes = 2**depth, target.lanes
     place = (entries, 4 * entries, 8 * depth)
     if entries == 1:
         return TreeLevel("splat", *place)
-    if entries == 2 or (target.has_masks and entries <= settings.MOST_SPLATS):
-        return TreeLevel("select", *place, folds=path_folds(depth))
-    intrinsic = target.permute(min(entries, lanes))
-    pair = target.permute(entries) if entries == 2 * lanes else ""
-    if pair:
+    intrinsic = target.permute(min(max(4, entries), lanes))
+    is_alone = not intrinsic and entries <= settings.MOST_SPLATS["float"]
+    if is_alone or (entries == 2 and target.has_masks):
+        return _select(place, depth, 4, is_negative)
+    if pair := target.permute(entries) if entries == 2 * lanes else "":
         return TreeLevel("permute2", *place, intrinsic=pair)
     if intrinsic and entries <= settings.MOST_PERMUTES * lanes:
-        size = min(entries, lanes)
-        spread = tuple(lane % size for lane in range(lanes))
-        registers = tuple(range(0, 4 * entries, 4 * size))
-        folds = _node_folds(len(registers), lanes)
-        return TreeLevel("permute", *place, spread, intrinsic, registers, folds)
+        return _permute(place, intrinsic, lanes, min(entries, lanes), 4)
     gather = f"llvm.masked.gather.v{lanes}f32.v{lanes}p0"
     return TreeLevel("gather", *place, intrinsic=gather)
+
+
+def byte_level(target: Target, depth: int) -> TreeLevel | None:
+    """Return the cheapest look-up that `target` has of 2^depth thresholds of one byte, if any.
+
+    The codes of all leaves are looked up in the same way, one level deeper.
+    """
+    entries, lanes = 2**depth, target.vector_bytes
+    place = (entries, entries, 8 * depth)
+    if entries == 1:
+        return TreeLevel("splat", *place)
+    if entries == 2 and target.has_masks:
+        return _select(place, depth, 1)
+    whole = target.byte_shuffle(max(16, entries))
+    if whole and entries > lanes:
+        return TreeLevel("permute2", *place, intrinsic=whole)
+    if whole:
+        return _permute(place, whole, lanes, entries, 1)
+    sixteen = target.byte_shuffle(16)
+    if sixteen and entries <= 16 * settings.MOST_PERMUTES:
+        return _permute(place, sixteen, lanes, 16, 1)
+    return _select(place, depth, 1) if entries <= settings.MOST_SPLATS["i8"] else None
+
+
+def _select(
+    place: tuple[int, int, int], depth: int, itemsize: int, is_negative: bool = False
+) -> TreeLevel:
+    """Return a level whose thresholds are selected by the decisions of the levels above."""
+    stored = node_order(place[0], is_negative)
+    offsets = tuple(itemsize * stored.index(node) for node in range(place[0]))
+    return TreeLevel("select", *place, registers=offsets, folds=path_folds(depth))
+
+
+def _permute(
+    place: tuple[int, int, int], intrinsic: str, lanes: int, size: int, itemsize: int
+) -> TreeLevel:
+    """Return a level that is looked up in registers of `size` thresholds each."""
+    spread = tuple(lane % size for lane in range(lanes))
+    registers = tuple(range(0, itemsize * place[0], itemsize * size))
+    folds = _node_folds(len(registers), size)
+    return TreeLevel("permute", *place, spread, intrinsic, registers, folds)
 
 
 def _node_folds(n_values: int, bit: int) -> Folds:

@@ -22,7 +22,7 @@ from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
 from maddjit.compiler.maddness.tables import lane_order
-from maddjit.compiler.maddness.tree_levels import row_level
+from maddjit.compiler.maddness.tree_levels import byte_level, row_level
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
@@ -120,10 +120,15 @@ def test_many_split_columns_are_not_read_by_straight_line_code() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_levels_use_what_a_target_has(level: str) -> None:
+@pytest.mark.parametrize("element", ["number", "byte"])
+def test_levels_use_what_a_target_has(level: str, element: str) -> None:
     target = named(level)
     for depth in range(8):
-        found = row_level(target, depth)
+        found = row_level(target, depth) if element == "number" else byte_level(target, depth)
+        if found is None:
+            assert not target.byte_shuffles
+            assert 2**depth > settings.MOST_SPLATS["i8"]
+            continue
         assert found.entries == 2**depth
         assert not found.intrinsic or found.intrinsic in target.intrinsics
         values = max(1, len(found.registers) if found.lookup == "permute" else found.entries)
@@ -142,7 +147,7 @@ def test_tiles_hold_all_outputs(
     n_outputs: int, vector_bytes: int, bits: int, tile_bytes: int
 ) -> None:
     scan = ScanPlan(plan_tiles(summands(20, bits), n_outputs, 4, vector_bytes, tile_bytes))
-    assert n_outputs <= scan.width < n_outputs + max(4, vector_bytes)
+    assert n_outputs <= scan.width < n_outputs + vector_bytes
     stored = [
         tile.output_offset + turn * tile.output_stride + store.byte_offset + 4 * lane
         for tile in scan.tiles
@@ -340,13 +345,16 @@ def test_blocks_are_whole_and_threads_take_whole_blocks() -> None:
 def test_workspaces_have_the_regions_that_parts_need(order: Any, result: Any) -> None:
     model = with_short_list(model_of(), 1, 5)
     plan = make_plan(model, AVX2, Signature(order=order, result=result))
+    front = ["front"] if order == "F" else []
     names = [region.name for region in plan.workspace.regions]
-    assert names[:2] == ["codes", "best"]
+    assert names[: len(front) + 2] == [*front, "codes", "best"]
     assert ("maxima" in names) == (result == "winners")
     assert names[-1] == ("lists" if result == "winners" else "best")
     assert plan.workspace_bytes == plan.workspace.n_bytes >= plan.encode.codes.n_bytes
     with_U = replace(model_of(), core=with_core(2))
     plan = make_plan(with_U, AVX2, Signature(order=order))
-    assert [region.name for region in plan.workspace.regions][2:] == ["projections", "core_lanes"]
+    names = [region.name for region in plan.workspace.regions][len(front) :]
+    assert names[2:] == ["projections", "core_lanes"]
     plan = make_plan(with_U, AVX2, Signature(order=order, out_order="F"))
-    assert [region.name for region in plan.workspace.regions][2:4] == ["quads", "tail"]
+    names = [region.name for region in plan.workspace.regions][len(front) :]
+    assert names[2:4] == ["quads", "tail"]

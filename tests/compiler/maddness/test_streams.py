@@ -97,7 +97,8 @@ def test_table_rows_are_where_plans_say(model: MaddnessModel, level: str) -> Non
     runs = np.frombuffer(dict(plan.constants)["tables"], np.uint8).reshape(shape)
     for tile in plan.scan.tiles:
         for plane in tile.planes:
-            assert plane.row_step == plan.scan.streams.run_step
+            unit = plan.encode.codes.unit
+            assert plane.code_stride * unit == plan.scan.streams.run_step
             start = tile.table_offset + plane.byte_offset
             outputs = start + lane_order(plane.lanes, plan.sums.bits)
             real = outputs < plan.n_outputs
@@ -116,9 +117,10 @@ def test_packed_tiles_fit_their_buffer() -> None:
         assert streams
         assert streams.packed
         for tile in streams.packed:
-            (step,) = tile.row_steps
-            assert tile.n_outputs <= step
-            assert step * streams.n_runs <= streams.packed_bytes
+            (stride,) = tile.code_strides
+            assert stride * plan.encode.codes.unit == streams.packed_step
+            assert tile.n_outputs <= streams.packed_step
+        assert streams.packed_step * streams.n_runs == streams.packed_bytes
         assert streams.packed_bytes <= settings.MOST_PACKED_BYTES
         assert plan.workspace_bytes >= plan.workspace["packed"] + streams.packed_bytes
 
