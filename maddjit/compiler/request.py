@@ -277,7 +277,7 @@ def _kernel(
     """Return the request for one kernel as `ask_kernel` does, without a coverage."""
     model = _model_of(fitted, signature.precision, signature.residual)
     if isinstance(model, StrassenTileModel):
-        if choices.tile_bytes or choices.lines is not None:
+        if replace(choices, row_block=None) != RULES:
             raise ValueError(
                 f"a Strassen-Tile kernel has a choice of row_block alone, not {choices}"
             )

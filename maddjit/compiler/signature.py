@@ -104,6 +104,8 @@ class Choices:
     lines : bool, optional
         Whether rows are read in whole vectors, which are then shuffled, where the target can do
         that. False reads them element by element.
+    streams : bool, optional
+        Whether tables lie so that few rows read them in long runs.
 
     Raises
     ------
@@ -114,6 +116,7 @@ class Choices:
     row_block: int | None = None
     tile_bytes: int | None = None
     lines: bool | None = None
+    streams: bool | None = None
 
     def __post_init__(self) -> None:
         if self.row_block is not None and (self.row_block < 1 or self.row_block % ROW_UNIT):

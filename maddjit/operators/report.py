@@ -193,6 +193,13 @@ def _scanning(plan: Plan) -> str:
             f"byte shuffles, {tile.n_outputs} outputs × {tile.rows} rows at a time, "
             f"because columns of the result are contiguous"
         )
+    if plan.scan and plan.scan.streams:
+        rows = plan.scan.streams.packed_rows
+        many = f"; from {rows} rows on, packs the tables of a tile first" if rows else ""
+        return (
+            f"adds table rows of {plan.scan.tiles[0].n_outputs} outputs, which are read as long "
+            f"streams, because the tables exceed near caches{many}"
+        )
     if plan.scan:
         planes = plan.scan.tiles[0].planes
         return (

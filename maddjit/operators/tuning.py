@@ -26,6 +26,7 @@ CANDIDATES = (
     Choices(row_block=128),
     Choices(tile_bytes=16 * 1024),
     Choices(tile_bytes=64 * 1024),
+    Choices(streams=True),
 )
 """The choices that are tried: the planner's rules, and others that are better for some models."""
 _ROUNDS = 7

@@ -12,7 +12,7 @@ from maddjit import reference
 from maddjit.compiler import llvm
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request
-from maddjit.compiler.signature import Signature
+from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.target import LEVELS
 from maddjit.models import schemes
 from maddjit.models.maddness import MaddnessModel
@@ -41,8 +41,11 @@ def test_an_intrinsic_that_is_not_emulated_is_named() -> None:
     assert emulate("declare i64 @llvm.ctpop.i64(i64)\n")
 
 
-def operator(model: MaddnessModel, level: str, dtype: str = "float32") -> CompiledOperator:
-    return CompiledOperator(Request(model, emulated(level), Signature(dtype)), build)
+def operator(
+    model: MaddnessModel, level: str, dtype: str = "float32", choices: Choices = RULES
+) -> CompiledOperator:
+    request = Request(model, emulated(level), Signature(dtype), choices=choices)
+    return CompiledOperator(request, build)
 
 
 def assert_same(op: CompiledOperator, model: MaddnessModel, A: NDArray[Any]) -> None:

@@ -14,16 +14,12 @@ from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, pla
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_sums
-from maddjit.compiler.maddness.scanning import (
-    BestLists,
-    ScanPlan,
-    plan_tiles,
-    scale_constants,
-    table_constants,
-)
+from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.streams import block_rows, has_streams, plan_streams
+from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
@@ -65,15 +61,16 @@ def make_plan(
     wanted, short = wanted_of(model, signature)
     sums = checked_sums(wanted, signature)
     check_k(wanted, signature)
-    row_block = choices.row_block or rows_of_block(wanted, signature)
+    streams = has_streams(wanted, signature, choices)
+    longest = block_rows(wanted, sums, target.vector_bytes) if streams else None
+    row_block = choices.row_block or rows_of_block(wanted, signature, longest)
     encode = plan_encode(wanted, target, signature, row_block, choices.lines)
     summands = summands_of(wanted, sums, encode)
     scan = columns = settle = core = None
     if signature.out_order == "F":
         columns = checked_columns(summands, wanted.n_outputs, target, signature, row_block)
     elif signature.result != "codes":
-        tile_bytes = choices.tile_bytes
-        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, tile_bytes)
+        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, streams, choices)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if wanted.core:
@@ -88,7 +85,7 @@ def make_plan(
         n_codebooks=wanted.n_codebooks,
         n_prototypes=wanted.n_prototypes,
         row_block=row_block,
-        rows_per_thread=rows_per_thread(wanted, row_block),
+        rows_per_thread=rows_per_thread(wanted, ROW_UNIT if streams else row_block),
         sums=sums,
         input=input_of(signature, target),
         encode=encode,
@@ -151,30 +148,35 @@ def checked_sums(model: MaddnessModel, signature: Signature) -> Sums:
     return sums
 
 
-def rows_of_block(model: MaddnessModel, signature: Signature) -> int:
+def rows_of_block(model: MaddnessModel, signature: Signature, most: int | None = None) -> int:
     """Return the rows that are encoded before they are scanned: their codes fit an L1 cache.
 
     The number is a multiple of ROW_UNIT. Where columns of A are contiguous, blocks are longer,
-    because hardware prefetchers need long runs.
+    because hardware prefetchers need long runs. If `most` is given, blocks have up to so many rows,
+    and their codes stay in an L2 cache.
     """
     if signature.result == "winners":
         return settings.WINNERS_ROWS
-    rows = settings.CODES_BYTES[signature.order] // model.n_codebooks
+    codes_bytes = settings.STREAM_CODES_BYTES if most else settings.CODES_BYTES[signature.order]
+    rows = codes_bytes // model.n_codebooks
     if model.core:
         rows = min(rows, settings.PROJECTIONS_BYTES // (4 * model.core.rank))
-    rows = min(settings.MOST_ROWS[signature.order], rows)
+    rows = min(most or settings.MOST_ROWS[signature.order], rows)
     return max(ROW_UNIT, rows // ROW_UNIT * ROW_UNIT)
 
 
-def rows_per_thread(model: MaddnessModel, row_block: int) -> int:
-    """Return the number of rows, in whole blocks, that is worth another thread."""
+def rows_per_thread(model: MaddnessModel, unit: int) -> int:
+    """Return the number of rows, a multiple of `unit`, that is worth another thread.
+
+    The unit is a block of rows. Streams are as fast for a part of a block.
+    """
     look_ups = model.n_codebooks * model.n_outputs
     nanoseconds: float = settings.CODE_NANOSECONDS * model.n_codebooks
     nanoseconds += settings.LOOK_UP_NANOSECONDS * look_ups
     if model.core:
         width = model.n_features + model.n_outputs
         nanoseconds += settings.PRODUCT_NANOSECONDS * model.core.rank * width
-    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * row_block)) * row_block
+    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * unit)) * unit
 
 
 def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summands:
@@ -195,17 +197,21 @@ def plan_scan(
     target: Target,
     signature: Signature,
     row_block: int,
-    tile_bytes: int | None = None,
+    streams: bool = False,
+    choices: Choices = RULES,
 ) -> ScanPlan:
-    """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen."""
+    """Return the scan by rows, of tables that lie run by run if they are `streams`."""
+    best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
+    itemsize = signature.output.itemsize
+    if streams:
+        return plan_streams(summands, n_outputs, itemsize, target.vector_bytes, best)
     most, bits = settings.TILE_BYTES, summands.sums.bits
     most_planes = settings.MOST_PLANES[bits, target.n_registers]
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
         most_planes = settings.SETTLED_PLANES[bits]
-    itemsize, tile_bytes = signature.output.itemsize, tile_bytes or most
-    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes, most_planes)
-    best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
+    most = choices.tile_bytes or most
+    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, most, most_planes)
     return ScanPlan(tiles, best)
 
 
@@ -242,6 +248,7 @@ def plan_workspace(
     - The codes. Where rows are contiguous there is room in front of them, because a vector may
       begin with rows of the block before.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
+    - The tables of a packed tile, where tables are streams.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
@@ -254,6 +261,8 @@ def plan_workspace(
         codes=quads.n_bytes if quads else encode.codes.n_bytes,
         best=scan.best.n_bytes if scan and scan.best else 0,
     )
+    if scan and scan.streams:
+        workspace = workspace.add(packed=scan.streams.packed_bytes)
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize
         workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)

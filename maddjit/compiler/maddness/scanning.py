@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
+from maddjit.compiler.maddness.runs import Run, Summands, plan_runs
 from maddjit.compiler.maddness.stores import Store, exact_stores
 from maddjit.compiler.workspace import LINE
-from maddjit.models.maddness import MaddnessModel
 
 _LEAST_LANES = {8: 16, 16: 4, 32: 4}
 """Outputs of the narrowest plane, by the bits of a sum.
@@ -40,8 +36,9 @@ class Part:
 class Plane:
     """Outputs whose table entries are side by side in one vector of bytes.
 
-    A code times `code_stride` is the place of its table row. `accumulators` are the names and LLVM
-    types of the vectors that carry the sums.
+    A code times `code_stride` is the place of its table row, which is aligned to `alignment`. Bytes
+    that are `ahead` of a row in use are fetched meanwhile, unless that is 0. `accumulators` are the
+    names and LLVM types of the vectors that carry the sums.
     """
 
     index: int
@@ -51,6 +48,8 @@ class Plane:
     accumulators: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
     code_stride: int = 1
+    alignment: int = 1
+    ahead: int = 0
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -68,7 +67,8 @@ class Tile:
     """`count` repetitions of a few planes that are scanned together.
 
     Strides are the bytes from one repetition to the next, offsets those of the first repetition.
-    `output_lines` are the cache lines of one row of its outputs.
+    `output_lines` are the cache lines of Y that are fetched for each row, as offsets from the
+    outputs of the row that is `rows_ahead`.
     """
 
     count: int
@@ -81,6 +81,7 @@ class Tile:
     output_offset: int
     output_stride: int
     output_lines: tuple[int, ...]
+    rows_ahead: int
     planes: tuple[Plane, ...]
     runs: tuple[Run, ...]
 
@@ -132,11 +133,53 @@ class BestLists:
 
 
 @dataclass(frozen=True)
+class Streams:
+    """Tables that lie run by run: a run has one code's entries of all outputs.
+
+    A row reads one run of each codebook, tile by tile. So few rows read long streams, whose next
+    lines are known and fetched ahead. Many rows read all codes of a tile again and again. For them
+    the tables of a tile are packed into a buffer first.
+
+    Attributes
+    ----------
+    n_runs, run_step : int
+        The number of runs, and the bytes from one to the next.
+    shared_rows : int
+        The rows of a block from which all of them read a tile before any reads the next one.
+    packed_rows : int
+        The rows of a block from which tiles are packed, if there are `packed` tiles.
+    packed : tuple of Tile
+        The outputs, tile after tile, of packed tables; none if that never pays.
+    packed_step, packed_bytes : int
+        The bytes from one table row in the buffer to the next, and those of the whole buffer.
+    """
+
+    n_runs: int
+    run_step: int
+    shared_rows: int
+    packed_rows: int
+    packed: tuple[Tile, ...]
+    packed_step: int
+    packed_bytes: int
+
+
+@dataclass(frozen=True)
 class ScanPlan:
-    """How codes become results or scores, by rows; `best` has the k best outputs of each row."""
+    """How codes become results or scores, by rows.
+
+    Attributes
+    ----------
+    tiles : tuple of Tile
+        The outputs, tile after tile. With `streams`, these tiles are for few rows.
+    best : BestLists or None
+        The k best outputs of each row, for kernels that name them.
+    streams : Streams or None
+        How tables too large for near caches are read; None where tiles have tables of their own.
+    """
 
     tiles: tuple[Tile, ...]
     best: BestLists | None = None
+    streams: Streams | None = None
 
     @property
     def width(self) -> int:
@@ -212,6 +255,7 @@ def _tile(
             accumulators=accumulators(i, lanes, summands.sums.bits),
             parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
             code_stride=lanes // summands.code_unit,
+            alignment=lanes,
         )
         for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))
     )
@@ -226,6 +270,7 @@ def _tile(
         output_offset=first_output * itemsize,
         output_stride=width * itemsize,
         output_lines=tuple(range(0, width * itemsize, LINE)),
+        rows_ahead=settings.ROWS_AHEAD,
         planes=planes,
         runs=plan_runs(
             summands,
@@ -265,36 +310,3 @@ def _parts(sum_bits: int, itemsize: int, width: int, start: int, valid: int) -> 
             mask = f"<{flags}>" if left < lanes else ""
             parts.append(Part(name, lanes, begin * 4, stores, begin, mask))
     return tuple(parts)
-
-
-def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[str, bytes]:
-    """Return the tables in the order of the planes; padding is zero."""
-    padded = np.zeros((*model.tables.shape[:2], scan.width), np.uint8)
-    padded[..., : model.n_outputs] = model.tables
-    pieces = []
-    start = 0
-    for tile in scan.tiles:
-        for plane in tile.planes * tile.count:
-            pieces.append(padded[..., start + lane_order(plane.lanes, sums.bits)].tobytes())
-            start += plane.lanes
-    return {"tables": b"".join(pieces)}
-
-
-def lane_order(lanes: int, sum_bits: int) -> NDArray[np.intp]:
-    """Return the output of each byte of a plane.
-
-    With sums of 16 bits the even bytes are the first half of the plane's outputs, the odd bytes the
-    second half.
-
-    >>> lane_order(8, 16).tolist()
-    [0, 4, 1, 5, 2, 6, 3, 7]
-    """
-    order = np.arange(lanes)
-    return order.reshape(2, -1).T.ravel() if sum_bits == 16 else order
-
-
-def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
-    """Return scale and offset of each output, as float32; padding is zero."""
-    scale, offset = np.zeros((2, scan.width), "<f4")
-    scale[: model.n_outputs], offset[: model.n_outputs] = model.scale, model.offset
-    return {"scale": scale.tobytes(), "offset": offset.tobytes()}

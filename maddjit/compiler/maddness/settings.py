@@ -43,6 +43,25 @@ ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines 
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
 LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cache for.
 
+# Tables that lie run by run, because they exceed near caches
+FAR_BYTES = 3 * 512 * 1024  # Tables from here on do not fit most L2 caches.
+MOST_RUNS = 4096  # More runs than this exceed the addresses that a CPU translates at once.
+STREAM_BYTES = 128  # Bytes of a run that a row reads at a time: two lines, so few starts.
+STREAM_PLANES = {8: 4, 16: 4, 32: 2}  # Vectors of table entries in flight, by the bits of a sum.
+STREAM_UNROLLED = 16  # Table rows that straight-line code adds: LLVM spills the places of more.
+STREAM_CODES_BYTES = 64 * 1024  # Codes of a block of rows: part of an L2 cache.
+STREAM_ROWS = 512  # Rows of a block whose tables are packed.
+MOST_FOLLOWED = 16  # Streams that hardware surely follows at once: rows of more share tiles.
+MOST_PACKED_BYTES = 64 * 1024  # A packed tile beyond this is too far from the L1 cache.
+
+# Costs (costs.py): nanoseconds of a core of about 3 GHz, checked by benchmarks/suites/costs
+PACKED_NANOSECONDS = 0.044  # A byte of table, read from a far cache and written to a near one.
+INSTRUCTION_NANOSECONDS = 0.085  # An instruction of a scan.
+SCATTERED = 1.5  # Times that it takes for tables that are not packed: more lines, more pages.
+CODE_INSTRUCTIONS = 2  # Instructions of a code of one row: load it, find its table row.
+ACCUMULATING = {8: 1, 16: 3, 32: 8}  # Instructions that add bytes to sums, by bits of a sum.
+MERGING = {"exact": 1, "average": 1}  # Instructions that merge a vector of bytes into another.
+
 # Scans whose vectors are rows
 COLUMN_SHAPES = {  # (bits of a sum, registers): outputs and vectors of rows in flight together.
     (8, 32): (4, 4),

@@ -24,8 +24,6 @@ class OutputPlan:
         Bytes of a result, and of a row of `n_outputs` results.
     ending : Ending or None
         How outputs are clamped and converted; None for other results.
-    rows_ahead : int
-        Rows between the one that is written and the one whose cache lines are fetched.
     stage_rows : int
         Rows of results that are kept in the L2 cache on their way to memory; 0 without a stage.
     streaming_rows : int
@@ -37,7 +35,6 @@ class OutputPlan:
     itemsize: int
     row_bytes: int
     ending: Ending | None
-    rows_ahead: int
     stage_rows: int
     streaming_rows: int
 
@@ -57,18 +54,19 @@ def plan_output(
     """Return how results are written, and whether they go by way of a stage.
 
     There is a stage for outputs and sums by rows if there are several tiles: each writes a part of
-    a row. A single tile writes in the order of the addresses anyway.
+    a row. A single tile writes in the order of the addresses anyway. Streams have no stage: they
+    would be read anew for each of its short blocks.
     """
     form = signature.output
     row_bytes = model.n_outputs * form.itemsize
     stage_rows = min(row_block, settings.STAGE_BYTES // row_bytes // 16 * 16)
-    is_apart = scan is not None and scan.n_tiles > 1 and signature.result in ("outputs", "sums")
+    is_apart = scan is not None and scan.streams is None and scan.n_tiles > 1
+    is_apart &= signature.result in ("outputs", "sums")
     return OutputPlan(
         element=form.element,
         itemsize=form.itemsize,
         row_bytes=row_bytes,
         ending=ending(signature, target),
-        rows_ahead=settings.ROWS_AHEAD,
         stage_rows=stage_rows if is_apart and stage_rows >= settings.LEAST_STAGE_ROWS else 0,
         streaming_rows=target.cache_bytes // row_bytes,
     )

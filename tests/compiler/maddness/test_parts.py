@@ -18,9 +18,10 @@ from maddjit.compiler.maddness.packing import Packing
 from maddjit.compiler.maddness.planner import make_plan, rows_of_block, rows_per_thread
 from maddjit.compiler.maddness.projecting import plan_project
 from maddjit.compiler.maddness.runs import Summands, Sums, merges, plan_runs, plan_sums
-from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, lane_order, plan_tiles
+from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
+from maddjit.compiler.maddness.tables import lane_order
 from maddjit.compiler.maddness.tree_levels import byte_level, row_level
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import Signature

@@ -1,0 +1,47 @@
+"""Tables and scales as constants, in the order in which scans by rows read them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.compiler.maddness.runs import Sums
+from maddjit.compiler.maddness.scanning import ScanPlan
+from maddjit.models.maddness import MaddnessModel
+
+
+def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[str, bytes]:
+    """Return the tables, plane by plane, or run by run if they are streams; padding is zero."""
+    padded = np.zeros((*model.tables.shape[:2], scan.width), np.uint8)
+    padded[..., : model.n_outputs] = model.tables
+    planes = [plane for tile in scan.tiles for plane in tile.planes * tile.count]
+    starts = np.cumsum([0, *(plane.lanes for plane in planes)])
+    orders = [
+        start + lane_order(plane.lanes, sums.bits)
+        for start, plane in zip(starts[:-1], planes, strict=True)
+    ]
+    if scan.streams is None:
+        return {"tables": b"".join(padded[..., order].tobytes() for order in orders)}
+    runs = np.zeros((*model.tables.shape[:2], scan.streams.run_step), np.uint8)
+    runs[..., : scan.width] = padded[..., np.concatenate(orders)]
+    return {"tables": runs.tobytes()}
+
+
+def lane_order(lanes: int, sum_bits: int) -> NDArray[np.intp]:
+    """Return the output of each byte of a plane.
+
+    With sums of 16 bits the even bytes are the first half of the plane's outputs, the odd bytes the
+    second half.
+
+    >>> lane_order(8, 16).tolist()
+    [0, 4, 1, 5, 2, 6, 3, 7]
+    """
+    order = np.arange(lanes)
+    return order.reshape(2, -1).T.ravel() if sum_bits == 16 else order
+
+
+def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
+    """Return scale and offset of each output, as float32; padding is zero."""
+    scale, offset = np.zeros((2, scan.width), "<f4")
+    scale[: model.n_outputs], offset[: model.n_outputs] = model.scale, model.offset
+    return {"scale": scale.tobytes(), "offset": offset.tobytes()}
