@@ -10,7 +10,6 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
 from maddjit.compiler.maddness.scanning import Plane, accumulators
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
 
 _QUAD_ENTRIES = 64
@@ -98,24 +97,12 @@ class ColumnsPlan:
         Bits of a sum: those that are proved, or 32 with quads.
     quads : Quads or None
         Where the codes of four codebooks are first placed side by side.
-    splits_ahead : tuple of int
-        Offsets of the split columns of a codebook that are fetched ahead at its turn.
-    lines_ahead : tuple of int
-        Offsets of the cache lines that are fetched from each of them; empty if A is not read by
-        columns.
     """
 
     shuffle: ByteShuffle
     tiles: tuple[ColumnTile, ...]
     sum_bits: int
     quads: Quads | None
-    splits_ahead: tuple[int, ...]
-    lines_ahead: tuple[int, ...]
-
-    @property
-    def ahead_bytes(self) -> int:
-        """Bytes of a column that are fetched ahead at each turn of a codebook."""
-        return LINE * len(self.lines_ahead)
 
     @property
     def tail_results(self) -> int:
@@ -123,18 +110,8 @@ class ColumnsPlan:
         return max(tile.n_outputs * tile.rows for tile in self.tiles)
 
 
-def plan_columns(
-    summands: Summands, n_outputs: int, target: Target, row_block: int, column_bytes: int
-) -> ColumnsPlan | None:
-    """Return the scan by columns, or None if `target` has no shuffle for tables of that size.
-
-    Parameters
-    ----------
-    row_block : int
-        Rows of a block.
-    column_bytes : int
-        Bytes of a column of a block of A, if its rows are neighbours; otherwise 0.
-    """
+def plan_columns(summands: Summands, n_outputs: int, target: Target) -> ColumnsPlan | None:
+    """Return the scan by columns, or None if `target` has no shuffle for tables of that size."""
     shuffle = byte_shuffle(target, summands.n_prototypes)
     if shuffle is None:
         return None
@@ -143,14 +120,11 @@ def plan_columns(
         shuffle, summands = by_fours, quadrupled(summands)
         quads = Quads(summands.n_codebooks, summands.codes_step)
     tiles = cut_columns(summands, n_outputs, shuffle, target.n_registers)
-    n_lines = 0 if quads else lines_ahead(tiles, column_bytes, row_block)
     return ColumnsPlan(
         shuffle=shuffle,
         tiles=tiles,
         sum_bits=summands.sums.bits,
         quads=quads,
-        splits_ahead=tuple(range(0, summands.splits_step, 8)),
-        lines_ahead=tuple(range(0, LINE * n_lines, LINE)),
     )
 
 
@@ -187,7 +161,6 @@ def quadrupled(summands: Summands) -> Summands:
         n_codebooks=-(-summands.n_codebooks // 4),
         sums=Sums("exact", 32, 1),
         codes_step=4 * summands.codes_step,
-        splits_step=4 * summands.splits_step,
     )
 
 
@@ -245,14 +218,8 @@ def _tile(
     )
 
 
-def lines_ahead(tiles: tuple[ColumnTile, ...], column_bytes: int, row_block: int) -> int:
-    """Return the lines of a column to fetch at each turn of its codebook, to fetch all in time."""
-    turns = sum(tile.count * -(-row_block // tile.rows) for tile in tiles)
-    return min(settings.MOST_LINES_AHEAD, -(-column_bytes // (LINE * turns)))
-
-
 def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, bytes]:
-    """Return the split columns, and the tables output by output, codebook by codebook.
+    """Return the tables output by output, codebook by codebook, and the scale and offset.
 
     Codebooks that fill up the last four, and entries that fill up a table, are zero.
     """
@@ -261,10 +228,7 @@ def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, by
     n_codebooks = -(-model.n_codebooks // shared) * shared
     padded = np.zeros((model.n_outputs, n_codebooks, entries), np.uint8)
     padded[:, : model.n_codebooks, : model.n_prototypes] = model.tables.transpose(2, 0, 1)
-    splits = np.zeros((n_codebooks, model.depth), "<i8")
-    splits[: model.n_codebooks] = model.split_dims
     return {
-        "split_columns": splits.tobytes(),
         "tables": padded.tobytes(),
         "scale": model.scale.astype("<f4").tobytes(),
         "offset": model.offset.astype("<f4").tobytes(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import INPUTS, SUMS
+from maddjit.arrays.formats import SUMS
 from maddjit.compiler.conversion import input_of
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.columns import ColumnsPlan, column_constants, plan_columns
@@ -70,7 +70,7 @@ def make_plan(
     summands = summands_of(wanted, sums, encode)
     scan = columns = settle = core = None
     if signature.out_order == "F":
-        columns = checked_columns(summands, wanted.n_outputs, target, signature, row_block)
+        columns = checked_columns(summands, wanted.n_outputs, target, signature)
     elif signature.result != "codes":
         tile_bytes = choices.tile_bytes
         scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, tile_bytes)
@@ -180,7 +180,6 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
         n_prototypes=model.n_prototypes,
         sums=sums,
         codes_step=encode.codes.codebook_step,
-        splits_step=8 * model.depth,
     )
 
 
@@ -203,7 +202,7 @@ def plan_scan(
 
 
 def checked_columns(
-    summands: Summands, n_outputs: int, target: Target, signature: Signature, row_block: int
+    summands: Summands, n_outputs: int, target: Target, signature: Signature
 ) -> ColumnsPlan:
     """Return the scan by columns.
 
@@ -214,8 +213,7 @@ def checked_columns(
     """
     columns = None
     if signature.result in ("outputs", "sums"):
-        column_bytes = row_block * INPUTS[signature.dtype].itemsize if signature.order == "F" else 0
-        columns = plan_columns(summands, n_outputs, target, row_block, column_bytes)
+        columns = plan_columns(summands, n_outputs, target)
     if columns is None:
         raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
     return columns

@@ -40,7 +40,6 @@ COLUMN_SHAPES = {  # (bits of a sum, registers): outputs and vectors of rows in 
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows in flight where codebooks are taken by fours.
 COLUMN_UNROLLED = {8: 2, 16: 8, 32: 4}  # Codebooks in straight-line code: with more, LLVM spills.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
-MOST_LINES_AHEAD = 8  # Lines of a column of A that are fetched at a codebook's turn.
 
 # Cores
 MOST_CHUNK = {"C": 8, "F": 4, "strided": 8}  # Projections summed together, by the order of A.

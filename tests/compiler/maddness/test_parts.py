@@ -44,7 +44,7 @@ def with_core(rank: int, n_features: int = 40, n_outputs: int = 50) -> LowRankCo
 
 
 def summands(n_codebooks: int, bits: int = 16, group: int = 4, accumulate: Any = "exact") -> Any:
-    return Summands(n_codebooks, 16, Sums(accumulate, bits, group), codes_step=1, splits_step=32)
+    return Summands(n_codebooks, 16, Sums(accumulate, bits, group), codes_step=1)
 
 
 @pytest.mark.parametrize(
@@ -167,27 +167,27 @@ def test_best_lists_hold_the_scores_of_all_rows_and_of_a_part() -> None:
 
 def test_columns_are_scanned_by_fours_where_few_codebooks_fill_a_byte() -> None:
     few, many = summands(21, 16, group=1), summands(21, 16, group=8)
-    by_fours = plan_columns(few, 50, VBMI, 1024, 4096)
+    by_fours = plan_columns(few, 50, VBMI)
     assert by_fours
     assert by_fours.quads
-    assert (by_fours.quads.count, by_fours.sum_bits, by_fours.lines_ahead) == (6, 32, ())
+    assert (by_fours.quads.count, by_fours.sum_bits) == (6, 32)
     assert by_fours.tiles[0].rows == 16 * len(by_fours.tiles[0].vectors)
     narrow = replace(VBMI, vector_bytes=32)  # vectors of 64 bytes are what the template is for
     for columns in (
-        plan_columns(many, 50, VBMI, 1024, 4096),
-        plan_columns(few, 50, AVX2, 64, 0),
-        plan_columns(few, 50, narrow, 64, 0),
+        plan_columns(many, 50, VBMI),
+        plan_columns(few, 50, AVX2),
+        plan_columns(few, 50, narrow),
     ):
         assert columns
         assert columns.quads is None
         assert columns.sum_bits == 16
     assert quadrupled(few).n_codebooks == 6
-    assert plan_columns(few, 50, named("x86-64"), 64, 0) is None
+    assert plan_columns(few, 50, named("x86-64")) is None
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3, 50])
 def test_column_tiles_have_each_output_once(n_outputs: int) -> None:
-    columns = plan_columns(summands(20), n_outputs, AVX2, 1024, 4096)
+    columns = plan_columns(summands(20), n_outputs, AVX2)
     assert columns
     outputs, number = [], 0
     for tile in columns.tiles:
