@@ -168,7 +168,7 @@ def cut_columns(
     summands: Summands, n_outputs: int, shuffle: ByteShuffle, registers: int
 ) -> tuple[ColumnTile, ...]:
     """Cut the outputs into tiles of a few, each scanned for a few vectors of rows at a time."""
-    at_once, vectors = settings.COLUMN_SHAPES.get((summands.sums.bits, registers), (1, 1))
+    at_once, vectors = settings.COLUMN_SHAPES[_way(summands.sums), registers]
     if shuffle.codebooks == 4:
         at_once, vectors = settings.QUADS_SHAPE
     n_full, rest = divmod(n_outputs, at_once)
@@ -179,6 +179,22 @@ def cut_columns(
         first = n_full * at_once
         tiles.append(_tile(summands, shuffle, rest, vectors, number=n_full, count=1, first=first))
     return tuple(tiles)
+
+
+def _way(sums: Sums) -> str | int:
+    """Return how bytes are added: averaged, in groups before they are widened, or one by one."""
+    if sums.bits == 32:
+        return 32
+    if sums.accumulate == "average":
+        return "averages" if sums.bits == 8 else "widened averages"
+    return "groups" if sums.bits == 16 and sums.group > 1 else sums.bits
+
+
+def _unrolled(sums: Sums) -> int:
+    """Return the codebooks in straight-line code: few, or a group that is widened together."""
+    if sums.bits == 8:
+        return settings.COLUMN_UNROLLED
+    return max(settings.COLUMN_UNROLLED, min(sums.group, settings.COLUMN_GROUP))
 
 
 def _tile(
@@ -211,7 +227,7 @@ def _tile(
         planes=planes,
         runs=plan_runs(
             summands,
-            settings.COLUMN_UNROLLED[8 if shuffle.codebooks == 4 else summands.sums.bits],
+            _unrolled(summands.sums),
             [entries] * at_once,
             [i * output_bytes for i in range(at_once)],
         ),

@@ -30,15 +30,23 @@ STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of
 LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cache for.
 
 # Scans whose vectors are rows
-COLUMN_SHAPES = {  # (bits of a sum, registers): outputs and vectors of rows in flight together.
-    (8, 32): (4, 4),
-    (16, 32): (4, 2),
-    (32, 32): (2, 1),
+COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of rows of a tile.
+    ("averages", 16): (3, 1),  # A tree of 16 averages keeps 4 of them waiting for each output.
+    ("averages", 32): (3, 1),
+    ("widened averages", 16): (2, 1),
+    ("widened averages", 32): (2, 1),
     (8, 16): (2, 4),
+    (8, 32): (2, 4),
     (16, 16): (2, 2),
+    (16, 32): (4, 2),
+    ("groups", 16): (3, 1),
+    ("groups", 32): (2, 2),
+    (32, 16): (1, 1),
+    (32, 32): (2, 1),
 }
-QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows in flight where codebooks are taken by fours.
-COLUMN_UNROLLED = {8: 2, 16: 8, 32: 4}  # Codebooks in straight-line code: with more, LLVM spills.
+QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
+COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
+COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
 
 # Cores
