@@ -17,7 +17,7 @@ from maddjit.arrays.formats import INPUTS, OUTPUTS, bfloat16_to_float32
 from maddjit.compiler.maddness.columns import byte_shuffle
 from maddjit.compiler.signature import Signature
 from maddjit.models.maddness import MaddnessModel
-from tests.compiler.test_assembly import loops
+from tests.assembly import loops
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import models, random_model, rows_for
 

@@ -34,11 +34,11 @@ COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of ro
     ("averages", 16): (3, 1),  # A tree of 16 averages keeps 4 of them waiting for each output.
     ("averages", 32): (3, 1),
     ("widened averages", 16): (2, 1),
-    ("widened averages", 32): (2, 1),
+    ("widened averages", 32): (1, 2),
     (8, 16): (2, 4),
     (8, 32): (2, 4),
     (16, 16): (2, 2),
-    (16, 32): (4, 2),
+    (16, 32): (2, 2),
     ("groups", 16): (3, 1),
     ("groups", 32): (2, 2),
     (32, 16): (1, 1),
