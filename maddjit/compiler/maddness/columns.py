@@ -119,7 +119,7 @@ def plan_columns(summands: Summands, n_outputs: int, target: Target) -> ColumnsP
     if by_fours := quad_shuffle(summands, target):
         shuffle, summands = by_fours, quadrupled(summands)
         quads = Quads(summands.n_codebooks, summands.codes_step)
-    tiles = cut_columns(summands, n_outputs, shuffle, target.n_registers)
+    tiles = cut_columns(summands, n_outputs, shuffle, tile_shape(summands.sums, shuffle, target))
     return ColumnsPlan(
         shuffle=shuffle,
         tiles=tiles,
@@ -164,13 +164,20 @@ def quadrupled(summands: Summands) -> Summands:
     )
 
 
+def tile_shape(sums: Sums, shuffle: ByteShuffle, target: Target) -> tuple[int, int]:
+    """Return the outputs and the vectors of rows of a tile, whose sums all stay in registers."""
+    if shuffle.codebooks == 4:
+        return settings.QUADS_SHAPE
+    key = _way(sums), target.n_registers
+    narrow = settings.NARROW_SHAPES if target.vector_bytes == 16 else {}
+    return narrow.get(key) or settings.COLUMN_SHAPES[key]
+
+
 def cut_columns(
-    summands: Summands, n_outputs: int, shuffle: ByteShuffle, registers: int
+    summands: Summands, n_outputs: int, shuffle: ByteShuffle, shape: tuple[int, int]
 ) -> tuple[ColumnTile, ...]:
     """Cut the outputs into tiles of a few, each scanned for a few vectors of rows at a time."""
-    at_once, vectors = settings.COLUMN_SHAPES[_way(summands.sums), registers]
-    if shuffle.codebooks == 4:
-        at_once, vectors = settings.QUADS_SHAPE
+    at_once, vectors = shape
     n_full, rest = divmod(n_outputs, at_once)
     tiles = []
     if n_full:

@@ -34,7 +34,7 @@ COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of ro
     ("averages", 16): (3, 1),  # A tree of 16 averages keeps 4 of them waiting for each output.
     ("averages", 32): (3, 1),
     ("widened averages", 16): (2, 1),
-    ("widened averages", 32): (1, 2),
+    ("widened averages", 32): (2, 1),
     (8, 16): (2, 4),
     (8, 32): (2, 4),
     (16, 16): (2, 2),
@@ -44,6 +44,7 @@ COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of ro
     (32, 16): (1, 1),
     (32, 32): (2, 1),
 }
+NARROW_SHAPES = {("widened averages", 32): (1, 1)}  # The same, for vectors of 16 bytes.
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
 COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
