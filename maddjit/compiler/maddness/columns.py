@@ -66,6 +66,15 @@ class ColumnTile:
         n = len(self.vectors)
         return tuple((plane, i // n, i % n) for i, plane in enumerate(self.planes))
 
+    @property
+    def pairs(self) -> tuple[tuple[Plane, Plane, int, int], ...]:
+        """The planes of two neighbouring vectors, with the numbers of output and first vector."""
+        places = self.places
+        return tuple(
+            (left, right, output, vector)
+            for (left, output, vector), (right, _, _) in zip(places[::2], places[1::2], strict=True)
+        )
+
 
 @dataclass(frozen=True)
 class Quads:
@@ -97,12 +106,20 @@ class ColumnsPlan:
         Bits of a sum: those that are proved, or 32 with quads.
     quads : Quads or None
         Where the codes of four codebooks are first placed side by side.
+    packs_pairs : bool
+        Whether the 32-bit sums of two vectors of rows are stored as one vector of 16-bit sums.
     """
 
     shuffle: ByteShuffle
     tiles: tuple[ColumnTile, ...]
     sum_bits: int
     quads: Quads | None
+    packs_pairs: bool
+
+    @property
+    def lower_words(self) -> tuple[int, ...]:
+        """The lanes of the lower words of two vectors of 32-bit numbers."""
+        return tuple(range(0, 64, 2))
 
     @property
     def tail_results(self) -> int:
@@ -110,8 +127,16 @@ class ColumnsPlan:
         return max(tile.n_outputs * tile.rows for tile in self.tiles)
 
 
-def plan_columns(summands: Summands, n_outputs: int, target: Target) -> ColumnsPlan | None:
-    """Return the scan by columns, or None if `target` has no shuffle for tables of that size."""
+def plan_columns(
+    summands: Summands, n_outputs: int, target: Target, sums: str = ""
+) -> ColumnsPlan | None:
+    """Return the scan by columns, or None if `target` has no shuffle for tables of that size.
+
+    Parameters
+    ----------
+    sums : str
+        LLVM's type of the sums if they are the results; empty for outputs.
+    """
     shuffle = byte_shuffle(target, summands.n_prototypes)
     if shuffle is None:
         return None
@@ -125,6 +150,7 @@ def plan_columns(summands: Summands, n_outputs: int, target: Target) -> ColumnsP
         tiles=tiles,
         sum_bits=summands.sums.bits,
         quads=quads,
+        packs_pairs=bool(quads) and sums == "i16",
     )
 
 
@@ -188,13 +214,13 @@ def cut_columns(
     return tuple(tiles)
 
 
-def _way(sums: Sums) -> str | int:
+def _way(sums: Sums) -> str:
     """Return how bytes are added: averaged, in groups before they are widened, or one by one."""
     if sums.bits == 32:
-        return 32
+        return "32 bits"
     if sums.accumulate == "average":
         return "averages" if sums.bits == 8 else "widened averages"
-    return "groups" if sums.bits == 16 and sums.group > 1 else sums.bits
+    return "groups" if sums.bits == 16 and sums.group > 1 else f"{sums.bits} bits"
 
 
 def _unrolled(sums: Sums) -> int:

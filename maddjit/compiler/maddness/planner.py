@@ -213,7 +213,8 @@ def checked_columns(
     """
     columns = None
     if signature.result in ("outputs", "sums"):
-        columns = plan_columns(summands, n_outputs, target)
+        sums = signature.output.element if signature.result == "sums" else ""
+        columns = plan_columns(summands, n_outputs, target, sums)
     if columns is None:
         raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
     return columns

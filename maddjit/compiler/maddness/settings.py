@@ -35,14 +35,14 @@ COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of ro
     ("averages", 32): (3, 1),
     ("widened averages", 16): (2, 1),
     ("widened averages", 32): (2, 1),
-    (8, 16): (2, 4),
-    (8, 32): (2, 4),
-    (16, 16): (2, 2),
-    (16, 32): (2, 2),
+    ("8 bits", 16): (2, 4),
+    ("8 bits", 32): (2, 4),
+    ("16 bits", 16): (2, 2),
+    ("16 bits", 32): (2, 2),
     ("groups", 16): (3, 1),
     ("groups", 32): (2, 2),
-    (32, 16): (1, 1),
-    (32, 32): (2, 1),
+    ("32 bits", 16): (1, 1),
+    ("32 bits", 32): (2, 1),
 }
 NARROW_SHAPES = {("widened averages", 32): (1, 1)}  # The same, for vectors of 16 bytes.
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
