@@ -44,12 +44,14 @@ class ByteShuffle:
 class ColumnTile:
     """`count` repetitions of a few outputs, scanned for a few vectors of rows at a time.
 
-    `number` tiles come before it. Plane i holds the sums of output i // len(vectors) for the rows
-    from `vectors`[i % len(vectors)] on.
+    Plane i holds the sums of output i // len(vectors) for the rows from `vectors`[i % len(vectors)]
+    on. A tile `is_last` if it scans the rows that other tiles of its outputs leave, because they
+    take `step` rows at a time.
     """
 
     count: int
-    number: int
+    is_last: bool
+    step: int
     first_output: int
     n_outputs: int
     vectors: tuple[int, ...]
@@ -61,6 +63,16 @@ class ColumnTile:
     runs: tuple[Run, ...]
 
     @property
+    def start_mask(self) -> int:
+        """The mask that rounds a number of rows down to those that other tiles scan."""
+        return -self.step if self.step else 0
+
+    @property
+    def whole_mask(self) -> int:
+        """The mask that rounds a number of rows down to whole tiles."""
+        return -self.rows
+
+    @property
     def places(self) -> tuple[tuple[Plane, int, int], ...]:
         """Each plane with the number of its output and the number of its vector."""
         n = len(self.vectors)
@@ -68,8 +80,11 @@ class ColumnTile:
 
     @property
     def pairs(self) -> tuple[tuple[Plane, Plane, int, int], ...]:
-        """The planes of two neighbouring vectors, with the numbers of output and first vector."""
-        places = self.places
+        """The planes of two neighbouring vectors, with the numbers of output and first vector.
+
+        There are none if there is one vector.
+        """
+        places = self.places if len(self.vectors) > 1 else ()
         return tuple(
             (left, right, output, vector)
             for (left, output, vector), (right, _, _) in zip(places[::2], places[1::2], strict=True)
@@ -123,8 +138,8 @@ class ColumnsPlan:
 
     @property
     def tail_results(self) -> int:
-        """The number of results of the largest tile; the tail holds them where rows are missing."""
-        return max(tile.n_outputs * tile.rows for tile in self.tiles)
+        """Results of the largest tile that the tail holds where a vector lacks rows."""
+        return max(tile.n_outputs * tile.rows for tile in self.tiles if tile.is_last)
 
 
 def plan_columns(
@@ -206,11 +221,12 @@ def cut_columns(
     at_once, vectors = shape
     n_full, rest = divmod(n_outputs, at_once)
     tiles = []
-    if n_full:
-        tiles.append(_tile(summands, shuffle, at_once, vectors, number=0, count=n_full, first=0))
-    if rest:
-        first = n_full * at_once
-        tiles.append(_tile(summands, shuffle, rest, vectors, number=n_full, count=1, first=first))
+    for n, count, first in ((at_once, n_full, 0), (rest, 1, n_full * at_once)):
+        if n and count:
+            step = shuffle.rows * vectors if vectors > 1 else 0
+            if step:
+                tiles.append(_tile(summands, shuffle, n, vectors, count=count, first=first))
+            tiles.append(_tile(summands, shuffle, n, 1, count=count, first=first, step=step))
     return tuple(tiles)
 
 
@@ -236,11 +252,14 @@ def _tile(
     at_once: int,
     vectors: int,
     *,
-    number: int,
     count: int,
     first: int,
+    step: int = 0,
 ) -> ColumnTile:
-    """Return `count` tiles of `at_once` outputs and `vectors` vectors of rows."""
+    """Return `count` tiles of `at_once` outputs and `vectors` vectors of rows.
+
+    A tile of one vector takes the rows that tiles of `step` rows leave.
+    """
     rows, entries = shuffle.rows, shuffle.entries
     output_bytes = summands.n_codebooks * entries
     planes = tuple(
@@ -249,7 +268,8 @@ def _tile(
     )
     return ColumnTile(
         count=count,
-        number=number,
+        is_last=vectors == 1,
+        step=step,
         first_output=first,
         n_outputs=at_once,
         vectors=tuple(rows * i for i in range(vectors)),

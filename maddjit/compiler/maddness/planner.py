@@ -24,6 +24,7 @@ from maddjit.compiler.maddness.scanning import (
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.turning import plan_turn
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
@@ -60,7 +61,7 @@ def make_plan(
     ValueError
         If the sums could overflow 32 bits or the dtype asked for, if more of the best outputs are
         asked for than there are outputs, if winners are asked for and the model is not calibrated,
-        or if `target` has no kernel for columns of this model's results.
+        or if columns are asked for of other results than outputs and sums.
     """
     wanted, short = wanted_of(model, signature)
     sums = checked_sums(wanted, signature)
@@ -71,9 +72,11 @@ def make_plan(
     scan = columns = settle = core = None
     if signature.out_order == "F":
         columns = checked_columns(summands, wanted.n_outputs, target, signature)
-    elif signature.result != "codes":
+    if signature.result != "codes" and not columns:
         tile_bytes = choices.tile_bytes
         scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, tile_bytes)
+    if scan and signature.out_order == "F":
+        scan = turned(scan, wanted.n_outputs, target, signature, row_block)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if wanted.core:
@@ -203,21 +206,31 @@ def plan_scan(
 
 def checked_columns(
     summands: Summands, n_outputs: int, target: Target, signature: Signature
-) -> ColumnsPlan:
-    """Return the scan by columns.
+) -> ColumnsPlan | None:
+    """Return the scan by columns, or None if `target` has none for tables of this size.
 
     Raises
     ------
     ValueError
-        If there is none for these results, or none on `target` for tables of this size.
+        If results of this kind never come by columns.
     """
-    columns = None
-    if signature.result in ("outputs", "sums"):
-        sums = signature.output.element if signature.result == "sums" else ""
-        columns = plan_columns(summands, n_outputs, target, sums)
-    if columns is None:
-        raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
-    return columns
+    if signature.result not in ("outputs", "sums"):
+        raise ValueError(f"there is no kernel for columns of {signature.result}")
+    sums = signature.output.element if signature.result == "sums" else ""
+    return plan_columns(summands, n_outputs, target, sums)
+
+
+def turned(
+    scan: ScanPlan, n_outputs: int, target: Target, signature: Signature, row_block: int
+) -> ScanPlan:
+    """Return a scan by rows whose results become columns.
+
+    It writes to a strip of rows that stays in a cache, so no lines are fetched for it.
+    """
+    turn = plan_turn(scan.width, n_outputs, signature, target, row_block)
+    return replace(
+        scan, tiles=tuple(replace(tile, output_lines=()) for tile in scan.tiles), turn=turn
+    )
 
 
 def plan_workspace(
@@ -235,6 +248,7 @@ def plan_workspace(
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
+    - For results by rows that become columns: a strip of them (`TurnPlan.regions`).
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
     """
     quads = columns.quads if columns else None
@@ -245,6 +259,8 @@ def plan_workspace(
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize
         workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)
+    if scan and scan.turn:
+        workspace = workspace.add(**scan.turn.regions(signature.output.itemsize))
     if settle:
         workspace = workspace.add(**settle.regions(row_block))
     if core:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
 from maddjit.compiler.maddness.stores import Store, exact_stores
+from maddjit.compiler.maddness.turning import TurnPlan
 from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
 
@@ -128,10 +129,14 @@ class BestLists:
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """How codes become results or scores, by rows; `best` has the k best outputs of each row."""
+    """How codes become results or scores, by rows.
+
+    `best` has the k best outputs of each row. `turn` makes columns of results.
+    """
 
     tiles: tuple[Tile, ...]
     best: BestLists | None = None
+    turn: TurnPlan | None = None
 
     @property
     def width(self) -> int:

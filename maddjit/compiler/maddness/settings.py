@@ -29,6 +29,8 @@ ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines 
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
 LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cache for.
 
+STRIP_BYTES = 128 * 1024  # Results by rows that become columns together: part of an L2 cache.
+
 # Scans whose vectors are rows
 COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of rows of a tile.
     ("averages", 16): (3, 1),  # A tree of 16 averages keeps 4 of them waiting for each output.

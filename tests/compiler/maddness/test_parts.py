@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.columns import plan_columns, quadrupled
 from maddjit.compiler.maddness.core import core_constants, plan_core
@@ -22,6 +23,7 @@ from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, lane_order, 
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
 from maddjit.compiler.maddness.tree_levels import row_level
+from maddjit.compiler.maddness.turning import plan_turn
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
@@ -187,16 +189,19 @@ def test_columns_are_scanned_by_fours_where_few_codebooks_fill_a_byte() -> None:
 
 @pytest.mark.parametrize("n_outputs", [1, 3, 50])
 def test_column_tiles_have_each_output_once(n_outputs: int) -> None:
-    columns = plan_columns(summands(20), n_outputs, AVX2)
+    columns = plan_columns(summands(20, 8), n_outputs, AVX2)
     assert columns
-    outputs, number = [], 0
-    for tile in columns.tiles:
-        assert tile.number == number
-        number += tile.count
-        first = tile.first_output
-        outputs += range(first, first + tile.count * tile.n_outputs)
-    assert outputs == list(range(n_outputs))
-    assert columns.tail_results == max(t.n_outputs * t.rows for t in columns.tiles)
+    for is_last in (False, True):
+        outputs = [
+            tile.first_output + turn * tile.n_outputs + output
+            for tile in columns.tiles
+            if tile.is_last == is_last
+            for turn in range(tile.count)
+            for output in range(tile.n_outputs)
+        ]
+        assert outputs == list(range(n_outputs))
+    assert {tile.step for tile in columns.tiles if tile.is_last} == {columns.tiles[0].rows}
+    assert columns.tail_results == max(t.n_outputs * t.rows for t in columns.tiles if t.is_last)
 
 
 @pytest.mark.parametrize("order", ["C", "F", "strided"])
@@ -349,3 +354,31 @@ def test_workspaces_have_the_regions_that_parts_need(order: Any, result: Any) ->
     assert [region.name for region in plan.workspace.regions][2:] == ["projections", "core_lanes"]
     plan = make_plan(with_U, AVX2, Signature(order=order, out_order="F"))
     assert [region.name for region in plan.workspace.regions][2:4] == ["quads", "tail"]
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+@pytest.mark.parametrize("level", LEVELS)
+def test_interleavings_turn_rows_into_columns(itemsize: int, level: str) -> None:
+    dtype = {1: "uint8", 2: "float16", 4: "float32", 8: "float64"}[itemsize]
+    signature = Signature(out_order="F", epilogue=Epilogue(dtype=dtype))
+    turn = plan_turn(64, 50, signature, named(level), row_block=256)
+    values: dict[int, list[tuple[int, int]]] = {}
+    for index, offsets in enumerate(turn.lanes):
+        parts = dict(enumerate([(o // turn.row_step, i) for i in range(turn.n)] for o in offsets))
+        for join in turn.joins:
+            both = parts[join.left] + parts[join.right]
+            parts[join.new] = [both[place] for place in join.places]
+        values[index] = parts[max(parts)]
+    for step in turn.interleavings:
+        both = values[step.left] + values[step.right]
+        values[step.low] = [both[place] for place in turn.low]
+        values[step.high] = [both[place] for place in turn.high]
+    for output, value in enumerate(turn.outputs):
+        assert values[value] == [(row, output) for row in range(turn.rows)]
+    outputs = [
+        tile.first_output + turn.n * i + output
+        for tile in turn.tiles
+        for i in range(tile.count)
+        for output in range(tile.n_outputs)
+    ]
+    assert outputs == list(range(50))
