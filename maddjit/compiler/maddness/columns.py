@@ -9,35 +9,15 @@ import numpy as np
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
 from maddjit.compiler.maddness.scanning import Plane, accumulators
+from maddjit.compiler.maddness.shuffles import (
+    ByteShuffle,
+    Quads,
+    byte_shuffle,
+    quad_shuffle,
+    quadrupled,
+)
 from maddjit.compiler.target import Target
-from maddjit.models.maddness import MaddnessModel
-
-_QUAD_ENTRIES = 64
-"""Entries of the one table that four codebooks of 16 are looked up in, and bytes of its vector."""
-
-
-@dataclass(frozen=True)
-class ByteShuffle:
-    """The instruction that looks a vector of codes up in a table of bytes.
-
-    A table has `entries` bytes. The first `loaded` of them are read into one vector, which `spread`
-    fills by repeating them. Without a `spread`, a table takes two vectors. With 4 `codebooks`, the
-    tables of four neighbours stand side by side in one table, and one more instruction, `adding`,
-    adds the four entries of each row.
-    """
-
-    intrinsic: str
-    lanes: int
-    loaded: int
-    entries: int
-    spread: tuple[int, ...]
-    codebooks: int = 1
-    adding: str = ""
-
-    @property
-    def rows(self) -> int:
-        """Rows of a vector."""
-        return self.lanes // self.codebooks
+from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
 
 
 @dataclass(frozen=True)
@@ -92,21 +72,24 @@ class ColumnTile:
 
 
 @dataclass(frozen=True)
-class Quads:
-    """The codes of four codebooks side by side for each row: `count` quads, `step` bytes each."""
+class Residues:
+    """Sums of 16 bits from bytes: sums modulo 256, and rounding averages of all `n` codebooks.
 
-    count: int
-    step: int
+    A level of the tree of averages adds at most ½. So n times the average is at least the sum, and
+    exceeds it by at most n · log₂(n) / 2, which is less than 256.
+    """
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of all quads, and of the codes that they are made of."""
-        return self.count * self.step
+    n: int
 
     @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The lanes that bring two vectors of 64 side by side."""
-        return tuple((i, 64 + i) for i in range(64))
+    def shift(self) -> int:
+        """The bits by which an average is shifted to be multiplied by n."""
+        return self.n.bit_length() - 1
+
+    @property
+    def back(self) -> int:
+        """The bits by which an average is shifted to be the upper byte of that product."""
+        return 8 - self.shift
 
 
 @dataclass(frozen=True)
@@ -119,6 +102,10 @@ class ColumnsPlan:
     tiles : tuple of ColumnTile
     sum_bits : int
         Bits of a sum: those that are proved, or 32 with quads.
+    accumulate : {"exact", "average"}
+        Whether bytes are added or averaged.
+    residues : Residues or None
+        How exact sums are found from averages.
     quads : Quads or None
         Where the codes of four codebooks are first placed side by side.
     packs_pairs : bool
@@ -128,6 +115,8 @@ class ColumnsPlan:
     shuffle: ByteShuffle
     tiles: tuple[ColumnTile, ...]
     sum_bits: int
+    accumulate: Accumulate
+    residues: Residues | None
     quads: Quads | None
     packs_pairs: bool
 
@@ -159,63 +148,46 @@ def plan_columns(
     if by_fours := quad_shuffle(summands, target):
         shuffle, summands = by_fours, quadrupled(summands)
         quads = Quads(summands.n_codebooks, summands.codes_step)
-    tiles = cut_columns(summands, n_outputs, shuffle, tile_shape(summands.sums, shuffle, target))
+    residues = None if quads else residues_of(summands, target)
+    bits = summands.sums.bits
+    if residues:
+        summands = replace(summands, sums=Sums("average", bits, residues.n))
+    way = "residues" if residues else _way(summands.sums)
+    shape = tile_shape(way, shuffle, target)
     return ColumnsPlan(
         shuffle=shuffle,
-        tiles=tiles,
-        sum_bits=summands.sums.bits,
+        tiles=cut_columns(summands, n_outputs, shuffle, shape, way),
+        sum_bits=bits,
+        accumulate=summands.sums.accumulate,
+        residues=residues,
         quads=quads,
         packs_pairs=bool(quads) and sums == "i16",
     )
 
 
-def byte_shuffle(target: Target, n_prototypes: int) -> ByteShuffle | None:
-    """Return the shuffle for tables of so many entries, or None if `target` has none."""
-    entries = max(16, n_prototypes)
-    intrinsic = target.byte_shuffle(entries)
-    if not intrinsic:
-        return None
-    lanes = target.vector_bytes
-    # A table shorter than the vector is repeated: shuffles look in each 16 bytes, or by low bits.
-    spread = tuple(i % entries for i in range(lanes)) if entries <= lanes else ()
-    return ByteShuffle(intrinsic, lanes, min(entries, lanes), entries, spread)
+def residues_of(summands: Summands, target: Target) -> Residues | None:
+    """Return how exact sums are found from averages, where that takes fewer instructions.
 
-
-def quad_shuffle(summands: Summands, target: Target) -> ByteShuffle | None:
-    """Return the shuffle for four codebooks at a time, or None if that is impossible or slower.
-
-    The template is written for vectors of 64 bytes. Fours are faster where sums are wide and few
-    codebooks add up in a byte.
+    It takes three for a look-up, and four where every entry is widened. The tree has 2, 4, 8 or 16
+    leaves.
     """
-    shuffle, sums = byte_shuffle(target, _QUAD_ENTRIES), summands.sums
-    can = shuffle and shuffle.lanes == _QUAD_ENTRIES and summands.n_prototypes <= 16
-    wide = sums.bits > 8 and sums.group < settings.LEAST_GROUP and sums.accumulate == "exact"
-    if shuffle and can and wide and target.byte_products:
-        return replace(shuffle, codebooks=4, adding=target.byte_products)
-    return None
+    n, sums = summands.n_codebooks, summands.sums
+    wide = sums.accumulate == "exact" and sums.bits == 16 and sums.group == 1
+    narrow = target.vector_bytes <= settings.RESIDUES_BYTES
+    return Residues(n) if wide and narrow and n == average_group(n) else None
 
 
-def quadrupled(summands: Summands) -> Summands:
-    """Return the summands if four neighbouring codebooks are one, whose sum has 32 bits."""
-    return replace(
-        summands,
-        n_codebooks=-(-summands.n_codebooks // 4),
-        sums=Sums("exact", 32, 1),
-        codes_step=4 * summands.codes_step,
-    )
-
-
-def tile_shape(sums: Sums, shuffle: ByteShuffle, target: Target) -> tuple[int, int]:
+def tile_shape(way: str, shuffle: ByteShuffle, target: Target) -> tuple[int, int]:
     """Return the outputs and the vectors of rows of a tile, whose sums all stay in registers."""
     if shuffle.codebooks == 4:
         return settings.QUADS_SHAPE
-    key = _way(sums), target.n_registers
+    key = way, target.n_registers
     narrow = settings.NARROW_SHAPES if target.vector_bytes == 16 else {}
     return narrow.get(key) or settings.COLUMN_SHAPES[key]
 
 
 def cut_columns(
-    summands: Summands, n_outputs: int, shuffle: ByteShuffle, shape: tuple[int, int]
+    summands: Summands, n_outputs: int, shuffle: ByteShuffle, shape: tuple[int, int], way: str
 ) -> tuple[ColumnTile, ...]:
     """Cut the outputs into tiles of a few, each scanned for a few vectors of rows at a time."""
     at_once, vectors = shape
@@ -225,8 +197,8 @@ def cut_columns(
         if n and count:
             step = shuffle.rows * vectors if vectors > 1 else 0
             if step:
-                tiles.append(_tile(summands, shuffle, n, vectors, count=count, first=first))
-            tiles.append(_tile(summands, shuffle, n, 1, count=count, first=first, step=step))
+                tiles.append(_tile(summands, shuffle, way, n, vectors, count=count, first=first))
+            tiles.append(_tile(summands, shuffle, way, n, 1, count=count, first=first, step=step))
     return tuple(tiles)
 
 
@@ -239,6 +211,14 @@ def _way(sums: Sums) -> str:
     return "groups" if sums.bits == 16 and sums.group > 1 else f"{sums.bits} bits"
 
 
+def _carried(way: str, index: int, lanes: int, sum_bits: int) -> tuple[tuple[str, str], ...]:
+    """Return the names and LLVM types of the vectors that carry the sums of a plane."""
+    if way == "residues":
+        kind = f"<{lanes} x i8>"
+        return ((f"plane{index}.residue", kind), (f"plane{index}.average", kind))
+    return accumulators(index, lanes, sum_bits)
+
+
 def _unrolled(sums: Sums) -> int:
     """Return the codebooks in straight-line code: few, or a group that is widened together."""
     if sums.bits == 8:
@@ -249,6 +229,7 @@ def _unrolled(sums: Sums) -> int:
 def _tile(
     summands: Summands,
     shuffle: ByteShuffle,
+    way: str,
     at_once: int,
     vectors: int,
     *,
@@ -263,7 +244,7 @@ def _tile(
     rows, entries = shuffle.rows, shuffle.entries
     output_bytes = summands.n_codebooks * entries
     planes = tuple(
-        Plane(i, rows, 0, rows // 2, accumulators(i, rows, summands.sums.bits), ())
+        Plane(i, rows, 0, rows // 2, _carried(way, i, rows, summands.sums.bits), ())
         for i in range(at_once * vectors)
     )
     return ColumnTile(

@@ -54,6 +54,16 @@ class Plane:
         return tuple(f"plane{self.index}.{part.name}" for part in self.parts)
 
     @property
+    def twice(self) -> int:
+        """The bytes of two vectors."""
+        return 2 * self.lanes
+
+    @property
+    def sides(self) -> tuple[tuple[int, int], ...]:
+        """The lanes that interleave a vector of lower bytes and a vector of upper bytes."""
+        return tuple((i, self.lanes + i) for i in range(self.lanes))
+
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The lanes that interleave a vector of even bytes and a vector of odd bytes."""
         return tuple((i, self.half + i) for i in range(self.half))

@@ -37,6 +37,8 @@ COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of ro
     ("averages", 32): (3, 1),
     ("widened averages", 16): (2, 1),
     ("widened averages", 32): (2, 1),
+    ("residues", 16): (1, 2),
+    ("residues", 32): (1, 2),
     ("8 bits", 16): (2, 4),
     ("8 bits", 32): (2, 4),
     ("16 bits", 16): (2, 2),
@@ -50,6 +52,9 @@ NARROW_SHAPES = {("widened averages", 32): (1, 1)}  # The same, for vectors of 1
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
 COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
+RESIDUES_BYTES = (
+    32  # The widest vectors that averaging pays for: two ports of 64 bytes are too few.
+)
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
 
 # Cores

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.columns import plan_columns, quadrupled
+from maddjit.compiler.maddness.columns import plan_columns
 from maddjit.compiler.maddness.core import core_constants, plan_core
 from maddjit.compiler.maddness.encoding import plan_encode
 from maddjit.compiler.maddness.packing import Packing
@@ -22,6 +22,7 @@ from maddjit.compiler.maddness.runs import Summands, Sums, merges, plan_runs, pl
 from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, lane_order, plan_tiles
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
+from maddjit.compiler.maddness.shuffles import quadrupled
 from maddjit.compiler.maddness.tree_levels import row_level
 from maddjit.compiler.maddness.turning import plan_turn
 from maddjit.compiler.maddness.writing import plan_output
