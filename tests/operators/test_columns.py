@@ -267,3 +267,19 @@ def test_each_kernel_is_compiled_when_it_is_needed_and_reported() -> None:
     assert len(names) == 3
     assert "float32 F → uint16 sums by columns" in names
     assert "float32 F → int32 sums by columns" in names
+
+
+@pytest.mark.parametrize("n_codebooks", [2, 4, 8, 16])
+@pytest.mark.parametrize("entries", [(255,), (0, 255), (0, 1, 254, 255), (127, 128, 129)])
+def test_sums_at_the_ends_of_their_range(
+    level: str, n_codebooks: int, entries: tuple[int, ...]
+) -> None:
+    model = random_model(3, n_features=20, n_codebooks=n_codebooks, n_prototypes=16, n_outputs=5)
+    tables = np.random.default_rng(n_codebooks).choice(entries, model.tables.shape)
+    model = replace(model, tables=tables)
+    op = maddjit.compile(model, level, order="F")
+    A = np.asfortranarray(rows_for(model, 300, "float32", 2))
+    expected = reference.sums(model, A)
+    out = np.zeros(expected.shape, DTYPES[op.plan.sum_bits], order="F")
+    op.sums(A, out=out)
+    assert (out == expected).all()
