@@ -271,8 +271,8 @@ def emit(
     CoverageError
         If the rows of calibration cannot vouch for the coverage.
     TypeError, ValueError
-        If `fitted` is not a model, an option is not one of those above or not for this kind of
-        model, or the target has no kernel for columns of results.
+        If `fitted` is not a model, or an option is not one of those above or not for this kind of
+        model.
     NativeCodeError
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """

@@ -13,7 +13,6 @@ from maddjit.arrays.checks import as_whole
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import OUTPUTS, RESULTS, SUMS
 from maddjit.arrays.layout import Order, OutOrder, direct_order, order_of
-from maddjit.compiler.maddness.columns import byte_shuffle
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Result, Signature
@@ -46,7 +45,6 @@ class CompiledOperator(BaseOperator[Plan]):
         super().__init__(request, build)
         self._timings = timings or {}
         self._chosen: dict[tuple[Any, ...], Runner] = {}
-        self._has_columns = byte_shuffle(request.target, self.model.n_prototypes) is not None
         sum_bits = self.kernel().plan.sum_bits
         self._sum_dtypes = {f.dtype: n for n, f in SUMS.items() if 8 * f.itemsize >= sum_bits}
         alone, n_outputs = self._threads == 1, self.model.n_outputs
@@ -76,9 +74,7 @@ class CompiledOperator(BaseOperator[Plan]):
             float64.
         out : (N, M) or (M,) array, optional
             Where to write, which saves the time that fresh memory costs. Its dtype is that of the
-            results. The kernel writes into it directly if its rows are contiguous; also if its
-            columns are contiguous and the target has a byte shuffle for K (up to 16 on AVX2 and
-            aarch64, up to 128 on AVX-512 with VBMI).
+            results. The kernel writes into it directly if its rows or its columns are contiguous.
         threads : int, optional
             At most this many share the rows; by default what `compile` was told. A call with few
             rows is done by the calling thread alone. The bits are the same for any number.
@@ -200,7 +196,7 @@ class CompiledOperator(BaseOperator[Plan]):
         dtype = SUMS[sums].dtype if result == "sums" else fast.results.dtypes[0]
         answer, written = self._answer(out, len(rows), fast.results.width or 1, single, dtype)
         out_order = "C" if out is None else direct_order(written, rows)
-        if out_order == "F" and not (self._has_columns and result in ("outputs", "sums")):
+        if out_order == "F" and result not in ("outputs", "sums"):
             out_order = None
         direct = written
         if out_order is None:

@@ -202,8 +202,8 @@ def _scanning(plan: Plan) -> str:
         )
     if plan.scan:
         planes = plan.scan.tiles[0].planes
-        return (
-            f"adds table rows of {sum(plane.lanes for plane in planes)} outputs, "
-            f"because rows of the result are contiguous"
-        )
+        why = "because rows of the result are contiguous"
+        if plan.scan.turn:
+            why = "which become columns, because the target has no byte shuffle for these tables"
+        return f"adds table rows of {sum(plane.lanes for plane in planes)} outputs, {why}"
     return "stores the codes"

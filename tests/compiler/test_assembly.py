@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit.compiler.target import LEVELS, named
+from tests.assembly import instructions, loops
 from tests.random_models import random_model, with_short_list
 
 
@@ -29,26 +30,6 @@ def emit(
         **options,
     )
     return maddjit.emit(model, level, order=order)
-
-
-def instructions(assembly: str) -> list[tuple[str, str]]:
-    found = re.findall(r"^\t([a-z][\w.]*)[ \t]*(.*)$", assembly, re.MULTILINE)
-    return [(name, operands) for name, operands in found if not name.startswith(".")]
-
-
-def loops(assembly: str) -> list[list[tuple[str, str]]]:
-    """Return the bodies of innermost loops: from a label to the branch back to it."""
-    bodies = []
-    lines = assembly.splitlines()
-    labels = {line[:-1]: i for i, line in enumerate(lines) if re.match(r"\.LBB\w+:", line)}
-    for i, line in enumerate(lines):
-        match = re.match(r"\t(?:j\w+|b\.?\w*|cbn?z|tbn?z)\t(?:\w+, )?(?:#\d+, )?(\.LBB\w+)", line)
-        if match and labels.get(match[1], i) < i:
-            body = lines[labels[match[1]] : i + 1]
-            inner = [label for label in labels if f"{label}:" in body[1:]]
-            if not any(re.search(rf"\t{re.escape(label)}$", b) for label in inner for b in body):
-                bodies.append(instructions("\n".join(body)))
-    return bodies
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -23,7 +23,6 @@ import maddjit
 from maddjit import reference
 from maddjit.arrays.formats import float32_to_bfloat16
 from maddjit.compiler import llvm
-from maddjit.compiler.maddness.columns import byte_shuffle
 from maddjit.compiler.objects import elf
 from maddjit.compiler.target import BFLOAT16, LEVELS
 from maddjit.reference import strassen_tile as tile_reference
@@ -182,16 +181,15 @@ def test_columns_of_results_and_epilogues(tmp_path: Path) -> None:
     for number, dtype in enumerate(("float32", "int8")):
         epilogue = maddjit.Epilogue(low=0, dtype=dtype)
         op = maddjit.compile(model, order="F", epilogue=epilogue)
-        if byte_shuffle(op.target, model.n_prototypes):  # some levels have no such kernel
-            exported = op.export(tmp_path / str(number), name="columns", out_order="F")
-            loaded = maddjit.native.load(exported.library)  # type: ignore[arg-type]
-            wanted = op(A)
-            assert same_bits(loaded(A).copy(), wanted)
-            out = np.empty_like(wanted)
-            assert loaded(A, out=out) is out
-            assert same_bits(out, wanted)
-            found, _ = results_of(build_example(exported, CC), A.T, wanted.dtype)
-            assert found.tobytes() == wanted.T.tobytes()
+        exported = op.export(tmp_path / str(number), name="columns", out_order="F")
+        loaded = maddjit.native.load(exported.library)  # type: ignore[arg-type]
+        wanted = op(A)
+        assert same_bits(loaded(A).copy(), wanted)
+        out = np.empty_like(wanted)
+        assert loaded(A, out=out) is out
+        assert same_bits(out, wanted)
+        found, _ = results_of(build_example(exported, CC), A.T, wanted.dtype)
+        assert found.tobytes() == wanted.T.tobytes()
 
 
 @needs_cc
@@ -526,7 +524,6 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         ({"result": "argmax"}, "no short list"),
         ({"result": "argmax", "out_order": "F"}, "for outputs, not for winners"),
         ({"target": "sparc"}, "unknown target"),
-        ({"target": "x86-64", "out_order": "F"}, "no kernel for columns"),
     ):
         with pytest.raises(ValueError, match=words):
             maddjit.export(maddness(), tmp_path / "none", **options)  # type: ignore[arg-type]

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import maddjit
 from maddjit import reference
 from maddjit.arrays.formats import INPUTS, OUTPUTS, bfloat16_to_float32
-from maddjit.compiler.maddness.columns import byte_shuffle
+from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import named
 from maddjit.models.maddness import MaddnessModel
-from tests.compiler.test_assembly import loops
+from tests.assembly import loops, stack_accesses
 from tests.conftest import RUNNABLE, same_bits
 from tests.random_models import models, random_model, rows_for
 
@@ -204,20 +205,36 @@ def test_the_instruction_each_scan_is_for(
         0, n_features=512, n_codebooks=16, n_prototypes=n_prototypes, n_outputs=64, largest=largest
     )
     assembly = maddjit.emit(model, level, order="F", result="sums", out_order="F")
-    (scan,) = [
-        body for body in loops(assembly) if sum(name == instruction for name, _ in body) >= 8
-    ]
-    assert not any("rsp" in operands for _, operands in scan)  # nothing is spilled
+    scans = [body for body in loops(assembly) if sum(name == instruction for name, _ in body) >= 8]
+    assert scans
+    assert not any(stack_accesses(scan, assembly) for scan in scans)
 
 
-def test_levels_without_a_byte_shuffle_say_so() -> None:
-    from maddjit.compiler.maddness.planner import make_plan
-    from maddjit.compiler.target import named
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8"])
+@pytest.mark.parametrize("n_outputs", [1, 16, 37])
+def test_rows_become_columns_where_no_byte_shuffle_is(
+    level: str, dtype: str, n_outputs: int
+) -> None:
+    model = random_model(
+        2, n_features=8, n_codebooks=4, n_prototypes=256, n_outputs=n_outputs, largest=60
+    )
+    epilogue = maddjit.Epilogue(dtype=dtype)
+    op = maddjit.compile(model, level, epilogue=epilogue)
+    for n_rows in (1, 65, 700):
+        A = np.asfortranarray(rows_for(model, n_rows, "float32", 0))
+        expected = reference.apply(model, A, epilogue)
+        out = np.zeros(expected.shape, expected.dtype, order="F")
+        op(A, out=out)
+        assert same_bits(np.ascontiguousarray(out), expected)
+    assert_columns(maddjit.compile(model, level), model, A)
+    plan = op.kernel(order="F", out_order="F").plan
+    assert (plan.columns, plan.scan and bool(plan.scan.turn)) == (None, True)
 
+
+def test_only_outputs_and_sums_come_by_columns() -> None:
     model = random_model(2, n_features=8, n_codebooks=4, n_prototypes=64, n_outputs=7)
-    assert byte_shuffle(named("x86-64-v3"), 64) is None
-    with pytest.raises(ValueError, match="no kernel for columns"):
-        make_plan(model, named("x86-64-v3"), Signature(out_order="F"))
+    with pytest.raises(ValueError, match="no kernel for columns of codes"):
+        make_plan(model, named("x86-64-v3"), Signature(result="codes", out_order="F"))
 
 
 @pytest.mark.quick(2)
@@ -248,6 +265,21 @@ def test_each_kernel_is_compiled_when_it_is_needed_and_reported() -> None:
         op.sums(A, out=np.empty((70, 7), dtype, order="F"))
     names = set(op.report.kernels)
     assert len(names) == 3
-    if op._has_columns:
-        assert "float32 F → uint16 sums by columns" in names
-        assert "float32 F → int32 sums by columns" in names
+    assert "float32 F → uint16 sums by columns" in names
+    assert "float32 F → int32 sums by columns" in names
+
+
+@pytest.mark.parametrize("n_codebooks", [2, 4, 8, 16])
+@pytest.mark.parametrize("entries", [(255,), (0, 255), (0, 1, 254, 255), (127, 128, 129)])
+def test_sums_at_the_ends_of_their_range(
+    level: str, n_codebooks: int, entries: tuple[int, ...]
+) -> None:
+    model = random_model(3, n_features=20, n_codebooks=n_codebooks, n_prototypes=16, n_outputs=5)
+    tables = np.random.default_rng(n_codebooks).choice(entries, model.tables.shape)
+    model = replace(model, tables=tables)
+    op = maddjit.compile(model, level, order="F")
+    A = np.asfortranarray(rows_for(model, 300, "float32", 2))
+    expected = reference.sums(model, A)
+    out = np.zeros(expected.shape, DTYPES[op.plan.sum_bits], order="F")
+    op.sums(A, out=out)
+    assert (out == expected).all()

@@ -24,7 +24,7 @@ from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
 from maddjit.models.maddness import LowRankCore, MaddnessModel
-from tests.compiler.test_assembly import instructions, loops
+from tests.assembly import instructions, loops
 from tests.conftest import RUNNABLE, same_bits, same_numbers
 from tests.operators.test_bits import LAYOUTS
 from tests.operators.test_emulated_levels import operator

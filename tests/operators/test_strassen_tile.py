@@ -16,7 +16,7 @@ from maddjit import reference
 from maddjit.arrays.formats import float32_to_bfloat16
 from maddjit.compiler import llvm
 from maddjit.compiler.target import BFLOAT16
-from maddjit.compiler.workspace import aligned_memory
+from maddjit.compiler.workspace import aligned_zeros
 from maddjit.models import schemes
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
@@ -158,7 +158,7 @@ def test_rows_that_are_multiplied_in_vain_are_zeros(level: str, name: str) -> No
     model, A = some_model(some_scheme(name), 64, 70), some_rows(1, 64)
     op = maddjit.compile(model, level)
     encode, workspace = op.plan.encode, op.plan.workspace
-    memory = aligned_memory(op.plan.workspace_bytes)
+    memory = aligned_zeros(op.plan.workspace_bytes, np.uint8)
     memory.fill(255)
     runner = op._runner(op.plan.signature)
     runner._spare.append(memory)

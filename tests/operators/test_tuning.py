@@ -71,4 +71,4 @@ def test_reports_say_how_and_why() -> None:
     kernels = op.report.kernels
     assert "because rows are contiguous" in kernels["float32 C → outputs"]
     assert "because columns are contiguous" in kernels["float32 F → outputs"]
-    assert "float32 F → outputs by columns" in kernels or not op._has_columns
+    assert "float32 F → outputs by columns" in kernels

@@ -46,7 +46,7 @@ class Plan:
     encode : EncodePlan
         How rows become codes.
     scan : ScanPlan or None
-        The scan by rows; None for codes, and for results by columns.
+        The scan by rows; None for codes, and where there is a scan by columns.
     columns : ColumnsPlan or None
         The scan by columns, for results by columns.
     settle : SettlePlan or None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import INPUTS, SUMS
+from maddjit.arrays.formats import SUMS
 from maddjit.compiler.conversion import input_of
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.columns import ColumnsPlan, column_constants, plan_columns
 from maddjit.compiler.maddness.core import CorePlan, core_constants, plan_core
+from maddjit.compiler.maddness.costs import rows_per_thread
 from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, plan_encode
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
@@ -20,6 +21,7 @@ from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.streams import block_rows, has_streams, plan_streams
 from maddjit.compiler.maddness.tables import scale_constants, table_constants
+from maddjit.compiler.maddness.turning import plan_turn
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
@@ -56,7 +58,7 @@ def make_plan(
     ValueError
         If the sums could overflow 32 bits or the dtype asked for, if more of the best outputs are
         asked for than there are outputs, if winners are asked for and the model is not calibrated,
-        or if `target` has no kernel for columns of this model's results.
+        or if columns are asked for of other results than outputs and sums.
     """
     wanted, short = wanted_of(model, signature)
     sums = checked_sums(wanted, signature)
@@ -68,9 +70,11 @@ def make_plan(
     summands = summands_of(wanted, sums, encode)
     scan = columns = settle = core = None
     if signature.out_order == "F":
-        columns = checked_columns(summands, wanted.n_outputs, target, signature, row_block)
-    elif signature.result != "codes":
+        columns = checked_columns(summands, wanted.n_outputs, target, signature)
+    if signature.result != "codes" and not columns:
         scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, streams, choices)
+    if scan and signature.out_order == "F":
+        scan = turned(scan, wanted.n_outputs, target, signature, row_block)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if wanted.core:
@@ -165,20 +169,6 @@ def rows_of_block(model: MaddnessModel, signature: Signature, most: int | None =
     return max(ROW_UNIT, rows // ROW_UNIT * ROW_UNIT)
 
 
-def rows_per_thread(model: MaddnessModel, unit: int) -> int:
-    """Return the number of rows, a multiple of `unit`, that is worth another thread.
-
-    The unit is a block of rows. Streams are as fast for a part of a block.
-    """
-    look_ups = model.n_codebooks * model.n_outputs
-    nanoseconds: float = settings.CODE_NANOSECONDS * model.n_codebooks
-    nanoseconds += settings.LOOK_UP_NANOSECONDS * look_ups
-    if model.core:
-        width = model.n_features + model.n_outputs
-        nanoseconds += settings.PRODUCT_NANOSECONDS * model.core.rank * width
-    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * unit)) * unit
-
-
 def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summands:
     """Return what a scan adds up for each output."""
     return Summands(
@@ -186,7 +176,6 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
         n_prototypes=model.n_prototypes,
         sums=sums,
         codes_step=encode.codes.codebook_step,
-        splits_step=8 * model.depth,
         code_unit=encode.codes.unit,
     )
 
@@ -216,22 +205,32 @@ def plan_scan(
 
 
 def checked_columns(
-    summands: Summands, n_outputs: int, target: Target, signature: Signature, row_block: int
-) -> ColumnsPlan:
-    """Return the scan by columns.
+    summands: Summands, n_outputs: int, target: Target, signature: Signature
+) -> ColumnsPlan | None:
+    """Return the scan by columns, or None if `target` has none for tables of this size.
 
     Raises
     ------
     ValueError
-        If there is none for these results, or none on `target` for tables of this size.
+        If results of this kind never come by columns.
     """
-    columns = None
-    if signature.result in ("outputs", "sums"):
-        column_bytes = row_block * INPUTS[signature.dtype].itemsize if signature.order == "F" else 0
-        columns = plan_columns(summands, n_outputs, target, row_block, column_bytes)
-    if columns is None:
-        raise ValueError(f"{target.name} has no kernel for columns of {signature.result}")
-    return columns
+    if signature.result not in ("outputs", "sums"):
+        raise ValueError(f"there is no kernel for columns of {signature.result}")
+    sums = signature.output.element if signature.result == "sums" else ""
+    return plan_columns(summands, n_outputs, target, sums)
+
+
+def turned(
+    scan: ScanPlan, n_outputs: int, target: Target, signature: Signature, row_block: int
+) -> ScanPlan:
+    """Return a scan by rows whose results become columns.
+
+    It writes to a strip of rows that stays in a cache, so no lines are fetched for it.
+    """
+    turn = plan_turn(scan.width, n_outputs, signature, target, row_block)
+    return replace(
+        scan, tiles=tuple(replace(tile, output_lines=()) for tile in scan.tiles), turn=turn
+    )
 
 
 def plan_workspace(
@@ -251,6 +250,7 @@ def plan_workspace(
     - The tables of a packed tile, where tables are streams.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row.
+    - For results by rows that become columns: a strip of them (`TurnPlan.regions`).
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
     """
     quads = columns.quads if columns else None
@@ -266,6 +266,8 @@ def plan_workspace(
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize
         workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)
+    if scan and scan.turn:
+        workspace = workspace.add(**scan.turn.regions(signature.output.itemsize))
     if settle:
         workspace = workspace.add(**settle.regions(row_block))
     if core:

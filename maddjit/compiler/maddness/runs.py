@@ -62,25 +62,23 @@ def plan_sums(model: MaddnessModel) -> Sums:
 
 @dataclass(frozen=True)
 class Summands:
-    """The codebooks that a scan adds up for each output, and where their codes and splits are.
+    """The codebooks that a scan adds up for each output, and where their codes are.
 
-    `codes_step` and `splits_step` are the bytes from the code of a row, or the split columns, of
-    one codebook to those of the next. Codes are multiples of `code_unit`.
+    `codes_step` is the bytes from the code of a row of one codebook to that of the next. Codes are
+    multiples of `code_unit`.
     """
 
     n_codebooks: int
     n_prototypes: int
     sums: Sums
     codes_step: int
-    splits_step: int
     code_unit: int = 1
 
 
 @dataclass(frozen=True)
 class CodebookStep:
-    """One codebook in straight-line code: where its split columns, code and tables are."""
+    """One codebook in straight-line code: where its code and tables are."""
 
-    splits_offset: int
     codes_offset: int
     table_offsets: tuple[int, ...]
 
@@ -120,7 +118,6 @@ class Run:
     """
 
     count: int
-    splits_stride: int
     codes_stride: int
     table_strides: tuple[int, ...]
     codes_offset: int
@@ -160,15 +157,11 @@ def _run(
     count: int,
 ) -> Run:
     """Return the run of `count` chunks of `size` codebooks from the codebook `first` on."""
-    codes, splits = summands.codes_step, summands.splits_step
-    steps = [
-        CodebookStep((first + c) * splits, c * codes, tuple(c * stride for stride in strides))
-        for c in range(size)
-    ]
+    codes = summands.codes_step
+    steps = [CodebookStep(c * codes, tuple(c * stride for stride in strides)) for c in range(size)]
     parts = [tuple(steps[i : i + group]) for i in range(0, size, group)]
     return Run(
         count=count,
-        splits_stride=size * splits,
         codes_stride=size * codes,
         table_strides=tuple(size * stride for stride in strides),
         codes_offset=first * codes,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Run, Summands, plan_runs
 from maddjit.compiler.maddness.stores import Store, exact_stores
+from maddjit.compiler.maddness.turning import TurnPlan
 from maddjit.compiler.workspace import LINE
 
 _LEAST_LANES = {8: 16, 16: 4, 32: 4}
@@ -55,6 +56,16 @@ class Plane:
     def sums(self) -> tuple[str, ...]:
         """The names of the sums of each part."""
         return tuple(f"plane{self.index}.{part.name}" for part in self.parts)
+
+    @property
+    def twice(self) -> int:
+        """The bytes of two vectors."""
+        return 2 * self.lanes
+
+    @property
+    def sides(self) -> tuple[tuple[int, int], ...]:
+        """The lanes that interleave a vector of lower bytes and a vector of upper bytes."""
+        return tuple((i, self.lanes + i) for i in range(self.lanes))
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -175,11 +186,14 @@ class ScanPlan:
         The k best outputs of each row, for kernels that name them.
     streams : Streams or None
         How tables too large for near caches are read; None where tiles have tables of their own.
+    turn : TurnPlan or None
+        How results by rows become columns; None where rows are the results.
     """
 
     tiles: tuple[Tile, ...]
     best: BestLists | None = None
     streams: Streams | None = None
+    turn: TurnPlan | None = None
 
     @property
     def width(self) -> int:

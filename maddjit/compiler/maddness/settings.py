@@ -61,19 +61,31 @@ SCATTERED = 1.5  # Times that it takes for tables that are not packed: more line
 CODE_INSTRUCTIONS = 2  # Instructions of a code of one row: load it, find its table row.
 ACCUMULATING = {8: 1, 16: 3, 32: 8}  # Instructions that add bytes to sums, by bits of a sum.
 MERGING = {"exact": 1, "average": 1}  # Instructions that merge a vector of bytes into another.
+STRIP_BYTES = 128 * 1024  # Results by rows that become columns together: part of an L2 cache.
 
 # Scans whose vectors are rows
-COLUMN_SHAPES = {  # (bits of a sum, registers): outputs and vectors of rows in flight together.
-    (8, 32): (4, 4),
-    (16, 32): (4, 2),
-    (32, 32): (2, 1),
-    (8, 16): (2, 4),
-    (16, 16): (2, 2),
+COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of rows of a tile.
+    ("averages", 16): (3, 1),  # A tree of 16 averages keeps 4 of them waiting for each output.
+    ("averages", 32): (3, 1),
+    ("widened averages", 16): (2, 1),
+    ("widened averages", 32): (2, 1),
+    ("residues", 16): (1, 2),
+    ("residues", 32): (1, 2),
+    ("8 bits", 16): (2, 4),
+    ("8 bits", 32): (2, 4),
+    ("16 bits", 16): (2, 2),
+    ("16 bits", 32): (2, 2),
+    ("groups", 16): (3, 1),
+    ("groups", 32): (2, 2),
+    ("32 bits", 16): (1, 1),
+    ("32 bits", 32): (2, 1),
 }
-QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows in flight where codebooks are taken by fours.
-COLUMN_UNROLLED = {8: 2, 16: 8, 32: 4}  # Codebooks in straight-line code: with more, LLVM spills.
+NARROW_SHAPES = {("widened averages", 32, 16): (1, 1)}  # The same, if vectors have so many bytes.
+QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
+COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
+COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
+RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
-MOST_LINES_AHEAD = 8  # Lines of a column of A that are fetched at a codebook's turn.
 
 # Cores
 MOST_CHUNK = {"C": 8, "F": 4, "strided": 8}  # Projections summed together, by the order of A.

@@ -60,8 +60,8 @@ def plan_output(
     form = signature.output
     row_bytes = model.n_outputs * form.itemsize
     stage_rows = min(row_block, settings.STAGE_BYTES // row_bytes // 16 * 16)
-    is_apart = scan is not None and scan.streams is None and scan.n_tiles > 1
-    is_apart &= signature.result in ("outputs", "sums")
+    by_rows = signature.out_order == "C" and signature.result in ("outputs", "sums")
+    is_apart = scan is not None and scan.streams is None and scan.n_tiles > 1 and by_rows
     return OutputPlan(
         element=form.element,
         itemsize=form.itemsize,

@@ -10,19 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.columns import plan_columns, quadrupled
+from maddjit.compiler.maddness.columns import plan_columns
 from maddjit.compiler.maddness.core import core_constants, plan_core
+from maddjit.compiler.maddness.costs import rows_per_thread
 from maddjit.compiler.maddness.encoding import plan_encode
 from maddjit.compiler.maddness.packing import Packing
-from maddjit.compiler.maddness.planner import make_plan, rows_of_block, rows_per_thread
+from maddjit.compiler.maddness.planner import make_plan, rows_of_block
 from maddjit.compiler.maddness.projecting import plan_project
 from maddjit.compiler.maddness.runs import Summands, Sums, merges, plan_runs, plan_sums
 from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
+from maddjit.compiler.maddness.shuffles import quadrupled
 from maddjit.compiler.maddness.tables import lane_order
 from maddjit.compiler.maddness.tree_levels import byte_level, row_level
+from maddjit.compiler.maddness.turning import plan_turn
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
@@ -45,7 +49,7 @@ def with_core(rank: int, n_features: int = 40, n_outputs: int = 50) -> LowRankCo
 
 
 def summands(n_codebooks: int, bits: int = 16, group: int = 4, accumulate: Any = "exact") -> Any:
-    return Summands(n_codebooks, 16, Sums(accumulate, bits, group), codes_step=1, splits_step=32)
+    return Summands(n_codebooks, 16, Sums(accumulate, bits, group), codes_step=1)
 
 
 @pytest.mark.parametrize(
@@ -173,36 +177,39 @@ def test_best_lists_hold_the_scores_of_all_rows_and_of_a_part() -> None:
 
 def test_columns_are_scanned_by_fours_where_few_codebooks_fill_a_byte() -> None:
     few, many = summands(21, 16, group=1), summands(21, 16, group=8)
-    by_fours = plan_columns(few, 50, VBMI, 1024, 4096)
+    by_fours = plan_columns(few, 50, VBMI)
     assert by_fours
     assert by_fours.quads
-    assert (by_fours.quads.count, by_fours.sum_bits, by_fours.lines_ahead) == (6, 32, ())
+    assert (by_fours.quads.count, by_fours.sum_bits) == (6, 32)
     assert by_fours.tiles[0].rows == 16 * len(by_fours.tiles[0].vectors)
     narrow = replace(VBMI, vector_bytes=32)  # vectors of 64 bytes are what the template is for
     for columns in (
-        plan_columns(many, 50, VBMI, 1024, 4096),
-        plan_columns(few, 50, AVX2, 64, 0),
-        plan_columns(few, 50, narrow, 64, 0),
+        plan_columns(many, 50, VBMI),
+        plan_columns(few, 50, AVX2),
+        plan_columns(few, 50, narrow),
     ):
         assert columns
         assert columns.quads is None
         assert columns.sum_bits == 16
     assert quadrupled(few).n_codebooks == 6
-    assert plan_columns(few, 50, named("x86-64"), 64, 0) is None
+    assert plan_columns(few, 50, named("x86-64")) is None
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3, 50])
 def test_column_tiles_have_each_output_once(n_outputs: int) -> None:
-    columns = plan_columns(summands(20), n_outputs, AVX2, 1024, 4096)
+    columns = plan_columns(summands(20, 8), n_outputs, AVX2)
     assert columns
-    outputs, number = [], 0
-    for tile in columns.tiles:
-        assert tile.number == number
-        number += tile.count
-        first = tile.first_output
-        outputs += range(first, first + tile.count * tile.n_outputs)
-    assert outputs == list(range(n_outputs))
-    assert columns.tail_results == max(t.n_outputs * t.rows for t in columns.tiles)
+    for is_last in (False, True):
+        outputs = [
+            tile.first_output + turn * tile.n_outputs + output
+            for tile in columns.tiles
+            if tile.is_last == is_last
+            for turn in range(tile.count)
+            for output in range(tile.n_outputs)
+        ]
+        assert outputs == list(range(n_outputs))
+    assert {tile.step for tile in columns.tiles if tile.is_last} == {columns.tiles[0].rows}
+    assert columns.tail_results == max(t.n_outputs * t.rows for t in columns.tiles if t.is_last)
 
 
 @pytest.mark.parametrize("order", ["C", "F", "strided"])
@@ -358,3 +365,31 @@ def test_workspaces_have_the_regions_that_parts_need(order: Any, result: Any) ->
     plan = make_plan(with_U, AVX2, Signature(order=order, out_order="F"))
     names = [region.name for region in plan.workspace.regions][len(front) :]
     assert names[2:4] == ["quads", "tail"]
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+@pytest.mark.parametrize("level", LEVELS)
+def test_interleavings_turn_rows_into_columns(itemsize: int, level: str) -> None:
+    dtype = {1: "uint8", 2: "float16", 4: "float32", 8: "float64"}[itemsize]
+    signature = Signature(out_order="F", epilogue=Epilogue(dtype=dtype))
+    turn = plan_turn(64, 50, signature, named(level), row_block=256)
+    values: dict[int, list[tuple[int, int]]] = {}
+    for index, offsets in enumerate(turn.lanes):
+        parts = dict(enumerate([(o // turn.row_step, i) for i in range(turn.n)] for o in offsets))
+        for join in turn.joins:
+            both = parts[join.left] + parts[join.right]
+            parts[join.new] = [both[place] for place in join.places]
+        values[index] = parts[max(parts)]
+    for step in turn.interleavings:
+        both = values[step.left] + values[step.right]
+        values[step.low] = [both[place] for place in turn.low]
+        values[step.high] = [both[place] for place in turn.high]
+    for output, value in enumerate(turn.outputs):
+        assert values[value] == [(row, output) for row in range(turn.rows)]
+    outputs = [
+        tile.first_output + turn.n * i + output
+        for tile in turn.tiles
+        for i in range(tile.count)
+        for output in range(tile.n_outputs)
+    ]
+    assert outputs == list(range(50))

@@ -27,7 +27,7 @@ from maddjit.compiler.target import BFLOAT16, LEVELS, Target, TargetError, named
 from maddjit.compiler.workspace import LINE
 from maddjit.models import schemes
 from maddjit.models.strassen_tile import StrassenTileModel
-from tests.compiler.test_assembly import instructions, loops
+from tests.assembly import instructions, loops
 from tests.operators.test_strassen_tile import NAMES, some_model, some_scheme
 
 SIZES = ((5, 3), (64, 64), (700, 130))
