@@ -24,6 +24,7 @@ from maddjit.compiler.maddness.scanning import (
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.splicing import spliced_lanes
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
@@ -73,7 +74,10 @@ def make_plan(
         columns = checked_columns(summands, wanted.n_outputs, target, signature, row_block)
     elif signature.result != "codes":
         tile_bytes = choices.tile_bytes
-        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, tile_bytes)
+        spliced = spliced_lanes(wanted, target, signature)
+        scan = plan_scan(
+            summands, wanted.n_outputs, target, signature, row_block, tile_bytes, spliced
+        )
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
     if wanted.core:
@@ -196,15 +200,21 @@ def plan_scan(
     signature: Signature,
     row_block: int,
     tile_bytes: int | None = None,
+    spliced: int = 0,
 ) -> ScanPlan:
-    """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen."""
+    """Return the scan by rows; `tile_bytes` of table are read in one pass, if that is chosen.
+
+    Sums of planes that are `spliced` wide are spliced.
+    """
     most, bits = settings.TILE_BYTES, summands.sums.bits
     most_planes = settings.MOST_PLANES[bits, target.n_registers]
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
         most_planes = settings.SETTLED_PLANES[bits]
     itemsize, tile_bytes = signature.output.itemsize, tile_bytes or most
-    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, tile_bytes, most_planes)
+    tiles = plan_tiles(
+        summands, n_outputs, itemsize, target.vector_bytes, tile_bytes, most_planes, spliced
+    )
     best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
     return ScanPlan(tiles, best)
 

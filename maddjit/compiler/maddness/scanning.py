@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
+from maddjit.compiler.maddness.splicing import RAISED, halves, spliced_order
 from maddjit.compiler.maddness.stores import Store, exact_stores
 from maddjit.compiler.workspace import LINE
 from maddjit.models.maddness import MaddnessModel
@@ -25,7 +27,8 @@ class Part:
     """Neighbouring outputs of a plane that leave it in one vector, and where they are stored.
 
     `valid` is an LLVM vector of i1 that tells the lanes with an output from padding. It is empty if
-    all lanes have an output.
+    all lanes have an output. If the sums are spliced, they are made of the vector of 16-bit numbers
+    called `words`, by the lanes `splice` of it and of a constant.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Part:
     stores: tuple[Store, ...]
     first_output: int
     valid: str
+    words: str = ""
+    splice: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Plane:
     """Outputs whose table entries are side by side in one vector of bytes.
 
     A code times `code_stride` is the place of its table row. `accumulators` are the names and LLVM
-    types of the vectors that carry the sums.
+    types of the vectors that carry the sums. Where sums of bytes are spliced, `widened` has the
+    names of two vectors of 16-bit numbers, and the lanes of the sums and of zeros that they are.
     """
 
     index: int
@@ -51,6 +57,8 @@ class Plane:
     accumulators: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
     code_stride: int = 1
+    is_spliced: bool = False
+    widened: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def sums(self) -> tuple[str, ...]:
@@ -149,6 +157,17 @@ class ScanPlan:
         return sum(tile.count for tile in self.tiles)
 
     @property
+    def is_spliced(self) -> bool:
+        """Whether the sums of any plane are spliced."""
+        return bool(self.spliced_lanes)
+
+    @property
+    def spliced_lanes(self) -> tuple[int, ...]:
+        """The different widths of the vectors that spliced sums leave in."""
+        planes = [plane for tile in self.tiles for plane in tile.planes]
+        return tuple(sorted({plane.lanes // 4 for plane in planes if plane.is_spliced}))
+
+    @property
     def part_lanes(self) -> tuple[int, ...]:
         """The different widths of the vectors that sums leave in."""
         planes = [plane for tile in self.tiles for plane in tile.planes]
@@ -162,6 +181,7 @@ def plan_tiles(
     vector_bytes: int,
     tile_bytes: int,
     most_planes: int = 4,
+    spliced: int = 0,
 ) -> tuple[Tile, ...]:
     """Cut the outputs into tiles: equal tiles of whole vectors, then one with the outputs left.
 
@@ -175,6 +195,8 @@ def plan_tiles(
         Bytes of table that a tile may have, unless it is a single plane.
     most_planes : int
         Planes that a tile may have.
+    spliced : int
+        The width of the planes whose sums are spliced; 0 for none.
     """
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
@@ -186,20 +208,29 @@ def plan_tiles(
     repeats = n_full // per_tile
     tiles = []
     if repeats:
-        tiles.append(_tile(summands, n_outputs, itemsize, widths[:per_tile], 0, repeats))
+        tiles.append(_tile(summands, n_outputs, itemsize, widths[:per_tile], 0, repeats, spliced))
     if last := widths[repeats * per_tile :]:
         first_output = repeats * per_tile * vector_bytes
-        tiles.append(_tile(summands, n_outputs - first_output, itemsize, last, first_output, 1))
+        left = n_outputs - first_output
+        tiles.append(_tile(summands, left, itemsize, last, first_output, 1, spliced))
     return tuple(tiles)
 
 
 def _tile(
-    summands: Summands, valid: int, itemsize: int, widths: list[int], first_output: int, count: int
+    summands: Summands,
+    valid: int,
+    itemsize: int,
+    widths: list[int],
+    first_output: int,
+    count: int,
+    spliced: int,
 ) -> Tile:
     """Return `count` tiles with planes of these widths, from the output `first_output` on.
 
-    There are `valid` outputs from there on; what lies behind them is padding.
+    There are `valid` outputs from there on; what lies behind them is padding. Planes are spliced
+    if they are `spliced` wide.
     """
+    bits = summands.sums.bits
     entries = summands.n_codebooks * summands.n_prototypes
     width = sum(widths)
     starts = [sum(widths[:i]) for i in range(len(widths))]
@@ -209,9 +240,11 @@ def _tile(
             lanes=lanes,
             byte_offset=start * entries,
             half=lanes // 2,
-            accumulators=accumulators(i, lanes, summands.sums.bits),
-            parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
+            accumulators=accumulators(i, lanes, bits),
+            parts=_parts(bits, itemsize, lanes, start, valid, lanes == spliced and bits < 32),
             code_stride=lanes // summands.code_unit,
+            is_spliced=lanes == spliced and bits < 32,
+            widened=_widened(lanes) if lanes == spliced and bits == 8 else (),
         )
         for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))
     )
@@ -248,22 +281,39 @@ def accumulators(index: int, lanes: int, sum_bits: int) -> tuple[tuple[str, str]
     return ((f"plane{index}.sum", f"<{lanes} x i{sum_bits}>"),)
 
 
-def _parts(sum_bits: int, itemsize: int, width: int, start: int, valid: int) -> tuple[Part, ...]:
+def _widened(lanes: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return the names of two vectors of 16-bit sums, and the lanes of bytes that they are."""
+    return tuple(zip(_WORDS[8], halves(lanes, 1), strict=True))
+
+
+_WORDS = {8: ("low", "high"), 16: ("even", "odd")}
+"""The vectors of 16-bit numbers that spliced sums are made of, by the bits of a sum."""
+
+
+def _parts(
+    sum_bits: int, itemsize: int, width: int, start: int, valid: int, is_spliced: bool
+) -> tuple[Part, ...]:
     """Split a plane into the vectors its sums leave in, and those into stores of real outputs.
 
     The plane has the outputs `start` … `start` + `width` − 1 of its tile, which has `valid`.
     """
-    names = ("even", "odd") if sum_bits == 16 else ("sum",)
-    lanes = width // len(names)
+    whole: list[tuple[str, str, tuple[int, ...]]]
+    if is_spliced:
+        ends = zip(("low", "high"), halves(width // 2, 2), strict=True)
+        pairs = list(itertools.product(_WORDS[sum_bits], ends))
+        whole = [(f"{words}.{end}", words, splice) for words, (end, splice) in pairs]
+    else:
+        whole = [(name, "", ()) for name in (_WORDS[16] if sum_bits == 16 else ("sum",))]
+    lanes = width // len(whole)
     parts = []
-    for i, name in enumerate(names):
+    for i, (name, words, splice) in enumerate(whole):
         begin = start + i * lanes
         left = max(0, min(lanes, valid - begin))
         stores = exact_stores(left, itemsize, begin)
         if stores:
             flags = ", ".join(f"i1 {str(lane < left).lower()}" for lane in range(lanes))
             mask = f"<{flags}>" if left < lanes else ""
-            parts.append(Part(name, lanes, begin * 4, stores, begin, mask))
+            parts.append(Part(name, lanes, begin * 4, stores, begin, mask, words, splice))
     return tuple(parts)
 
 
@@ -275,26 +325,31 @@ def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[st
     start = 0
     for tile in scan.tiles:
         for plane in tile.planes * tile.count:
-            pieces.append(padded[..., start + lane_order(plane.lanes, sums.bits)].tobytes())
+            pieces.append(padded[..., start + lane_order(plane, sums.bits)].tobytes())
             start += plane.lanes
     return {"tables": b"".join(pieces)}
 
 
-def lane_order(lanes: int, sum_bits: int) -> NDArray[np.intp]:
+def lane_order(plane: Plane, sum_bits: int) -> NDArray[np.intp]:
     """Return the output of each byte of a plane.
 
     With sums of 16 bits the even bytes are the first half of the plane's outputs, the odd bytes the
-    second half.
-
-    >>> lane_order(8, 16).tolist()
-    [0, 4, 1, 5, 2, 6, 3, 7]
+    second half. Where sums are spliced, each quarter of the outputs is spread as it is collected.
     """
-    order = np.arange(lanes)
+    if plane.is_spliced:
+        return spliced_order(plane.lanes, sum_bits)
+    order = np.arange(plane.lanes)
     return order.reshape(2, -1).T.ravel() if sum_bits == 16 else order
 
 
 def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
-    """Return scale and offset of each output, as float32; padding is zero."""
+    """Return scale and offset of each output, as float32; padding is zero.
+
+    If any sums are spliced, `fall` is what becomes of `RAISED` when it is scaled, to be taken away.
+    """
     scale, offset = np.zeros((2, scan.width), "<f4")
     scale[: model.n_outputs], offset[: model.n_outputs] = model.scale, model.offset
-    return {"scale": scale.tobytes(), "offset": offset.tobytes()}
+    constants = {"scale": scale.tobytes(), "offset": offset.tobytes()}
+    if scan.is_spliced:
+        constants["fall"] = (scale * np.float32(-RAISED)).tobytes()
+    return constants
