@@ -18,13 +18,12 @@ from maddjit.compiler.maddness.scanning import (
     BestLists,
     ScanPlan,
     plan_tiles,
-    scale_constants,
-    table_constants,
 )
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.splicing import spliced_lanes
+from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
