@@ -346,10 +346,16 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_large_frames_need_nothing_on_windows(architecture: str) -> None:
     """Vectors that do not fit into registers take more than a page of stack."""
-    model = random_model(
-        9, n_features=40, n_codebooks=16, n_prototypes=64, n_outputs=150, accumulate="average"
-    )
     order: Any = "F" if architecture == "x86_64" else "C"
+    n_codebooks, n_prototypes = (16, 64) if order == "F" else (48, 16)
+    model = random_model(
+        9,
+        n_features=40,
+        n_codebooks=n_codebooks,
+        n_prototypes=n_prototypes,
+        n_outputs=150,
+        accumulate="average",
+    )
     for chosen in (target("windows", architecture), target("windows", architecture).for_linkers()):
         plan = plan_of(model, chosen, Signature(out_order=order))
         ir = render(plan)
