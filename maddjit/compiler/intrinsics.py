@@ -45,15 +45,23 @@ AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
-MASKED_LOADS: dict[tuple[int, int], str] = {
-    (32, 4): "llvm.masked.load.v8f32.p0",
-    (32, 8): "llvm.masked.load.v8f64.p0",
-    (64, 1): "llvm.masked.load.v64i8.p0",
-    (64, 2): "llvm.masked.load.v16i16.p0",
-    (64, 4): "llvm.masked.load.v16f32.p0",
-    (64, 8): "llvm.masked.load.v16f64.p0",
+MASKED_LOADS: dict[int, dict[tuple[int, int], str]] = {
+    32: {
+        (8, 4): "llvm.masked.load.v8f32.p0",
+        (8, 8): "llvm.masked.load.v8f64.p0",
+    },
+    64: {
+        (64, 1): "llvm.masked.load.v64i8.p0",
+        (16, 1): "llvm.masked.load.v16i8.p0",
+        (16, 2): "llvm.masked.load.v16i16.p0",
+        (16, 4): "llvm.masked.load.v16f32.p0",
+        (16, 8): "llvm.masked.load.v16f64.p0",
+    },
 }
-"""Reads of some elements of a vector of rows, by the bytes of a register and of an element."""
+"""Reads of some elements of a vector of rows, by the bytes of a register.
+
+Each is found by the number of elements and the bytes of one.
+"""
 
 PACKS = {
     16: ("llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.packuswb.128"),
@@ -77,5 +85,4 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
     """Return the intrinsics that read and pack vectors of rows of so many bytes."""
-    reads = [name for (size, _), name in MASKED_LOADS.items() if size == vector_bytes]
-    return (*reads, *PACKS[vector_bytes])
+    return (*MASKED_LOADS.get(vector_bytes, {}).values(), *PACKS[vector_bytes])

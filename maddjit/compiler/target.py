@@ -136,9 +136,9 @@ class Target:
         """
         return dict(self.permutes).get(entries, "")
 
-    def masked_load(self, itemsize: int) -> str:
-        """Return the instruction that reads some elements of a vector; empty if there is none."""
-        name = intrinsics.MASKED_LOADS.get((self.vector_bytes, itemsize), "")
+    def masked_load(self, lanes: int, itemsize: int) -> str:
+        """Return the instruction that reads some of so many elements; empty if there is none."""
+        name = intrinsics.MASKED_LOADS.get(self.vector_bytes, {}).get((lanes, itemsize), "")
         return name if name in self.intrinsics else ""
 
     @property

@@ -115,11 +115,7 @@ class Runner:
             run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
 
     def _workspace(self) -> NDArray[np.uint8]:
-        """Return memory to work in, if possible of an earlier call: fresh pages cost time.
-
-        It begins with zeros. Tiles of few rows also multiply what they find there, which takes a
-        hundred times as long if it is denormal.
-        """
+        """Return memory to work in, if possible of an earlier call: fresh pages cost time."""
         try:
             return self._spare.pop()
         except IndexError:

@@ -58,7 +58,8 @@ def needed(intrinsic: str) -> set[str]:
 def instructions(target: Target) -> list[str]:
     """Return the instructions that are facts of a target."""
     looked_up = [name for _, name in (*target.permutes, *target.byte_shuffles)]
-    rows = [*(target.packs or ()), *map(target.masked_load, (1, 2, 4, 8))]
+    loads = [target.masked_load(n, size) for n in (8, 16, 64) for size in (1, 2, 4, 8)]
+    rows = [*(target.packs or ()), *loads]
     return list(filter(None, [*looked_up, *rows, target.byte_products, target.bfloat16_products]))
 
 
@@ -76,8 +77,9 @@ def test_facts_agree_with_the_features_that_a_level_requires(level: Target) -> N
     assert bool(level.byte_shuffle(64)) == ("avx512vbmi" in level.requires)
     assert not level.bfloat16_products
     assert level.packs
-    assert bool(level.masked_load(4)) == ("avx2" in level.requires)
-    assert bool(level.masked_load(1)) == ("avx512bw" in level.requires)
+    assert bool(level.masked_load(level.lanes, 4)) == ("avx2" in level.requires)
+    assert bool(level.masked_load(level.lanes, 1)) == ("avx512bw" in level.requires)
+    assert bool(level.masked_load(level.vector_bytes, 1)) == ("avx512bw" in level.requires)
 
 
 def test_facts_of_aarch64() -> None:

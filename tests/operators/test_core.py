@@ -21,6 +21,7 @@ from maddjit import reference
 from maddjit.arrays.formats import INPUTS, OUTPUTS, bfloat16_to_float32
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.splicing import spliced_lanes
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
 from maddjit.models.maddness import LowRankCore, MaddnessModel
@@ -312,7 +313,10 @@ def wide_model(rank: int) -> MaddnessModel:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("order", ["C", "F", "strided"])
 def test_products_and_sums_are_not_contracted(level: str, order: Any) -> None:
-    code = instructions(maddjit.emit(wide_model(5), level, order=order))
+    negative = np.full(128, -1, np.float32)
+    model = replace(wide_model(5), scale=negative, offset=negative * 0)
+    assert not spliced_lanes(model, named(level), Signature())  # sums would be scaled by fusing
+    code = instructions(maddjit.emit(model, level, order=order))
     assert not any(re.match(r"v?fn?m(add|sub)|fml[as]|call|blr?$", name) for name, _ in code)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Run, Summands, Sums, plan_runs
-from maddjit.compiler.maddness.scanning import Plane, accumulators
+from maddjit.compiler.maddness.scan_plan import Plane
+from maddjit.compiler.maddness.scanning import accumulators
 from maddjit.compiler.maddness.shuffles import (
     ByteShuffle,
     Quads,

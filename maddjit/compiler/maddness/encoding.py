@@ -203,7 +203,7 @@ def byte_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees | None
         threshold_stride=model.n_prototypes * (1 if leaves is None else 2),
         turns=(Turn("bytes", (0,), lanes),),
         gathered=min(lanes, settings.MOST_GATHERED),
-        masked_load=target.masked_load(1),
+        masked_load=target.masked_load(lanes, 1),
     )
 
 
@@ -218,7 +218,7 @@ def number_trees(model: MaddnessModel, target: Target, dtype: str) -> Trees:
         threshold_stride=4 * model.n_prototypes,
         turns=number_turns(target),
         gathered=target.lanes,
-        masked_load=target.masked_load(INPUTS[dtype].itemsize),
+        masked_load=target.masked_load(target.lanes, INPUTS[dtype].itemsize),
     )
 
 

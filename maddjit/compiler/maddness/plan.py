@@ -12,7 +12,7 @@ from maddjit.compiler.maddness.columns import ColumnsPlan
 from maddjit.compiler.maddness.core import CorePlan
 from maddjit.compiler.maddness.encoding import EncodePlan
 from maddjit.compiler.maddness.runs import Sums
-from maddjit.compiler.maddness.scanning import ScanPlan
+from maddjit.compiler.maddness.scan_plan import ScanPlan
 from maddjit.compiler.maddness.settling import SettlePlan
 from maddjit.compiler.maddness.writing import OutputPlan
 from maddjit.compiler.outline import outlined

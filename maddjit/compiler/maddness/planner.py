@@ -15,10 +15,12 @@ from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, pla
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_sums
-from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
+from maddjit.compiler.maddness.scan_plan import BestLists, ScanPlan
+from maddjit.compiler.maddness.scanning import plan_tiles
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
+from maddjit.compiler.maddness.splicing import spliced_lanes
 from maddjit.compiler.maddness.streams import block_rows, has_streams, plan_streams
 from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.turning import plan_turn
@@ -72,7 +74,7 @@ def make_plan(
     if signature.out_order == "F":
         columns = checked_columns(summands, wanted.n_outputs, target, signature)
     if signature.result != "codes" and not columns:
-        scan = plan_scan(summands, wanted.n_outputs, target, signature, row_block, streams, choices)
+        scan = plan_scan(wanted, summands, target, signature, row_block, streams, choices)
     if scan and signature.out_order == "F":
         scan = turned(scan, wanted.n_outputs, target, signature, row_block)
     if short and scan:
@@ -181,8 +183,8 @@ def summands_of(model: MaddnessModel, sums: Sums, encode: EncodePlan) -> Summand
 
 
 def plan_scan(
+    model: MaddnessModel,
     summands: Summands,
-    n_outputs: int,
     target: Target,
     signature: Signature,
     row_block: int,
@@ -191,7 +193,7 @@ def plan_scan(
 ) -> ScanPlan:
     """Return the scan by rows, of tables that lie run by run if they are `streams`."""
     best = BestLists(signature.k, row_block) if signature.result == "argmax" else None
-    itemsize = signature.output.itemsize
+    n_outputs, itemsize = model.n_outputs, signature.output.itemsize
     if streams:
         return plan_streams(summands, n_outputs, itemsize, target.vector_bytes, best)
     most, bits = settings.TILE_BYTES, summands.sums.bits
@@ -200,7 +202,9 @@ def plan_scan(
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
         most_planes = settings.SETTLED_PLANES[bits]
     most = choices.tile_bytes or most
-    tiles = plan_tiles(summands, n_outputs, itemsize, target.vector_bytes, most, most_planes)
+    spliced = spliced_lanes(model, target, signature)
+    width = target.vector_bytes
+    tiles = plan_tiles(summands, n_outputs, itemsize, width, most, most_planes, spliced)
     return ScanPlan(tiles, best)
 
 

@@ -1,13 +1,14 @@
-"""The part of a plan that scans by rows: vectors of outputs, whose table rows are added."""
+"""Outputs cut into tiles of planes, for a scan by rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
 
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.runs import Run, Summands, plan_runs
-from maddjit.compiler.maddness.stores import Store, exact_stores
-from maddjit.compiler.maddness.turning import TurnPlan
+from maddjit.compiler.maddness.runs import Summands, plan_runs
+from maddjit.compiler.maddness.scan_plan import Part, Plane, Tile
+from maddjit.compiler.maddness.splicing import halves
+from maddjit.compiler.maddness.stores import exact_stores
 from maddjit.compiler.workspace import LINE
 
 _LEAST_LANES = {8: 16, 16: 4, 32: 4}
@@ -17,201 +18,6 @@ Instructions add vectors of 16 bytes straight from memory. Wider sums load every
 """
 
 
-@dataclass(frozen=True)
-class Part:
-    """Neighbouring outputs of a plane that leave it in one vector, and where they are stored.
-
-    `valid` is an LLVM vector of i1 that tells the lanes with an output from padding. It is empty if
-    all lanes have an output.
-    """
-
-    name: str
-    lanes: int
-    scale_offset: int
-    stores: tuple[Store, ...]
-    first_output: int
-    valid: str
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Outputs whose table entries are side by side in one vector of bytes.
-
-    A code times `code_stride` is the place of its table row, which is aligned to `alignment`. Bytes
-    that are `ahead` of a row in use are fetched meanwhile, unless that is 0. `accumulators` are the
-    names and LLVM types of the vectors that carry the sums.
-    """
-
-    index: int
-    lanes: int
-    byte_offset: int
-    half: int
-    accumulators: tuple[tuple[str, str], ...]
-    parts: tuple[Part, ...]
-    code_stride: int = 1
-    alignment: int = 1
-    ahead: int = 0
-
-    @property
-    def sums(self) -> tuple[str, ...]:
-        """The names of the sums of each part."""
-        return tuple(f"plane{self.index}.{part.name}" for part in self.parts)
-
-    @property
-    def twice(self) -> int:
-        """The bytes of two vectors."""
-        return 2 * self.lanes
-
-    @property
-    def sides(self) -> tuple[tuple[int, int], ...]:
-        """The lanes that interleave a vector of lower bytes and a vector of upper bytes."""
-        return tuple((i, self.lanes + i) for i in range(self.lanes))
-
-    @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The lanes that interleave a vector of even bytes and a vector of odd bytes."""
-        return tuple((i, self.half + i) for i in range(self.half))
-
-
-@dataclass(frozen=True)
-class Tile:
-    """`count` repetitions of a few planes that are scanned together.
-
-    Strides are the bytes from one repetition to the next, offsets those of the first repetition.
-    `output_lines` are the cache lines of Y that are fetched for each row, as offsets from the
-    outputs of the row that is `rows_ahead`.
-    """
-
-    count: int
-    table_offset: int
-    table_stride: int
-    scale_offset: int
-    scale_stride: int
-    first_output: int
-    n_outputs: int
-    output_offset: int
-    output_stride: int
-    output_lines: tuple[int, ...]
-    rows_ahead: int
-    planes: tuple[Plane, ...]
-    runs: tuple[Run, ...]
-
-    @property
-    def parts(self) -> tuple[tuple[Part, str], ...]:
-        """The parts in the order of their outputs, each with the name of its sums."""
-        return tuple(
-            pair for plane in self.planes for pair in zip(plane.parts, plane.sums, strict=True)
-        )
-
-    @property
-    def last(self) -> str:
-        """The suffix of the values that hold the sums of all codebooks."""
-        number, run = len(self.runs) - 1, self.runs[-1]
-        return f"r{number}" if run.count > 1 else f"r{number}.g{len(run.groups)}"
-
-    @property
-    def code_strides(self) -> tuple[int, ...]:
-        """The different factors of a code among the planes."""
-        return tuple(sorted({plane.code_stride for plane in self.planes}))
-
-
-@dataclass(frozen=True)
-class BestLists:
-    """The scores of the k best outputs so far of each row of a block, then those of one part."""
-
-    k: int
-    row_block: int
-
-    @property
-    def list_bytes(self) -> int:
-        """Bytes of the scores of one row's best outputs."""
-        return 4 * self.k
-
-    @property
-    def last_rank(self) -> int:
-        """The place of the last of a row's best outputs."""
-        return self.k - 1
-
-    @property
-    def scores_offset(self) -> int:
-        """Where the scores of one part are, behind the lists of all rows."""
-        return self.row_block * self.list_bytes
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of everything; a part has as many scores as a vector has bytes, 64 at most."""
-        return self.scores_offset + 4 * 64
-
-
-@dataclass(frozen=True)
-class Streams:
-    """Tables that lie run by run: a run has one code's entries of all outputs.
-
-    A row reads one run of each codebook, tile by tile. So few rows read long streams, whose next
-    lines are known and fetched ahead. Many rows read all codes of a tile again and again. For them
-    the tables of a tile are packed into a buffer first.
-
-    Attributes
-    ----------
-    n_runs, run_step : int
-        The number of runs, and the bytes from one to the next.
-    shared_rows : int
-        The rows of a block from which all of them read a tile before any reads the next one.
-    packed_rows : int
-        The rows of a block from which tiles are packed, if there are `packed` tiles.
-    packed : tuple of Tile
-        The outputs, tile after tile, of packed tables; none if that never pays.
-    packed_step, packed_bytes : int
-        The bytes from one table row in the buffer to the next, and those of the whole buffer.
-    """
-
-    n_runs: int
-    run_step: int
-    shared_rows: int
-    packed_rows: int
-    packed: tuple[Tile, ...]
-    packed_step: int
-    packed_bytes: int
-
-
-@dataclass(frozen=True)
-class ScanPlan:
-    """How codes become results or scores, by rows.
-
-    Attributes
-    ----------
-    tiles : tuple of Tile
-        The outputs, tile after tile. With `streams`, these tiles are for few rows.
-    best : BestLists or None
-        The k best outputs of each row, for kernels that name them.
-    streams : Streams or None
-        How tables too large for near caches are read; None where tiles have tables of their own.
-    turn : TurnPlan or None
-        How results by rows become columns; None where rows are the results.
-    """
-
-    tiles: tuple[Tile, ...]
-    best: BestLists | None = None
-    streams: Streams | None = None
-    turn: TurnPlan | None = None
-
-    @property
-    def width(self) -> int:
-        """The number of outputs, including those that fill up the last plane."""
-        return sum(tile.count * tile.n_outputs for tile in self.tiles)
-
-    @property
-    def n_tiles(self) -> int:
-        """The number of tiles; each repetition counts."""
-        return sum(tile.count for tile in self.tiles)
-
-    @property
-    def part_lanes(self) -> tuple[int, ...]:
-        """The different widths of the vectors that sums leave in."""
-        planes = [plane for tile in self.tiles for plane in tile.planes]
-        return tuple(sorted({part.lanes for plane in planes for part in plane.parts}))
-
-
 def plan_tiles(
     summands: Summands,
     n_outputs: int,
@@ -219,6 +25,7 @@ def plan_tiles(
     vector_bytes: int,
     tile_bytes: int,
     most_planes: int = 4,
+    spliced: int = 0,
 ) -> tuple[Tile, ...]:
     """Cut the outputs into tiles: equal tiles of whole vectors, then one with the outputs left.
 
@@ -232,6 +39,8 @@ def plan_tiles(
         Bytes of table that a tile may have, unless it is a single plane.
     most_planes : int
         Planes that a tile may have.
+    spliced : int
+        The width of the planes whose sums are spliced; 0 for none.
     """
     n_full, rest = divmod(n_outputs, vector_bytes)
     widths = [vector_bytes] * n_full
@@ -243,20 +52,29 @@ def plan_tiles(
     repeats = n_full // per_tile
     tiles = []
     if repeats:
-        tiles.append(_tile(summands, n_outputs, itemsize, widths[:per_tile], 0, repeats))
+        tiles.append(_tile(summands, n_outputs, itemsize, widths[:per_tile], 0, repeats, spliced))
     if last := widths[repeats * per_tile :]:
         first_output = repeats * per_tile * vector_bytes
-        tiles.append(_tile(summands, n_outputs - first_output, itemsize, last, first_output, 1))
+        left = n_outputs - first_output
+        tiles.append(_tile(summands, left, itemsize, last, first_output, 1, spliced))
     return tuple(tiles)
 
 
 def _tile(
-    summands: Summands, valid: int, itemsize: int, widths: list[int], first_output: int, count: int
+    summands: Summands,
+    valid: int,
+    itemsize: int,
+    widths: list[int],
+    first_output: int,
+    count: int,
+    spliced: int,
 ) -> Tile:
     """Return `count` tiles with planes of these widths, from the output `first_output` on.
 
-    There are `valid` outputs from there on; what lies behind them is padding.
+    There are `valid` outputs from there on; what lies behind them is padding. Planes are spliced
+    if they are `spliced` wide.
     """
+    bits = summands.sums.bits
     entries = summands.n_codebooks * summands.n_prototypes
     width = sum(widths)
     starts = [sum(widths[:i]) for i in range(len(widths))]
@@ -266,10 +84,12 @@ def _tile(
             lanes=lanes,
             byte_offset=start * entries,
             half=lanes // 2,
-            accumulators=accumulators(i, lanes, summands.sums.bits),
-            parts=_parts(summands.sums.bits, itemsize, lanes, start, valid),
+            accumulators=accumulators(i, lanes, bits),
+            parts=_parts(bits, itemsize, lanes, start, valid, lanes == spliced and bits < 32),
             code_stride=lanes // summands.code_unit,
             alignment=lanes,
+            is_spliced=lanes == spliced and bits < 32,
+            widened=_widened(lanes) if lanes == spliced and bits == 8 else (),
         )
         for i, (lanes, start) in enumerate(zip(widths, starts, strict=True))
     )
@@ -307,20 +127,37 @@ def accumulators(index: int, lanes: int, sum_bits: int) -> tuple[tuple[str, str]
     return ((f"plane{index}.sum", f"<{lanes} x i{sum_bits}>"),)
 
 
-def _parts(sum_bits: int, itemsize: int, width: int, start: int, valid: int) -> tuple[Part, ...]:
+def _widened(lanes: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return the names of two vectors of 16-bit sums, and the lanes of bytes that they are."""
+    return tuple(zip(_WORDS[8], halves(lanes, 1), strict=True))
+
+
+_WORDS = {8: ("low", "high"), 16: ("even", "odd")}
+"""The vectors of 16-bit numbers that spliced sums are made of, by the bits of a sum."""
+
+
+def _parts(
+    sum_bits: int, itemsize: int, width: int, start: int, valid: int, is_spliced: bool
+) -> tuple[Part, ...]:
     """Split a plane into the vectors its sums leave in, and those into stores of real outputs.
 
     The plane has the outputs `start` … `start` + `width` − 1 of its tile, which has `valid`.
     """
-    names = ("even", "odd") if sum_bits == 16 else ("sum",)
-    lanes = width // len(names)
+    whole: list[tuple[str, str, tuple[int, ...]]]
+    if is_spliced:
+        ends = zip(("low", "high"), halves(width // 2, 2), strict=True)
+        pairs = list(itertools.product(_WORDS[sum_bits], ends))
+        whole = [(f"{words}.{end}", words, splice) for words, (end, splice) in pairs]
+    else:
+        whole = [(name, "", ()) for name in (_WORDS[16] if sum_bits == 16 else ("sum",))]
+    lanes = width // len(whole)
     parts = []
-    for i, name in enumerate(names):
+    for i, (name, words, splice) in enumerate(whole):
         begin = start + i * lanes
         left = max(0, min(lanes, valid - begin))
         stores = exact_stores(left, itemsize, begin)
         if stores:
             flags = ", ".join(f"i1 {str(lane < left).lower()}" for lane in range(lanes))
             mask = f"<{flags}>" if left < lanes else ""
-            parts.append(Part(name, lanes, begin * 4, stores, begin, mask))
+            parts.append(Part(name, lanes, begin * 4, stores, begin, mask, words, splice))
     return tuple(parts)

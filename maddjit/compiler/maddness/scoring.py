@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.scanning import ScanPlan, Tile
+from maddjit.compiler.maddness.scan_plan import ScanPlan, Tile
 from maddjit.compiler.workspace import odd_lines
 
 

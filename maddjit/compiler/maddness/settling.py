@@ -9,7 +9,7 @@ import numpy as np
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.lists import MEMBER_BYTES, list_bytes
 from maddjit.compiler.maddness.packing import Packing
-from maddjit.compiler.maddness.scanning import ScanPlan
+from maddjit.compiler.maddness.scan_plan import ScanPlan
 from maddjit.compiler.maddness.scoring import ScorePlan, plan_scores
 from maddjit.compiler.maddness.screening import ScreenPlan, plan_screen
 from maddjit.compiler.signature import Signature

@@ -11,7 +11,8 @@ from maddjit.compiler.maddness.costs import (
     stream_nanoseconds,
 )
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_runs
-from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, Streams, Tile, plan_tiles
+from maddjit.compiler.maddness.scan_plan import BestLists, ScanPlan, Streams, Tile
+from maddjit.compiler.maddness.scanning import plan_tiles
 from maddjit.compiler.signature import Choices, Signature
 from maddjit.compiler.workspace import LINE, lines
 from maddjit.models.maddness import MaddnessModel

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.maddness.runs import Sums
-from maddjit.compiler.maddness.scanning import ScanPlan
+from maddjit.compiler.maddness.scan_plan import Plane, ScanPlan
+from maddjit.compiler.maddness.splicing import RAISED, spliced_order
 from maddjit.models.maddness import MaddnessModel
 
 
@@ -17,7 +18,7 @@ def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[st
     planes = [plane for tile in scan.tiles for plane in tile.planes * tile.count]
     starts = np.cumsum([0, *(plane.lanes for plane in planes)])
     orders = [
-        start + lane_order(plane.lanes, sums.bits)
+        start + lane_order(plane, sums.bits)
         for start, plane in zip(starts[:-1], planes, strict=True)
     ]
     if scan.streams is None:
@@ -27,21 +28,26 @@ def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[st
     return {"tables": runs.tobytes()}
 
 
-def lane_order(lanes: int, sum_bits: int) -> NDArray[np.intp]:
+def lane_order(plane: Plane, sum_bits: int) -> NDArray[np.intp]:
     """Return the output of each byte of a plane.
 
     With sums of 16 bits the even bytes are the first half of the plane's outputs, the odd bytes the
-    second half.
-
-    >>> lane_order(8, 16).tolist()
-    [0, 4, 1, 5, 2, 6, 3, 7]
+    second half. Where sums are spliced, each quarter of the outputs is spread as it is collected.
     """
-    order = np.arange(lanes)
+    if plane.is_spliced:
+        return spliced_order(plane.lanes, sum_bits)
+    order = np.arange(plane.lanes)
     return order.reshape(2, -1).T.ravel() if sum_bits == 16 else order
 
 
 def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
-    """Return scale and offset of each output, as float32; padding is zero."""
+    """Return scale and offset of each output, as float32; padding is zero.
+
+    If any sums are spliced, `fall` is what becomes of `RAISED` when it is scaled, to be taken away.
+    """
     scale, offset = np.zeros((2, scan.width), "<f4")
     scale[: model.n_outputs], offset[: model.n_outputs] = model.scale, model.offset
-    return {"scale": scale.tobytes(), "offset": offset.tobytes()}
+    constants = {"scale": scale.tobytes(), "offset": offset.tobytes()}
+    if scan.is_spliced:
+        constants["fall"] = (scale * np.float32(-RAISED)).tobytes()
+    return constants

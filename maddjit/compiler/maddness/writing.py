@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from maddjit.compiler.conversion import Ending, ending
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.scanning import ScanPlan
+from maddjit.compiler.maddness.scan_plan import ScanPlan
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import MaddnessModel

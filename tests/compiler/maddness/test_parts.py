@@ -20,7 +20,8 @@ from maddjit.compiler.maddness.packing import Packing
 from maddjit.compiler.maddness.planner import make_plan, rows_of_block
 from maddjit.compiler.maddness.projecting import plan_project
 from maddjit.compiler.maddness.runs import Summands, Sums, merges, plan_runs, plan_sums
-from maddjit.compiler.maddness.scanning import BestLists, ScanPlan, plan_tiles
+from maddjit.compiler.maddness.scan_plan import BestLists, ScanPlan
+from maddjit.compiler.maddness.scanning import plan_tiles
 from maddjit.compiler.maddness.scoring import plan_scores
 from maddjit.compiler.maddness.settling import plan_products, plan_row, plan_settle
 from maddjit.compiler.maddness.shuffles import quadrupled
@@ -163,9 +164,13 @@ def test_tiles_hold_all_outputs(
     assert sorted(stored) == list(range(0, 4 * n_outputs, 4))
 
 
-def test_lane_orders_are_permutations() -> None:
-    for bits in (8, 16, 32):
-        assert sorted(lane_order(32, bits)) == list(range(32))
+@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("spliced", [0, 32])
+def test_lane_orders_are_permutations(bits: int, spliced: int) -> None:
+    (tile,) = plan_tiles(summands(20, bits), 48, 4, 32, 10**6, spliced=spliced)
+    assert [plane.is_spliced for plane in tile.planes] == [spliced > 0 and bits < 32, False]
+    for plane in tile.planes:
+        assert sorted(lane_order(plane, bits)) == list(range(plane.lanes))
 
 
 def test_best_lists_hold_the_scores_of_all_rows_and_of_a_part() -> None:

@@ -20,7 +20,7 @@ from maddjit.compiler.maddness.costs import (
 )
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.maddness.runs import Sums
-from maddjit.compiler.maddness.scanning import Streams
+from maddjit.compiler.maddness.scan_plan import Streams
 from maddjit.compiler.maddness.streams import packed_from
 from maddjit.compiler.maddness.tables import lane_order
 from maddjit.compiler.signature import Choices, Signature
@@ -100,7 +100,7 @@ def test_table_rows_are_where_plans_say(model: MaddnessModel, level: str) -> Non
             unit = plan.encode.codes.unit
             assert plane.code_stride * unit == plan.scan.streams.run_step
             start = tile.table_offset + plane.byte_offset
-            outputs = start + lane_order(plane.lanes, plan.sums.bits)
+            outputs = start + lane_order(plane, plan.sums.bits)
             real = outputs < plan.n_outputs
             entries = runs[..., start : start + plane.lanes]
             assert entries[..., ~real].sum() == 0
