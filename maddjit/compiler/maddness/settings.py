@@ -25,7 +25,7 @@ MOST_GATHERED = 16  # Rows whose elements of one byte are put into a vector one 
 MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by `has_masks`.
 # Counted for a vector of 16 or 8 numbers: nodes − 1 blends, against a read for each lane.
 LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
-# Steps are counted: reads and shuffles, against reads and inserts. The two factors are measured.
+# Steps are counted: reads and shuffles, against reads and inserts. The two factors are not.
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
@@ -91,8 +91,8 @@ COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
-# Measured. Counted, 64 look-ups take quads 2 instructions and groups of g codebooks 2 + 2 / g; but
-# quads take codes placed by fours, and sums of 32 bits, which that leaves out.
+# Not counted: by the model, 64 look-ups take quads 2 instructions, and groups of g codebooks
+# 2 + 2 / g. That leaves out placing codes by fours, and the ends of 32-bit sums.
 
 # Cores
 MOST_CHUNK = {"C": 8, "F": 4, "strided": 8}  # Projections summed together, by the order of A.
