@@ -4,7 +4,8 @@
 
 For each level and shape there is a line of times a row, then the two ways side by side: at the
 number of rows from which a kernel packs tables, and at one row less, where it streams them. The
-model expects equal times there. Random rows of random models; another row in each call.
+model expects equal times there. Random rows of random models; another row in each call. The time
+of a row of many is checked by `benchmarks.suites.costs.rows`.
 """
 
 from __future__ import annotations
@@ -16,26 +17,13 @@ from time import perf_counter
 import numpy as np
 
 import maddjit
-from maddjit.models.maddness import MaddnessModel
+from benchmarks.suites.costs.models import random_model
 
 SHAPES = ((384, 30522, 64, 16), (512, 4096, 64, 16), (512, 40000, 16, 16), (512, 8192, 16, 64))
 """D, M, C and K of each model."""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = 4.0
 """How long one model is timed at one level."""
-
-
-def random_model(D: int, M: int, C: int, K: int) -> MaddnessModel:
-    """Return a model of random numbers, whose sums take 16 bits."""
-    rng = np.random.default_rng(0)
-    return MaddnessModel(
-        split_dims=rng.integers(0, D, (C, K.bit_length() - 1)),
-        thresholds=rng.standard_normal((C, K - 1)).astype(np.float32),
-        tables=rng.integers(0, 256, (C, K, M)),
-        scale=np.ones(M, np.float32),
-        offset=np.zeros(M, np.float32),
-        n_features=D,
-    )
 
 
 def microseconds(op: maddjit.CompiledOperator, rows: list[int]) -> dict[int, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.runs import Sums
-from maddjit.models.maddness import MaddnessModel
 
 
 def instructions(sums: Sums, planes: int) -> float:
@@ -40,18 +41,15 @@ def least_packed_rows(n_prototypes: int, saved: float) -> int:
     Packing copies the entries of all K codes once for all rows. Each row then saves `saved`
     nanoseconds an entry.
     """
-    return 1 + int(settings.PACKED_NANOSECONDS * n_prototypes / saved)
+    return 1 + int(settings.FAR_NANOSECONDS * n_prototypes / saved)
 
 
-def rows_per_thread(model: MaddnessModel, unit: int) -> int:
+def rows_per_thread(nanoseconds: float, unit: int) -> int:
     """Return the number of rows, a multiple of `unit`, that is worth another thread.
 
     The unit is a block of rows. Streams are as fast for a part of a block.
+
+    >>> rows_per_thread(100, 256)
+    2048
     """
-    look_ups = model.n_codebooks * model.n_outputs
-    nanoseconds: float = settings.CODE_NANOSECONDS * model.n_codebooks
-    nanoseconds += settings.LOOK_UP_NANOSECONDS * look_ups
-    if model.core:
-        width = model.n_features + model.n_outputs
-        nanoseconds += settings.PRODUCT_NANOSECONDS * model.core.rank * width
-    return -(-settings.THREAD_NANOSECONDS // int(nanoseconds * unit)) * unit
+    return math.ceil(settings.THREAD_NANOSECONDS / (nanoseconds * unit)) * unit

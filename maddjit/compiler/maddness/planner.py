@@ -14,6 +14,7 @@ from maddjit.compiler.maddness.costs import rows_per_thread
 from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, plan_encode
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.maddness.row_costs import row_nanoseconds
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_sums
 from maddjit.compiler.maddness.scan_plan import BestLists, ScanPlan
 from maddjit.compiler.maddness.scanning import plan_tiles
@@ -82,6 +83,7 @@ def make_plan(
     if wanted.core:
         width = scan.width if scan else None
         core = plan_core(wanted.core, target, signature, row_block, width)
+    time = row_nanoseconds(wanted, sums, target, signature, row_block, encode, scan, columns, core)
     return Plan(
         symbol=symbol_of(wanted, target, signature),
         target=target,
@@ -91,7 +93,7 @@ def make_plan(
         n_codebooks=wanted.n_codebooks,
         n_prototypes=wanted.n_prototypes,
         row_block=row_block,
-        rows_per_thread=rows_per_thread(wanted, ROW_UNIT if streams else row_block),
+        rows_per_thread=rows_per_thread(time, ROW_UNIT if streams else row_block),
         sums=sums,
         input=input_of(signature, target),
         encode=encode,

@@ -16,9 +16,6 @@ PROJECTIONS_BYTES = 16 * 1024  # Projections of a block of rows: half of an L1 c
 MOST_ROWS = {"C": 256, "F": 1024, "strided": 256}  # Rows of a block, by the order of A.
 WINNERS_ROWS = 256  # Rows of a block of winners: tables past the caches are read anew for each.
 THREAD_NANOSECONDS = 200_000  # Work that is worth another thread; waking one takes up to 100 µs.
-CODE_NANOSECONDS = 3  # Time of one code of one row.
-LOOK_UP_NANOSECONDS = 0.015  # Time of one table entry of one row.
-PRODUCT_NANOSECONDS = 0.02  # Time of one product of a core, for one row.
 
 # Encoding
 MOST_ELEMENTS = 1024  # Elements of a row that straight-line code reads.
@@ -26,7 +23,9 @@ MOST_PERMUTES = 8  # Permutes that are together faster than a gather.
 MOST_SPLATS = {"float": 4, "i8": 8}  # Thresholds selected one by one where nothing permutes them.
 MOST_GATHERED = 16  # Rows whose elements of one byte are put into a vector one by one.
 MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by `has_masks`.
+# Counted for a vector of 16 or 8 numbers: nodes − 1 blends, against a read for each lane.
 LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
+# Steps are counted: reads and shuffles, against reads and inserts. The two factors are not.
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
@@ -53,15 +52,21 @@ STREAM_CODES_BYTES = 64 * 1024  # Codes of a block of rows: part of an L2 cache.
 STREAM_ROWS = 512  # Rows of a block whose tables are packed.
 MOST_FOLLOWED = 16  # Streams that hardware surely follows at once: rows of more share tiles.
 MOST_PACKED_BYTES = 64 * 1024  # A packed tile beyond this is too far from the L1 cache.
+STRIP_BYTES = 128 * 1024  # Results by rows that become columns together: part of an L2 cache.
 
-# Costs (costs.py): nanoseconds of a core of about 3 GHz, checked by benchmarks/suites/costs
-PACKED_NANOSECONDS = 0.044  # A byte of table, read from a far cache and written to a near one.
-INSTRUCTION_NANOSECONDS = 0.085  # An instruction of a scan.
+# Costs (costs.py, row_costs.py): nanoseconds of a core of about 3 GHz; benchmarks/suites/costs
+# checks them
+FAR_NANOSECONDS = 0.044  # A byte that moves between a far cache and a near one.
+INSTRUCTION_NANOSECONDS = 0.085  # An instruction.
 SCATTERED = 1.5  # Times that it takes for tables that are not packed: more lines, more pages.
 CODE_INSTRUCTIONS = 2  # Instructions of a code of one row: load it, find its table row.
 ACCUMULATING = {8: 1, 16: 3, 32: 8}  # Instructions that add bytes to sums, by bits of a sum.
+LEVEL_INSTRUCTIONS = 2  # Instructions of a level beside its reads and folds: compare, add a bit.
+TREE_INSTRUCTIONS = 5  # Instructions of a level for a vector of rows: read, fetch, compare, step.
+FINISHING = 5  # Instructions that turn sums into a vector of float32: widen, convert, scale, store.
+TURNING = 6  # Instructions that turn such a vector of a row into columns: write, interleave.
+PRODUCT_INSTRUCTIONS = 1.5  # Instructions of a vector of products of a core; operands are shared.
 MERGING = {"exact": 1, "average": 1}  # Instructions that merge a vector of bytes into another.
-STRIP_BYTES = 128 * 1024  # Results by rows that become columns together: part of an L2 cache.
 
 # Scans whose vectors are rows
 COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of rows of a tile.
@@ -86,6 +91,8 @@ COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
+# Not counted: by the model, 64 look-ups take quads 2 instructions, and groups of g codebooks
+# 2 + 2 / g. That leaves out placing codes by fours, and the ends of 32-bit sums.
 
 # Cores
 MOST_CHUNK = {"C": 8, "F": 4, "strided": 8}  # Projections summed together, by the order of A.

@@ -349,7 +349,21 @@ def test_blocks_are_whole_and_threads_take_whole_blocks() -> None:
             rows = rows_of_block(model, Signature(order=order))  # type: ignore[arg-type]
             assert rows % 64 == 0
             assert 64 <= rows <= settings.MOST_ROWS[order]
-            assert rows_per_thread(model, rows) % rows == 0
+            assert rows_per_thread(100, rows) % rows == 0
+
+
+def test_a_row_of_more_work_takes_longer_and_threads_take_fewer() -> None:
+    for order in ("C", "F"):
+        signature: Any = Signature(order=order, out_order=order)  # type: ignore[arg-type]
+        for target in (AVX2, VBMI):
+            few, many = (
+                make_plan(model_of(n_outputs=n_outputs), target, signature).rows_per_thread
+                for n_outputs in (20, 2000)
+            )
+            assert few > many
+    for nanoseconds in (1, 99, 10**6):
+        rows = rows_per_thread(nanoseconds, 64)
+        assert (rows - 64) * nanoseconds < settings.THREAD_NANOSECONDS <= rows * nanoseconds
 
 
 @pytest.mark.parametrize("order", ["C", "F", "strided"])

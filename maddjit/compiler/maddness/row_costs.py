@@ -1,0 +1,124 @@
+"""The cost model of a row: the instructions of each part of a plan, and the bytes that it moves."""
+
+from __future__ import annotations
+
+from maddjit.arrays.formats import INPUTS
+from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.columns import ColumnsPlan
+from maddjit.compiler.maddness.core import CorePlan
+from maddjit.compiler.maddness.costs import instructions
+from maddjit.compiler.maddness.encoding import EncodePlan
+from maddjit.compiler.maddness.runs import Sums
+from maddjit.compiler.maddness.scan_plan import ScanPlan
+from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import Target
+from maddjit.compiler.workspace import LINE
+from maddjit.models.maddness import MaddnessModel
+
+
+def row_nanoseconds(
+    model: MaddnessModel,
+    sums: Sums,
+    target: Target,
+    signature: Signature,
+    row_block: int,
+    encode: EncodePlan,
+    scan: ScanPlan | None,
+    columns: ColumnsPlan | None,
+    core: CorePlan | None,
+) -> float:
+    """Return the time of one of many rows, without what settles winners.
+
+    A and Y come from a far cache and go to one. So do all tables, once for each block of rows.
+    """
+    counted, moved = encode_instructions(encode), read_bytes(model, signature)
+    moved += written_bytes(model, signature)
+    if scan:
+        counted += scan_instructions(scan, sums, model)
+    if columns:
+        counted += column_instructions(columns)
+    if scan or columns:
+        moved += model.tables.size / row_block
+        n_vectors = model.n_outputs / target.lanes
+        if signature.result != "sums":
+            counted += settings.FINISHING * n_vectors
+        if scan and scan.turn:
+            counted += settings.TURNING * n_vectors
+    if core:
+        products = core.rank * (model.n_features + model.n_outputs)
+        counted += settings.PRODUCT_INSTRUCTIONS * products / target.lanes
+    return settings.INSTRUCTION_NANOSECONDS * counted + settings.FAR_NANOSECONDS * moved
+
+
+def read_bytes(model: MaddnessModel, signature: Signature) -> float:
+    """Return the bytes of A that a row reads: whole lines, or a share of each column's lines."""
+    itemsize = INPUTS[signature.dtype].itemsize
+    if model.core:
+        return model.n_features * itemsize
+    splits = set(model.split_dims.ravel().tolist())
+    if signature.order == "F":
+        return len(splits) * itemsize
+    return LINE * len({column * itemsize // LINE for column in splits})
+
+
+def written_bytes(model: MaddnessModel, signature: Signature) -> float:
+    """Return the bytes of results that a row writes."""
+    if signature.result == "codes":
+        return model.n_codebooks
+    named = signature.k if signature.result in ("argmax", "winners") else model.n_outputs
+    return named * signature.output.itemsize
+
+
+def encode_instructions(encode: EncodePlan) -> float:
+    """Return the instructions that make the codes of a row. A gather takes one for each lane."""
+    if encode.trees is None:
+        return sum(
+            len(batch.steps)
+            + sum(
+                settings.LEVEL_INSTRUCTIONS + len(level.folds) + bool(level.intrinsic) * batch.lanes
+                for level in batch.levels
+            )
+            for batch in encode.batches
+        )
+    turn, lanes = encode.trees.turns[0], encode.trees.comparison.lanes
+    of_a_vector = sum(
+        settings.TREE_INSTRUCTIONS + len(level.folds) + (level.lookup == "gather") * lanes
+        for level in encode.trees.look_ups
+    )
+    n_codebooks = encode.codes.n_bytes // encode.codes.codebook_step
+    return n_codebooks * len(turn.vectors) * of_a_vector / turn.rows
+
+
+def scan_instructions(scan: ScanPlan, sums: Sums, model: MaddnessModel) -> float:
+    """Return the instructions that add the table rows of a row.
+
+    If they are streams, each line takes one more, which fetches ahead, and all take longer.
+    """
+    streams, C = scan.streams, model.n_codebooks
+    tiles = streams.packed if streams and streams.packed else scan.tiles
+    counted = sum(tile.count * C * instructions(sums, len(tile.planes)) for tile in tiles)
+    if streams and not streams.packed:
+        return settings.SCATTERED * (counted + C * model.n_outputs / LINE)
+    return counted
+
+
+def column_instructions(columns: ColumnsPlan) -> float:
+    """Return the instructions of a row that look codes up in vectors of rows.
+
+    A table serves all vectors of a tile, and a vector of codes all of its outputs.
+    """
+    counted = 0.0
+    in_place = columns.residues or columns.shuffle.adding  # one instruction for each look-up
+    for tile in columns.tiles:
+        if tile.step:  # it has the rows that the tile before it leaves
+            continue
+        added = loaded = 0
+        for run in tile.runs:
+            for group in run.groups:
+                n = len(group.steps)
+                adding = n if in_place else settings.ACCUMULATING[columns.sum_bits]
+                added += run.count * (n + len(group.merges) + adding)
+                loaded += run.count * n
+        operands = tile.n_outputs + len(tile.vectors)
+        counted += tile.count * (added * len(tile.planes) + loaded * operands) / tile.rows
+    return counted
