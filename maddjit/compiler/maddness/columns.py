@@ -22,6 +22,18 @@ from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
 
 
 @dataclass(frozen=True)
+class Piece:
+    """So many rows, a power of two, of those that do not fill a vector."""
+
+    rows: int
+
+    @property
+    def before_mask(self) -> int:
+        """The mask that leaves the larger pieces of a number of rows."""
+        return -2 * self.rows
+
+
+@dataclass(frozen=True)
 class ColumnTile:
     """`count` repetitions of a few outputs, scanned for a few vectors of rows at a time.
 
@@ -52,6 +64,11 @@ class ColumnTile:
     def whole_mask(self) -> int:
         """The mask that rounds a number of rows down to whole tiles."""
         return -self.rows
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces that fewer rows than this tile has are copied in, the largest first."""
+        return tuple(Piece(1 << bit) for bit in reversed(range((self.rows - 1).bit_length())))
 
     @property
     def places(self) -> tuple[tuple[Plane, int, int], ...]:
