@@ -17,6 +17,7 @@ from maddjit.compiler.maddness.shuffles import (
     quad_shuffle,
     quadrupled,
 )
+from maddjit.compiler.maddness.turning import Few
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
 
@@ -128,6 +129,8 @@ class ColumnsPlan:
         Where the codes of four codebooks are first placed side by side.
     packs_pairs : bool
         Whether the 32-bit sums of two vectors of rows are stored as one vector of 16-bit sums.
+    few : Few or None
+        Which rows are too few to fill vectors; None if vectors take any number.
     """
 
     shuffle: ByteShuffle
@@ -137,6 +140,7 @@ class ColumnsPlan:
     residues: Residues | None
     quads: Quads | None
     packs_pairs: bool
+    few: Few | None = None
 
     @property
     def lower_words(self) -> tuple[int, ...]:
@@ -296,7 +300,7 @@ def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, by
     padded = np.zeros((model.n_outputs, n_codebooks, entries), np.uint8)
     padded[:, : model.n_codebooks, : model.n_prototypes] = model.tables.transpose(2, 0, 1)
     return {
-        "tables": padded.tobytes(),
+        "column_tables": padded.tobytes(),
         "scale": model.scale.astype("<f4").tobytes(),
         "offset": model.offset.astype("<f4").tobytes(),
     }
