@@ -107,6 +107,16 @@ def test_every_way_of_every_format(
     assert same_bits(np.ascontiguousarray(out), expected)
 
 
+@pytest.mark.parametrize("largest", [15, 255])
+def test_every_small_number_of_rows(level: str, largest: int) -> None:
+    model = random_model(
+        1, n_features=9, n_codebooks=16, n_prototypes=16, n_outputs=37, largest=largest
+    )
+    op = maddjit.compile(model, level, order="F")
+    for n_rows in range(1, 71):
+        assert_columns(op, model, np.asfortranarray(rows_for(model, n_rows, "float32", n_rows)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_prototypes", "n_codebooks", "largest"),

@@ -89,7 +89,7 @@ def test_guard_pages_around_columns(
         1, n_features=19, n_codebooks=7, n_prototypes=n_prototypes, n_outputs=6, largest=largest
     )
     op = maddjit.compile(model, level, order="F")
-    for n_rows in (1, 5, 64, 300, 1030):
+    for n_rows in (1, 2, 5, 15, 16, 27, 31, 53, 64, 300, 1030):
         rows = rows_for(model, n_rows, "float32", n_rows)
         with (
             between_guards(rows.nbytes, at_end) as memory_A,

@@ -17,8 +17,21 @@ from maddjit.compiler.maddness.shuffles import (
     quad_shuffle,
     quadrupled,
 )
+from maddjit.compiler.maddness.turning import Few
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
+
+
+@dataclass(frozen=True)
+class Piece:
+    """So many rows, a power of two, of those that do not fill a vector."""
+
+    rows: int
+
+    @property
+    def before_mask(self) -> int:
+        """The mask that leaves the larger pieces of a number of rows."""
+        return -2 * self.rows
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,11 @@ class ColumnTile:
     def whole_mask(self) -> int:
         """The mask that rounds a number of rows down to whole tiles."""
         return -self.rows
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces that fewer rows than this tile has are copied in, the largest first."""
+        return tuple(Piece(1 << bit) for bit in reversed(range((self.rows - 1).bit_length())))
 
     @property
     def places(self) -> tuple[tuple[Plane, int, int], ...]:
@@ -111,6 +129,8 @@ class ColumnsPlan:
         Where the codes of four codebooks are first placed side by side.
     packs_pairs : bool
         Whether the 32-bit sums of two vectors of rows are stored as one vector of 16-bit sums.
+    few : Few or None
+        Which rows are too few to fill vectors; None if vectors take any number.
     """
 
     shuffle: ByteShuffle
@@ -120,6 +140,7 @@ class ColumnsPlan:
     residues: Residues | None
     quads: Quads | None
     packs_pairs: bool
+    few: Few | None = None
 
     @property
     def lower_words(self) -> tuple[int, ...]:
@@ -279,7 +300,7 @@ def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, by
     padded = np.zeros((model.n_outputs, n_codebooks, entries), np.uint8)
     padded[:, : model.n_codebooks, : model.n_prototypes] = model.tables.transpose(2, 0, 1)
     return {
-        "tables": padded.tobytes(),
+        "column_tables": padded.tobytes(),
         "scale": model.scale.astype("<f4").tobytes(),
         "offset": model.offset.astype("<f4").tobytes(),
     }

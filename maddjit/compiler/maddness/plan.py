@@ -20,6 +20,9 @@ from maddjit.compiler.signature import ROW_UNIT, Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
 
+TABLES = ("tables", "column_tables")
+"""Names of the constants that hold tables: by rows, and by columns."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,7 +49,7 @@ class Plan:
     encode : EncodePlan
         How rows become codes.
     scan : ScanPlan or None
-        The scan by rows; None for codes, and where there is a scan by columns.
+        The scan by rows; None for codes, and where a scan by columns takes any number of rows.
     columns : ColumnsPlan or None
         The scan by columns, for results by columns.
     settle : SettlePlan or None
@@ -105,7 +108,7 @@ class Plan:
     @property
     def table_bytes(self) -> int:
         """Bytes of the tables as they are laid out."""
-        return len(dict(self.constants).get("tables", b""))
+        return sum(len(table) for name, table in self.constants if name in TABLES)
 
     @property
     def workspace_bytes(self) -> int:

@@ -24,7 +24,7 @@ from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.splicing import spliced_lanes
 from maddjit.compiler.maddness.streams import block_rows, has_streams, plan_streams
 from maddjit.compiler.maddness.tables import scale_constants, table_constants
-from maddjit.compiler.maddness.turning import plan_turn
+from maddjit.compiler.maddness.turning import has_few, plan_few, plan_turn
 from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
@@ -76,7 +76,11 @@ def make_plan(
         columns = checked_columns(summands, wanted.n_outputs, target, signature)
     if signature.result != "codes" and not columns:
         scan = plan_scan(wanted, summands, target, signature, row_block, streams, choices)
-    if scan and signature.out_order == "F":
+    if columns and has_few(wanted):
+        scan = plan_scan(wanted, summands, target, signature, row_block).without_lines
+        few = plan_few(scan.width * signature.output.itemsize, columns.shuffle.rows)
+        columns = replace(columns, few=few)
+    elif scan and signature.out_order == "F":
         scan = turned(scan, wanted.n_outputs, target, signature, row_block)
     if short and scan:
         settle = plan_settle(scan, sums.bits, short.B.shape, signature, row_block, target)
@@ -231,12 +235,10 @@ def turned(
 ) -> ScanPlan:
     """Return a scan by rows whose results become columns.
 
-    It writes to a strip of rows that stays in a cache, so no lines are fetched for it.
+    It writes to a strip of rows that stays in a cache.
     """
     turn = plan_turn(scan.width, n_outputs, signature, target, row_block)
-    return replace(
-        scan, tiles=tuple(replace(tile, output_lines=()) for tile in scan.tiles), turn=turn
-    )
+    return replace(scan.without_lines, turn=turn)
 
 
 def plan_workspace(
@@ -255,7 +257,7 @@ def plan_workspace(
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - The tables of a packed tile, where tables are streams.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
-      row.
+      row; and the results of few rows by rows.
     - For results by rows that become columns: a strip of them (`TurnPlan.regions`).
     - The regions of winners and of the core (`SettlePlan.regions`, `CorePlan.regions`).
     """
@@ -272,6 +274,7 @@ def plan_workspace(
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize
         workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)
+        workspace = workspace.add(few=columns.few.n_bytes if columns.few else 0)
     if scan and scan.turn:
         workspace = workspace.add(**scan.turn.regions(signature.output.itemsize))
     if settle:
@@ -298,7 +301,7 @@ def constants_of(
     if scan and not short:
         constants |= scale_constants(model, scan)
     if columns:
-        constants |= column_constants(model, columns)
+        constants = column_constants(model, columns) | constants
     if short:
         constants["bias"] = short.bias.astype("<f4").tobytes()
     if model.core and core:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from maddjit.compiler.maddness.runs import Run
 from maddjit.compiler.maddness.stores import Store
@@ -214,6 +214,11 @@ class ScanPlan:
         """The different widths of the vectors that spliced sums leave in."""
         planes = [plane for tile in self.tiles for plane in tile.planes]
         return tuple(sorted({plane.lanes // 4 for plane in planes if plane.is_spliced}))
+
+    @property
+    def without_lines(self) -> ScanPlan:
+        """The same scan for results that stay in a cache: it fetches no lines of them ahead."""
+        return replace(self, tiles=tuple(replace(tile, output_lines=()) for tile in self.tiles))
 
     @property
     def part_lanes(self) -> tuple[int, ...]:

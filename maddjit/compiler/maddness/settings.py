@@ -90,6 +90,8 @@ QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks ar
 COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
+FEW_ROWS = {16: 6, 32: 14, 64: 18}  # Rows that are scanned by rows instead, by those of a vector.
+FEW_TABLE_BYTES = 1024 * 1024  # The largest tables that code holds twice for that.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
 # Not counted: by the model, 64 look-ups take quads 2 instructions, and groups of g codebooks
 # 2 + 2 / g. That leaves out placing codes by fours, and the ends of 32-bit sums.

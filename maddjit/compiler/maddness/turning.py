@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.signature import ROW_UNIT, Signature
 from maddjit.compiler.target import Target
-from maddjit.compiler.workspace import odd_lines
+from maddjit.compiler.workspace import lines, odd_lines
+from maddjit.models.maddness import MaddnessModel
 
 _LANE = 16
 """Bytes of a vector within which instructions interleave the elements of two vectors."""
@@ -42,6 +43,19 @@ class TurnedTile:
     byte_offset: int
     first_output: int
     n_outputs: int
+
+
+@dataclass(frozen=True)
+class Few:
+    """Up to so many `rows` of a block are scanned by rows, `row_step` bytes apart, and turned."""
+
+    rows: int
+    row_step: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the results of all those rows."""
+        return self.rows * self.row_step
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,22 @@ class TurnPlan:
             "strip": self.strip_rows * self.row_step,
             "turned_tail": self.n * self.rows * itemsize,
         }
+
+
+def has_few(model: MaddnessModel) -> bool:
+    """Tell whether few rows are scanned by rows where results come by columns.
+
+    That takes the tables once more, so they must be small. A core is laid out for one scan.
+    """
+    return model.core is None and model.tables.size <= settings.FEW_TABLE_BYTES
+
+
+def plan_few(row_bytes: int, vector_rows: int) -> Few:
+    """Return the rows that are scanned by rows, if vectors of a scan by columns have so many rows.
+
+    A row of their results has `row_bytes`.
+    """
+    return Few(settings.FEW_ROWS[vector_rows], lines(row_bytes))
 
 
 def plan_turn(
