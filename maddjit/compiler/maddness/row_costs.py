@@ -33,6 +33,8 @@ def row_nanoseconds(
     """
     counted, moved = encode_instructions(encode), read_bytes(model, signature)
     moved += written_bytes(model, signature)
+    if columns:
+        scan = None  # beside a scan by columns, it is for few rows alone
     if scan:
         counted += scan_instructions(scan, sums, model)
     if columns:
