@@ -124,7 +124,7 @@ def test_thresholds_come_from_registers(level: str, n_prototypes: int) -> None:
         ("x86-64-v4-vbmi", "float32", "vcmpleps", 68),
         ("x86-64-v3", "int8", "vpcmpgtb", 26),
         ("x86-64-v3", "uint8", "vpcmpgtb", 30),
-        ("x86-64-v4", "int8", "vpcmpgtb", 26),
+        ("x86-64-v4", "int8", "vpcmpltb", 26),
     ],
 )
 def test_columns_are_compared_where_they_lie(

@@ -85,7 +85,10 @@ COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of ro
     ("32 bits", 16): (1, 1),
     ("32 bits", 32): (2, 1),
 }
-NARROW_SHAPES = {("widened averages", 32, 16): (1, 1)}  # The same, if vectors have so many bytes.
+NARROW_SHAPES = {  # The same, if vectors have so many bytes.
+    ("averages", 32, 16): (1, 1),
+    ("widened averages", 32, 16): (1, 1),
+}
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
 COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.

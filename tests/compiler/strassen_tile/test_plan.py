@@ -199,7 +199,7 @@ def test_packed_bfloat16_has_two_rows_side_by_side() -> None:
 
 def micro_kernels(code: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Yield the name and the only loop of each function that multiplies a strip."""
-    for match in re.finditer(r'^"?(rows\.[\w.]+)"?:', code, re.MULTILINE):
+    for match in re.finditer(r'^"?multiply\.(rows\.[\w.]+)"?:', code, re.MULTILINE):
         (loop,) = loops(code[match.start() : code.index(".Lfunc_end", match.start())])
         yield match[1], loop
 
@@ -232,6 +232,7 @@ def test_the_inner_loop_of_bfloat16() -> None:
     model = some_model(schemes.strassen(), 256, 256)
     code = maddjit.emit(model, "x86-64-v4-vbmi", precision="bfloat16")
     found = dict(micro_kernels(code))
+    assert found
     for name, loop in found.items():
         counts = Counter(name for name, _ in loop)
         assert counts["vdpbf16ps"] >= 0.4 * len(loop), name
