@@ -38,9 +38,10 @@ def test_spans_cover_all_rows_once(n_rows: int, n_threads: int, least: int) -> N
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_same_bits_for_any_number(level: str, order: Any) -> None:
     model = random_model(0, n_features=20, n_codebooks=16, n_prototypes=16, n_outputs=150)
-    A = np.asarray(rows_for(model, 12007, "float32", 0), order=order)
-    expected = reference.apply(model, A)
     op = maddjit.compile(model, level, threads=2)
+    n_rows = 4 * op.plan.rows_per_thread + 7
+    A = np.asarray(rows_for(model, n_rows, "float32", 0), order=order)
+    expected = reference.apply(model, A)
     assert len(threads.spans(len(A), 4, op.plan.rows_per_thread)) == 4
     assert same_bits(op(A), expected)
     out = np.empty_like(expected)
