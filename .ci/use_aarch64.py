@@ -85,7 +85,7 @@ said(f"{platform.platform()}, Python {platform.python_version()}, LLVM {llvm.LLV
 model = fitted()
 op = maddjit.compile(model)
 compare(op, reference.apply(model, A), is_second)
-assert isinstance(op._fast_call(A), np.ndarray)
+assert isinstance(op._outputs.call(A), np.ndarray)
 compare(
     maddjit.compile(model, result="argmax", coverage=0.9),
     reference.settle(model, A, 0.9).indices[:, 0],
