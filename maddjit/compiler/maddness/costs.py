@@ -15,7 +15,7 @@ def instructions(sums: Sums, planes: int) -> float:
     Only the merged bytes of a group are accumulated.
     """
     accumulated = settings.ACCUMULATING[sums.bits] / sums.group
-    merged = settings.MERGING[sums.accumulate] * (sums.group - 1) / sums.group
+    merged = (sums.group - 1) / sums.group
     return settings.CODE_INSTRUCTIONS + planes * (1 + accumulated + merged)
 
 

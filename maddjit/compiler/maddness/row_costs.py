@@ -33,19 +33,15 @@ def row_nanoseconds(
     """
     counted, moved = encode_instructions(encode), read_bytes(model, signature)
     moved += written_bytes(model, signature)
-    if columns:
-        scan = None  # beside a scan by columns, it is for few rows alone
-    if scan:
-        counted += scan_instructions(scan, sums, model)
-    if columns:
+    n_vectors = model.n_outputs / target.lanes
+    if columns:  # a scan by rows beside it is for few rows alone
         counted += column_instructions(columns)
+    elif scan:
+        counted += scan_instructions(scan, sums, model)
+        counted += settings.TURNING * n_vectors if scan.turn else 0
     if scan or columns:
         moved += model.tables.size / row_block
-        n_vectors = model.n_outputs / target.lanes
-        if signature.result != "sums":
-            counted += settings.FINISHING * n_vectors
-        if scan and scan.turn:
-            counted += settings.TURNING * n_vectors
+        counted += settings.FINISHING * n_vectors if signature.result != "sums" else 0
     if core:
         products = core.rank * (model.n_features + model.n_outputs)
         counted += settings.PRODUCT_INSTRUCTIONS * products / target.lanes

@@ -66,7 +66,6 @@ TREE_INSTRUCTIONS = 5  # Instructions of a level for a vector of rows: read, fet
 FINISHING = 5  # Instructions that turn sums into a vector of float32: widen, convert, scale, store.
 TURNING = 6  # Instructions that turn such a vector of a row into columns: write, interleave.
 PRODUCT_INSTRUCTIONS = 1.5  # Instructions of a vector of products of a core; operands are shared.
-MERGING = {"exact": 1, "average": 1}  # Instructions that merge a vector of bytes into another.
 
 # Scans whose vectors are rows
 COLUMN_SHAPES = {  # (how bytes are added, registers): outputs and vectors of rows of a tile.
