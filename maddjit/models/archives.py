@@ -18,17 +18,17 @@ from maddjit.arrays.files import write_whole
 from maddjit.models.drawing import plot
 from maddjit.version import __version__
 
-FORMAT = "maddjit-model-2"
+_FORMATS = ("maddjit-model-1", "maddjit-model-2", "maddjit-model-3")
+"""The names of all formats, oldest first. Files of older ones are still read."""
+FORMAT = _FORMATS[-1]
 """The name of the format, which stands in every file."""
-_FIRST_FORMAT = "maddjit-model-1"
-"""The format of older files, which are still read. Their models do not say which bias they hold."""
 
 _KINDS: dict[str, type[Any]] = {}
 """The classes of models that a file may hold, by the names that files call them."""
 _PARTS: dict[type[Any], dict[str, type[Any]]] = {}
 """For each class of records, the fields that are records themselves, with their classes."""
-_ADDED: dict[type[Any], dict[str, Any]] = {}
-"""For each class, the fields that files of the first format lack, with the values they get."""
+_ADDED: dict[type[Any], dict[str, tuple[int, Any]]] = {}
+"""For each class, fields that it has since a format, counted from 1, and their values before it."""
 _SINGLE = b"\x93NUMPY"
 """The first bytes of a file that holds a single array."""
 _PLAIN: dict[str, tuple[type, ...]] = {
@@ -48,7 +48,8 @@ K = TypeVar("K", bound=type[Any])
 
 
 def stored(
-    parts: Mapping[str, type[Any]] | None = None, added: Mapping[str, Any] | None = None
+    parts: Mapping[str, type[Any]] | None = None,
+    added: Mapping[str, tuple[int, Any]] | None = None,
 ) -> Callable[[K], K]:
     """Return a decorator that registers a class of frozen records for model files.
 
@@ -57,7 +58,8 @@ def stored(
     parts : mapping, optional
         The fields that are records themselves, each with its class.
     added : mapping, optional
-        Fields that files of the format ``maddjit-model-1`` lack, with the values they get.
+        Fields that older files lack. Each has the number of the first format with it, and the
+        value that models of older files get.
     """
 
     def register(kind: K) -> K:
@@ -242,15 +244,16 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     if sum(member.file_size for member in members) > size:
         raise ValueError("its members are larger than itself")
     written = _array(archive, "format")
-    if written.shape or str(written) not in (FORMAT, _FIRST_FORMAT):
+    if written.shape or str(written) not in _FORMATS:
         raise ValueError(f"it holds {str(written)[:100]!r}, not {FORMAT!r}")
     told = json.loads(str(_array(archive, "about")))
     if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
     if not isinstance(told.get("provenance", {}), dict):
         raise TypeError("its provenance is no mapping")
-    if str(written) == _FIRST_FORMAT and told["kind"] in _KINDS:
-        told["fields"] = {**told["fields"], **_ADDED[_KINDS[told["kind"]]]}
+    number = _FORMATS.index(str(written)) + 1
+    missing = _ADDED.get(_KINDS.get(told["kind"], object), {}).items()
+    told["fields"] |= {name: value for name, (since, value) in missing if number < since}
     return archive, told
 
 

@@ -99,7 +99,7 @@ class LowRankCore:
         return f"LowRankCore(D={n_features}, M={n_outputs}, rank={self.rank})"
 
 
-@stored({"core": LowRankCore, "short_list": ShortList, "report": FitReport}, {"bias": None})
+@stored({"core": LowRankCore, "short_list": ShortList, "report": FitReport}, {"bias": (2, None)})
 @dataclass(frozen=True, eq=False)
 class MaddnessModel(StoredModel):
     """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.

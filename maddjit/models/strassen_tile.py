@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import index
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from maddjit.models.records import fields_of, frozen_array, made_again
 from maddjit.models.schemes import BilinearScheme
 
 Kind = Literal["exact", "rounded", "approximate"]
+
+RowLayout = Literal["blocks", "tokens"]
+"""Which rows of A share tiles: rows that are far apart, or neighbours within a sequence."""
 
 MAX_TILE_ROWS = 1024
 """Rows of a block, at most. Workspaces grow with them, and no more than 64 are of use."""
@@ -82,21 +85,23 @@ class TileReport:
         )
 
 
-@stored({"scheme": BilinearScheme, "report": TileReport})
+@stored({"scheme": BilinearScheme, "report": TileReport}, {"rows": (3, "blocks")})
 @dataclass(frozen=True, eq=False)
 class StrassenTileModel(StoredModel):
     """A product ``A @ B + bias`` by a bilinear scheme, exact or approximate, for one fixed B.
 
     Sizes: D columns of A, M outputs, and a scheme of n × d × m tiles with r multiplications. The
     columns of A are cut into d blocks of Dk = ⌈D/d⌉ and the outputs into m blocks of Mk = ⌈M/m⌉,
-    with zeros behind the last. Rows of A are taken n·R at a time, as n blocks of R; a last group of
-    N' rows is cut into blocks of ⌈N'/n⌉. `maddjit.tile_reference.multiply` is the definition. All
-    arrays are copied and made read-only.
+    with zeros behind the last. If `rows` is "blocks", rows of A are taken n·R at a time, as n
+    blocks of R; a last group of N' rows is cut into blocks of ⌈N'/n⌉. The rows at the same place of
+    all blocks share their tiles. If it is "tokens", n neighbours of a sequence share their tiles,
+    and each sequence has zeros behind its last row. `maddjit.tile_reference.multiply` is the
+    definition. All arrays are copied and made read-only.
 
     Unless `kind` is "exact", NaN and infinities in one row of A spread to the rows of its tiles,
     and float32 rounding errors are larger than those of the plain product, by a factor of about two
     for each level of Strassen. If `kind` is "approximate", a row's outputs also depend on the other
-    rows of its tiles, and so on how rows are ordered and batched.
+    rows of its tiles: on how rows are ordered, and with "blocks" on how they are batched, too.
 
     Attributes
     ----------
@@ -113,6 +118,8 @@ class StrassenTileModel(StoredModel):
         Whether `values` is B encoded by `scheme.encode_b`, rounded to float32.
     report : TileReport, optional
         The errors of the model on held-out rows.
+    rows : {"blocks", "tokens"}
+        Which rows share their tiles.
 
     Raises
     ------
@@ -134,6 +141,7 @@ class StrassenTileModel(StoredModel):
     tile_rows: int
     is_encoded: bool
     report: TileReport | None = None
+    rows: RowLayout = "blocks"
 
     def __post_init__(self) -> None:
         if not isinstance(self.scheme, BilinearScheme):
@@ -151,6 +159,8 @@ class StrassenTileModel(StoredModel):
             raise TypeError(f"is_encoded must be a bool, not {type(self.is_encoded).__name__}")
         if self.report is not None and not isinstance(self.report, TileReport):
             raise TypeError(f"report must be a TileReport, not {type(self.report).__name__}")
+        if self.rows not in get_args(RowLayout):
+            raise ValueError(f'rows must be "blocks" or "tokens", not {self.rows!r}')
         for name, shape in (
             ("values", (self.scheme.rank, self.block_features, self.block_outputs)),
             ("bias", (self.n_outputs,)),

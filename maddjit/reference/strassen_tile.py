@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maddjit.arrays.checks import as_rows
+from maddjit.arrays.checks import as_array, as_rows
 from maddjit.arrays.formats import (
     SMALLEST_NORMAL,
     UNIT_ROUNDOFF,
@@ -46,16 +47,19 @@ def multiply(model: StrassenTileModel, A: ArrayLike) -> NDArray[np.float64]:
         u_ρ = z_ρ · V_ρ                                (R, Mk)
         Y[i, j] = Σ_ρ decode[(i, j), ρ] u_ρ + bias[j]
 
+    With "tokens", X[i, k] holds the rows i, i + n, i + 2n … of one sequence instead. Each sequence
+    has zeros behind its last row.
+
     Parameters
     ----------
     model : StrassenTileModel
-    A : (N, D) or (D,) array_like
+    A : (N, D) or (D,) array_like, with "tokens" (…, T, D), too
         Of any format that operators take. If a row has NaN or infinities, its tile mates, the rows
         at the same place of the other blocks, are undefined; they need not be NaN.
 
     Returns
     -------
-    (N, M) or (M,) float64
+    (N, M), (M,) or (…, T, M) float64
 
     Examples
     --------
@@ -64,12 +68,12 @@ def multiply(model: StrassenTileModel, A: ArrayLike) -> NDArray[np.float64]:
     >>> multiply(model, [[1.0, 2.0, 3.0]])
     array([[1., 2., 4.]])
     """
-    rows, single = _as_float64(model, A)
+    rows, shape = _as_sequences(model, A)
     scheme = model.scheme
     encode, decode = scheme.encode_a.astype(np.float64), scheme.decode.astype(np.float64)
     Y = _by_groups(model, rows, encode, model.values.astype(np.float64), decode)
     Y += model.bias
-    return Y[0] if single else Y
+    return Y.reshape(shape)
 
 
 def error_bound(
@@ -95,16 +99,16 @@ def error_bound(
     Parameters
     ----------
     model : StrassenTileModel
-    A : (N, D) or (D,) array_like
+    A : (N, D) or (D,) array_like, with "tokens" (…, T, D), too
     precision : {"float32", "bfloat16"}
 
     Returns
     -------
-    (N, M) or (M,) float64
+    (N, M), (M,) or (…, T, M) float64
     """
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f'precision must be "float32" or "bfloat16", not {precision!r}')
-    rows, single = _as_float64(model, A)
+    rows, shape = _as_sequences(model, A)
     scheme = model.scheme
     encode, decode = scheme.encode_a.astype(np.float64), np.abs(scheme.decode.astype(np.float64))
     V, bias = np.abs(model.values.astype(np.float64)), np.abs(model.bias.astype(np.float64))
@@ -119,7 +123,7 @@ def error_bound(
     largest = 1 + max(np.abs(rows).max(initial=1), 1) * np.abs(encode).sum(axis=1).max()
     slack = SMALLEST_NORMAL * steps * (1 + V.max()) * largest * (1 + decode.sum(axis=1).max())
     bound += slack + n * 2.0**-50 * sizes
-    return bound[0] if single else bound
+    return bound.reshape(shape)
 
 
 def _roundings(factor: NDArray[np.float32]) -> int:
@@ -136,27 +140,53 @@ def _by_groups(
     decode: NDArray[np.float64],
     between: Any = None,
 ) -> NDArray[np.float64]:
-    """Return outputs (N, M) without bias, computed group by group; `between` is applied to z."""
+    """Return outputs (S, T, M) without bias for sequences (S, T, D), computed group by group.
+
+    `between` is applied to z. With "blocks" there is one sequence.
+    """
     n, d, m = model.scheme.shape
     Dk, Mk = model.block_features, model.block_outputs
-    Y = np.empty((len(rows), model.n_outputs))
+    n_sequences, length, _ = rows.shape
+    Y = np.empty((n_sequences, length, model.n_outputs))
     step = n * model.tile_rows
-    for first in range(0, len(rows), step):
-        group = rows[first : first + step]
+    for number, first in product(range(n_sequences), range(0, length, step)):
+        group = rows[number, first : first + step]
         R = -(-len(group) // n)
         padded = np.zeros((n * R, d * Dk))
         padded[: len(group), : model.n_features] = group
-        X = padded.reshape(n, R, d, Dk).transpose(0, 2, 1, 3).reshape(n * d, R * Dk)
+        parts = _parts(model, padded, R)
+        X = parts.reshape(n, R, d, Dk).transpose(0, 2, 1, 3).reshape(n * d, R * Dk)
         z = (encode @ X).reshape(-1, R, Dk)
         u = (z if between is None else between(z)) @ V
         tiles = (decode @ u.reshape(len(u), -1)).reshape(n, m, R, Mk)
         outputs = tiles.transpose(0, 2, 1, 3).reshape(n * R, m * Mk)
-        Y[first : first + step] = outputs[: len(group), : model.n_outputs]
+        own = outputs if model.rows == "blocks" else _interleaved(outputs, n)
+        Y[number, first : first + step] = own[: len(group), : model.n_outputs]
     return Y
 
 
-def _as_float64(model: StrassenTileModel, A: ArrayLike) -> tuple[NDArray[np.float64], bool]:
-    rows, form, single = as_rows(A, model.n_features)
+def _parts(model: StrassenTileModel, group: NDArray[Any], R: int) -> NDArray[Any]:
+    """Return the rows of a group part by part: the first row of each of R tile rows comes first."""
+    return group if model.rows == "blocks" else _interleaved(group, R)
+
+
+def _interleaved(rows: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return rows (n · R, …) in another order: the first of each of n parts, then the second …"""
+    return rows.reshape(n, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)
+
+
+def _as_sequences(
+    model: StrassenTileModel, A: ArrayLike
+) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+    """Return A as sequences (S, T, D) of float64, and the shape of the outputs."""
+    given = as_array("A", A)
+    is_many = model.rows == "tokens" and given.ndim > 2
+    rows, form, single = as_rows(
+        given.reshape(-1, given.shape[-1]) if is_many else A, model.n_features
+    )
     if form.name == "bfloat16":
         rows = bfloat16_to_float32(rows)
-    return rows.astype(np.float64), single
+    shape = given.shape[:-1] if is_many or single else rows.shape[:1]
+    length = given.shape[-2] if is_many else len(rows)
+    sequences = rows.astype(np.float64).reshape(-1 if length else 0, length, model.n_features)
+    return sequences, (*shape, model.n_outputs)

@@ -38,6 +38,8 @@ def make_tile_plan(
     """
     if signature.result != "outputs" or signature.out_order != "C":
         raise ValueError("a Strassen-Tile kernel has rows of outputs and nothing else")
+    if model.rows != "blocks":
+        raise ValueError("there are no kernels for tiles of neighbouring tokens yet")
     if signature.precision == "bfloat16" and not target.bfloat16_products:
         raise ValueError(f"{target.name} does not promise {BFLOAT16}; its with_bfloat16() does")
     rows = cut_rows(model, signature, choices)

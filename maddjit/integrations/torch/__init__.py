@@ -16,6 +16,7 @@ from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.replacing import replace_linear
 from maddjit.integrations.torch.report import Replacement, Report
+from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
 
 __all__ = [
     "MaddnessConv1x1",
@@ -23,6 +24,7 @@ __all__ = [
     "Replacement",
     "ReplacementError",
     "Report",
+    "StrassenTileLinear",
     "fine_tune",
     "replace_linear",
     "requantise",
