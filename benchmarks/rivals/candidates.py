@@ -13,7 +13,14 @@ import numpy as np
 import maddjit
 from benchmarks.harness.machine import Missing, first_line
 from benchmarks.harness.timing import Candidate
-from benchmarks.rivals.eight_bit import ALONE, WHOLE, OnnxInt8, TorchInt8, torch_linear
+from benchmarks.rivals.eight_bit import (
+    ALONE,
+    WHOLE,
+    OnnxInt8,
+    TorchInt8,
+    refuse_slow_bfloat16,
+    torch_linear,
+)
 from benchmarks.tasks.rows import Product
 
 NUMPY = "numpy.matmul"
@@ -55,9 +62,19 @@ def _with_mkl(product: Product) -> list[Candidate]:
 
 
 def _with_torch(product: Product) -> list[Candidate]:
-    """Use torch in float32, and in bfloat16 with casts and without."""
+    """Use torch in float32."""
     import torch
 
+    A, B, Y = (torch.from_numpy(array) for array in (product.A, product.B, product.Y))
+    exact = partial(torch.mm, A, B, out=Y)
+    return [Candidate("torch float32", "float32", exact, {}, lambda: product.Y)]
+
+
+def _with_bfloat16(product: Product) -> list[Candidate]:
+    """Use torch in bfloat16, with casts and without."""
+    import torch
+
+    refuse_slow_bfloat16()
     A, B, Y = (torch.from_numpy(array) for array in (product.A, product.B, product.Y))
     A16, B16, Y16 = A.bfloat16(), B.bfloat16(), torch.empty(Y.shape, dtype=torch.bfloat16)
 
@@ -69,13 +86,9 @@ def _with_torch(product: Product) -> list[Candidate]:
         "torch bfloat16, casting A": casting,
         "torch bfloat16, casting A and Y": lambda: Y.copy_(casting()),
     }
-    exact = partial(torch.mm, A, B, out=Y)
     return [
-        Candidate("torch float32", "float32", exact, {}, lambda: product.Y),
-        *(
-            Candidate(name, "bfloat16", run, {}, lambda: Y16.float().numpy())
-            for name, run in runs.items()
-        ),
+        Candidate(name, "bfloat16", run, {}, lambda: Y16.float().numpy())
+        for name, run in runs.items()
     ]
 
 
@@ -112,6 +125,7 @@ def _with_torch_linear(product: Product) -> list[Candidate]:
 RIVALS: dict[str, Callable[[Product], list[Candidate]]] = {
     "MKL": _with_mkl,
     "torch": _with_torch,
+    "torch bfloat16": _with_bfloat16,
     "torch, packed": _with_packed_bfloat16,
     "torch int8": partial(_with_bytes, TorchInt8),
     "torch linear_dynamic": _with_torch_linear,
