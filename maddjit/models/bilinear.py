@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.models.records import fields_of, frozen_array, made_again
+from maddjit.models.scheme_files import read_factors
 from maddjit.models.tensors import product_tensor, squared_norms, tensor, whole_numbers
 
 _EXACT_IN_FLOAT64 = 2**53
@@ -134,6 +138,52 @@ class BilinearScheme:
         of root mean square ε, the outputs' relative error is about ε times the amplification.
         """
         return float(np.sqrt(self.squared_norms.sum() / np.prod(self.shape)))
+
+    @classmethod
+    def read(
+        cls,
+        *paths: str | PathLike[str],
+        name: str | None = None,
+        shape: tuple[int, int, int] | None = None,
+    ) -> BilinearScheme:
+        """Read an exact scheme from files of a public collection, and check that it is exact.
+
+        Formats are plinopt's triples of sparse matrices, ``…_L.sms``, ``…_R.sms`` and ``…_P.sms``,
+        and JSON with factors "u", "v" and "w" of rows or columns for each multiplication. Outputs
+        may be written row by row or column by column. The identity is checked in rational numbers.
+
+        Sizes and signs of products are moved into `encode_b`, which is computed ahead, so that most
+        numbers in the other factors are ±1. Of numbers that float32 does not have, such as 1/3, the
+        scheme holds rounded ones, and `is_exact` is then False.
+
+        Parameters
+        ----------
+        *paths : path-like
+            A JSON file, a triple's first file (the others lie beside it), or its three files.
+        name : str, optional
+            What to call the scheme. By default the file's name without its ending.
+        shape : (int, int, int), optional
+            (n, d, m). By default it follows from the factors.
+
+        Raises
+        ------
+        ValueError
+            If a file is not as its format says, or the scheme does not multiply matrices exactly.
+            The message names the file, and the line or the entry.
+        OSError
+            If a file cannot be read.
+
+        Examples
+        --------
+        >>> BilinearScheme.read("4x4x4_48_L.sms")  # doctest: +SKIP
+        BilinearScheme('4x4x4_48', 4 × 4 × 4, rank=48, exact, amplification=2.83)
+        """
+        files = [Path(path) for path in paths]
+        found, factors = read_factors(files, shape)
+        a, b, c = (np.asarray(factor, np.float32) for factor in factors)
+        if name is None:
+            name = re.sub("_L$", "", files[0].stem)
+        return cls(name, found, a, b, c.T)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return made_again, (BilinearScheme, fields_of(self))
