@@ -84,7 +84,9 @@ def read_triple(paths: Sequence[Path]) -> list[Factors]:
     if len(right) != len(left) or not several:
         both = zip(paths, (left, right, post), strict=True)
         sizes = ", ".join(f"{len(factor)} × {factor.shape[1]} ({path})" for path, factor in both)
-        raise ValueError(f"L, R and P must be r × n·d, r × d·m and n·m × r matrices, not {sizes}")
+        raise ValueError(
+            f"{paths[0]}: L, R and P must be r × n·d, r × d·m and n·m × r matrices, not {sizes}"
+        )
     return several
 
 

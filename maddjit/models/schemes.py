@@ -11,6 +11,7 @@ import numpy as np
 
 from maddjit.models.bilinear import BilinearScheme as BilinearScheme
 from maddjit.models.scheme_starts import normalised as normalised
+from maddjit.models.scheme_starts import polynomial as polynomial
 from maddjit.models.scheme_starts import scaled_for_training as scaled_for_training
 
 _FACTORS = Path(__file__).with_name("factors")
