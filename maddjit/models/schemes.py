@@ -186,7 +186,7 @@ def conditioned(rank: int, tile: int | tuple[int, int, int] = 4) -> BilinearSche
     >>> generic(24)
     BilinearScheme('generic-24', 4 × 4 × 4, rank=24, error=0.472, amplification=28)
     >>> conditioned(24)
-    BilinearScheme('conditioned-24', 4 × 4 × 4, rank=24, error=0.525, amplification=2)
+    BilinearScheme('conditioned-24', 4 × 4 × 4, rank=24, error=0.513, amplification=1.95)
     """
     n, d, m = shape = (tile, tile, tile) if isinstance(tile, int) else tile
     exact = {((2, 2, 2), 7): strassen, ((3, 3, 3), 23): laderman}
