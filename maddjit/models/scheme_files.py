@@ -213,10 +213,11 @@ def with_unit_entries(factors: Factors) -> Factors:
     """Return the factors with most entries of `a` and `c` ±1, at the cost of `b`.
 
     `b` is encoded ahead, so that its numbers cost nothing, where others than ±1 in `a` and `c` cost
-    products. Each row of `a` is also given the sign that makes its first entry positive.
+    products. Each row of `a` is also given the sign that makes most entries positive; of as many of
+    both signs, the first.
     """
     of_a, of_c = ([_most_common(row) for row in factor] for factor in (factors.a, factors.c))
-    signs = [next((1 if x > 0 else -1 for x in row if x), 1) for row in factors.a]
+    signs = [_most_signs(row) for row in factors.a]
     of_a = [size * sign for size, sign in zip(of_a, signs, strict=True)]
     by_a, by_c = (np.array(column, object)[:, np.newaxis] for column in (of_a, of_c))
     return Factors(factors.a / by_a, factors.b * by_a * by_c, factors.c / by_c)
@@ -226,6 +227,12 @@ def _most_common(row: Rationals) -> Fraction:
     """Return the size that most entries of a row have, the larger of two; 1 for zeros."""
     sizes = Counter(abs(x) for x in row if x)
     return max(sizes, key=lambda size: (sizes[size], size)) if sizes else Fraction(1)
+
+
+def _most_signs(row: Rationals) -> int:
+    """Return the sign that most entries of a row have, or the first one has; 1 for zeros."""
+    signs = [1 if x > 0 else -1 for x in row if x]
+    return (1 if sum(signs) > 0 else -1) if sum(signs) else (signs or [1])[0]
 
 
 def _triple(paths: Sequence[Path]) -> Sequence[Path] | None:

@@ -111,8 +111,8 @@ def test_fractions_are_moved_where_they_cost_nothing(tmp_path: Path) -> None:
     assert same_tensor(found, scheme)
     assert np.isin(found.encode_a, (-1, 0, 1)).all()
     assert np.isin(found.decode, (-1, 0, 1)).all()
-    first = [row[np.flatnonzero(row)[0]] for row in found.encode_a]
-    assert first == [1] * 7
+    assert (found.encode_a.sum(axis=1) >= 0).all()
+    assert (found.encode_a == scheme.encode_a).all()  # Winograd's signs are these
 
 
 def test_numbers_that_float32_lacks(tmp_path: Path) -> None:
