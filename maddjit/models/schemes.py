@@ -200,8 +200,8 @@ def conditioned(rank: int, tile: int | tuple[int, int, int] = 4) -> BilinearSche
         tiles = "x".join(map(str, shape))
         if f"{tiles}_{rank}" not in factors:
             ranks = sorted(int(n.split("_")[1]) for n in factors if n.startswith(f"{tiles}_"))
-            known = f"from {ranks[0]} to {ranks[-1]}, an exact one, or" if ranks else ""
-            raise ValueError(f"for tile={tile} the rank must be {known} {n * d * m}, not {rank}")
+            known = f"from {ranks[0]} to {ranks[-1]}, an exact one, or " if ranks else ""
+            raise ValueError(f"for tile={tile} the rank must be {known}{n * d * m}, not {rank}")
         parts = np.split(factors[f"{tiles}_{rank}"], [n * d, n * d + d * m], axis=1)
     return normalised(BilinearScheme(f"conditioned-{rank}", shape, parts[0], parts[1], parts[2].T))
 
