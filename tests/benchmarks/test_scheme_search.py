@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.suites.scheme_search import bilinear
+from benchmarks.suites.scheme_search import bilinear, conditioned
 from benchmarks.suites.scheme_search.cyclic import Cyclic
-from maddjit.models.schemes import generic, strassen
+from maddjit.models.schemes import BilinearScheme, generic, strassen
 
 RNG = np.random.default_rng(0)
 
@@ -24,6 +24,31 @@ def test_a_scheme_survives_as_factors() -> None:
     again = bilinear.as_scheme(bilinear.as_factors(scheme), 0, "again")
     assert again.error == pytest.approx(scheme.error, rel=1e-5)
     assert bilinear.errors(bilinear.as_factors(scheme))[0] == pytest.approx(scheme.error, rel=1e-5)
+
+
+def test_amplification_is_that_of_the_scheme() -> None:
+    for scheme in (strassen(), generic(20)):
+        found = bilinear.amplification(bilinear.as_factors(scheme))
+        assert found == pytest.approx([scheme.amplification], rel=1e-6)
+
+
+def test_conditioned_steps_lower_the_objective_and_keep_to_the_limit() -> None:
+    start = bilinear.as_factors(generic(20))
+
+    def objective(factors: bilinear.Factors, mu: float) -> float:
+        squares = bilinear.errors(factors) + mu * bilinear.amplification(factors) ** 2
+        return float(squares[0])
+
+    values = [objective(start, 0.01)]
+    for _ in range(3):
+        start = conditioned.disturbed(start, [0.01] * 5)
+        values.append(objective(start, 0.01))
+    assert values == sorted(values, reverse=True)
+    best = conditioned.within_limit(bilinear.as_factors(generic(20)))
+    assert bilinear.amplification(best)[0] ** 2 <= conditioned.LIMIT
+    held = conditioned.packed(best).astype(np.float32)
+    again = BilinearScheme("held", (4, 4, 4), held[:, :16], held[:, 16:32], held[:, 32:].T)
+    assert again.error == pytest.approx(bilinear.errors(best)[0], abs=2e-5)
 
 
 def test_steps_lower_the_error() -> None:

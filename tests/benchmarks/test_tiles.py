@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.rivals.candidates import NUMPY
-from benchmarks.suites.tiles import layers
+from benchmarks.suites.tiles import layers, read
 from benchmarks.suites.tiles.shapes import IN_BFLOAT16, SCHEMES
 from benchmarks.suites.tiles.suite import SUBJECTS, Limits
 from benchmarks.tasks.made_up import directions
-from maddjit.models.schemes import generic
+from maddjit.models.schemes import generic, winograd
 from tests.benchmarks.small import measured as small
 
 Small = tuple[dict[str, Any], str]
@@ -89,3 +91,14 @@ def test_small_run_measures_shapes_and_a_layer(measured: Small) -> None:
     first, *others = fitted["batches"]
     assert first["error"] == fitted["error"]
     assert len({batch["error"] for batch in others}) > 1
+
+
+def test_schemes_from_files_are_compared(tmp_path: Path) -> None:
+    scheme = winograd()
+    factors = scheme.encode_a, scheme.encode_b, scheme.decode.T
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps([factor.astype(int).tolist() for factor in factors]))
+    lines = list(read.lines([str(path)], 48, "float32", rounds=1))
+    assert len(lines) == 4
+    assert lines[0].endswith("| 1.000 | 1.00 |")
+    assert lines[3].startswith("| 48³, float32 | some | 7 | 2.65 | 4 + 7 | ")

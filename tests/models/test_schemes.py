@@ -95,6 +95,22 @@ def test_error_is_the_expected_one_on_white_data() -> None:
     assert found / exact == pytest.approx(scheme.error, rel=0.1)  # 4000 tiles: about 3 %
 
 
+def test_amplification() -> None:
+    """What rounding adds, and the squared norms that it is made of."""
+    assert schemes.plain(2, 3, 4).amplification == 1
+    assert schemes.strassen().amplification == 2
+    assert schemes.winograd().amplification == np.sqrt(7)
+    assert schemes.generic(49).amplification == 4
+    assert schemes.strassen().squared_norms.tolist() == [8, 4, 4, 4, 4, 4, 4]
+    scheme, noise = schemes.generic(24), 1e-3
+    rng = np.random.default_rng(0)
+    X, W = rng.standard_normal((2, 3000, 16))
+    z, v = X @ scheme.encode_a.T, W @ scheme.encode_b.T
+    away = (z * v * noise * rng.standard_normal(z.shape)) @ scheme.decode.T
+    size = np.sqrt((away**2).sum(axis=1).mean() / 64)
+    assert size / noise == pytest.approx(scheme.amplification, rel=0.05)
+
+
 def test_shipped_schemes() -> None:
     errors = [schemes.generic(rank).error for rank in range(16, 50)]
     assert all(fewer > more for fewer, more in pairwise(errors))

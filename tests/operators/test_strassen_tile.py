@@ -43,12 +43,19 @@ def some_scheme(name: str) -> schemes.BilinearScheme:
             return schemes.kronecker(schemes.strassen(), schemes.strassen())
         case "rectangular":
             return schemes.kronecker(schemes.winograd(), schemes.plain(1, 3, 2))
+    if name == "fractions":
+        numbers = [0, 0, 1, -1, 2, 0.5, -0.5, 0.25, 0.75, -0.75, 3, 1 / 3]
+        some = [rng.choice(numbers, shape) for shape in ((9, 4), (9, 6), (6, 9))]
+        return schemes.BilinearScheme(name, (2, 2, 3), *(f.astype(np.float32) for f in some))
     factors = [rng.standard_normal(shape) for shape in ((5, 4), (5, 6), (6, 5))]
     factors[0][0], factors[2][1] = 0, 0  # a row of zeros in each
     return schemes.BilinearScheme("dense", (2, 2, 3), *(f.astype(np.float32) for f in factors))
 
 
-NAMES = ["plain", "strassen", "winograd", "laderman", "strassen twice", "rectangular", "dense"]
+NAMES = [
+    *("plain", "strassen", "winograd", "laderman", "strassen twice", "rectangular"),
+    *("dense", "fractions"),
+]
 
 
 def some_model(

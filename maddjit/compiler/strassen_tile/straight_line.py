@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from math import frexp
 from typing import Literal
 
 import numpy as np
@@ -50,9 +51,13 @@ class StraightLine:
 def straight_line(matrix: NDArray[np.float32], prefix: str = "y") -> StraightLine:
     """Return the steps that multiply a vector by a known matrix.
 
-    A pair ±(x ± y) that several rows need, each times a factor, is computed once. The most frequent
-    pair is taken first (the greedy heuristic of Paar, 1997). A sum has at most as many terms as its
-    row has entries other than zero.
+    A pair x ± 2ᵏ y that several rows need, each times a factor, is computed once. The most frequent
+    pair is taken first (the greedy heuristic of Paar, 1997). Terms of one row whose factors have
+    the same size are added first and multiplied once, and sums that begin with the same product
+    share it. A sum has at most as many terms as its row has entries other than zero.
+
+    No term is rounded more often than in a sum written out, because the factors within pairs are
+    powers of two, which round nothing.
 
     Parameters
     ----------
@@ -77,7 +82,7 @@ def straight_line(matrix: NDArray[np.float32], prefix: str = "y") -> StraightLin
         own, result = _sum(row, names, f"{prefix}.{i}")
         steps += own
         results.append(result)
-    return StraightLine(tuple(steps), tuple(results))
+    return _products_once(steps, results)
 
 
 def _shared(rows: list[_Terms], names: list[str]) -> list[Operation]:
@@ -87,23 +92,51 @@ def _shared(rows: list[_Terms], names: list[str]) -> list[Operation]:
     """
     steps: list[Operation] = []
     while True:
-        found: Counter[tuple[int, int, bool]] = Counter()
+        found: Counter[tuple[int, int, float]] = Counter()
         for row in rows:
             for a, b in combinations(sorted(row), 2):
-                if abs(row[a]) == abs(row[b]):
-                    found[a, b, row[a] == row[b]] += 1
+                if abs(frexp(ratio := row[b] / row[a])[0]) == 0.5:
+                    found[a, b, ratio] += 1
         if not found:
             return steps
-        (a, b, alike), times = min(found.items(), key=lambda item: (-item[1], item[0]))
+        (a, b, ratio), times = min(found.items(), key=_rarity)
         if times < 2:
             return steps
         new = len(names)
         names.append(f"t.{new}")
-        steps.append(Operation(names[new], "add" if alike else "subtract", names[a], names[b]))
+        steps.append(_plus(names[new], names[a], names[b], ratio))
         for row in rows:
-            if a in row and b in row and row[b] == (row[a] if alike else -row[a]):
+            if a in row and b in row and row[b] == row[a] * ratio:
                 row[new] = row.pop(a)
                 del row[b]
+
+
+def _rarity(item: tuple[tuple[int, int, float], int]) -> tuple[int, bool, tuple[int, int, float]]:
+    """Return what a pair is sorted by: how often it occurs, and whether it takes a product."""
+    (a, b, ratio), times = item
+    return -times, abs(ratio) != 1, (a, b, ratio)
+
+
+def _plus(new: str, total: str, term: str, factor: float) -> Operation:
+    """Return the step that adds a term with a factor to a total."""
+    if abs(factor) == 1:
+        return Operation(new, "add" if factor == 1 else "subtract", total, term)
+    return Operation(new, "add scaled", term, total, literal(factor))
+
+
+def _products_once(steps: list[Operation], results: list[str]) -> StraightLine:
+    """Return the code with each product of a value and a factor just once."""
+    names: dict[str, str] = {}
+    products: dict[tuple[str, str], str] = {}
+    kept = []
+    for step in steps:
+        left, right = (names.get(name, name) for name in (step.left, step.right))
+        new = products.setdefault((left, step.factor), step.new) if step.kind == "scale" else ""
+        if new and new != step.new:
+            names[step.new] = new
+        else:
+            kept.append(replace(step, left=left, right=right))
+    return StraightLine(tuple(kept), tuple(names.get(name, name) for name in results))
 
 
 def _sum(row: _Terms, names: list[str], name: str) -> tuple[list[Operation], str]:
@@ -113,9 +146,9 @@ def _sum(row: _Terms, names: list[str], name: str) -> tuple[list[Operation], str
     """
     if not row:
         return [Operation(f"{name}.zero", "zero")], f"{name}.zero"
+    row, steps = _grouped(row, names, name)
     order = {1.0: 0, -1.0: 2}
     terms = sorted(row.items(), key=lambda term: (order.get(term[1], 1), term[0]))
-    steps: list[Operation] = []
     (first, factor), others = terms[0], terms[1:]
     last = names[first]
     if factor == -1:
@@ -126,11 +159,27 @@ def _sum(row: _Terms, names: list[str], name: str) -> tuple[list[Operation], str
         steps.append(Operation(last, "scale", names[first], factor=literal(factor)))
     for place, (j, factor) in enumerate(others, 1):
         new = f"{name}.{place}"
-        if factor == 1:
-            steps.append(Operation(new, "add", last, names[j]))
-        elif factor == -1:
-            steps.append(Operation(new, "subtract", last, names[j]))
-        else:
-            steps.append(Operation(new, "add scaled", names[j], last, literal(factor)))
+        steps.append(_plus(new, last, names[j], factor))
         last = new
     return steps, last
+
+
+def _grouped(row: _Terms, names: list[str], name: str) -> tuple[_Terms, list[Operation]]:
+    """Return a row without terms of equal factors but ±1, and steps that add those up.
+
+    The sums are added to `names`.
+    """
+    sizes = Counter(abs(factor) for factor in row.values())
+    steps: list[Operation] = []
+    row = dict(row)
+    for size, times in sizes.items():
+        if size != 1 and times > 1:
+            members = [j for j, factor in row.items() if abs(factor) == size]
+            factor = row[members[0]]
+            own, total = _sum(
+                {j: row.pop(j) / factor for j in members}, names, f"{name}.{len(names)}"
+            )
+            steps += own
+            row[len(names)] = factor
+            names.append(total)
+    return row, steps

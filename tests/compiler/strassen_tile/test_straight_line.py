@@ -44,7 +44,7 @@ def applied(code: StraightLine, x: NDArray[np.float64]) -> NDArray[np.float64]:
     arrays(
         np.float32,
         st.tuples(st.integers(1, 8), st.integers(1, 8)),
-        elements=st.sampled_from([0, 0, 1, -1, 2, -2, 0.5]),
+        elements=st.sampled_from([0, 0, 1, -1, 2, -2, 0.5, -0.25, 0.75, 3]),
     )
 )
 @settings(max_examples=200)
@@ -76,3 +76,28 @@ def test_additions_are_shared(scheme: schemes.BilinearScheme, most: tuple[int, i
     operations = [straight_line(f).n_operations for f in (scheme.encode_a, scheme.decode)]
     assert operations[0] <= most[0]
     assert operations[1] <= most[1]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "most", "kinds"),
+    [
+        ([[0.5, 0.5, -0.5]], 3, {"add", "subtract", "scale"}),  # (x + y − z) · ½
+        ([[0.75, -0.75, 1, 0.75]], 3, {"add", "subtract", "add scaled"}),  # z + (x − y + w) · ¾
+        ([[1, 2, 0], [0.5, 1, 1], [0, 0, 1]], 2, {"add scaled"}),  # x + 2 y is computed once
+        ([[1, -0.25, 0], [-4, 1, 1]], 2, {"add scaled"}),
+        ([[0.75, 0, 3], [0.75, 3, 0]], 3, {"scale", "add scaled"}),  # x · ¾ is computed once
+        ([[0.75, 0.25], [1.5, 0.5]], 4, {"scale", "add scaled"}),  # thirds are not: they round
+    ],
+)
+def test_factors_are_shared(matrix: list[list[float]], most: int, kinds: set[str]) -> None:
+    rows = np.array(matrix, np.float32)
+    code = straight_line(rows)
+    x = np.arange(1.0, 1 + rows.shape[1]) ** 3
+    assert (applied(code, x) == rows @ x).all()
+    assert code.n_operations == most
+    assert {step.kind for step in code.steps} == kinds
+
+
+def test_a_product_comes_once() -> None:
+    code = straight_line(np.array([[0.75, 0, 3], [0.75, 3, 0]], np.float32))
+    assert sum(step.kind == "scale" for step in code.steps) == 1
