@@ -155,9 +155,13 @@ class CompiledEstimator(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = self._default() if self.estimator is None else self.estimator
-        tags.input_tags.sparse = get_tags(inner).input_tags.sparse
+        tags.input_tags.sparse = self._inner_tags().input_tags.sparse
         return tags
+
+    def _inner_tags(self) -> Any:
+        """Return the tags of the estimator; every call asks, and a frozen one would copy them."""
+        inner = self._default() if self.estimator is None else self.estimator
+        return get_tags(inner.estimator if isinstance(inner, FrozenEstimator) else inner)
 
 
 def _advised(estimator: Any, X: Any, *y: Any, **checks: Any) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -265,6 +264,5 @@ class MaddnessClassifier(ClassifierMixin, CompiledEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = self._default() if self.estimator is None else self.estimator
-        tags.classifier_tags = get_tags(inner).classifier_tags or tags.classifier_tags
+        tags.classifier_tags = self._inner_tags().classifier_tags or tags.classifier_tags
         return tags
