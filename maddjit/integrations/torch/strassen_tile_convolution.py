@@ -112,9 +112,10 @@ class StrassenTileConv1x1(StrassenTileLayer):
         images = input if input.dim() == 4 else input[None]
         x, grid = pixels(images, self.stride)
         y = self.multiplied(x, grid)
-        y = y.reshape(len(images), *grid, self.out_channels).permute(0, 3, 1, 2)
+        y = y.reshape(images.shape[0], *grid, self.out_channels).permute(0, 3, 1, 2)
         last = images.is_contiguous(memory_format=torch.channels_last)
-        y = y if last and not images.is_contiguous() else y.contiguous()
+        is_last = last and not images.is_contiguous()
+        y = y.contiguous(memory_format=torch.channels_last if is_last else torch.contiguous_format)
         return y if input.dim() == 4 else y[0]
 
     def macs(self, height: int, width: int, n_images: int = 1) -> TileMacs:

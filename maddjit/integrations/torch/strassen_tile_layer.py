@@ -15,7 +15,13 @@ from maddjit.integrations.torch.strassen_tile_product import (
     encoded_weight,
     tile_product,
 )
-from maddjit.integrations.torch.strassen_tile_rows import Grid, from_tiles, in_tiles, padded
+from maddjit.integrations.torch.strassen_tile_rows import (
+    Grid,
+    from_tiles,
+    in_tiles,
+    n_tiles,
+    padded,
+)
 from maddjit.integrations.torch.strassen_tile_starts import start_of
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.strassen_tile import StrassenTileModel, default_tile_rows
@@ -90,17 +96,18 @@ class StrassenTileLayer(nn.Module):
         values = self.encoded()
         _, rows, columns = values.shape
         number, length, _ = x.shape
+        tiles = n_tiles(length, n, grid)
         x = padded(in_tiles(x, n, grid), d * rows - self.in_features)
-        whole = x.shape[1]
-        x = x.reshape(number * (whole // n), n * d, rows)
+        x = x.reshape(number, tiles, n * d, rows).flatten(0, 1)
         factors = as_autocast(x, self.encode, values, self.decode, self._bias_of_tiles(columns))
         if any(part is not None and part.dtype != factors[0].dtype for part in factors):
             raise TypeError(
                 f"the input must have the type of the layer, {self.encode.dtype}, not {x.dtype}"
             )
         y = tile_product(*factors, recompute=self.recompute)
-        y = from_tiles(y.reshape(number, whole, m * columns), n, grid, length)
-        return y[..., : self.out_features]
+        y = y.reshape(number, tiles, n, m * columns).flatten(1, 2)
+        y = from_tiles(y, n, grid, length)
+        return y[..., : self.out_features].contiguous()
 
     def _bias_of_tiles(self, columns: int) -> Any:
         """Return the bias for each of the n · m parts of a tile's outputs."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from maddjit.integrations.torch.strassen_tile_rows import padded
+from maddjit.integrations.torch.strassen_tile_rows import is_exporting, padded
 
 _CHUNK_NUMBERS = 3 * 2**19
 """Encoded numbers and products of the tiles that a CPU works on together, as its caches hold."""
@@ -57,7 +57,7 @@ def tile_product(
     factors = parts, encode, values, decode, bias
     needs = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in factors)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        if recompute and needs and not torch.compiler.is_exporting():
+        if recompute and needs and not is_exporting():
             return checkpoint(_plain_product, *factors, use_reentrant=False)
         return _plain_product(*factors)
     # No public function tells whether torch.func transforms the call; Function.apply asks this one.

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+"""Tells whether torch.export is at work; in older versions whether anything compiles."""
+
 Grid = tuple[int, int] | None
 """Height and width of a grid of patches; None for tokens that have no grid."""
 
@@ -29,13 +32,17 @@ def in_tiles(x: Any, n: int, grid: Grid) -> Any:
 
 def from_tiles(y: Any, n: int, grid: Grid, length: int) -> Any:
     """Return sequences (S, T, M) in their own order, from the order of tiles."""
-    return y[:, :length] if grid is None else _patches_from_tiles(y, n, grid, length)
+    if grid is not None:
+        return _patches_from_tiles(y, n, grid, length)
+    if is_exporting():  # a slice would ask whether anything is cut, and hold for some lengths only
+        return y.index_select(1, torch.arange(length, device=y.device))
+    return y[:, :length]
 
 
 def n_tiles(length: int, n: int, grid: Grid) -> int:
     """Return how many tiles a sequence of that length has."""
     if grid is None:
-        return -(-length // n)
+        return (length + n - 1) // n
     (height, width), (rows, columns) = grid, patch_of(n)
     extra = length - height * width
     return -(-extra // n) + -(-height // rows) * -(-width // columns)
@@ -43,7 +50,8 @@ def n_tiles(length: int, n: int, grid: Grid) -> int:
 
 def _padded_to_tiles(x: Any, n: int) -> Any:
     """Return sequences (…, T, D) with zeros behind each, so that n divides their length."""
-    return padded(x, 0, -x.shape[-2] % n)
+    length = x.shape[-2]
+    return padded(x, 0, (length + n - 1) // n * n - length)
 
 
 def patch_of(n: int) -> tuple[int, int]:
@@ -66,11 +74,11 @@ def _patches_in_tiles(x: Any, n: int, grid: tuple[int, int]) -> Any:
     """
     (height, width), (rows, columns) = grid, patch_of(n)
     extra = x.shape[1] - height * width
-    image = x[:, extra:].reshape(len(x), height, width, x.shape[2])
+    image = x[:, extra:].reshape(x.shape[0], height, width, x.shape[2])
     image = padded(image, 0, -width % columns, -height % rows)
     down, across = image.shape[1] // rows, image.shape[2] // columns
-    tiles = image.reshape(len(x), down, rows, across, columns, x.shape[2]).transpose(2, 3)
-    tiles = tiles.reshape(len(x), image.shape[1] * image.shape[2], x.shape[2])
+    tiles = image.reshape(x.shape[0], down, rows, across, columns, x.shape[2]).transpose(2, 3)
+    tiles = tiles.reshape(x.shape[0], image.shape[1] * image.shape[2], x.shape[2])
     if not extra:
         return tiles
     return torch.cat([_padded_to_tiles(x[:, :extra], n), tiles], dim=1)
@@ -81,7 +89,7 @@ def _patches_from_tiles(y: Any, n: int, grid: tuple[int, int], length: int) -> A
     (height, width), (rows, columns) = grid, patch_of(n)
     extra = length - height * width
     down, across = -(-height // rows), -(-width // columns)
-    tiles = y[:, extra + -extra % n :].reshape(len(y), down, across, rows, columns, y.shape[2])
-    image = tiles.transpose(2, 3).reshape(len(y), down * rows, across * columns, y.shape[2])
-    own = image[:, :height, :width].reshape(len(y), height * width, y.shape[2])
+    tiles = y[:, extra + -extra % n :].reshape(y.shape[0], down, across, rows, columns, y.shape[2])
+    image = tiles.transpose(2, 3).reshape(y.shape[0], down * rows, across * columns, y.shape[2])
+    own = image[:, :height, :width].reshape(y.shape[0], height * width, y.shape[2])
     return own if not extra else torch.cat([y[:, :extra], own], dim=1)
