@@ -151,6 +151,7 @@ def _gradients(factors: Any, kept: Any, wanted: Any, grad: Any) -> list[Any]:
     for_parts, for_encode, for_values, for_decode, for_bias = wanted
     d_parts = torch.empty_like(parts) if for_parts else None
     d_encode, d_values, d_decode = (_zeros(x) for x in (encode, values, decode.t()))
+    d_bias = _zeros(grad.new_empty(grad.shape[1:])) if for_bias else None
     for number, some in enumerate(_chunks(parts, values)):
         x, dy = parts[some], grad[some]
         tiles = len(x)
@@ -159,6 +160,8 @@ def _gradients(factors: Any, kept: Any, wanted: Any, grad: Any) -> list[Any]:
         if for_decode:
             u = kept[number] if kept else torch.bmm(z, values)
             d_decode += torch.bmm(u.transpose(0, 1), dy.transpose(1, 2)).sum(0)
+        if d_bias is not None:
+            d_bias += dy.sum(0)
         if not (for_parts or for_encode or for_values):
             continue
         du = torch.bmm(decode.t().expand(tiles, -1, -1), dy).transpose(0, 1)
@@ -175,7 +178,7 @@ def _gradients(factors: Any, kept: Any, wanted: Any, grad: Any) -> list[Any]:
     return [
         d_parts,
         *(total.to(x.dtype) if is_wanted else None for total, x, is_wanted in wanted_totals),
-        grad.sum(0) if for_bias else None,
+        d_bias if d_bias is None else d_bias.to(grad.dtype),
     ]
 
 
