@@ -61,7 +61,10 @@ def start_of(init: Init, rank: int, tile: Tile) -> Start:
     """
     if init == "random":
         return _random(rank, tile)
-    scheme = scheme_of(init, rank, tile)
+    try:
+        scheme = scheme_of(init, rank, tile)
+    except ValueError as error:
+        raise ValueError(f'init="{init}": {error}; init="random" takes any') from error
     start = scaled(scheme)
     first, second, third = start.encode, start.encode_weight, start.decode.T
     gram = (first @ first.T) * (second @ second.T) * (third @ third.T)
@@ -78,10 +81,7 @@ def scheme_of(init: Init, rank: int, tile: Tile) -> BilinearScheme:
     ValueError
         If there is no scheme of this rank and tile.
     """
-    try:
-        return _SCHEMES[init](rank, tile)
-    except ValueError as error:
-        raise ValueError(f'init="{init}": {error}; init="random" takes any') from error
+    return _SCHEMES[init](rank, tile)
 
 
 def scaled(scheme: BilinearScheme) -> Start:

@@ -178,6 +178,7 @@ def test_patches_are_tokens_in_another_order(n: int, grid: tuple[int, int], extr
     assert torch.allclose(layer(x), own, rtol=0, atol=1e-12)
     assert torch.equal(layer.from_tiles(in_tiles, length), x)
     assert patch_of(n)[0] * patch_of(n)[1] == n
+    assert layer(x[:0]).shape == (0, length, 5)
     with pytest.raises(ValueError, match="the patches of a grid"):
         layer(x[:, : math.prod(grid) - 1])
 

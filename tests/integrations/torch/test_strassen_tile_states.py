@@ -148,7 +148,14 @@ def test_autocast(recompute: bool, monkeypatch: Any) -> None:
     assert (layer.values.grad - wanted).norm() < 0.03 * wanted.norm()
 
 
-@pytest.mark.parametrize("options", [{}, {"recompute": True}, {"tied": True, "tile": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recompute": True},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"tied": True, "tile": 3}, marks=pytest.mark.slow),
+    ],
+)
 def test_compiled_whole(options: dict[str, Any]) -> None:
     layer = layer_of(**options)
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True, dynamic=True)
