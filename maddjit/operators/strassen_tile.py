@@ -146,6 +146,7 @@ class TileOperator(BaseOperator[TilePlan]):
         kernel, plan, scheme = self.kernel(), self.plan, self.model.scheme
         return TileOperatorReport(
             kind="rounded" if plan.kind == "exact" and plan.is_bfloat16 else self.model.kind,
+            rows=self.model.rows,
             precision=self._request.signature.precision,
             scheme=f"{scheme.name}, rank {scheme.rank} of {' × '.join(map(str, scheme.shape))}",
             saving=scheme.saving,
@@ -163,8 +164,9 @@ class TileOperator(BaseOperator[TilePlan]):
 
     def __repr__(self) -> str:
         model, report = self.model, self.report
+        rows = "N" if model.rows == "blocks" else "…, T"
         return (
-            f"TileOperator((N, {model.n_features}) → (N, {model.n_outputs}), "
+            f"TileOperator(({rows}, {model.n_features}) → ({rows}, {model.n_outputs}), "
             f"{model.scheme.name!r}, {report.kind}, precision={report.precision!r}, "
             f"target={report.target!r})"
         )
