@@ -12,6 +12,7 @@ from maddjit.compiler.conversion import Input, Output
 from maddjit.compiler.outline import outlined
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
+from maddjit.compiler.strassen_tile.sums import Sums
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
 from maddjit.models.strassen_tile import RowLayout
@@ -111,13 +112,19 @@ class StagePlan:
 class EncodePlan:
     """How tiles of A become Z, which is [ρ][tile row][column of a block].
 
-    `inputs` are the row and the column within a tile of each value that `code` begins with.
+    `inputs` are the row and the column within a tile of each value that `code` begins with. If
+    there are `sums`, these are computed in place of `code`. The numbers of `vectors` vectors, `width`
+    numbers, are encoded at once; the lines of A that are read next are `fetched_lines` of each.
     `n_columns` are those of a block, filled up. Numbers of Z have `element_bytes`. Steps are
     in bytes: from one tile row to the next (`row_step`) and from one ρ to the next (`step`). If
     `is_direct`, whole groups are read from A itself, `direct_step` from one block to the next.
     """
 
     code: StraightLine
+    sums: tuple[Sums, ...]
+    vectors: int
+    width: int
+    fetched_lines: int
     inputs: tuple[tuple[int, int], ...]
     n_columns: int
     element_bytes: int
@@ -241,7 +248,9 @@ class MultiplyPlan:
 class DecodePlan:
     """How U becomes outputs, panel by panel.
 
-    `outputs` are the row and the column within a tile of each value that `code` ends with. Outputs
+    `outputs` are the row and the column within a tile of each value that `code` ends with. If there
+    are `sums`, these are computed in place of `code`. `vectors` vectors are decoded at once; the
+    lines of Y that are written next are `fetched_lines` of each output. Outputs
     are cut into blocks of columns, one for each column of a tile; `widths` says how many outputs
     each really has. The first `whole_panels` lie inside of every block and are decoded into Y. The
     others are decoded into the edge of the workspace, where a row has all columns of a tile. Steps
@@ -251,6 +260,9 @@ class DecodePlan:
     """
 
     code: StraightLine
+    sums: tuple[Sums, ...]
+    vectors: int
+    fetched_lines: int
     outputs: tuple[tuple[int, int], ...]
     widths: tuple[int, ...]
     whole_panels: int

@@ -27,6 +27,12 @@ FETCH_STEPS = 2
 
 These may be the only ones. Then hardware fetches what lies between, and Z is fetched between them.
 """
+LEAST_SHARED = 1.1
+"""Pairs that several sums need are computed once if that makes operations fewer by this factor."""
+SUMMED_VECTORS = 2
+"""Vectors that are encoded or decoded at once by sums in registers: each factor is read for all."""
+MOST_SUMS = 16
+"""Vectors of sums in registers, at most. They hide latencies; beside more, LLVM spills factors."""
 PASS_STEPS = 256
 """Steps whose products are summed before they are added to U: longer sums would lose more."""
 NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))
