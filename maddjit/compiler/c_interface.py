@@ -276,8 +276,8 @@ class Interface:
             return ""
         if plan.rows.layout == "tokens":
             return (
-                f"\n   The rows of a call are one sequence. {plan.shape[0]} neighbours share a tile: "
-                "the results of a row depend on\n   them, too."
+                "\n   The rows of a call are one sequence. The results of a row also depend on its "
+                f"neighbours:\n   {plan.shape[0]} rows share a tile."
             )
         if plan.kind == "approximate":
             return "\n   The results of a row also depend on the other rows of the call."

@@ -19,7 +19,6 @@ from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import LEVELS, named
-from maddjit.models import schemes
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
@@ -35,7 +34,7 @@ from tests.operators.test_strassen_tile import (
 )
 
 SHAPES = [(1, 1), (5, 3), (4, 50), (2, 3, 49), (3, 64), (64, 2), (0, 5), (3, 0)]
-"""Sequences of one row, shorter than a tile, that tiles do not divide and that they do, and none."""
+"""Sequences of one row, shorter than a tile, that tiles divide and do not, and none at all."""
 
 
 def of_tokens(name: str, n_features: int, n_outputs: int) -> maddjit.StrassenTileModel:

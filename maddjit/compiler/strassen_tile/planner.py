@@ -12,14 +12,12 @@ from maddjit.compiler.strassen_tile.packing import packed_bias, packed_values
 from maddjit.compiler.strassen_tile.plan import (
     DecodePlan,
     EncodePlan,
-    FeatureBlock,
     MultiplyPlan,
-    Rows,
-    StagePlan,
     Step,
     Strip,
     TilePlan,
 )
+from maddjit.compiler.strassen_tile.rows import FeatureBlock, Rows, StagePlan
 from maddjit.compiler.strassen_tile.straight_line import StraightLine, straight_line
 from maddjit.compiler.strassen_tile.sums import Sums, sums_of
 from maddjit.compiler.target import BFLOAT16, Target

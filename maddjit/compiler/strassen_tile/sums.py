@@ -1,4 +1,4 @@
-"""Linear maps that share no pairs, as sums: some results at a time, in registers, input by input."""
+"""Linear maps as sums: some results at a time, in registers, while the inputs take turns."""
 
 from __future__ import annotations
 

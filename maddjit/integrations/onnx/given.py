@@ -157,7 +157,8 @@ def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
         if not np.isfinite(np.dot(flat, flat)):
             bad = ~np.isfinite(rows).all(axis=1, keepdims=True)
             y = np.where(bad & np.isfinite(y), np.asarray(np.nan, y.dtype), y)
-    return y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
+    answer: NDArray[Any] = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
+    return answer
 
 
 def _called(operator: Any, x: NDArray[Any], rows: NDArray[Any]) -> Any:
