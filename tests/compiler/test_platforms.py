@@ -315,8 +315,8 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
     if system == "windows":
         own = callcode._address
 
-        def bridged(code: bytes, symbol: str, on: Target, table: str = "") -> Any:
-            function = load(code, symbol, on, table)
+        def bridged(code: bytes, symbol: str, on: Target, beside: str = "") -> Any:
+            function = load(code, symbol, on, beside)
             if symbol == "bridge":
                 return function
             bridges._kept.append(function)
