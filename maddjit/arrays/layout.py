@@ -51,9 +51,7 @@ def are_direct(out: NDArray[Any], sequences: NDArray[Any]) -> bool:
     if out.strides[2] != itemsize and width != 1:
         return False
     reach = width * itemsize
-    for step, size in sorted(
-        (abs(step), size) for step, size in zip(out.strides, (count, length), strict=False)
-    ):
+    for step, size in sorted(((abs(out.strides[0]), count), (abs(out.strides[1]), length))):
         if size > 1 and step < reach:
             return False
         reach += (size - 1) * step

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_numbers, check_out
 from maddjit.arrays.formats import OUTPUTS
-from maddjit.arrays.layout import are_direct, direct_order, order_of
+from maddjit.arrays.layout import Order, are_direct, direct_order, order_of
 from maddjit.compiler.request import Request
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.base import BaseOperator, Build
 from maddjit.operators.fastcall import Results
 from maddjit.operators.report import TileOperatorReport
+from maddjit.operators.runner import Runner
 
 
 class TileOperator(BaseOperator[TilePlan]):
@@ -41,6 +42,7 @@ class TileOperator(BaseOperator[TilePlan]):
         results = Results((self._dtype,), self.model.n_outputs)
         self._outputs = self._fast_call(results, self._threads == 1 and not asked.residual)
         self._outputs.add(self._runner(asked))
+        self._usual: dict[tuple[str, Order], Runner] = {}
 
     def __call__(
         self,
@@ -85,6 +87,8 @@ class TileOperator(BaseOperator[TilePlan]):
         """
         if threads is None and residual is None:
             result = self._outputs.call(A, out)
+            if result is None and self.model.rows == "tokens":
+                result = self._joined(A, out)
             if result is not None:
                 return result
         asked = self._request.signature
@@ -101,12 +105,42 @@ class TileOperator(BaseOperator[TilePlan]):
         direct = written if is_direct else np.empty(written.shape, dtype)
         if residual is not None and residual is not direct:
             direct[...] = _residual(residual, answer.shape)
-        runner = self._runner(replace(asked, dtype=form.name, order=order_of(rows)))
-        self._outputs.add(runner)
+        runner = self._runner_of(form.name, order_of(rows))
         runner(rows, direct, self._threads if threads is None else threads, self._least_rows)
         if direct is not written:
             written[...] = direct
         return answer
+
+    def _joined(self, A: ArrayLike, out: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Compute sequences as the rows of one, in a fast call, where that is the same.
+
+        It is where whole tiles follow each other, because every sequence has whole tiles or there
+        is one alone. None if that is not so, or if a fast call does not take the arrays.
+        """
+        if not isinstance(A, np.ndarray) or A.ndim < 3 or not A.flags.c_contiguous:
+            return None
+        *leading, length, width = A.shape
+        if length % self.model.scheme.shape[0] and math.prod(leading) != 1:
+            return None
+        if not A.size or width != self.model.n_features:
+            return None
+        shape = (*leading, length, self.model.n_outputs)
+        if out is None:
+            result = self._outputs.call(A.reshape(-1, width))
+            return None if result is None else result.reshape(shape)
+        if not isinstance(out, np.ndarray) or out.shape != shape or not out.flags.c_contiguous:
+            return None
+        is_done = self._outputs.call(A.reshape(-1, width), out.reshape(-1, shape[-1])) is not None
+        return out if is_done else None
+
+    def _runner_of(self, dtype: str, order: Order) -> Runner:
+        """Return the runner for a kind of A. A signature made for each call would take 8 µs."""
+        found = self._usual.get((dtype, order))
+        if found is None:
+            signature = replace(self._request.signature, dtype=dtype, order=order)
+            found = self._usual[dtype, order] = self._runner(signature)
+        self._outputs.add(found)
+        return found
 
     def _sequences(
         self,
@@ -129,11 +163,13 @@ class TileOperator(BaseOperator[TilePlan]):
         dtype = self._dtype
         answer = self._pool.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
         written = answer.reshape(count, length, width)  # a copy if it is no view
-        is_direct = are_direct(written, sequences) and np.may_share_memory(written, answer)
+        is_direct = out is None or (
+            are_direct(written, sequences) and np.may_share_memory(written, answer)
+        )
         direct = written if is_direct else np.empty(written.shape, dtype)
         if residual is not None and not (is_direct and residual is answer):
             direct[...] = _residual(residual, shape).reshape(direct.shape)
-        runner = self._runner(replace(asked, dtype=form.name, order=order_of(sequences)))
+        runner = self._runner_of(form.name, order_of(sequences))
         threads = self._threads if threads is None else threads
         runner.run_sequences(sequences, direct, threads, self._least_rows)
         if not is_direct:
