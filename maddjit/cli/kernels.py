@@ -114,6 +114,7 @@ def facts_of(model: Model) -> dict[str, Any]:
             "tile": list(model.scheme.shape),
             "rank": model.scheme.rank,
             "class": model.kind,
+            "rows": model.rows,
             "report": model.report,
         }
     return {

@@ -205,6 +205,7 @@ class Interface:
             "workspace_bytes": self.workspace_bytes,
             "adds": signature.residual,
             **self.ending,
+            **({"rows": "tokens"} if self.is_of_tokens else {}),
             "maddjit": __version__,
             "llvm": self.llvm,
         }
@@ -270,9 +271,22 @@ class Interface:
     @property
     def batch_words(self) -> str:
         """A sentence for results that depend on more than their own row; otherwise empty."""
-        if isinstance(self.plan, TilePlan) and self.plan.kind == "approximate":
+        plan = self.plan
+        if not isinstance(plan, TilePlan):
+            return ""
+        if plan.rows.layout == "tokens":
+            return (
+                "\n   The rows of a call are one sequence. The results of a row also depend on its "
+                f"neighbours:\n   {plan.shape[0]} rows share a tile."
+            )
+        if plan.kind == "approximate":
             return "\n   The results of a row also depend on the other rows of the call."
         return ""
+
+    @property
+    def is_of_tokens(self) -> bool:
+        """Whether the rows of a call are one sequence, whose neighbours share tiles."""
+        return isinstance(self.plan, TilePlan) and self.plan.rows.layout == "tokens"
 
     @property
     def indent(self) -> str:

@@ -80,7 +80,8 @@ class NativeOperator:
         ----------
         A : (N, D) or (D,) array_like
             Of the dtype that was exported. It is read in place if its rows are contiguous, or its
-            columns if the operator was exported for those; else it is copied.
+            columns if the operator was exported for those; else it is copied. If the tiles of a
+            Strassen-Tile operator are made of neighbouring rows, a call is one sequence.
         out : array, optional
             Where to write: (N, M) or (M,) for outputs, (N, k) or (k,) for the k largest, (N,) or ()
             for the arg-max. The function writes into it directly if it is contiguous in the order

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.signature import Choices, Signature
-from maddjit.models.strassen_tile import Kind
+from maddjit.models.strassen_tile import Kind, RowLayout
 from maddjit.operators.kernel import Kernel
 
 
@@ -72,6 +72,8 @@ class TileOperatorReport:
         "exact": the plain float32 product. "rounded": it differs from the product by the rounding
         of float32 or bfloat16 alone. "approximate": it differs by more, and a row's outputs depend
         on the other rows of its tile.
+    rows : {"blocks", "tokens"}
+        Which rows share tiles: rows that are far apart, or neighbours within a sequence.
     precision : {"float32", "bfloat16"}
         What the products are computed in.
     scheme : str
@@ -91,6 +93,7 @@ class TileOperatorReport:
     """
 
     kind: Kind
+    rows: RowLayout
     precision: str
     scheme: str
     saving: float
@@ -103,8 +106,9 @@ class TileOperatorReport:
     seconds: Mapping[str, Mapping[str, float]]
 
     def __str__(self) -> str:
+        mates = ", tiles of neighbouring rows" if self.rows == "tokens" else ""
         lines = [
-            f"class     {self.kind}, products in {self.precision}",
+            f"class     {self.kind}, products in {self.precision}{mates}",
             f"scheme    {self.scheme}: {self.saving:.3g} × fewer multiplications, "
             f"{self.additions[0]} vector operations encode a tile, {self.additions[1]} decode one",
             f"target    {self.target}",

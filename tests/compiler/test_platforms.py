@@ -315,13 +315,13 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
     if system == "windows":
         own = callcode._address
 
-        def bridged(code: bytes, symbol: str, on: Target, table: str = "") -> Any:
-            function = load(code, symbol, on, table)
+        def bridged(code: bytes, symbol: str, on: Target, beside: str = "") -> Any:
+            function = load(code, symbol, on, beside)
             if symbol == "bridge":
                 return function
             bridges._kept.append(function)
             address = bridges.into(function.address, "pppn")
-            return llvm.LoadedFunction(address, function.table)
+            return llvm.LoadedFunction(address, function.beside)
 
         monkeypatch.setattr(callcode, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
         monkeypatch.setattr(llvm, "load", bridged)

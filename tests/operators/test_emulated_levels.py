@@ -31,7 +31,8 @@ def build(request: Request) -> Kernel[Any]:
     plan = request.plan()
     ir = emulate(render(plan))
     code = llvm.to_object(ir, plan.target)
-    return Kernel(plan, len(code), llvm.load(code, plan.symbol, plan.target), {})
+    loaded = llvm.load(code, plan.symbol, plan.target, plan.sequences_symbol)
+    return Kernel(plan, len(code), loaded, {})
 
 
 def test_an_intrinsic_that_is_not_emulated_is_named() -> None:

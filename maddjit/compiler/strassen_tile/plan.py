@@ -11,100 +11,30 @@ from numpy.typing import NDArray
 from maddjit.compiler.conversion import Input, Output
 from maddjit.compiler.outline import outlined
 from maddjit.compiler.signature import Signature
+from maddjit.compiler.strassen_tile.rows import Rows, StagePlan
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
+from maddjit.compiler.strassen_tile.sums import Sums
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Rows:
-    """How the rows of A are cut: into blocks of `groups` groups at most.
-
-    A group is `tile_rows` rows of tiles. The blocks of a call are as few as can be, and share its
-    groups evenly.
-
-    A group lies part by part in memory: first the first rows of all its tile rows, then their
-    second rows, and so on.
-    """
-
-    tile_height: int
-    tile_rows: int
-    groups: int
-
-    @property
-    def group(self) -> int:
-        """Rows of a group. Threads share whole groups."""
-        return self.tile_height * self.tile_rows
-
-    @property
-    def block(self) -> int:
-        """Rows that are encoded before they are multiplied, at most."""
-        return self.groups * self.group
-
-    @property
-    def block_tile_rows(self) -> int:
-        """Rows of tiles of a block."""
-        return self.groups * self.tile_rows
-
-    @property
-    def group_less_one(self) -> int:
-        """The number that is added to a number of rows to round it up to whole groups."""
-        return self.group - 1
-
-    @property
-    def block_less_one(self) -> int:
-        """The number that is added to a number of rows to round it up to whole blocks."""
-        return self.block - 1
-
-    @property
-    def tile_less_one(self) -> int:
-        """The number that is added to a number of rows to round it up to whole tiles."""
-        return self.tile_height - 1
-
-
-@dataclass(frozen=True)
-class FeatureBlock:
-    """Neighbouring columns of A that become one column of tiles.
-
-    Whole vectors hold the first `whole` of them. They begin at `byte_offset` in a staged row.
-    """
-
-    first: int
-    width: int
-    whole: int
-    byte_offset: int
-
-    @property
-    def rest(self) -> int:
-        """Columns behind the last whole vector."""
-        return self.width - self.whole
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """How rows are copied as float32 before they are encoded, where A cannot be read in place.
-
-    A staged row holds one block of columns after another, each filled up with zeros. Steps are in
-    bytes: from one block to the next, and from one row to the next.
-    """
-
-    blocks: tuple[FeatureBlock, ...]
-    block_step: int
-    row_step: int
-    n_vectors: int
 
 
 @dataclass(frozen=True)
 class EncodePlan:
     """How tiles of A become Z, which is [ρ][tile row][column of a block].
 
-    `inputs` are the row and the column within a tile of each value that `code` begins with.
+    `inputs` are the row and the column within a tile of each value that `code` begins with. If
+    there are `sums`, these are computed in place of `code`. `vectors` vectors, `width` numbers, are
+    encoded at once; the lines of A that are read next are `fetched_lines` of each input.
     `n_columns` are those of a block, filled up. Numbers of Z have `element_bytes`. Steps are
     in bytes: from one tile row to the next (`row_step`) and from one ρ to the next (`step`). If
     `is_direct`, whole groups are read from A itself, `direct_step` from one block to the next.
     """
 
     code: StraightLine
+    sums: tuple[Sums, ...]
+    vectors: int
+    width: int
+    fetched_lines: int
     inputs: tuple[tuple[int, int], ...]
     n_columns: int
     element_bytes: int
@@ -228,7 +158,9 @@ class MultiplyPlan:
 class DecodePlan:
     """How U becomes outputs, panel by panel.
 
-    `outputs` are the row and the column within a tile of each value that `code` ends with. Outputs
+    `outputs` are the row and the column within a tile of each value that `code` ends with. If there
+    are `sums`, these are computed in place of `code`. `vectors` vectors are decoded at once; the
+    lines of Y that are written next are `fetched_lines` of each output. Outputs
     are cut into blocks of columns, one for each column of a tile; `widths` says how many outputs
     each really has. The first `whole_panels` lie inside of every block and are decoded into Y. The
     others are decoded into the edge of the workspace, where a row has all columns of a tile. Steps
@@ -238,6 +170,9 @@ class DecodePlan:
     """
 
     code: StraightLine
+    sums: tuple[Sums, ...]
+    vectors: int
+    fetched_lines: int
     outputs: tuple[tuple[int, int], ...]
     widths: tuple[int, ...]
     whole_panels: int
@@ -294,6 +229,11 @@ class TilePlan:
     def row_unit(self) -> int:
         """The rows that are not divided among threads: each thread gets whole multiples."""
         return self.rows.group
+
+    @property
+    def sequences_symbol(self) -> str:
+        """The function for many sequences; empty if tiles are not made of neighbouring rows."""
+        return f"{self.symbol}_sequences" if self.rows.layout == "tokens" else ""
 
     @property
     def workspace_bytes(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maddjit.compiler.conversion import input_of, output_of
 from maddjit.compiler.signature import RULES, Choices, Signature
 from maddjit.compiler.strassen_tile import settings
@@ -9,15 +12,14 @@ from maddjit.compiler.strassen_tile.packing import packed_bias, packed_values
 from maddjit.compiler.strassen_tile.plan import (
     DecodePlan,
     EncodePlan,
-    FeatureBlock,
     MultiplyPlan,
-    Rows,
-    StagePlan,
     Step,
     Strip,
     TilePlan,
 )
-from maddjit.compiler.strassen_tile.straight_line import straight_line
+from maddjit.compiler.strassen_tile.rows import FeatureBlock, Rows, StagePlan
+from maddjit.compiler.strassen_tile.straight_line import StraightLine, straight_line
+from maddjit.compiler.strassen_tile.sums import Sums, sums_of
 from maddjit.compiler.target import BFLOAT16, Target
 from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.strassen_tile import StrassenTileModel
@@ -38,15 +40,13 @@ def make_tile_plan(
     """
     if signature.result != "outputs" or signature.out_order != "C":
         raise ValueError("a Strassen-Tile kernel has rows of outputs and nothing else")
-    if model.rows != "blocks":
-        raise ValueError("there are no kernels for tiles of neighbouring tokens yet")
     if signature.precision == "bfloat16" and not target.bfloat16_products:
         raise ValueError(f"{target.name} does not promise {BFLOAT16}; its with_bfloat16() does")
     rows = cut_rows(model, signature, choices)
     stage = plan_stage(model, target)
-    encode = plan_encode(model, signature, rows)
+    encode = plan_encode(model, target, signature, rows)
     multiply = plan_multiply(model, target, rows, encode)
-    decode = plan_decode(model, signature, multiply)
+    decode = plan_decode(model, target, signature, multiply)
     return TilePlan(
         symbol=_symbol(model, target, signature),
         target=target,
@@ -80,11 +80,12 @@ def make_tile_plan(
 def cut_rows(model: StrassenTileModel, signature: Signature, choices: Choices) -> Rows:
     """Return how the rows of A are cut, so that a block's Z stays in a near cache."""
     height = model.scheme.shape[0]
-    group_bytes = model.tile_rows * model.scheme.rank * _z_row_step(model, signature)
-    groups = min(settings.Z_BYTES // group_bytes, settings.MOST_TILE_ROWS // model.tile_rows)
+    tile_rows = model.tile_rows if model.rows == "blocks" else settings.TOKEN_TILE_ROWS
+    group_bytes = tile_rows * model.scheme.rank * _z_row_step(model, signature)
+    groups = min(settings.Z_BYTES // group_bytes, settings.MOST_TILE_ROWS // tile_rows)
     if choices.row_block:
-        groups = choices.row_block // (height * model.tile_rows)
-    return Rows(height, model.tile_rows, max(1, groups))
+        groups = choices.row_block // (height * tile_rows)
+    return Rows(height, tile_rows, max(1, groups), model.rows)
 
 
 def plan_stage(model: StrassenTileModel, target: Target) -> StagePlan:
@@ -100,13 +101,23 @@ def plan_stage(model: StrassenTileModel, target: Target) -> StagePlan:
     return StagePlan(tuple(blocks), block_step, row_step, row_step // target.vector_bytes)
 
 
-def plan_encode(model: StrassenTileModel, signature: Signature, rows: Rows) -> EncodePlan:
+def plan_encode(
+    model: StrassenTileModel, target: Target, signature: Signature, rows: Rows
+) -> EncodePlan:
     """Return how tiles of A become Z."""
     height, depth, _ = model.scheme.shape
     n_columns, row_step = _padded_columns(model), _z_row_step(model, signature)
     is_float32_by_rows = (signature.dtype, signature.order) == ("float32", "C")
+    code = straight_line(model.scheme.encode_a, "z")
+    vectors = 1 if n_columns % (settings.SUMMED_VECTORS * target.lanes) else settings.SUMMED_VECTORS
+    sums = _sums(model.scheme.encode_a, code, target, vectors, "z")
+    vectors = vectors if sums else 1
     return EncodePlan(
-        code=straight_line(model.scheme.encode_a, "z"),
+        code=code,
+        sums=sums,
+        vectors=vectors,
+        width=vectors * target.lanes,
+        fetched_lines=-(-vectors * target.vector_bytes // LINE),
         inputs=tuple((i, k) for i in range(height) for k in range(depth)),
         n_columns=n_columns,
         element_bytes=_z_element_bytes(signature),
@@ -144,14 +155,21 @@ def plan_multiply(
 
 
 def plan_decode(
-    model: StrassenTileModel, signature: Signature, multiply: MultiplyPlan
+    model: StrassenTileModel, target: Target, signature: Signature, multiply: MultiplyPlan
 ) -> DecodePlan:
     """Return how U becomes outputs, and which panels of them are decoded into the edge."""
     height, _, width = model.scheme.shape
     most, itemsize = model.values.shape[2], signature.output.itemsize
     widths = tuple(max(0, min(most, model.n_outputs - j * most)) for j in range(width))
+    code = straight_line(model.scheme.decode, "y")
+    vectors = min(settings.SUMMED_VECTORS, multiply.vectors)
+    sums = _sums(model.scheme.decode, code, target, vectors, "y")
+    vectors = vectors if sums else 1
     return DecodePlan(
-        code=straight_line(model.scheme.decode, "y"),
+        code=code,
+        sums=sums,
+        vectors=vectors,
+        fetched_lines=-(-vectors * target.lanes * itemsize // LINE),
         outputs=tuple((i, j) for i in range(height) for j in range(width)),
         widths=widths,
         whole_panels=min(widths) // multiply.panel,
@@ -161,6 +179,21 @@ def plan_decode(
         edge_row_step=width * multiply.panel * itemsize,
         bias_step=width * multiply.panel_bytes,
     )
+
+
+def _sums(
+    matrix: NDArray[np.float32], code: StraightLine, target: Target, vectors: int, prefix: str
+) -> tuple[Sums, ...]:
+    """Return a linear map as sums of `vectors` vectors, or none if sharing pairs saves more.
+
+    Beside the sums, registers hold an input and a factor; a product and a copy, too, if products
+    are not fused with sums.
+    """
+    if np.count_nonzero(matrix) > settings.LEAST_SHARED * code.n_operations:
+        return ()
+    others = 1 if target.fuses else 3
+    most = min(settings.MOST_SUMS, target.n_registers - others - vectors)
+    return sums_of(matrix, most // vectors, prefix)
 
 
 def _micro_kernels(
@@ -244,4 +277,5 @@ def _symbol(model: StrassenTileModel, target: Target, signature: Signature) -> s
     sizes = f"D{model.n_features}_M{model.n_outputs}_T{tile}_R{model.scheme.rank}"
     kind = f"{signature.dtype}_{signature.order}_{signature.precision}"
     kind += f"_{signature.epilogue.dtype}{'_residual' * signature.residual}"
+    kind += "_tokens" * (model.rows == "tokens")
     return f"maddjit_strassen_tile_{sizes}_{kind}_{target.name.replace('-', '_')}"

@@ -11,6 +11,8 @@ NEAR_BYTES = 1024 * 1024
 """Bytes of encoded rows that stay in a near cache. Longer ones are fetched part by part."""
 MOST_TILE_ROWS = 96
 """Tile rows of a block for which a panel of V is worth its way from memory."""
+TOKEN_TILE_ROWS = 12
+"""Tile rows of neighbouring rows that are staged at once: whole strips of every target."""
 PADDED = 16
 """A block's columns are filled up to a multiple of this number, whatever the target."""
 UNROLL = 8
@@ -25,6 +27,12 @@ FETCH_STEPS = 2
 
 These may be the only ones. Then hardware fetches what lies between, and Z is fetched between them.
 """
+LEAST_SHARED = 1.1
+"""Pairs that several sums need are computed once if that makes operations fewer by this factor."""
+SUMMED_VECTORS = 2
+"""Vectors that are encoded or decoded at once by sums in registers: each factor is read for all."""
+MOST_SUMS = 16
+"""Vectors of sums in registers, at most. They hide latencies; beside more, LLVM spills factors."""
 PASS_STEPS = 256
 """Steps whose products are summed before they are added to U: longer sums would lose more."""
 NEAR_SHAPES = ((2, (12, 8, 4)), (2, (6, 4)), (2, (4,)))

@@ -144,7 +144,7 @@ def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
     """
     D, M = replaced.product.B.shape
     rows = flat_rows(replaced.name, x, D)
-    y = replaced.operator(rows)
+    y = _called(replaced.operator, x, rows)
     start = f"the operator for {replaced.name!r} must return an array of shape ({len(rows)}, {M})"
     if not isinstance(y, np.ndarray):
         raise TypeError(f"{start}, not {type(y).__name__}")
@@ -157,7 +157,25 @@ def outputs_of(replaced: Replaced, x: NDArray[Any]) -> NDArray[Any]:
         if not np.isfinite(np.dot(flat, flat)):
             bad = ~np.isfinite(rows).all(axis=1, keepdims=True)
             y = np.where(bad & np.isfinite(y), np.asarray(np.nan, y.dtype), y)
-    return y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
+    answer: NDArray[Any] = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], M)
+    return answer
+
+
+def _called(operator: Any, x: NDArray[Any], rows: NDArray[Any]) -> Any:
+    """Return what an operator returns for rows, which were x (…, D).
+
+    One whose tiles are made of neighbouring rows is told which rows are one sequence.
+    """
+    described = getattr(operator, "description", {})
+    layout = described.get("rows") if isinstance(described, Mapping) else None
+    if x.ndim < 3:
+        return operator(rows)
+    if getattr(getattr(operator, "model", None), "rows", None) == "tokens":
+        return operator(x).reshape(len(rows), -1)
+    if layout == "tokens" and len(rows):
+        sequences = x.reshape(-1, *x.shape[-2:])
+        return np.concatenate([operator(sequence) for sequence in sequences])
+    return operator(rows)
 
 
 def flat_rows(name: str, x: NDArray[Any], n_columns: int) -> NDArray[Any]:

@@ -51,11 +51,11 @@ def cases() -> Iterator[tuple[StrassenTileModel, Target, Signature]]:
 
 
 def test_rows_are_cut_into_groups_whose_z_stays_near() -> None:
-    for model, _, signature in cases():
+    for model, level, signature in cases():
         rows = cut_rows(model, signature, RULES)
         assert rows.group == model.scheme.shape[0] * model.tile_rows
         assert rows.block == rows.groups * rows.group
-        encode = plan_encode(model, signature, rows)
+        encode = plan_encode(model, level, signature, rows)
         assert rows.groups == 1 or model.scheme.rank * encode.step <= 1.1 * settings.Z_BYTES
         assert rows.groups == 1 or rows.block_tile_rows <= settings.MOST_TILE_ROWS
     model = some_model(schemes.strassen(), 64, 64)
@@ -80,7 +80,7 @@ def test_a_staged_row_holds_every_column_once() -> None:
 def test_z_has_room_for_every_column() -> None:
     for model, level, signature in cases():
         rows = cut_rows(model, signature, RULES)
-        encode = plan_encode(model, signature, rows)
+        encode = plan_encode(model, level, signature, rows)
         assert encode.n_columns >= model.values.shape[1]
         assert encode.n_columns % level.lanes == 0
         assert encode.row_step >= encode.element_bytes * encode.n_columns
@@ -95,7 +95,7 @@ def test_z_has_room_for_every_column() -> None:
 def test_every_step_is_in_one_pass() -> None:
     for model, level, signature in cases():
         rows = cut_rows(model, signature, RULES)
-        encode = plan_encode(model, signature, rows)
+        encode = plan_encode(model, level, signature, rows)
         multiply = plan_multiply(model, level, rows, encode)
         assert 4 * multiply.n_steps == encode.element_bytes * encode.n_columns
         steps = [i for start, count in multiply.passes for i in range(start, start + count)]
@@ -141,8 +141,8 @@ def test_a_strip_fetches_each_line_of_the_z_that_follows_once() -> None:
 def test_every_output_is_decoded_once() -> None:
     for model, level, signature in cases():
         rows = cut_rows(model, signature, RULES)
-        multiply = plan_multiply(model, level, rows, plan_encode(model, signature, rows))
-        decode = plan_decode(model, signature, multiply)
+        multiply = plan_multiply(model, level, rows, plan_encode(model, level, signature, rows))
+        decode = plan_decode(model, level, signature, multiply)
         assert sum(decode.widths) == model.n_outputs
         assert decode.whole_panels * multiply.panel <= min(decode.widths)
         assert len(decode.code.results) == len(decode.outputs) == len(model.scheme.decode)

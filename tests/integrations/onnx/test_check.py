@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from onnx import helper
 import maddjit
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.onnx import products, replacing, run_replaced, stages, take, taking
+from maddjit.integrations.onnx.given import outputs_of
 from maddjit.learning.accuracy import AccuracyWarning
 from tests.integrations.onnx.graphs import model_of, node, small
 
@@ -226,6 +228,23 @@ def test_rows_that_are_not_finite_are_not_looked_up() -> None:
     assert np.isnan(y).all(axis=1).nonzero()[0].tolist() == [1, 4]
     kept = np.delete(np.arange(len(X)), [1, 4])
     assert np.array_equal(y[kept], op(X)[kept])
+
+
+def test_operators_of_neighbouring_rows_are_told_the_sequences(tmp_path: Path) -> None:
+    model = replace(maddjit.fit_strassen_tile(W, tile=2), rows="tokens")
+    op = maddjit.compile(model)
+    x = np.random.default_rng(0).standard_normal((3, 7, 12)).astype(np.float32)
+    x[1, 6] = np.inf  # the last row of a sequence has a tile to itself
+    operators: list[Any] = [op]
+    if op.export(tmp_path).library:
+        operators.append(maddjit.native.load(tmp_path))
+    for operator in operators:
+        replaced: Any = SimpleNamespace(name="it", product=SimpleNamespace(B=W), operator=operator)
+        y = outputs_of(replaced, x)
+        assert np.isnan(y[1, 6]).all()
+        assert np.isfinite(y[2]).all()
+        assert np.array_equal(y[2], op(x[2]))
+        assert np.array_equal(outputs_of(replaced, x[0]), op(x[0]))
 
 
 def test_models_and_operators_of_other_kinds() -> None:
