@@ -12,6 +12,7 @@ except ImportError as error:
     raise missing("PyTorch 2.5 or newer", "torch") from error
 
 from maddjit.integrations.agreement import ReplacementError
+from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
 from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.replacing import replace_linear
@@ -19,12 +20,14 @@ from maddjit.integrations.torch.report import Replacement, Report
 from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
 
 __all__ = [
+    "CompiledLayers",
     "MaddnessConv1x1",
     "MaddnessLinear",
     "Replacement",
     "ReplacementError",
     "Report",
     "StrassenTileLinear",
+    "compile_layers",
     "fine_tune",
     "replace_linear",
     "requantise",
