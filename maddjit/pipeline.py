@@ -219,7 +219,7 @@ def build(request: Request) -> Kernel[Any]:
         passed("llvm")
         cache.write(key, code)
         passed("keep")
-    function = llvm.load(code, plan.symbol, plan.target)
+    function = llvm.load(code, plan.symbol, plan.target, plan.sequences_symbol)
     passed("load")
     logger.debug("compiled %s: %s", plan.symbol, seconds)
     return Kernel(plan, len(code), function, MappingProxyType(seconds))

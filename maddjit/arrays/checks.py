@@ -86,8 +86,8 @@ def check_threads(threads: int) -> int:
     return int(threads)
 
 
-def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
-    """Return A as (N, D), the format of its elements, and whether it was one row of shape (D,).
+def as_numbers(A: ArrayLike, bits: bool = False) -> tuple[NDArray[Any], Format]:
+    """Return A as an array of any shape, and the format of its elements.
 
     An array keeps its memory and strides; lists of numbers become float64, as in NumPy. Arrays of
     uint16 are bfloat16 numbers if `bits` says so. Else they are refused, because they could be
@@ -97,8 +97,6 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
     ------
     TypeError
         If an array holds numbers of another format.
-    ValueError
-        If the shape is neither (N, D) nor (D,).
     """
     rows = as_array("A", A)
     if not hasattr(A, "dtype") and rows.dtype.kind in "iu":
@@ -114,8 +112,22 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
             hint = ": A.astype(np.float32) converts it" if known else ""
             raise TypeError(f"A must hold {', '.join(INPUTS)}, not {rows.dtype}{hint}")
         rows = rows.astype(native)
-    if rows.dtype != form.dtype:
-        rows = rows.view(form.dtype)
+    return (rows if rows.dtype == form.dtype else rows.view(form.dtype)), form
+
+
+def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[Any], Format, bool]:
+    """Return A as (N, D), the format of its elements, and whether it was one row of shape (D,).
+
+    Elements are those that `as_numbers` takes.
+
+    Raises
+    ------
+    TypeError
+        If an array holds numbers of another format.
+    ValueError
+        If the shape is neither (N, D) nor (D,).
+    """
+    rows, form = as_numbers(A, bits)
     single = rows.ndim == 1
     if single:
         rows = rows[np.newaxis]

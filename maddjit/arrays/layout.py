@@ -14,8 +14,8 @@ OutOrder = Literal["C", "F"]
 
 
 def order_of(rows: NDArray[Any]) -> Order:
-    """Return which axis of rows (N, D) is contiguous."""
-    row_step, column_step = rows.strides
+    """Return which axis of rows (N, D), or of sequences (S, T, D), is contiguous."""
+    row_step, column_step = rows.strides[-2:]
     if column_step == rows.itemsize:
         return "C"
     return "F" if row_step == rows.itemsize else "strided"
@@ -37,3 +37,24 @@ def direct_order(out: NDArray[Any], rows: NDArray[Any]) -> OutOrder | None:
     if (row_step == itemsize or n_rows == 1) and abs(column_step) >= n_rows * itemsize:
         return "F"
     return None
+
+
+def are_direct(out: NDArray[Any], sequences: NDArray[Any]) -> bool:
+    """Return whether a kernel can write results of sequences, (S, T, M), directly into `out`.
+
+    It can if rows are contiguous, elements are aligned, and none of them shares memory with another
+    one or with the sequences.
+    """
+    (count, length, width), itemsize = out.shape, out.itemsize
+    if not out.flags.aligned or np.may_share_memory(out, sequences):
+        return False
+    if out.strides[2] != itemsize and width != 1:
+        return False
+    reach = width * itemsize
+    for step, size in sorted(
+        (abs(step), size) for step, size in zip(out.strides, (count, length), strict=False)
+    ):
+        if size > 1 and step < reach:
+            return False
+        reach += (size - 1) * step
+    return True

@@ -47,10 +47,10 @@ class NativeCodeError(RuntimeError):
 
 @dataclass(frozen=True)
 class LoadedFunction:
-    """A function in executable memory and its table. Both live as long as this record."""
+    """A function in executable memory, and what was found beside it. They live as long as this."""
 
     address: int
-    table: int = 0
+    beside: int = 0
 
 
 @cache
@@ -236,7 +236,7 @@ def _apart(target: Target, request: dict[str, Any]) -> bytes:
     return done.stdout
 
 
-def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFunction:
+def load(code: bytes, symbol: str, target: Target, beside: str = "") -> LoadedFunction:
     """Place object code in executable memory, and return its function `symbol`.
 
     Parameters
@@ -247,8 +247,8 @@ def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFun
         The function to find.
     target : Target
         The level that the object was made for.
-    table : str
-        The global variable to find; empty for none.
+    beside : str
+        Another function, or a global variable, to find; empty for none.
 
     Raises
     ------
@@ -267,10 +267,10 @@ def load(code: bytes, symbol: str, target: Target, table: str = "") -> LoadedFun
     address: int = engine.get_function_address(symbol)
     if not address:
         raise NativeCodeError(f"the compiled object does not define {symbol}")
-    data: int = engine.get_global_value_address(table) if table else 0
-    if table and not data:
-        raise NativeCodeError(f"the compiled object does not define {table}")
-    function = LoadedFunction(address, data)
+    other: int = engine.get_global_value_address(beside) if beside else 0
+    if beside and not other:
+        raise NativeCodeError(f"the compiled object does not define {beside}")
+    function = LoadedFunction(address, other)
     # Only this finalizer holds the engine. In a cycle of garbage, Python could dispose of the
     # engine's LLVM context first, and LLVM would crash.
     weakref.finalize(function, engine.close).atexit = False

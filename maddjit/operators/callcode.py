@@ -180,9 +180,9 @@ def loaded(target: Target) -> tuple[llvm.LoadedFunction, _MethodDef]:
     if code is None:
         code = llvm.to_object(render_call(numbers), target)
         kept_code.write(key, code)
-    function = llvm.load(code, numbers.symbol, target, table="addresses")
+    function = llvm.load(code, numbers.symbol, target, beside="addresses")
     found = [*map(_address, _API), *map(id, _OBJECTS.values())]
-    places: Any = (ctypes.c_size_t * len(found)).from_address(function.table)
+    places: Any = (ctypes.c_size_t * len(found)).from_address(function.beside)
     places[:] = found
     return function, _MethodDef(b"call", function.address, _METH_FASTCALL, None)
 

@@ -35,6 +35,8 @@ the stage, through which results go past the caches, or null.
 """
 _WINNERS_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS, ctypes.c_int64, ctypes.c_int64)
 """A kernel with two more arguments: the margin of short lists, and the room on each list."""
+_SEQUENCES = ctypes.CFUNCTYPE(None, *_ARGUMENTS, *4 * (ctypes.c_int64,))
+"""A kernel for the rows of many sequences, whose arguments `Runner.run_sequences` names."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Runner:
     packed: NDArray[Any] | None
     more: tuple[int, ...] = ()
     """Further arguments of a winners' kernel: the margin, and the room on lists."""
+    run_many: Any = None
+    """The kernel's function for many sequences; None if tiles are not made of neighbours."""
     _spare: list[NDArray[np.uint8]] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
@@ -70,6 +74,7 @@ class Runner:
             plan.row_unit,
             plan.packed,
             (lists.margin, lists.room) if lists else (),
+            _SEQUENCES(kernel.function.beside) if plan.sequences_symbol else None,
         )
 
     def __call__(
@@ -113,6 +118,49 @@ class Runner:
             work(0, n_rows)
         else:
             run(work, spans(n_rows, check_threads(threads), least_rows, self.row_unit))
+
+    def run_sequences(
+        self, A: NDArray[Any], out: NDArray[Any], threads: int = 1, least_rows: int = 1
+    ) -> None:
+        """Run a kernel of neighbouring rows on aligned sequences (S, T, D), all at once.
+
+        Parameters
+        ----------
+        A, out : array
+            Of the dtypes and orders that the kernel is for; they share no memory.
+        threads : int
+            At most this many share the tiles, each at least those of `least_rows`.
+        """
+        rows = self.kernel.plan.rows
+        sequence_step, row_step, column_step = A.strides
+        Y_sequence_step, Y_step, _ = out.strides
+        n_tiles = len(A) * -(-A.shape[1] // rows.tile_height)
+        assert self.packed is not None
+        V_address = self.packed.__array_interface__["data"][0]
+
+        def work(first: int, last: int) -> None:  # holds the arrays as long as it may run
+            memory = self._workspace()
+            self.run_many(
+                A.__array_interface__["data"][0],
+                A.shape[1],
+                row_step,
+                column_step,
+                out.__array_interface__["data"][0],
+                Y_step,
+                memory.__array_interface__["data"][0],
+                V_address,
+                sequence_step,
+                Y_sequence_step,
+                first,
+                last,
+            )
+            self._spare.append(memory)
+
+        if threads == 1:
+            work(0, n_tiles)
+        else:
+            least_tiles = -(-least_rows // rows.tile_height)
+            run(work, spans(n_tiles, check_threads(threads), least_tiles, rows.tile_rows))
 
     def _workspace(self) -> NDArray[np.uint8]:
         """Return memory to work in, if possible of an earlier call: fresh pages cost time."""

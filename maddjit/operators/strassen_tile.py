@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from maddjit.arrays.checks import as_numbers, check_out
 from maddjit.arrays.formats import OUTPUTS
-from maddjit.arrays.layout import direct_order, order_of
+from maddjit.arrays.layout import are_direct, direct_order, order_of
 from maddjit.compiler.request import Request
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.models.strassen_tile import StrassenTileModel
@@ -23,9 +25,11 @@ class TileOperator(BaseOperator[TilePlan]):
 
     ``op.report.kind`` says how exact it is. Unless it is "exact", NaN and infinities in one row
     spread to the rows of its tiles. If it is "approximate", a row's outputs depend on those rows,
-    and so on how rows are ordered and batched: a row by itself has other outputs than among others.
-    The bits are the same for any number of threads, any layout of A, and every call. It may be
-    called from many threads and can be pickled.
+    and so on how rows are ordered: a row by itself has other outputs than among others. With the
+    model's `rows` "blocks" they depend on the number of rows of a call, too. With "tokens" tiles
+    are made of neighbours within a sequence, and a sequence has the same bits by itself as among
+    any others; a call with A (N, D) is one sequence. The bits are the same for any number of
+    threads, any layout of A, and every call. It may be called from many threads and can be pickled.
     """
 
     def __init__(self, request: Request, build: Build) -> None:
@@ -50,23 +54,24 @@ class TileOperator(BaseOperator[TilePlan]):
 
         Parameters
         ----------
-        A : (N, D) or (D,) array_like
+        A : (N, D) or (D,) array_like, with "tokens" (…, T, D), too
             float32, float64 (rounded to float32), float16, bfloat16, int8, uint8 or int16, in any
             layout. It is read in place if it is float32 with contiguous rows, and D is a multiple
             of 16 times the tile's columns; else groups of rows are copied first, which takes
-            longer. Lists become float64.
-        out : (N, M) or (M,) array, optional
+            longer. Lists become float64. With "tokens" (…, T, D) is many sequences of T rows. Each
+            one is filled up to whole tiles by the kernel, whatever T is.
+        out : (N, M), (M,) or (…, T, M) array, optional
             Where to write, which saves the time that fresh memory costs. The kernel writes into it
             directly if its rows are contiguous and it does not share memory with A.
         threads : int, optional
             At most this many share the rows; by default what `compile` was told.
-        residual : (N, M) or (M,) float32 array_like, optional
+        residual : (N, M), (M,) or (…, T, M) float32 array_like, optional
             Added to the outputs before they are clamped. It must be given if and only if the
             operator was compiled with ``residual=True``. It may be `out`, which saves a copy.
 
         Returns
         -------
-        (N, M) or (M,) array
+        (N, M), (M,) or (…, T, M) array
             float32, or the dtype of the operator's epilogue; within
             `maddjit.tile_reference.error_bound` of `maddjit.tile_reference.multiply`.
 
@@ -83,11 +88,13 @@ class TileOperator(BaseOperator[TilePlan]):
             if result is not None:
                 return result
         asked = self._request.signature
-        rows, form, single = self._rows(A)
         if (residual is None) == asked.residual:
             raise ValueError(
                 "residual must be given if and only if compile was called with residual=True"
             )
+        if self.model.rows == "tokens" and np.ndim(A) > 2:
+            return self._sequences(A, out, threads, residual)
+        rows, form, single = self._rows(A)
         dtype = self._dtype
         answer, written = self._answer(out, len(rows), self.model.n_outputs, single, dtype)
         is_direct = direct_order(written, rows) == "C"
@@ -99,6 +106,38 @@ class TileOperator(BaseOperator[TilePlan]):
         runner(rows, direct, self._threads if threads is None else threads, self._least_rows)
         if direct is not written:
             written[...] = direct
+        return answer
+
+    def _sequences(
+        self,
+        A: ArrayLike,
+        out: NDArray[Any] | None,
+        threads: int | None,
+        residual: ArrayLike | None,
+    ) -> NDArray[Any]:
+        """Compute the outputs of sequences (…, T, D); arguments and errors are those of a call."""
+        asked, width = self._request.signature, self.model.n_outputs
+        given, form = as_numbers(A, asked.dtype == "bfloat16")
+        *leading, length, n_features = given.shape
+        if n_features != self.model.n_features:
+            raise ValueError(
+                f"A must have shape (…, T, {self.model.n_features}), not {given.shape}"
+            )
+        count, shape = math.prod(leading), (*leading, length, width)
+        sequences = given.reshape(count, length, n_features)
+        sequences = sequences if sequences.flags.aligned else sequences.copy()
+        dtype = self._dtype
+        answer = self._pool.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
+        written = answer.reshape(count, length, width)  # a copy if it is no view
+        is_direct = are_direct(written, sequences) and np.may_share_memory(written, answer)
+        direct = written if is_direct else np.empty(written.shape, dtype)
+        if residual is not None and not (is_direct and residual is answer):
+            direct[...] = _residual(residual, shape).reshape(direct.shape)
+        runner = self._runner(replace(asked, dtype=form.name, order=order_of(sequences)))
+        threads = self._threads if threads is None else threads
+        runner.run_sequences(sequences, direct, threads, self._least_rows)
+        if not is_direct:
+            answer[...] = direct.reshape(shape)
         return answer
 
     @property

@@ -321,7 +321,7 @@ def test_fast_calls_of_other_systems(system: str, monkeypatch: pytest.MonkeyPatc
                 return function
             bridges._kept.append(function)
             address = bridges.into(function.address, "pppn")
-            return llvm.LoadedFunction(address, function.table)
+            return llvm.LoadedFunction(address, function.beside)
 
         monkeypatch.setattr(callcode, "_address", lambda n: bridges.out_of(own(n), _API_KINDS[n]))
         monkeypatch.setattr(llvm, "load", bridged)

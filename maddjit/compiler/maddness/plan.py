@@ -90,6 +90,7 @@ class Plan:
     constants: tuple[tuple[str, bytes], ...] = field(repr=False)
 
     template = "maddness/kernel.ll.j2"
+    sequences_symbol = ""
     row_unit = ROW_UNIT
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.straight_line import StraightLine
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import Workspace
+from maddjit.models.strassen_tile import RowLayout
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class Rows:
     A group is `tile_rows` rows of tiles. The blocks of a call are as few as can be, and share its
     groups evenly.
 
-    A group lies part by part in memory: first the first rows of all its tile rows, then their
-    second rows, and so on.
+    If the layout is "blocks", a group lies part by part in memory: first the first rows of all its
+    tile rows, then their second rows, and so on. If it is "tokens", the rows of a tile are
+    neighbours, and a group is as many tile rows as the stage and the edge have room for.
     """
 
     tile_height: int
     tile_rows: int
     groups: int
+    layout: RowLayout
 
     @property
     def group(self) -> int:
@@ -50,6 +53,16 @@ class Rows:
     def group_less_one(self) -> int:
         """The number that is added to a number of rows to round it up to whole groups."""
         return self.group - 1
+
+    @property
+    def tile_rows_less_one(self) -> int:
+        """The number that is added to a number of tile rows to round it up to whole groups."""
+        return self.tile_rows - 1
+
+    @property
+    def block_tile_rows_less_one(self) -> int:
+        """The number that is added to a number of tile rows to round it up to whole blocks."""
+        return self.block_tile_rows - 1
 
     @property
     def block_less_one(self) -> int:
@@ -294,6 +307,11 @@ class TilePlan:
     def row_unit(self) -> int:
         """The rows that are not divided among threads: each thread gets whole multiples."""
         return self.rows.group
+
+    @property
+    def sequences_symbol(self) -> str:
+        """The function for many sequences; empty if tiles are not made of neighbouring rows."""
+        return f"{self.symbol}_sequences" if self.rows.layout == "tokens" else ""
 
     @property
     def workspace_bytes(self) -> int:

@@ -38,8 +38,6 @@ def make_tile_plan(
     """
     if signature.result != "outputs" or signature.out_order != "C":
         raise ValueError("a Strassen-Tile kernel has rows of outputs and nothing else")
-    if model.rows != "blocks":
-        raise ValueError("there are no kernels for tiles of neighbouring tokens yet")
     if signature.precision == "bfloat16" and not target.bfloat16_products:
         raise ValueError(f"{target.name} does not promise {BFLOAT16}; its with_bfloat16() does")
     rows = cut_rows(model, signature, choices)
@@ -80,11 +78,12 @@ def make_tile_plan(
 def cut_rows(model: StrassenTileModel, signature: Signature, choices: Choices) -> Rows:
     """Return how the rows of A are cut, so that a block's Z stays in a near cache."""
     height = model.scheme.shape[0]
-    group_bytes = model.tile_rows * model.scheme.rank * _z_row_step(model, signature)
-    groups = min(settings.Z_BYTES // group_bytes, settings.MOST_TILE_ROWS // model.tile_rows)
+    tile_rows = model.tile_rows if model.rows == "blocks" else settings.TOKEN_TILE_ROWS
+    group_bytes = tile_rows * model.scheme.rank * _z_row_step(model, signature)
+    groups = min(settings.Z_BYTES // group_bytes, settings.MOST_TILE_ROWS // tile_rows)
     if choices.row_block:
-        groups = choices.row_block // (height * model.tile_rows)
-    return Rows(height, model.tile_rows, max(1, groups))
+        groups = choices.row_block // (height * tile_rows)
+    return Rows(height, tile_rows, max(1, groups), model.rows)
 
 
 def plan_stage(model: StrassenTileModel, target: Target) -> StagePlan:
@@ -244,4 +243,5 @@ def _symbol(model: StrassenTileModel, target: Target, signature: Signature) -> s
     sizes = f"D{model.n_features}_M{model.n_outputs}_T{tile}_R{model.scheme.rank}"
     kind = f"{signature.dtype}_{signature.order}_{signature.precision}"
     kind += f"_{signature.epilogue.dtype}{'_residual' * signature.residual}"
+    kind += "_tokens" * (model.rows == "tokens")
     return f"maddjit_strassen_tile_{sizes}_{kind}_{target.name.replace('-', '_')}"

@@ -11,6 +11,8 @@ NEAR_BYTES = 1024 * 1024
 """Bytes of encoded rows that stay in a near cache. Longer ones are fetched part by part."""
 MOST_TILE_ROWS = 96
 """Tile rows of a block for which a panel of V is worth its way from memory."""
+TOKEN_TILE_ROWS = 12
+"""Tile rows of neighbouring rows that are staged at once: whole strips of every target."""
 PADDED = 16
 """A block's columns are filled up to a multiple of this number, whatever the target."""
 UNROLL = 8
