@@ -50,7 +50,7 @@ def traced(module: Any, is_leaf: Callable[[Any], bool]) -> Any:
     tracer = _Tracer(is_leaf)
     if tracer.is_leaf_module(module, "") or "forward" in vars(module):
         return None
-    kind = type(module)
+    kind: Any = type(module)
     if kind.__reduce_ex__ is not object.__reduce_ex__ and "_rewritten" not in vars(kind):
         return None
     random, own = torch.get_rng_state(), set(vars(module))

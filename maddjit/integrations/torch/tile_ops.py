@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,7 +60,7 @@ def tile_operator(packed: Tensor, key: str, ending: Ending) -> TileOperator:
         model = from_bytes(packed.cpu().numpy().tobytes())
         assert isinstance(model, StrassenTileModel)
         return compile(
-            replace(model, rows="blocks"),
+            model,
             epilogue=Epilogue(low=ending.low, high=ending.high),
             precision=ending.precision,
             residual=ending.residual,
@@ -74,31 +73,6 @@ def _array(x: Tensor) -> Any:
     """Return a tensor of floating point as an array, in its own memory if that is possible."""
     x = x.detach()
     return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
-
-
-def _multiply(operator: TileOperator, x: Any, out: Any, residual: Any) -> None:
-    """Write the outputs for sequences (S, T, D)."""
-    n, R = operator.model.scheme.shape[0], operator.model.tile_rows
-    order = _order(len(x), x.shape[1], n, R)
-    own = order >= 0
-    rows = np.zeros((len(order), x.shape[2]), np.float32)
-    rows[own] = x.reshape(-1, x.shape[2])[order[own]]
-    added = None
-    if residual is not None:
-        added = np.zeros((len(order), out.shape[2]), np.float32)
-        added[own] = residual.reshape(-1, out.shape[2])[order[own]]
-    y = operator(rows, threads=torch.get_num_threads(), residual=added)
-    out.reshape(-1, out.shape[2])[order[own]] = y[own]
-
-
-def _order(number: int, length: int, n: int, R: int) -> Any:
-    """Return the order of rows in blocks; -1 for zeros."""
-    tiles = -(-length // n)
-    places = np.full((number, tiles * n), -1)
-    places[:, :length] = np.arange(number * length).reshape(number, length)
-    parts = places.reshape(-1, n)
-    groups = [parts[i : i + R].T.reshape(-1) for i in range(0, len(parts), R)]
-    return np.concatenate(groups)
 
 
 def _with_nan_of(x: Tensor, y: Tensor, n: int) -> None:
@@ -128,7 +102,7 @@ def tile_product(
     y = torch.empty((*x.shape[:-1], n_outputs), dtype=torch.float32)
     if y.numel():
         added = None if residual is None else _array(residual)
-        _multiply(operator, _array(x), y.numpy(), added)
+        operator(_array(x), y.numpy(), torch.get_num_threads(), residual=added)
         _with_nan_of(x.detach(), y, operator.model.scheme.shape[0])
         if residual is not None and ending.is_clamped:  # which makes numbers of NaN
             _keep_nan(residual.detach(), y)
