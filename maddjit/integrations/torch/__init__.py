@@ -13,6 +13,8 @@ except ImportError as error:
 
 from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
+from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
+from maddjit.integrations.torch.converting import convert
 from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.replacing import replace_linear
@@ -21,6 +23,9 @@ from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
 
 __all__ = [
     "CompiledLayers",
+    "Conversion",
+    "ConvertedLayer",
+    "Costs",
     "MaddnessConv1x1",
     "MaddnessLinear",
     "Replacement",
@@ -28,6 +33,7 @@ __all__ = [
     "Report",
     "StrassenTileLinear",
     "compile_layers",
+    "convert",
     "fine_tune",
     "replace_linear",
     "requantise",

@@ -55,11 +55,11 @@ def calibrated(
                 run_checked(model, batch, by_name, stand_in_for)
             else:
                 call(model, batch)
-    if not any(watch.n_rows for watch in by_name.values()):
+    if not any(watch.n_rows or watch.why_not for watch in by_name.values()):
         raise ValueError(f"no rows reach {', '.join(by_name)} from the calibration batches")
     for each in layers:
         watch = by_name.get(each.name)
-        if watch and not watch.n_rows:
+        if watch and not watch.n_rows and not watch.why_not:
             watch.why_not = "no rows reach it from the calibration batches"
         if watch and watch.why_not and each.is_named:
             raise ValueError(f"{each.name} cannot be replaced: {watch.why_not}")
