@@ -11,6 +11,8 @@ from torch import nn
 
 from maddjit.integrations.torch.ops import model_key
 from maddjit.integrations.torch.state import unpacked
+from maddjit.integrations.torch.strassen_tile_convolution import pixels
+from maddjit.integrations.torch.strassen_tile_rows import Grid, from_tiles, in_tiles
 from maddjit.integrations.torch.tile_ops import Ending, tile_operator, tile_product
 from maddjit.models.storage import to_bytes
 from maddjit.models.strassen_tile import StrassenTileModel
@@ -48,6 +50,7 @@ class CompiledStrassenTile(nn.Module):
         super().__init__()
         self.in_features, self.out_features = fitted.n_features, fitted.n_outputs
         self.tile, self.rank, self.grid = fitted.scheme.shape, fitted.scheme.rank, grid
+        self.stride = 1, 1
         self.ending = ending or Ending()
         data = np.frombuffer(to_bytes(fitted), np.uint8)
         self.register_buffer("packed", torch.from_numpy(data.copy()))
@@ -75,8 +78,9 @@ class CompiledStrassenTile(nn.Module):
 
         Parameters
         ----------
-        input : (…, T, D) or (D,) tensor of floating point
-            Rows with NaN or infinities give NaN in all rows of their tiles.
+        input : tensor of floating point
+            Of the shapes that the layer takes. Rows with NaN or infinities give NaN in all rows of
+            their tiles.
         residual : tensor, optional
             Added to the outputs before they are clamped, if `ending.residual` says so.
 
@@ -87,7 +91,7 @@ class CompiledStrassenTile(nn.Module):
         TypeError
             If the input is not of floating point.
         ValueError
-            If its rows have another width.
+            If the input has another shape, or the residual is missing.
         """
         self._check(input)
         end = self.ending
@@ -95,10 +99,9 @@ class CompiledStrassenTile(nn.Module):
             return self._product(input, None, end)
         if residual is None:
             raise ValueError("a residual is added to the outputs of this layer: give one")
-        if torch.is_tensor(residual) and residual.dtype == self._dtype(input):
-            shape = *input.shape[:-1], self.out_features
-            if residual.shape == shape:
-                return self._product(input, residual, end)
+        same = torch.is_tensor(residual) and residual.dtype == self._dtype(input)
+        if same and residual.shape == self._shape(input):
+            return self._product(input, residual, end)
         y = self._product(input, None, Ending(end.precision)) + residual
         return y.clamp(end.low, end.high) if end.is_clamped else y
 
@@ -114,9 +117,18 @@ class CompiledStrassenTile(nn.Module):
                 f"rows must be of floating point, as the outputs are, not {input.dtype}: .float() "
                 "converts them"
             )
+        self._check_shape(input)
+
+    def _check_shape(self, input: Any) -> None:
         if input.dim() < 1 or input.shape[-1] != self.in_features:
             raise ValueError(
                 f"the input must have shape (…, {self.in_features}), not {tuple(input.shape)}"
+            )
+        length = input.shape[-2] if input.dim() > 1 else 1
+        if self.grid is not None and length < math.prod(self.grid):
+            raise ValueError(
+                f"a sequence must have the patches of a grid of {self.grid[0]} × {self.grid[1]}, "
+                f"not {length}"
             )
 
     def _dtype(self, input: Any) -> Any:
@@ -126,13 +138,13 @@ class CompiledStrassenTile(nn.Module):
         return input.dtype
 
     def _product(self, input: Any, residual: Any, ending: Ending) -> Any:
-        """Return the outputs (…, T, M), with a residual of that shape added, clamped."""
-        length = input.shape[-2] if input.dim() > 1 else 1
-        number = math.prod(input.shape[:-2])
-        x = self._in_tiles(input.reshape(number, length, self.in_features))
-        added = residual
-        if residual is not None:
-            added = self._in_tiles(residual.reshape(number, length, self.out_features))
+        """Return the outputs for an input, with a residual of their shape added, clamped."""
+        x, grid = self._sequences(input, self.stride)
+        n, length = self.tile[0], x.shape[1]
+        added = None if residual is None else self._sequences(residual, (1, 1))[0]
+        if grid is not None:
+            x = in_tiles(x, n, grid)
+            added = None if added is None else in_tiles(added, n, grid)
         y = tile_product(
             x,
             added,
@@ -143,16 +155,21 @@ class CompiledStrassenTile(nn.Module):
             ending.low,
             ending.high,
         )
-        outputs = self._from_tiles(y, length)
-        return outputs.reshape(*input.shape[:-1], self.out_features).to(self._dtype(input))
+        y = y if grid is None else from_tiles(y, n, grid, length)
+        return self._shaped(y, input, grid).to(self._dtype(input))
 
-    def _in_tiles(self, x: Any) -> Any:
-        """Return sequences (S, T, D) with the patches of a tile behind each other."""
-        return x
+    def _shape(self, input: Any) -> tuple[int, ...]:
+        """Return the shape of the outputs."""
+        return (*input.shape[:-1], self.out_features)
 
-    def _from_tiles(self, y: Any, length: int) -> Any:
-        """Return outputs (S, T, M) in the order of the sequences."""
-        return y
+    def _sequences(self, x: Any, stride: tuple[int, int]) -> tuple[Any, Grid]:
+        """Return rows (…, T, D) as sequences (S, T, D), and their grid."""
+        length = x.shape[-2] if x.dim() > 1 else 1
+        return x.reshape(math.prod(x.shape[:-2]), length, x.shape[-1]), self.grid
+
+    def _shaped(self, y: Any, input: Any, grid: Grid) -> Any:
+        """Return outputs (S, T, M) in the shape that belongs to an input."""
+        return y.reshape(self._shape(input))
 
     def _load_from_state_dict(
         self, state: Any, prefix: str, metadata: Any, strict: bool, *lists: Any
@@ -183,8 +200,55 @@ class CompiledStrassenTile(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes and the ending for the text of a model."""
         n, d, m = self.tile
-        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        text = f"{sizes}, tile={n} × {d} × {m}, rank={self.rank}"
+        text = f"{self._sizes()}, tile={n} × {d} × {m}, rank={self.rank}"
         if self.grid is not None:
             text += f", grid={self.grid[0]} × {self.grid[1]}"
         return f"{text}, {self.ending}"
+
+    def _sizes(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}"
+
+
+class CompiledStrassenTileConv1x1(CompiledStrassenTile):
+    """A 1 × 1 convolution by tiles of neighbouring pixels, compiled for inference.
+
+    It is fastest on images in `torch.channels_last`. Outputs have the layout of the images.
+
+    Parameters
+    ----------
+    fitted, ending
+        As for `CompiledStrassenTile`.
+    stride : (int, int)
+        Down and to the right.
+    """
+
+    def __init__(
+        self, fitted: StrassenTileModel, ending: Ending | None, stride: tuple[int, int]
+    ) -> None:
+        super().__init__(fitted, ending)
+        self.stride = stride
+
+    def _check_shape(self, input: Any) -> None:
+        if input.dim() not in (3, 4) or input.shape[-3] != self.in_features:
+            raise ValueError(
+                f"the input must have shape (N, {self.in_features}, H, W), or without N, not "
+                f"{tuple(input.shape)}"
+            )
+
+    def _shape(self, input: Any) -> tuple[int, ...]:
+        sizes = (-(-size // step) for size, step in zip(input.shape[-2:], self.stride, strict=True))
+        return (*input.shape[:-3], self.out_features, *sizes)
+
+    def _sequences(self, x: Any, stride: tuple[int, int]) -> tuple[Any, Grid]:
+        return pixels(x if x.dim() == 4 else x[None], stride)
+
+    def _shaped(self, y: Any, input: Any, grid: Grid) -> Any:
+        assert grid is not None
+        images = input if input.dim() == 4 else input[None]
+        y = y.reshape(len(y), *grid, self.out_features).permute(0, 3, 1, 2)
+        last = images.is_contiguous(memory_format=torch.channels_last)
+        y = y if last and not images.is_contiguous() else y.contiguous()
+        return y if input.dim() == 4 else y[0]
+
+    def _sizes(self) -> str:
+        return f"{self.in_features}, {self.out_features}, stride={self.stride}"

@@ -9,11 +9,15 @@ from typing import Any
 from torch import nn
 
 from maddjit.arrays.formats import Precision
-from maddjit.integrations.torch.compiled_tiles import CompiledStrassenTile
+from maddjit.integrations.torch.compiled_tiles import (
+    CompiledStrassenTile,
+    CompiledStrassenTileConv1x1,
+)
 from maddjit.integrations.torch.fusing import compiled_in, fuse_graphs, fuse_sequences
 from maddjit.integrations.torch.layers import refuse_compiled
 from maddjit.integrations.torch.places import Places, take_over
-from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
+from maddjit.integrations.torch.strassen_tile_convolution import StrassenTileConv1x1
+from maddjit.integrations.torch.strassen_tile_layer import StrassenTileLayer
 from maddjit.integrations.torch.tile_ops import Ending
 
 
@@ -61,7 +65,7 @@ def compile_layers(
     Parameters
     ----------
     module : nn.Module
-        A module with `StrassenTileLinear` layers, or such a layer, on the CPU and not compiled by
+        A module with Strassen-Tile layers, or such a layer, on the CPU and not compiled by
         `torch.compile`, which can be applied afterwards.
     precision : {"float32", "bfloat16"}
         What layers multiply in. bfloat16 needs a CPU with avx512bf16.
@@ -99,7 +103,7 @@ def compile_layers(
     found = {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, StrassenTileLinear)
+        if isinstance(layer, StrassenTileLayer)
     }
     if not found:
         raise ValueError("the module has no Strassen-Tile layer: call maddjit.torch.convert first")
@@ -110,7 +114,7 @@ def compile_layers(
                 "copy of the module there"
             )
     holder = nn.Sequential(copy.deepcopy(module))
-    layers = [each for each in holder.modules() if isinstance(each, StrassenTileLinear)]
+    layers = [each for each in holder.modules() if isinstance(each, StrassenTileLayer)]
     Places(holder, layers).put({layer: _compiled(layer, precision) for layer in layers})
     holder.eval()
     if fuse:
@@ -124,6 +128,11 @@ def compile_layers(
 
 def _compiled(layer: Any, precision: Precision) -> CompiledStrassenTile:
     """Return the compiled layer that takes a layer's place, with its hooks and attributes."""
-    made = CompiledStrassenTile(layer.fitted, Ending(precision), getattr(layer, "grid", None))
+    ending = Ending(precision)
+    made: CompiledStrassenTile
+    if isinstance(layer, StrassenTileConv1x1):
+        made = CompiledStrassenTileConv1x1(layer.fitted, ending, layer.stride)
+    else:
+        made = CompiledStrassenTile(layer.fitted, ending, layer.grid)
     take_over(layer, made)
     return made

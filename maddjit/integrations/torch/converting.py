@@ -21,7 +21,7 @@ from maddjit.integrations.torch.layers import (
 )
 from maddjit.integrations.torch.places import Places
 from maddjit.integrations.torch.stand_ins import ExactTiles
-from maddjit.integrations.torch.strassen_tile import Init
+from maddjit.integrations.torch.strassen_tile_starts import Init
 from maddjit.integrations.torch.tile_plan import TilePlan, outcome_of
 from maddjit.integrations.torch.tile_sample import TileWatch
 
@@ -58,7 +58,8 @@ def convert(
     **Rows share tiles** within a sequence: inputs must be (batch, …, tokens, features), with the
     batch first. A layer that is given rows (N, D) in calibration stays, since samples of a batch
     would share tiles; without calibration leave such layers (heads, often) out by the filter. Rows
-    of a tile see each other, so models that must not look ahead need tiles of one row.
+    of a tile see each other, so models that must not look ahead need tiles of one row. Pixels of
+    convolutions share tiles with their neighbours in the image.
 
     A new layer has the hooks, the mode, the device, the dtype and the own attributes of the old
     one, and is frozen if that is. A layer in several places stays in all of them. Layers stay, and
@@ -162,7 +163,7 @@ def convert(
         (min_features, min_features) if isinstance(min_features, int) else min_features,
         random_state,
     )
-    order = plan.layer((1, 1), plan.ranks[0], True)
+    order = plan.layer(nn.Linear(1, 1, device="meta"), plan.ranks[0])
     holder = nn.Sequential(module) if is_linear(module) else module
     layers = _candidates(module, filter, plan, order)
     refuse_if_named(layers)
@@ -170,7 +171,15 @@ def convert(
     if calibration is not None:
         rng = np.random.default_rng(random_state)
         made = [
-            TileWatch(each.layer, each.shape[0], max_rows, rng, order, each.is_named)
+            TileWatch(
+                each.layer,
+                each.shape[0],
+                max_rows,
+                rng,
+                order.tile[0],
+                order.grid,
+                each.is_named,
+            )
             for each in layers
             if not each.why_not
         ]

@@ -13,6 +13,7 @@ from maddjit.integrations.torch.conversion_report import ConvertedLayer, Costs
 from maddjit.integrations.torch.layers import MatchedLayer
 from maddjit.integrations.torch.places import take_over
 from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
+from maddjit.integrations.torch.strassen_tile_convolution import StrassenTileConv1x1
 from maddjit.integrations.torch.tile_sample import LEAST_HELD_OUT, TileWatch, error_on
 from maddjit.learning.accuracy import AccuracyWarning
 
@@ -73,10 +74,19 @@ class TilePlan:
                 "fit_options, which start from weights"
             )
 
-    def layer(self, shape: tuple[int, int], rank: int, bias: bool, **more: Any) -> Any:
-        """Return a layer on no device, or as `more` says."""
-        given = {**self.options, "init": "random", "rank": rank, "device": "meta", **more}
-        return StrassenTileLinear(*shape, bias, **given)
+    def layer(self, dense: Any, rank: int, **more: Any) -> Any:
+        """Return a layer for the place of a dense one, on no device, or as `more` says."""
+        given = {**self.options, "init": "random", "rank": rank, "device": "meta"}
+        given |= {"bias": dense.bias is not None, **more}
+        if not isinstance(dense, nn.Conv2d):
+            return StrassenTileLinear(dense.in_features, dense.out_features, **given)
+        given = {name: value for name, value in given.items() if name not in _OF_SEQUENCES}
+        sizes = dense.in_channels, dense.out_channels
+        return StrassenTileConv1x1(*sizes, stride=dense.stride, **given)
+
+
+_OF_SEQUENCES = "rows", "grid", "causal"
+"""Keywords that convolutions do not have: pixels of an image are neighbours in two ways."""
 
 
 def outcome_of(
@@ -86,8 +96,7 @@ def outcome_of(
     n_rows = watch.n_rows if watch else 0
     why_not, error = (watch.why_not if watch else "") or each.why_not, float("nan")
     for rank in () if why_not else plan.ranks:
-        planned = plan.layer(each.shape, rank, each.layer.bias is not None)
-        why_not = _too_costly(Costs.of(planned, each.layer), plan)
+        why_not = _too_costly(Costs.of(plan.layer(each.layer, rank), each.layer), plan)
         if why_not:
             break
         made, error = _made(each.layer, watch, rank, plan)
@@ -115,36 +124,48 @@ def _too_costly(costs: Costs, plan: TilePlan) -> str:
 
 
 def _measured_on(watch: TileWatch | None) -> tuple[str, ...]:
-    few = watch is not None and len(watch.tiles) < LEAST_HELD_OUT
+    few = watch is not None and len(watch.windows) < LEAST_HELD_OUT
     return ("error measured on the rows fitted to",) if few else ()
 
 
 def _made(layer: Any, watch: TileWatch | None, rank: int, plan: TilePlan) -> tuple[Any, float]:
     """Return the layer that takes a layer's place, and its error on rows held out."""
     weight, bias = layer.weight, layer.bias
-    used = (weight, bias) if watch is None else (watch.weight, watch.bias)
-    dense = _dense(*used)
-    options = {**plan.options, **plan.fit_options, "rank": rank}
-    shape, error = (dense.in_features, dense.out_features), float("nan")
+    error = float("nan")
     if plan.init is not None:
-        made = plan.layer(shape, rank, bias is not None, init=plan.init, device="cpu")
-    elif watch is None:
-        made = StrassenTileLinear.from_linear(dense, **options)
+        made = plan.layer(layer, rank, init=plan.init, device="cpu")
     else:
-        fitted, kept, is_real = watch.split(plan.random_state)
-        with warnings.catch_warnings():
-            if plan.max_error is not None:
-                warnings.simplefilter("ignore", AccuracyWarning)
-            made = StrassenTileLinear.from_linear(
-                dense, calibration=torch.from_numpy(fitted), **options
-            )
-        made = made.to(dense.weight.dtype)
-        error = error_on(made, dense, kept, is_real)
+        used = (weight, bias) if watch is None else (watch.weight, watch.bias)
+        of_rows, error = _started(_dense(*used), watch, rank, plan)
+        made = of_rows
+        if isinstance(layer, nn.Conv2d) or plan.options.get("grid") is not None:
+            has = {"tile": of_rows.tile, "bias": of_rows.bias is not None}
+            made = plan.layer(layer, of_rows.rank, **has)
+            made.load_state_dict(of_rows.state_dict(), assign=True)
     made = made.to(weight.device, weight.dtype)
     for name, part in made.named_parameters():
-        part.requires_grad_(bool((bias if name == "bias" else weight).requires_grad))
+        old = bias if name == "bias" and bias is not None else weight
+        part.requires_grad_(bool(old.requires_grad))
     take_over(layer, made)
     return made, error
+
+
+def _started(
+    dense: Any, watch: TileWatch | None, rank: int, plan: TilePlan
+) -> tuple[Any, float]:
+    """Return a layer for rows in the order of tiles that starts from a dense one, and its error."""
+    options = {**plan.options, **plan.fit_options, "rank": rank}
+    options |= {"rows": "tokens", "grid": None}
+    if watch is None:
+        return StrassenTileLinear.from_linear(dense, **options), float("nan")
+    fitted, kept, is_real = watch.split(plan.random_state)
+    with warnings.catch_warnings():
+        if plan.max_error is not None:
+            warnings.simplefilter("ignore", AccuracyWarning)
+        made = StrassenTileLinear.from_linear(
+            dense, calibration=torch.from_numpy(fitted), **options
+        )
+    return made, error_on(made, dense, kept, is_real)
 
 
 def _dense(weight: Any, bias: Any) -> Any:

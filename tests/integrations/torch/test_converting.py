@@ -13,6 +13,7 @@ from torch import nn
 from maddjit.integrations.torch import (
     Conversion,
     ReplacementError,
+    StrassenTileConv1x1,
     StrassenTileLinear,
     compile_layers,
     convert,
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings(  # of PyTorch about itself
 
 _start = torch.manual_seed(0)
 X = torch.randn(40, 10, 3, generator=_start) @ torch.randn(3, 16, generator=_start)
+X += 0.05 * torch.randn(X.shape, generator=_start)
 
 
 def network() -> Any:
@@ -68,9 +70,9 @@ def test_calibration_fits_and_measures() -> None:
     assert conversion.module is model
     assert isinstance(model[0], StrassenTileLinear)
     assert isinstance(model[3], nn.Linear)
-    assert error(model(X), expected) < 0.05
+    assert error(model(X), expected) < 0.15
     for layer in conversion.layers:
-        assert 0 < layer.error < 0.05
+        assert 0 < layer.error < 0.1
         assert (layer.rank, layer.n_rows) == (24, 400)
         assert layer.costs is not None
         assert layer.costs.core * 64 == layer.costs.dense * 24
@@ -79,7 +81,7 @@ def test_calibration_fits_and_measures() -> None:
     assert made is not None
     assert made.parameters == sum(part.numel() for part in model[0].parameters())
     unfitted = convert(network(), ["0", "2"])
-    assert error(unfitted.module(X), expected) > 0.1
+    assert error(unfitted.module(X), expected) > 0.2
     again = convert(network(), ["0", "2"], calibration=[X]).module
     assert torch.equal(again(X), model(X))
 
@@ -107,7 +109,7 @@ def test_converted_networks_are_compiled() -> None:
 def test_the_smallest_rank_within_the_error_is_taken() -> None:
     ranks = [32, 16, 49]
     loose = convert(network(), "0", rank=ranks, calibration=[X], max_error=0.5)
-    tight = convert(network(), "0", rank=ranks, calibration=[X], max_error=1e-9)
+    tight = convert(network(), "0", rank=ranks, calibration=[X], max_error=1e-6)
     assert (loose.layers[0].rank, tight.layers[0].rank) == (16, 49)
     conversion = convert(network(), "[02]", rank=16, calibration=[X], max_error=1e-9)
     assert conversion.converted == ()
@@ -301,10 +303,54 @@ def test_models_on_no_device_and_compiled_ones_are_refused() -> None:
         convert(nn.Sequential(nn.LazyLinear(4)))
 
 
+@pytest.mark.parametrize("calibration", [None, [X.view(4, 10, 10, 16).movedim(-1, 1)]])
+def test_convolutions_share_tiles_of_pixels(calibration: Any) -> None:
+    torch.manual_seed(2)
+    images = X.view(4, 10, 10, 16).movedim(-1, 1)
+    layers = nn.Conv2d(16, 24, 1, stride=(1, 2)), nn.ReLU(), nn.Conv2d(24, 8, 1, bias=False)
+    model = nn.Sequential(*layers, nn.Conv2d(8, 8, 3)).to(memory_format=torch.channels_last)
+    expected = model(images)
+    conversion = convert(model, calibration=calibration, rank=49)
+    assert conversion.converted == ("0", "2")
+    for layer in conversion.layers if calibration else ():
+        assert layer.error < 1e-6
+    assert isinstance(model[0], StrassenTileConv1x1)
+    assert model[0].stride == (1, 2)
+    assert error(model(images), expected) < 1e-6
+    compiled = compile_layers(model)
+    assert str(compiled) == "0  float32, clamped to [0, inf]\n2  float32"
+    for x in (images, images.contiguous(), images[1]):
+        assert error(compiled.module(x), model(x)) < 1e-10
+        assert compiled.module[0](x).stride() == model[0](x).stride()
+    alone, together = compiled.module[0](images[:1]), compiled.module[0](images)
+    assert torch.equal(alone, together[:1])
+
+
+def test_patches_of_a_grid_share_tiles() -> None:
+    model = network()
+    expected = model(X)
+    conversion = convert(model, ["0", "2"], calibration=[X], rows="patches", grid=(3, 3))
+    assert [layer.error < 0.2 for layer in conversion.layers] == [True, True]
+    assert model[0].grid == (3, 3)
+    assert error(model(X), expected) < 0.2
+    compiled = compile_layers(model).module
+    assert error(compiled(X), model(X)) < 1e-10
+    with pytest.raises(ValueError, match="the patches of a grid of 3 × 3"):
+        compiled(X[:, :8])
+
+
+def test_windows_of_long_sequences_are_sampled() -> None:
+    long = X.view(1, 400, 16).expand(3, -1, -1)
+    model = network()
+    conversion = convert(model, "0", calibration=[long, X], max_rows=640)
+    assert conversion.layers[0].n_rows <= 640
+    assert conversion.layers[0].error < 0.2
+
+
 def test_the_report_is_a_table() -> None:
     lines = str(convert(network(), calibration=[X], min_features=8)).splitlines()
     assert lines[0].split("  ")[0] == "layer"
-    assert lines[1].startswith("0            16 → 24  24    0.")
+    assert lines[1].startswith("0            16 → 24  24    0.0")
     assert "384 → 384 + 144 + 576 (× 2.88)" in lines[1]
     assert lines[3].endswith("stays: it has fewer than 8 inputs or 8 outputs")
     assert lines[4].startswith("2 converted")
