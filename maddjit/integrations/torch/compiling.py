@@ -20,6 +20,9 @@ from maddjit.integrations.torch.strassen_tile_convolution import StrassenTileCon
 from maddjit.integrations.torch.strassen_tile_layer import StrassenTileLayer
 from maddjit.integrations.torch.tile_ops import Ending
 
+_TRAINED = frozenset({"encode", "values", "decode", "weight", "encode_weight", "bias"})
+"""The parameters of Strassen-Tile layers."""
+
 
 @dataclass(frozen=True)
 class CompiledLayers:
@@ -134,5 +137,5 @@ def _compiled(layer: Any, precision: Precision) -> CompiledStrassenTile:
         made = CompiledStrassenTileConv1x1(layer.fitted, ending, layer.stride)
     else:
         made = CompiledStrassenTile(layer.fitted, ending, layer.grid)
-    take_over(layer, made)
+    take_over(layer, made, _TRAINED)
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def convert(
     if max_rows < 1:
         raise ValueError(f"max_rows must be 1 or more, not {max_rows}")
     plan = TilePlan(
-        (rank,) if isinstance(rank, int) else tuple(sorted(rank)),
+        tuple(sorted(rank)) if isinstance(rank, Sequence) else (rank,),
         {"tile": tile, "causal": causal, **options},
         init,
         dict(fit_options or {}),
@@ -160,7 +161,7 @@ def convert(
         max_error,
         max_macs,
         max_parameters,
-        (min_features, min_features) if isinstance(min_features, int) else min_features,
+        min_features if isinstance(min_features, tuple) else (min_features, min_features),
         random_state,
     )
     order = plan.layer(nn.Linear(1, 1, device="meta"), plan.ranks[0])
@@ -169,21 +170,9 @@ def convert(
     refuse_if_named(layers)
     watches: dict[str, TileWatch] = {}
     if calibration is not None:
-        rng = np.random.default_rng(random_state)
-        made = [
-            TileWatch(
-                each.layer,
-                each.shape[0],
-                max_rows,
-                rng,
-                order.tile[0],
-                order.grid,
-                each.is_named,
-            )
-            for each in layers
-            if not each.why_not
-        ]
-        watches = calibrated(holder, layers, made, calibration, ExactTiles if check else None)
+        new_watch = partial(_watch_of, order, max_rows, np.random.default_rng(random_state))
+        hooks = [new_watch(each) for each in layers if not each.why_not]
+        watches = calibrated(holder, layers, hooks, calibration, ExactTiles if check else None)
     outcomes = [outcome_of(each, watches.get(each.name), plan) for each in layers]
     new = {each.layer: made for each, (_, made) in zip(layers, outcomes, strict=True) if made}
     Places(holder, list(new)).put(new)
@@ -191,6 +180,12 @@ def convert(
     if holder is module:
         return Conversion(module, lines)
     return Conversion(holder[0], (replace(lines[0], name=""),))
+
+
+def _watch_of(order: Any, max_rows: int, rng: np.random.Generator, each: MatchedLayer) -> TileWatch:
+    """Return the watch of a layer; `order` is a layer with the tiles and the grid of its place."""
+    n, grid = order.tile[0], order.grid
+    return TileWatch(each.layer, each.shape[0], max_rows, rng, n, grid, each.is_named)
 
 
 def _candidates(

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.strassen_tile import StrassenTileModel, default_tile_rows
 
@@ -54,7 +53,6 @@ class StrassenTileLinear(nn.Module):
         tile: int | tuple[int, int, int] = 4,
         rank: int = 24,
         init: Init = "scheme",
-        causal: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -67,8 +65,6 @@ class StrassenTileLinear(nn.Module):
         )
         self.tile = (tile, tile, tile) if isinstance(tile, int) else tile
         n, d, m = self.tile
-        if causal and n > 1:
-            raise ValueError("causal=True needs tiles of one row")
         options = {"device": device, "dtype": dtype}
         rows, columns = -(-in_features // d), -(-out_features // m)
         self.encode = nn.Parameter(torch.empty(rank, n * d, **options))
@@ -89,23 +85,6 @@ class StrassenTileLinear(nn.Module):
             if self.bias is not None:
                 bound = 1 / math.sqrt(self.in_features)
                 nn.init.uniform_(self.bias, -bound, bound)
-
-    @classmethod
-    def from_linear(
-        cls, layer: Any, *, rank: int = 24, calibration: Any = None, tile: Any = 4, causal: Any = 0
-    ) -> StrassenTileLinear:
-        """Return a layer that starts from the weight of an nn.Linear, fitted to rows if given."""
-        B, rows = layer.weight.detach().double().T.numpy(), calibration
-        rows = None if rows is None else rows.reshape(-1, layer.in_features).numpy()
-        fitted = fit_strassen_tile(B, rank, tile=tile, A_train=rows)
-        made = cls(layer.in_features, layer.out_features, rank=rank, tile=tile)
-        parts = fitted.scheme.encode_a, fitted.values, fitted.scheme.decode
-        with torch.no_grad():
-            for old, new in zip((made.encode, made.values, made.decode), parts, strict=True):
-                old.copy_(torch.from_numpy(new.copy()))
-            bias = layer.bias if calibration is None else torch.from_numpy(fitted.bias.copy())
-            made.bias = None if layer.bias is None else nn.Parameter(bias.detach().clone())
-        return made
 
     def forward(self, input: Any) -> Any:  # nn.Linear calls its argument so
         """Return outputs (…, T, M) for tokens (…, T, D) of sequences."""

@@ -78,11 +78,12 @@ class TilePlan:
         """Return a layer for the place of a dense one, on no device, or as `more` says."""
         given = {**self.options, "init": "random", "rank": rank, "device": "meta"}
         given |= {"bias": dense.bias is not None, **more}
-        if not isinstance(dense, nn.Conv2d):
-            return StrassenTileLinear(dense.in_features, dense.out_features, **given)
-        given = {name: value for name, value in given.items() if name not in _OF_SEQUENCES}
-        sizes = dense.in_channels, dense.out_channels
-        return StrassenTileConv1x1(*sizes, stride=dense.stride, **given)
+        with torch.random.fork_rng([], enabled=given["device"] == "meta"):
+            if not isinstance(dense, nn.Conv2d):
+                return StrassenTileLinear(dense.in_features, dense.out_features, **given)
+            given = {name: value for name, value in given.items() if name not in _OF_SEQUENCES}
+            sizes = dense.in_channels, dense.out_channels
+            return StrassenTileConv1x1(*sizes, stride=dense.stride, **given)
 
 
 _OF_SEQUENCES = "rows", "grid", "causal"
@@ -150,9 +151,7 @@ def _made(layer: Any, watch: TileWatch | None, rank: int, plan: TilePlan) -> tup
     return made, error
 
 
-def _started(
-    dense: Any, watch: TileWatch | None, rank: int, plan: TilePlan
-) -> tuple[Any, float]:
+def _started(dense: Any, watch: TileWatch | None, rank: int, plan: TilePlan) -> tuple[Any, float]:
     """Return a layer for rows in the order of tiles that starts from a dense one, and its error."""
     options = {**plan.options, **plan.fit_options, "rank": rank}
     options |= {"rows": "tokens", "grid": None}

@@ -142,6 +142,7 @@ def layer_with_residual() -> Any:
 
 
 def test_compiled_modules_travel() -> None:
+    assert list(compile_layers(layer(16, 8)).module.state_dict()) == ["packed"]
     compiled = compile_layers(Transformer()).module
     expected = compiled(X)
     for again in (copy.deepcopy(compiled), saved(compiled)):
