@@ -12,6 +12,9 @@ except ImportError as error:
     raise missing("PyTorch 2.5 or newer", "torch") from error
 
 from maddjit.integrations.agreement import ReplacementError
+from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
+from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
+from maddjit.integrations.torch.converting import convert
 from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.replacing import replace_linear
@@ -21,6 +24,10 @@ from maddjit.integrations.torch.strassen_tile_convolution import StrassenTileCon
 from maddjit.integrations.torch.strassen_tile_counts import TileMacs, parameter_groups
 
 __all__ = [
+    "CompiledLayers",
+    "Conversion",
+    "ConvertedLayer",
+    "Costs",
     "MaddnessConv1x1",
     "MaddnessLinear",
     "Replacement",
@@ -29,6 +36,8 @@ __all__ = [
     "StrassenTileConv1x1",
     "StrassenTileLinear",
     "TileMacs",
+    "compile_layers",
+    "convert",
     "fine_tune",
     "parameter_groups",
     "replace_linear",

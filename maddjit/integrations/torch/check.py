@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -15,12 +15,17 @@ from torch.utils._pytree import tree_map_only
 from maddjit.integrations.agreement import ReplacementError, check_same
 from maddjit.integrations.torch.places import Places
 from maddjit.integrations.torch.rows import Watch, call
-from maddjit.integrations.torch.stand_ins import stand_in_for
 
 
-def run_checked(model: nn.Module, batch: Any, watches: dict[str, Watch]) -> None:
+def run_checked(
+    model: nn.Module,
+    batch: Any,
+    watches: Mapping[str, Watch],
+    stand_in_for: Callable[[Any], nn.Module],
+) -> None:
     """Run a batch three times: watched, as it is, and with exact products in the layers' places.
 
+    `stand_in_for` returns a module that multiplies exactly and else is like a layer's replacement.
     Watches sample rows in the first run alone. All runs start from the same random numbers and
     buffers, and each gets a copy of the batch; after the last one, random numbers and buffers are
     as after the first. If a stand-in is called less often than its layer, `why_not` of the layer's

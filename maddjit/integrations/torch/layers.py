@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -30,8 +30,11 @@ _HARMLESS = {
 }
 """Names that a subclass may define without computing or storing something of its own."""
 
-_TAKEN = {"packed", "tables", "base", "key"}
-"""Attributes that every replacement has for itself."""
+LOOKED_UP = frozenset({"packed", "tables", "base", "key"})
+"""Attributes that layers which are looked up have for themselves."""
+
+Filter = str | Sequence[str] | Callable[[nn.Module, str], bool] | None
+"""Names with wildcards, or a function of a layer and its name; None for all layers."""
 
 
 @dataclass(frozen=True)
@@ -60,33 +63,45 @@ class MatchedLayer:
     notes: tuple[str, ...]
 
 
-def matched_layers(model: nn.Module, pattern: str | Sequence[str] | None) -> list[MatchedLayer]:
-    """Return the linear layers whose name matches, each once and by the first name that matches.
+def matched_layers(
+    model: nn.Module,
+    filter: Filter,
+    taken: Collection[str] = LOOKED_UP,
+    only_on: str = "cpu",
+) -> list[MatchedLayer]:
+    """Return the linear layers that a filter takes, each once and by the first name that it takes.
+
+    Parameters
+    ----------
+    model : nn.Module
+    filter : str, sequence of str, callable or None
+        Names with wildcards, or a function of a layer and its name.
+    taken : collection of str
+        Attributes that every replacement has for itself.
+    only_on : str
+        The type of device that layers must be on; empty for any but "meta".
 
     Raises
     ------
     ValueError
         If no layer matches, a layer is not initialised, or the model or a part of it is compiled.
     TypeError
-        If a layer that could be replaced is not on the CPU or is not of floating point.
+        If a layer that could be replaced is on another device or is not of floating point.
     """
     _refuse_the_whole(model)
-    patterns = [pattern] if isinstance(pattern, str) else pattern
+    patterns = _patterns(filter)
     kept = _read_by_parents(model)
     found: list[MatchedLayer] = []
     for name, layer in model.named_modules(remove_duplicate=False):
-        if not _is_linear(layer) or any(layer is other.layer for other in found):
+        if not is_linear(layer) or any(layer is other.layer for other in found):
             continue
-        if patterns is not None and not any(fnmatchcase(name, each) for each in patterns):
+        if not (filter(layer, name) if callable(filter) else _is_like(name, patterns)):
             continue
         if any(is_lazy(part) for part in layer.parameters()):
             raise ValueError(f"{name} is not initialised: call the model once on a batch before")
-        why_not = kept.get(layer) or _why_not(layer)
-        if not why_not and not (layer.weight.device.type == "cpu" and _is_floating(layer)):
-            raise TypeError(
-                f"{name} must be of floating point and on the CPU, not of {layer.weight.dtype} "
-                f"on {layer.weight.device}: convert the model first"
-            )
+        why_not = kept.get(layer) or _why_not(layer, taken)
+        if not why_not:
+            _check_type(name, layer, only_on)
         shape = (
             (layer.in_channels, layer.out_channels)
             if isinstance(layer, nn.Conv2d)
@@ -100,20 +115,54 @@ def matched_layers(model: nn.Module, pattern: str | Sequence[str] | None) -> lis
             for name, module in model.named_modules()
             if name in (patterns or ())
         ]
+        has = "passes the filter" if callable(filter) else f"has a name like {filter or '*'!r}"
         raise ValueError(
-            "no nn.Linear, or nn.Conv2d of 1 × 1 in one group and without padding, has a name like "
-            f"{pattern or '*'!r}{''.join(asked)}"
+            "no nn.Linear, or nn.Conv2d of 1 × 1 in one group and without padding, "
+            f"{has}{''.join(asked)}"
         )
     return found
 
 
+def refuse_if_named(layers: Iterable[MatchedLayer]) -> None:
+    """Refuse layers that must stay although a pattern names them without a wildcard."""
+    for each in layers:
+        if each.why_not and each.is_named:
+            raise ValueError(f"{each.name} cannot be replaced: {each.why_not}")
+
+
+def _patterns(filter: Filter) -> list[str] | None:
+    if filter is None or callable(filter):
+        return None
+    return [filter] if isinstance(filter, str) else list(filter)
+
+
+def _is_like(name: str, patterns: list[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, each) for each in patterns)
+
+
+def _check_type(name: str, layer: Any, only_on: str) -> None:
+    """Refuse a layer of another type of device or of whole numbers."""
+    device = layer.weight.device.type
+    if not layer.weight.is_floating_point() or device == "meta" or device != (only_on or device):
+        place = {"cpu": "on the CPU"}.get(only_on, "on a device")
+        raise TypeError(
+            f"{name} must be of floating point and {place}, not of {layer.weight.dtype} "
+            f"on {layer.weight.device}: convert the model first"
+        )
+
+
 def _refuse_the_whole(model: nn.Module) -> None:
     """Refuse a model that is a layer itself, or that is compiled."""
-    if _is_linear(model):
+    if is_linear(model):
         raise ValueError(
             f"the model is a layer itself, a {type(model).__name__}, which cannot be replaced in "
             "place: put it into an nn.Sequential, replace there, and take [0] of that"
         )
+    refuse_compiled(model)
+
+
+def refuse_compiled(model: nn.Module) -> None:
+    """Refuse a model that is compiled, or of which a part is."""
     for name, module in model.named_modules():
         if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
             raise ValueError(
@@ -122,15 +171,12 @@ def _refuse_the_whole(model: nn.Module) -> None:
             )
 
 
-def _is_linear(layer: nn.Module) -> bool:
+def is_linear(layer: nn.Module) -> bool:
+    """Tell whether a layer is an nn.Linear or a 1 × 1 convolution in one group, unpadded."""
     if isinstance(layer, nn.Conv2d):
         padded = layer.padding not in ((0, 0), "valid", "same")
         return layer.kernel_size == (1, 1) and layer.groups == 1 and not padded
     return isinstance(layer, nn.Linear)
-
-
-def _is_floating(layer: Any) -> bool:
-    return bool(layer.weight.is_floating_point())
 
 
 def _read_by_parents(model: nn.Module) -> dict[Any, str]:
@@ -147,9 +193,13 @@ def _read_by_parents(model: nn.Module) -> dict[Any, str]:
     return found
 
 
-def _why_not(layer: Any) -> str:
+def _why_not(layer: Any, taken: Collection[str]) -> str:
     """Return what a layer has or does that a replacement could not; empty if there is nothing."""
-    return _why_not_by_class(layer) or _why_not_by_weights(layer) or _why_not_by_attributes(layer)
+    return (
+        _why_not_by_class(layer)
+        or _why_not_by_weights(layer)
+        or _why_not_by_attributes(layer, taken)
+    )
 
 
 def _why_not_by_class(layer: Any) -> str:
@@ -184,12 +234,12 @@ def _why_not_by_weights(layer: Any) -> str:
             return f"its {name} is a {type(tensor).__name__}, not a plain tensor"
         if tensor.layout != torch.strided:
             return f"its {name} is sparse; make it dense first"
-        if tensor.device.type == "cpu" and not bool(torch.isfinite(tensor).all()):
+        if not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
             return f"its {name} is not finite"
     return ""
 
 
-def _why_not_by_attributes(layer: Any) -> str:
+def _why_not_by_attributes(layer: Any, taken: Collection[str]) -> str:
     """Return which hooks, modules or attributes of a layer a replacement could not take over."""
     hooks = [hook for name in _STATE_HOOKS for hook in getattr(layer, name).values()]
     if any(not str(hook.__module__).startswith("torch.nn.utils.") for hook in hooks):
@@ -198,7 +248,7 @@ def _why_not_by_attributes(layer: Any) -> str:
         return "it has a register_backward_hook; use register_full_backward_hook"
     if layer._modules.keys() - {"parametrizations"}:
         return f"it holds modules: {_few(layer._modules.keys() - {'parametrizations'})}"
-    clash = _TAKEN & {*vars(layer), *layer._parameters, *layer._buffers}
+    clash = {*vars(layer), *layer._parameters, *layer._buffers}.intersection(taken)
     return f"it has attributes that a replacement needs itself: {_few(clash)}" if clash else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from torch import nn
@@ -19,23 +19,28 @@ HOOKS = {
 """The attributes that say which hooks a call runs and how, and what reports call these hooks."""
 
 
-def own_names(parts: Iterable[str]) -> list[str]:
-    """Return the names of the parameters or buffers that nn.Linear and nn.Conv2d do not have."""
-    return [name for name in parts if name not in ("weight", "bias")]
+DENSE = frozenset({"weight", "bias"})
+"""The parameters of nn.Linear and nn.Conv2d."""
 
 
-def take_over(old: Any, new: Any) -> None:
+def own_names(parts: Iterable[str], common: Collection[str] = DENSE) -> list[str]:
+    """Return the names of the parameters or buffers that are not common to a kind of layer."""
+    return [name for name in parts if name not in common]
+
+
+def take_over(old: Any, new: Any, common: Collection[str] = DENSE) -> None:
     """Give a replacement the hooks, mode, parameters, buffers and attributes of its layer.
 
     The two share the dictionaries of hooks, so that the handles of the hooks still remove them.
+    Parameters that are common to the old layer's kind are left behind.
     """
     for name in HOOKS:
         new.__dict__[name] = old.__dict__[name]
     new._is_full_backward_hook = old._is_full_backward_hook
     new.training = old.training
-    for name in own_names(old._parameters):
+    for name in own_names(old._parameters, common):
         new._parameters[name] = old._parameters[name]
-    for name in own_names(old._buffers):
+    for name in own_names(old._buffers, common):
         new._buffers[name] = old._buffers[name]
     new._non_persistent_buffers_set |= old._non_persistent_buffers_set & new._buffers.keys()
     for name, value in vars(old).items():

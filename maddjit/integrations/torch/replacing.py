@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from maddjit.integrations.torch.check import run_checked
-from maddjit.integrations.torch.layers import MatchedLayer, matched_layers
+from maddjit.integrations.torch.calibrating import calibrated
+from maddjit.integrations.torch.layers import MatchedLayer, matched_layers, refuse_if_named
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.places import Places, take_over
 from maddjit.integrations.torch.report import Replacement, Report
-from maddjit.integrations.torch.rows import Watch, call, evaluating, watching
+from maddjit.integrations.torch.rows import Watch
+from maddjit.integrations.torch.stand_ins import stand_in_for
 from maddjit.learning.accuracy import AccuracyWarning
 from maddjit.learning.fit import fit
 from maddjit.models.maddness import MaddnessModel
 from maddjit.selection.selection import select
-
-_CHECKED = 2
-"""How many batches are also run with exact products in the layers' places, and compared."""
 
 _NOT_HELD_OUT = "measured on the rows learned from"
 
@@ -132,9 +130,14 @@ def replace_linear(
         raise ValueError(f"max_rows must be 1 or more, not {max_rows}")
     learning = _learning(budget, n_codebooks, n_prototypes, random_state)
     layers = matched_layers(model, pattern)
-    _refuse_if_named(layers)
-    watches = _watched(model, layers, calibration_batches, max_rows, random_state, check)
-    outcomes = [_outcome(layer, watches.get(layer.name), learning) for layer in layers]
+    refuse_if_named(layers)
+    rng = np.random.default_rng(random_state)
+    watches = [
+        Watch(each.layer, each.shape[0], max_rows, rng) for each in layers if not each.why_not
+    ]
+    stand_ins = stand_in_for if check else None
+    by_name = calibrated(model, layers, watches, calibration_batches, stand_ins)
+    outcomes = [_outcome(layer, by_name.get(layer.name), learning) for layer in layers]
     _warn_of_few_rows(outcomes)
     _put(model, outcomes)
     return Report(tuple(each.line for each in outcomes))
@@ -170,47 +173,6 @@ def _learning(
             "budget to choose from"
         )
     return _Learning(budget, sizes, n_prototypes, random_state)
-
-
-def _refuse_if_named(layers: Iterable[MatchedLayer]) -> None:
-    """Refuse layers that must stay although the pattern names them without a wildcard."""
-    for each in layers:
-        if each.why_not and each.is_named:
-            raise ValueError(f"{each.name} cannot be replaced: {each.why_not}")
-
-
-def _watched(
-    model: nn.Module,
-    layers: list[MatchedLayer],
-    batches: Iterable[Any],
-    max_rows: int,
-    random_state: int,
-    check: bool,
-) -> dict[str, Watch]:
-    """Run the batches, and return by name what reached the layers that may be replaced."""
-    rng = np.random.default_rng(random_state)
-    watches = {
-        each.name: Watch(each.layer, each.shape[0], max_rows, rng)
-        for each in layers
-        if not each.why_not
-    }
-    if not watches:
-        return {}
-    with evaluating(model), watching(watches.values()):
-        for number, batch in enumerate(batches):
-            if check and number < _CHECKED:
-                run_checked(model, batch, watches)
-            else:
-                call(model, batch)
-    if not any(len(watch.rows) for watch in watches.values()):
-        raise ValueError(f"no rows reach {', '.join(watches)} from the calibration batches")
-    for each in layers:
-        watch = watches.get(each.name)
-        if watch and not len(watch.rows):
-            watch.why_not = "no rows reach it from the calibration batches"
-        if watch and watch.why_not and each.is_named:
-            raise ValueError(f"{each.name} cannot be replaced: {watch.why_not}")
-    return watches
 
 
 def _outcome(candidate: MatchedLayer, watch: Watch | None, learning: _Learning) -> _Outcome:

@@ -50,12 +50,26 @@ class Watch:
         if not torch.is_tensor(x):  # the layer itself will raise the error
             return
         x = x.detach()
-        x = _strided(layer, x).movedim(-3, -1) if isinstance(layer, nn.Conv2d) else x
-        rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
-        drawn = np.concatenate([self.drawn, self.rng.random(len(rows))])
-        least = np.argsort(drawn, kind="stable")[: self.max_rows]
-        self.drawn, self.rows = drawn[least], np.concatenate([self.rows, rows])[least]
+        self.sample(_strided(layer, x).movedim(-3, -1) if isinstance(layer, nn.Conv2d) else x)
         self._look_at_weights()
+
+    def sample(self, x: Any) -> None:
+        """Add rows (…, D) to the sample."""
+        rows = x.reshape(-1, x.shape[-1]).to(torch.float32).numpy()
+        least = self.draw(len(rows), self.max_rows)
+        self.rows = np.concatenate([self.rows, rows])[least]
+
+    def draw(self, number: int, most: int) -> NDArray[np.intp]:
+        """Return which are kept of those in the sample and of a number behind them."""
+        drawn = np.concatenate([self.drawn, self.rng.random(number)])
+        least = np.argsort(drawn, kind="stable")[:most]
+        self.drawn = drawn[least]
+        return least
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows in the sample."""
+        return len(self.rows)
 
     @property
     def float_weight(self) -> NDArray[np.float32]:

@@ -54,3 +54,20 @@ class ExactConv1x1(MaddnessConv1x1):
 
     def _codebooks(self) -> str:
         return "exact"
+
+
+class ExactTiles(nn.Module):
+    """A layer's product, exact, without the attributes that a layer of tiles does not have."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self._exact = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+        self.bias = layer.bias
+        take_over(layer, self)
+
+    def forward(self, input: Any) -> Any:
+        """Return the outputs of the replaced layer."""
+        weight, bias = self._exact
+        if weight.dim() == 4:
+            return nn.functional.conv2d(input, weight, bias, self.stride)
+        return nn.functional.linear(input, weight, bias)
