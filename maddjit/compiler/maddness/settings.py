@@ -39,6 +39,8 @@ MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in fligh
 }
 MOST_UNROLLED = 128  # Table rows that straight-line code adds before a loop is made.
 ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines are fetched.
+HELD_BYTES = 32 * 1024 * 1024  # Results that a last cache holds at most: a larger one serves many
+# cores, and other machines beside a virtual one.
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
 LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cache for.
 
