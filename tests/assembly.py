@@ -38,3 +38,17 @@ def stack_accesses(body: list[tuple[str, str]], assembly: str) -> list[str]:
         registers.append("x29")
     places = "|".join(rf"[(\[]{register}[,)\]]" for register in registers)
     return [operands for _, operands in body if re.search(places, operands)]
+
+
+def stack_stores(body: list[tuple[str, str]], assembly: str) -> list[str]:
+    """Return the operands of a loop of `assembly` that write to the stack."""
+    to_memory = re.compile(r"[\w-]*\(%\w+\)$|.*,\s*[\w-]*\(%\w+\)$")
+    return [
+        operands
+        for name, operands in body
+        if stack_accesses([(name, operands)], assembly)
+        and (
+            name.startswith("st")
+            or (to_memory.match(operands) and not name.startswith(("cmp", "test", "prefetch")))
+        )
+    ]

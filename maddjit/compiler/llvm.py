@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import weakref
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import llvmlite
@@ -26,6 +28,9 @@ LLVMLITE_VERSION: str = llvmlite.__version__
 
 _READ_OF_TARGETS = ("triple", "cpu", "features", "intrinsics")
 """The fields of a target, besides its name, that this module reads and hands to the worker."""
+
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+"""Where Linux tells the sizes of a core's caches. Python's `os.sysconf` has no names for them."""
 
 REFUSED = 2
 """The worker's exit status if LLVM rejects the code; its standard error is then the reason."""
@@ -57,18 +62,14 @@ class LoadedFunction:
 def host() -> Host:
     """Return what LLVM and the operating system grant on this machine."""
     features = frozenset(name for name, granted in llvm.get_host_cpu_features().items() if granted)
-    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), features, _last_cache_bytes())
+    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), features, last_cache_bytes())
 
 
-def _last_cache_bytes() -> int:
-    """Return the size of the last-level cache, or a usual one if the C library does not know it."""
-    known = getattr(os, "sysconf_names", {})
-    sizes = [
-        os.sysconf(name)
-        for name in ("SC_LEVEL3_CACHE_SIZE", "SC_LEVEL2_CACHE_SIZE")
-        if name in known
-    ]
-    return next((size for size in sizes if size > 0), 32 * 1024 * 1024)
+def last_cache_bytes(folder: Path = _CACHES) -> int:
+    """Return the size of the last cache as Linux tells it, or a usual one where nothing does."""
+    sizes = (file.read_text().strip() for file in folder.glob("index*/size"))
+    known = [1024 * int(size[:-1]) for size in sizes if re.fullmatch(r"\d+K", size)]
+    return max(known, default=32 * 1024 * 1024)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,23 @@ ADD = "define i64 @add_one(i64 %x) {\n  %y = add i64 %x, 1\n  ret i64 %y\n}\n"
 def test_load_and_call() -> None:
     function = llvm.load(llvm.to_object(ADD, HOST), "add_one", HOST)
     assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(function.address)(41) == 42
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((), 32 << 20),
+        (("48K", "32K", "2048K", "307200K"), 300 << 20),
+        (("32K", "", "unknown"), 32 << 10),
+    ],
+)
+def test_the_last_cache_is_as_large_as_linux_tells(
+    sizes: tuple[str, ...], expected: int, tmp_path: Path
+) -> None:
+    for i, size in enumerate(sizes):
+        (tmp_path / f"index{i}").mkdir()
+        (tmp_path / f"index{i}" / "size").write_text(f"{size}\n")
+    assert llvm.last_cache_bytes(tmp_path) == expected
 
 
 REPEATED = """

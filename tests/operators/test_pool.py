@@ -13,6 +13,7 @@ import pytest
 import maddjit
 from maddjit import reference
 from maddjit.compiler import llvm, target
+from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
 from maddjit.operators.maddness import CompiledOperator
@@ -94,6 +95,13 @@ def test_past_the_caches(level: str, n_outputs: int, dtype: str) -> None:
                 assert not memory[:start].any()
                 assert not memory[start + expected.size :].any()
             assert same_bits(op.sums(A), reference.sums(model, A))
+
+
+@pytest.mark.parametrize(("cache", "held"), [(0, 0), (8, 8), (32, 32), (300, 32)])
+def test_results_go_past_a_cache_that_does_not_hold_them(cache: int, held: int) -> None:
+    model = random_model(0, n_features=8, n_codebooks=2, n_prototypes=4, n_outputs=1024)
+    chosen = replace(target.named("x86-64"), cache_bytes=cache << 20)
+    assert make_plan(model, chosen, Signature()).streaming_rows == held << 8
 
 
 def test_large_results_leave_without_being_fetched() -> None:

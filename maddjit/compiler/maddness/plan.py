@@ -123,7 +123,7 @@ class Plan:
 
     @property
     def streaming_rows(self) -> int:
-        """The rows whose results fill the last cache; a stage leads the results of more past it."""
+        """The rows whose results the last cache holds; a stage leads those of more rows past it."""
         return self.output.streaming_rows
 
     @property

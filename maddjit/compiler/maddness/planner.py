@@ -17,7 +17,7 @@ from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.row_costs import row_nanoseconds
 from maddjit.compiler.maddness.runs import Summands, Sums, plan_sums
 from maddjit.compiler.maddness.scan_plan import BestLists, ScanPlan
-from maddjit.compiler.maddness.scanning import plan_tiles
+from maddjit.compiler.maddness.scanning import plan_tiles, planes_of
 from maddjit.compiler.maddness.scoring import settled_tile_bytes
 from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
@@ -203,7 +203,7 @@ def plan_scan(
     if streams:
         return plan_streams(summands, n_outputs, itemsize, target.vector_bytes, best)
     most, bits = settings.TILE_BYTES, summands.sums.bits
-    most_planes = settings.MOST_PLANES[bits, target.n_registers]
+    most_planes = planes_of(summands.sums, target)
     if signature.result == "winners":
         most = settled_tile_bytes(n_outputs, signature.k, target.vector_bytes)
         most_planes = settings.SETTLED_PLANES[bits]

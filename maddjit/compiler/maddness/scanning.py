@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.runs import Summands, plan_runs
+from maddjit.compiler.maddness.runs import Summands, Sums, plan_runs
 from maddjit.compiler.maddness.scan_plan import Part, Plane, Tile
 from maddjit.compiler.maddness.splicing import halves
 from maddjit.compiler.maddness.stores import exact_stores
+from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE
 
 _LEAST_LANES = {8: 16, 16: 4, 32: 4}
@@ -16,6 +17,14 @@ _LEAST_LANES = {8: 16, 16: 4, 32: 4}
 
 Instructions add vectors of 16 bytes straight from memory. Wider sums load every vector first.
 """
+
+
+def planes_of(sums: Sums, target: Target) -> int:
+    """Return the planes that a tile may have: registers hold the sums and averages of so many."""
+    most = settings.MOST_PLANES[sums.bits, target.n_registers]
+    if sums.accumulate == "average":
+        most = min(most, settings.MOST_TREES.get(target.vector_bytes, most))
+    return most
 
 
 def plan_tiles(

@@ -31,14 +31,17 @@ LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps w
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
 MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in flight; none spills.
     (8, 32): 4,
-    (16, 32): 4,
+    (16, 32): 2,
     (32, 32): 2,
     (8, 16): 4,
     (16, 16): 2,
     (32, 16): 2,
 }
+MOST_TREES = {16: 3}  # Bytes of a vector: the most planes whose averages are trees; else as above.
 MOST_UNROLLED = 128  # Table rows that straight-line code adds before a loop is made.
 ROWS_AHEAD = 16  # Rows between the one that is written and the one whose lines are fetched.
+HELD_BYTES = 32 * 1024 * 1024  # Results that a last cache holds at most: a larger one serves many
+# cores, and other machines beside a virtual one.
 STAGE_BYTES = 256 * 1024  # Results that leave together past the caches: part of an L2 cache.
 LEAST_STAGE_ROWS = 32  # Rows that are worth fetching the tables from the L2 cache for.
 

@@ -27,8 +27,8 @@ class OutputPlan:
     stage_rows : int
         Rows of results that are kept in the L2 cache on their way to memory; 0 without a stage.
     streaming_rows : int
-        The number of rows whose results fill the last cache. If there is a stage, the results
-        of more rows are written past that cache, by way of the stage.
+        The number of rows whose results the last cache holds. If there is a stage, the results of
+        more rows are written past that cache, by way of the stage.
     """
 
     element: str
@@ -68,5 +68,5 @@ def plan_output(
         row_bytes=row_bytes,
         ending=ending(signature, target),
         stage_rows=stage_rows if is_apart and stage_rows >= settings.LEAST_STAGE_ROWS else 0,
-        streaming_rows=target.cache_bytes // row_bytes,
+        streaming_rows=min(target.cache_bytes, settings.HELD_BYTES) // row_bytes,
     )
