@@ -21,7 +21,7 @@ class Task:
     Attributes
     ----------
     train : (N, D) float32 or float64
-        The rows to learn from.
+        The rows to learn from; sequences of rows have an axis in front of these.
     B : (D, M) float32 or float64
     bias : (M,) float32 or float64
     judged : (N', D) float32 or float64

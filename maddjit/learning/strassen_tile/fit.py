@@ -15,12 +15,16 @@ from maddjit.learning.strassen_tile import settings
 from maddjit.learning.strassen_tile.choice import Chosen, chosen_start, n_steps, scaled
 from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.learning.strassen_tile.report import tile_report_on
+from maddjit.learning.strassen_tile.sequences import task_of_sequences, training_sequences
 from maddjit.learning.strassen_tile.starts import candidates_for
 from maddjit.learning.task import Task, training_rows
 from maddjit.models.schemes import BilinearScheme
-from maddjit.models.strassen_tile import StrassenTileModel, default_tile_rows
+from maddjit.models.strassen_tile import RowLayout, StrassenTileModel, default_tile_rows
 from maddjit.reference.strassen_tile import encode_right, multiply
 from maddjit.version import __version__
+
+_IN_WORDS: dict[RowLayout, str] = {"blocks": "", "tokens": " of sequences"}
+"""What `learned_by` adds for each layout."""
 
 
 def fit_strassen_tile(
@@ -31,6 +35,7 @@ def fit_strassen_tile(
     A_train: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     scheme: BilinearScheme | str | None = None,
+    rows: RowLayout = "blocks",
     tile_rows: int | None = None,
     regularisation: float = 1e-4,
     max_iterations: int = 10,
@@ -137,14 +142,14 @@ def fit_strassen_tile(
     check_random_state(random_state)
     rank, tile = None if rank is None else as_whole("rank", rank), as_whole("tile", tile)
     max_iterations = _checked_iterations(max_iterations, regularisation)
-    rows = None if A_train is None else training_rows(A_train, right)
-    sizes = None if rows is None else right.shape
+    learn_from = None if A_train is None else _training(A_train, right, rows)
+    sizes = None if learn_from is None else right.shape
     candidates = candidates_for(scheme, rank, tile, sizes, random_state)
-    unfitted = _encoded(candidates[0], right, added, tile_rows)
-    if rows is None:
+    unfitted = _encoded(candidates[0], right, added, tile_rows, rows)
+    if learn_from is None:
         return unfitted
 
-    task = Task.of(rows, right, added, float(validation_fraction), random_state)
+    task = _task(learn_from, right, added, float(validation_fraction), random_state, candidates)
     exact = right.astype(np.float64)
     moments = Moments.of(task.train, exact, unfitted.scheme.shape, regularisation)
     model = unfitted
@@ -154,13 +159,14 @@ def fit_strassen_tile(
         ridge = regularisation * settings.RIDGE_SHARE
         with steps(progress, total, "maddjit.fit_strassen_tile") as advance:
             chosen = chosen_start(candidates, exact, moments, ridge, max_iterations, advance)
-        model, objective = _as_model(chosen, task, moments, tile_rows), chosen.objective
+        model = _as_model(chosen, task, moments, tile_rows, rows)
+        objective = chosen.objective
     report = tile_report_on(model, unfitted, task, moments, objective)
     if fault := lost_too_much(report.error):
         warn_useless(fault, report.held_out, "raise the rank, or take an exact scheme")
     learned_by = (
-        f"maddjit {__version__} fit_strassen_tile on {len(task.train)} × {len(right)} rows: "
-        f"rank={model.scheme.rank}, regularisation={regularisation}, "
+        f"maddjit {__version__} fit_strassen_tile on {task.train.size // len(right)} × {len(right)} "
+        f"rows{_IN_WORDS[rows]}: rank={model.scheme.rank}, regularisation={regularisation}, "
         f"max_iterations={max_iterations}, random_state={random_state}"
     )
     return replace(model, report=replace(report, learned_by=learned_by))
@@ -176,18 +182,44 @@ def _checked_iterations(max_iterations: int, regularisation: float) -> int:
     return max_iterations
 
 
+def _training(A_train: ArrayLike, B: NDArray[Any], rows: RowLayout) -> NDArray[Any]:
+    """Return A_train, checked: rows (N, D), or sequences (S, T, D) of tokens."""
+    return training_sequences(A_train, B) if rows == "tokens" else training_rows(A_train, B)
+
+
+def _task(
+    learn_from: NDArray[Any],
+    B: NDArray[Any],
+    bias: NDArray[Any],
+    share: float,
+    random_state: int,
+    candidates: list[BilinearScheme],
+) -> Task:
+    """Return the task of rows (N, D) or of sequences (S, T, D)."""
+    if learn_from.ndim == 2:
+        return Task.of(learn_from, B, bias, share, random_state)
+    n = max(scheme.shape[0] for scheme in candidates)
+    return task_of_sequences(learn_from, B, bias, share, random_state, n)
+
+
 def _encoded(
-    scheme: BilinearScheme, B: NDArray[Any], bias: NDArray[Any], tile_rows: int | None
+    scheme: BilinearScheme,
+    B: NDArray[Any],
+    bias: NDArray[Any],
+    tile_rows: int | None,
+    rows: RowLayout,
 ) -> StrassenTileModel:
     """Return the model of a scheme as it is, with B encoded by it."""
     n_features, n_outputs = B.shape
     R = default_tile_rows(scheme, n_features) if tile_rows is None else tile_rows
     values, added = encode_right(scheme, B).astype(np.float32), bias.astype(np.float32)
-    return StrassenTileModel(scheme, n_features, n_outputs, values, added, R, is_encoded=True)
+    return StrassenTileModel(
+        scheme, n_features, n_outputs, values, added, R, is_encoded=True, rows=rows
+    )
 
 
 def _as_model(
-    chosen: Chosen, task: Task, moments: Moments, tile_rows: int | None
+    chosen: Chosen, task: Task, moments: Moments, tile_rows: int | None, rows: RowLayout
 ) -> StrassenTileModel:
     """Return the model in float32, with the bias that leaves no mean error on the training rows.
 
@@ -208,7 +240,7 @@ def _as_model(
             columns.T.astype(np.float32),
         )
     blank = replace(
-        _encoded(scheme, B, np.zeros(len(task.bias)), tile_rows),
+        _encoded(scheme, B, np.zeros(len(task.bias)), tile_rows, rows),
         values=V.astype(np.float32),
         is_encoded=False,
     )

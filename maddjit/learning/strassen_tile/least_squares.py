@@ -56,12 +56,14 @@ class Fit(NamedTuple):
 class _Sums(NamedTuple):
     """Sums over the columns of V, from which encoder and decoder are fitted.
 
-    T[ρkρ'k'] = Σ_J v_ρᵀ S_kk' v_ρ'; N is the same with µ µᵀ for S; U[ρkj] = Σ_J v_ρᵀ (S B)_kj.
+    T[l][ρkσk'] = Σ_J v_ρᵀ S_kk' v_σ with the moments S of rows l places apart; N is the same with
+    µ µᵀ for S. U[l][ρkj] = Σ_J v_ρᵀ (S B)_kj is for outputs of a row l places behind the input's;
+    at −l it is for outputs of a row before.
     """
 
-    T: Array
+    T: list[Array]
     N: Array
-    U: Array
+    U: dict[int, Array]
 
 
 class _Ridges(NamedTuple):
@@ -92,7 +94,7 @@ def fit_states(
     n, _, m = scheme.shape
     now = Factors(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
     gram, _ = _grams(now.Dec)
-    variances = np.einsum("kKkK->k", moments.second) / V.shape[1]
+    variances = np.einsum("kkKK->k", moments.second) / V.shape[1]
 
     def ridge(curvatures: Any) -> float:
         return regularisation * (float(np.mean(curvatures)) or 1.0)
@@ -100,7 +102,7 @@ def fit_states(
     ridge_V = ridge(np.diag(gram) * ((E**2).sum(axis=1) @ variances))
     now = now._replace(V=_fit_values(now, moments, ridge_V))
     sums = _sums(now.V, moments)
-    encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T)
+    encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0])
     ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums))))
     while True:
         yield _state(now, sums, moments, ridges)
@@ -113,18 +115,51 @@ def fit_states(
 
 def _sums(V: Array, moments: Moments) -> _Sums:
     """Return the sums over the columns of V from which encoder and decoder are fitted."""
-    r, _, Mk = V.shape
-    d, Dk = moments.mean.shape
-    flat = V.reshape(r, Dk * Mk)
-    T = np.empty((r, d, r, d))
+    r, Dk, Mk = V.shape
+    d = len(moments.mean)
+    squares = [moments.second, *(lag.second for lag in moments.lagged)]
+    T = [np.empty((r, d, r, d)) for _ in squares]
     for rho in range(r):
-        for k in range(d):
-            turned = moments.second[:, :, k].reshape(d * Dk, Dk) @ V[rho]
-            T[:, :, rho, k] = flat @ turned.reshape(d, Dk * Mk).T
+        pairs = V[rho] @ V[rho:].transpose(0, 2, 1)
+        for way, (sums, second) in enumerate(zip(T, squares, strict=True)):
+            flat = second.reshape(d * d, -1).T
+            found = (pairs.reshape(-1, Dk * Dk) @ flat).reshape(-1, d, d)
+            sums[rho, :, rho:] = found.transpose(1, 0, 2)
+            if way:
+                turned = pairs.transpose(0, 2, 1).reshape(-1, Dk * Dk)
+                sums[rho:, :, rho] = (turned @ flat).reshape(-1, d, d)
+            else:
+                sums[rho:, :, rho] = found.transpose(0, 2, 1)
     means = np.einsum("kK,rKJ->rkJ", moments.mean, V).reshape(r * d, Mk)
-    product = moments.product.transpose(0, 2, 1, 3).reshape(d, -1, Dk * Mk)
-    U = np.einsum("rx,kjx->rkj", flat, product, optimize=True)
+    U = {
+        place: np.einsum(
+            "rx,kjx->rkj",
+            V.reshape(r, Dk * Mk),
+            product.transpose(0, 2, 1, 3).reshape(d, -1, Dk * Mk),
+            optimize=True,
+        )
+        for place, product in _products(moments)
+    }
     return _Sums(T, (means @ means.T).reshape(r, d, r, d), U)
+
+
+def _products(moments: Moments) -> Iterator[tuple[int, Array]]:
+    """Yield how far behind its inputs an output's row stands, and the moments of both."""
+    yield 0, moments.product
+    for place, lag in enumerate(moments.lagged, 1):
+        yield place, lag.ahead
+        yield -place, lag.behind
+
+
+def _apart(parts: Array, place: int, axis: int) -> tuple[Array, Array]:
+    """Return the parts of a tile's rows i, and those of rows i + place, for each i there is."""
+    n = parts.shape[axis]
+    first, last = max(0, -place), n - max(0, place)
+    rows = np.moveaxis(parts, axis, 0)
+    return (
+        np.moveaxis(rows[first:last], 0, axis),
+        np.moveaxis(rows[first + place : last + place], 0, axis),
+    )
 
 
 def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
@@ -132,9 +167,9 @@ def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
     n = now.E.shape[1]
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
-    quadratic = np.einsum("rs,rik,sil,rksl->", gram, now.E, now.E, sums.T, optimize=True)
+    quadratic = (gram * _decoder_system(now, sums)).sum()
     quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
-    linear = np.einsum("ijr,rik,rkj->", now.Dec, now.E, sums.U, optimize=True)
+    linear = (now.Dec * _decoder_right(now, sums)).sum()
     penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
     whole = (n * moments.power) or 1.0
     error = float(1 + (quadratic - 2 * linear) / whole)
@@ -150,9 +185,12 @@ def bfloat16_error(now: Factors, moments: Moments) -> float:
 
     """
     n, d = now.E.shape[1:]
-    total = np.einsum("rik,kK->rK", now.E, moments.mean)
-    within = np.einsum("rik,ril->rkl", now.E, now.E).reshape(-1, d * d)
-    squares = within @ np.einsum("kKlK->klK", moments.second).reshape(d * d, -1) + total**2
+    squares = np.einsum("rik,kK->rK", now.E, moments.mean) ** 2
+    for place, second in enumerate((moments.second, *(lag.second for lag in moments.lagged))):
+        before, behind = _apart(now.E, place, 1)
+        within = np.einsum("rik,ril->rkl", before, behind).reshape(-1, d * d)
+        twice = 2 if place else 1
+        squares += twice * within @ np.einsum("klKK->klK", second).reshape(d * d, -1)
     terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
     return float(BFLOAT16_RMS**2 * terms.sum() / (n * moments.power or 1.0))
 
@@ -167,41 +205,67 @@ def _grams(Dec: Array) -> tuple[Array, Array]:
 def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
     """Return the best V; if it has very many rows K, blocks of them are fitted in turns."""
     r, Dk, Mk = now.V.shape
-    d = len(moments.mean)
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
-    within = np.einsum("rs,rik,sil->rskl", gram, now.E, now.E, optimize=True).reshape(r * r, -1)
-    means = np.einsum("rs,rk,sl->rskl", differing, total, total).reshape(r * r, -1)
-    mixed = np.einsum("ijr,rik->rkj", now.Dec, now.E).reshape(r, -1)
-    right = mixed @ moments.product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
-    right = right.reshape(r, Dk, Mk)
+    means = np.einsum("rs,rk,sl->rskl", differing, total, total)
+    weights = [
+        np.einsum("rs,rik,sil->rskl", gram, *_apart(now.E, place, 1), optimize=True)
+        for place in range(len(moments.lagged) + 1)
+    ]
+    wanted = np.zeros((r, Dk * Mk))
+    for place, product in _products(moments):
+        E, Dec = _apart(now.E, place, 1)[0], _apart(now.Dec, place, 0)[1]
+        mixed = np.einsum("ijr,rik->rkj", Dec, E).reshape(r, -1)
+        wanted += mixed @ product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
+    wanted = wanted.reshape(r, Dk, Mk)
     V: Array = now.V.copy()
     step = -(-Dk // -(-r * Dk // settings.MAX_UNKNOWNS))
     blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
 
     def system(rows: slice, columns: slice) -> Any:
-        second = moments.second[:, rows, :, columns].transpose(0, 2, 1, 3).reshape(d * d, -1)
         left, right = moments.mean[:, rows], moments.mean[:, columns]
-        mean = np.einsum("kK,lL->klKL", left, right).reshape(d * d, -1)
         size = left.shape[1], right.shape[1]
-        both = within @ second
-        both += means @ mean
+        parts = np.einsum("kK,lL->klKL", left, right)
+        both = means.reshape(r * r, -1) @ parts.reshape(-1, size[0] * size[1])
+        both += _flat(weights[0]) @ _flat(moments.second[:, :, rows, columns])
+        for weight, lag in zip(weights[1:], moments.lagged, strict=True):
+            both += _flat(weight) @ _flat(lag.second[:, :, rows, columns])
+            turned = lag.second[:, :, columns, rows].swapaxes(2, 3)
+            both += _flat(weight.swapaxes(0, 1)) @ _flat(turned)
         return both.reshape(r, r, *size).transpose(0, 2, 1, 3).reshape(r * size[0], r * size[1])
 
     for block in blocks:
-        wanted = right[:, block].reshape(-1, Mk)
+        right = wanted[:, block].reshape(-1, Mk)
         for other in blocks:
             if other != block:
-                wanted = wanted - system(block, other) @ V[:, other].reshape(-1, Mk)
+                right = right - system(block, other) @ V[:, other].reshape(-1, Mk)
         matrix = system(block, block)
         np.einsum("ii->i", matrix)[:] += ridge
-        V[:, block] = _solved(matrix, wanted).reshape(r, -1, Mk)
+        V[:, block] = _solved(matrix, right).reshape(r, -1, Mk)
     return V
+
+
+def _flat(array: Array) -> Array:
+    """Return an array of four axes with the first two, and the last two, as one."""
+    return array.reshape(array.shape[0] * array.shape[1], -1)
 
 
 def _decoder_system(now: Factors, sums: _Sums) -> Array:
     """Return the matrix (r, r) of the equations for the decoder."""
-    return np.asarray(np.einsum("rik,sil,rksl->rs", now.E, now.E, sums.T, optimize=True))
+    system = np.zeros((len(now.E), len(now.E)))
+    for place, T in enumerate(sums.T):
+        part = np.einsum("rik,sil,rksl->rs", *_apart(now.E, place, 1), T, optimize=True)
+        system += part + part.T if place else part
+    return system
+
+
+def _decoder_right(now: Factors, sums: _Sums) -> Array:
+    """Return the right side (n, m, r) of the equations for the decoder."""
+    right = np.zeros_like(now.Dec)
+    for place, U in sums.U.items():
+        outputs = _apart(right, place, 0)[1]
+        outputs += np.einsum("rik,rkj->ijr", _apart(now.E, place, 1)[0], U)
+    return right
 
 
 def _fit_decoder(now: Factors, sums: _Sums, ridge: float) -> Array:
@@ -210,7 +274,7 @@ def _fit_decoder(now: Factors, sums: _Sums, ridge: float) -> Array:
     system = _decoder_system(now, sums) + ridge * np.eye(r)
     total = now.E.sum(axis=1)
     means = np.einsum("rk,sl,rksl->rs", total, total, sums.N, optimize=True)
-    right = np.einsum("rik,rkj->ijr", now.E, sums.U)
+    right = _decoder_right(now, sums)
     mean = right.mean(axis=0)
     differing = _solved(system + means, (right - mean).reshape(-1, r).T).T.reshape(n, m, r)
     return np.asarray(differing + _solved(system, mean.T).T)
@@ -219,14 +283,23 @@ def _fit_decoder(now: Factors, sums: _Sums, ridge: float) -> Array:
 def _fit_encoder(now: Factors, sums: _Sums, ridge: float) -> Array:
     """Return the best encoder for the other factors."""
     r, n, d = now.E.shape
-    gram, differing = _grams(now.Dec)
-    system = (gram[:, np.newaxis, :, np.newaxis] * sums.T).reshape(r * d, r * d)
-    np.einsum("ii->i", system)[:] += ridge
-    means = (differing[:, np.newaxis, :, np.newaxis] * sums.N).reshape(r * d, r * d)
-    right = np.einsum("ijr,rkj->irk", now.Dec, sums.U).reshape(n, r * d)
-    mean = right.mean(axis=0)
-    E = _solved(system + n * means, mean)[:, np.newaxis] + _solved(system, (right - mean).T)
-    return np.ascontiguousarray(E.reshape(r, d, n).transpose(0, 2, 1))
+    gram, differing = (part[:, np.newaxis, :, np.newaxis] for part in _grams(now.Dec))
+    system = np.empty((n, r, d, n, r, d))
+    system[:] = (differing * sums.N)[:, :, np.newaxis]
+    for place, T in enumerate(sums.T):
+        part = gram * T
+        for i in range(n - place):
+            system[i, :, :, i + place] += part
+            if place:
+                system[i + place, :, :, i] += part.transpose(2, 3, 0, 1)
+    right = np.zeros((n, r, d))
+    for place, U in sums.U.items():
+        inputs = _apart(right, place, 0)[0]
+        inputs += np.einsum("ijr,rkj->irk", _apart(now.Dec, place, 0)[1], U)
+    matrix = system.reshape(n * r * d, n * r * d)
+    np.einsum("ii->i", matrix)[:] += ridge
+    E = _solved(matrix, right.reshape(-1, 1)).reshape(n, r, d)
+    return np.ascontiguousarray(E.transpose(1, 0, 2))
 
 
 def _solved(system: Array, right: Array) -> Array:
