@@ -144,7 +144,7 @@ def fit_strassen_tile(
     max_iterations = _checked_iterations(max_iterations, regularisation)
     learn_from = None if A_train is None else _training(A_train, right, rows)
     sizes = None if learn_from is None else right.shape
-    candidates = candidates_for(scheme, rank, tile, sizes, random_state)
+    candidates = candidates_for(scheme, rank, tile, sizes, random_state, rows)
     unfitted = _encoded(candidates[0], right, added, tile_rows, rows)
     if learn_from is None:
         return unfitted

@@ -205,49 +205,65 @@ def _grams(Dec: Array) -> tuple[Array, Array]:
 def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
     """Return the best V; if it has very many rows K, blocks of them are fitted in turns."""
     r, Dk, Mk = now.V.shape
-    gram, differing = _grams(now.Dec)
-    total = now.E.sum(axis=1)
-    means = np.einsum("rs,rk,sl->rskl", differing, total, total)
-    weights = [
-        np.einsum("rs,rik,sil->rskl", gram, *_apart(now.E, place, 1), optimize=True)
-        for place in range(len(moments.lagged) + 1)
-    ]
     wanted = np.zeros((r, Dk * Mk))
     for place, product in _products(moments):
         E, Dec = _apart(now.E, place, 1)[0], _apart(now.Dec, place, 0)[1]
         mixed = np.einsum("ijr,rik->rkj", Dec, E).reshape(r, -1)
         wanted += mixed @ product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
     wanted = wanted.reshape(r, Dk, Mk)
+    weights = _weights(now, moments)
     V: Array = now.V.copy()
     step = -(-Dk // -(-r * Dk // settings.MAX_UNKNOWNS))
     blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
-
-    def system(rows: slice, columns: slice) -> Any:
-        left, right = moments.mean[:, rows], moments.mean[:, columns]
-        size = left.shape[1], right.shape[1]
-        parts = np.einsum("kK,lL->klKL", left, right)
-        both = means.reshape(r * r, -1) @ parts.reshape(-1, size[0] * size[1])
-        both += _flat(weights[0]) @ _flat(moments.second[:, :, rows, columns])
-        for weight, lag in zip(weights[1:], moments.lagged, strict=True):
-            both += _flat(weight) @ _flat(lag.second[:, :, rows, columns])
-            turned = lag.second[:, :, columns, rows].swapaxes(2, 3)
-            both += _flat(weight.swapaxes(0, 1)) @ _flat(turned)
-        return both.reshape(r, r, *size).transpose(0, 2, 1, 3).reshape(r * size[0], r * size[1])
-
     for block in blocks:
         right = wanted[:, block].reshape(-1, Mk)
         for other in blocks:
             if other != block:
-                right = right - system(block, other) @ V[:, other].reshape(-1, Mk)
-        matrix = system(block, block)
+                turned = V[:, other].reshape(-1, Mk)
+                right = right - _values_system(weights, moments, block, other) @ turned
+        matrix = _values_system(weights, moments, block, block)
         np.einsum("ii->i", matrix)[:] += ridge
         V[:, block] = _solved(matrix, right).reshape(r, -1, Mk)
     return V
 
 
-def _flat(array: Array) -> Array:
-    """Return an array of four axes with the first two, and the last two, as one."""
-    return array.reshape(array.shape[0] * array.shape[1], -1)
+def _weights(now: Factors, moments: Moments) -> Array:
+    """Return the weights (r, r, ·) of moments of blocks in V's system, in `_values_system`'s order.
+
+    They belong to blocks k, l of µ µᵀ, of S, and of the moments of rows 1, 2, … places apart: of
+    rows behind, and of rows before.
+    """
+    r = len(now.E)
+    gram, differing = _grams(now.Dec)
+    total = now.E.sum(axis=1)
+    weights = [np.einsum("rs,rk,sl->rskl", differing, total, total)]
+    for place in range(len(moments.lagged) + 1):
+        before, behind = _apart(now.E, place, 1)
+        ahead = np.einsum("rs,rik,sil->rskl", gram, before, behind, optimize=True)
+        weights += [ahead, ahead.transpose(1, 0, 3, 2)] if place else [ahead]
+    return np.concatenate([weight.reshape(r, r, -1) for weight in weights], axis=2)
+
+
+def _values_system(weights: Array, moments: Moments, rows: slice, columns: slice) -> Array:
+    """Return V's system for some rows K and the columns of others.
+
+    Where these are the same, what is above the diagonal is left out.
+    """
+    r = len(weights)
+    d = len(moments.mean)
+    left, right = moments.mean[:, rows], moments.mean[:, columns]
+    a, b = left.shape[1], right.shape[1]
+    blocks = [np.einsum("kK,lL->klKL", left, right), moments.second[:, :, rows, columns]]
+    for lag in moments.lagged:
+        blocks.append(lag.second[:, :, rows, columns])
+        blocks.append(lag.second[:, :, columns, rows].transpose(1, 0, 3, 2))
+    parts = np.concatenate([block.reshape(d * d, a * b) for block in blocks])
+    system = np.zeros((r, a, r, b))
+    for rho in range(r):
+        last = rho + 1 if rows == columns else r
+        found = (weights[rho, :last] @ parts).reshape(last, a, b)
+        system[rho, :, :last] = found.transpose(1, 0, 2)
+    return system.reshape(r * a, r * b)
 
 
 def _decoder_system(now: Factors, sums: _Sums) -> Array:

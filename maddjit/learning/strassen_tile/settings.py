@@ -29,5 +29,5 @@ RIDGE_SHARE = 0.01
 """Ridges, relative to the white noise that is added to the rows."""
 MAX_UNKNOWNS = 6144
 """Rows of V that one system of equations is solved for, at most."""
-INNER_ROUNDS = 3
+INNER_ROUNDS = 10
 """How often decoder and encoder are fitted in turns before V is fitted again."""
