@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +37,7 @@ def fit_strassen_tile(
     scheme: BilinearScheme | str | None = None,
     rows: RowLayout = "blocks",
     tile_rows: int | None = None,
-    regularisation: float = 1e-4,
+    regularisation: float | None = None,
     max_iterations: int = 10,
     validation_fraction: float = 0.1,
     random_state: int = 0,
@@ -137,6 +137,8 @@ def fit_strassen_tile(
     >>> model.report.error < 1e-3 < model.report.unfitted, model.kind
     (True, 'approximate')
     """
+    if rows not in get_args(RowLayout):
+        raise ValueError(f'rows must be "blocks" or "tokens", not {rows!r}')
     right = as_training_matrix("B", B)
     added = as_bias(bias, right.shape[1])
     check_random_state(random_state)
@@ -151,6 +153,9 @@ def fit_strassen_tile(
 
     task = _task(learn_from, right, added, float(validation_fraction), random_state, candidates)
     exact = right.astype(np.float64)
+    n_rows = task.train.size // len(right)
+    if regularisation is None:
+        regularisation = _regularisation(rows, n_rows)
     moments = Moments.of(task.train, exact, unfitted.scheme.shape, regularisation)
     model = unfitted
     objective: tuple[float, ...] = ()
@@ -165,19 +170,27 @@ def fit_strassen_tile(
     if fault := lost_too_much(report.error):
         warn_useless(fault, report.held_out, "raise the rank, or take an exact scheme")
     learned_by = (
-        f"maddjit {__version__} fit_strassen_tile on {task.train.size // len(right)} × {len(right)} "
-        f"rows{_IN_WORDS[rows]}: rank={model.scheme.rank}, regularisation={regularisation}, "
+        f"maddjit {__version__} fit_strassen_tile on {n_rows} × {len(right)} "
+        f"rows{_IN_WORDS[rows]}: rank={model.scheme.rank}, regularisation={regularisation:g}, "
         f"max_iterations={max_iterations}, random_state={random_state}"
     )
     return replace(model, report=replace(report, learned_by=learned_by))
 
 
-def _checked_iterations(max_iterations: int, regularisation: float) -> int:
+def _regularisation(rows: RowLayout, n_rows: int) -> float:
+    """Return λ where none is given."""
+    if rows == "blocks":
+        return settings.REGULARISATION
+    by_rows = settings.REGULARISING_ROWS / n_rows
+    return min(max(by_rows, settings.REGULARISATION), settings.MAX_REGULARISATION)
+
+
+def _checked_iterations(max_iterations: int, regularisation: float | None) -> int:
     """Return the number of rounds, once it and the regularisation are known to be in range."""
     max_iterations = as_whole("max_iterations", max_iterations)
     if max_iterations < 0:
         raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
-    if not 1e-9 <= regularisation < np.inf:
+    if regularisation is not None and not 1e-9 <= regularisation < np.inf:
         raise ValueError(f"regularisation must be 1e-9 or more and finite, not {regularisation}")
     return max_iterations
 

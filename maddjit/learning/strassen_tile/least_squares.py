@@ -56,14 +56,13 @@ class Fit(NamedTuple):
 class _Sums(NamedTuple):
     """Sums over the columns of V, from which encoder and decoder are fitted.
 
-    T[l][ρkσk'] = Σ_J v_ρᵀ S_kk' v_σ with the moments S of rows l places apart; N is the same with
-    µ µᵀ for S. U[l][ρkj] = Σ_J v_ρᵀ (S B)_kj is for outputs of a row l places behind the input's;
-    at −l it is for outputs of a row before.
+    T[pρkσk'] = Σ_J v_ρᵀ S_pkk' v_σ for rows p places apart; N[ρkσk'] is the same with µ µᵀ for S;
+    U[pρkj] = Σ_J v_ρᵀ (S_p B)_kj.
     """
 
-    T: list[Array]
+    T: Array
     N: Array
-    U: dict[int, Array]
+    U: Array
 
 
 class _Ridges(NamedTuple):
@@ -92,9 +91,10 @@ def fit_states(
     """
     E = scheme.encode_a.astype(np.float64).reshape(-1, *scheme.shape[:2])
     n, _, m = scheme.shape
+    places = moments.places
     now = Factors(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
     gram, _ = _grams(now.Dec)
-    variances = np.einsum("kkKK->k", moments.second) / V.shape[1]
+    variances = np.einsum("kkKK->k", moments.second[0]) / V.shape[1]
 
     def ridge(curvatures: Any) -> float:
         return regularisation * (float(np.mean(curvatures)) or 1.0)
@@ -103,12 +103,12 @@ def fit_states(
     now = now._replace(V=_fit_values(now, moments, ridge_V))
     sums = _sums(now.V, moments)
     encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0])
-    ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums))))
+    ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums, places))))
     while True:
         yield _state(now, sums, moments, ridges)
         for _ in range(settings.INNER_ROUNDS):
-            now = now._replace(Dec=_fit_decoder(now, sums, ridges.Dec))
-            now = now._replace(E=_fit_encoder(now, sums, ridges.E))
+            now = now._replace(Dec=_fit_decoder(now, sums, places, ridges.Dec))
+            now = now._replace(E=_fit_encoder(now, sums, places, ridges.E))
         now = now._replace(V=_fit_values(now, moments, ridges.V))
         sums = _sums(now.V, moments)
 
@@ -116,39 +116,23 @@ def fit_states(
 def _sums(V: Array, moments: Moments) -> _Sums:
     """Return the sums over the columns of V from which encoder and decoder are fitted."""
     r, Dk, Mk = V.shape
-    d = len(moments.mean)
-    squares = [moments.second, *(lag.second for lag in moments.lagged)]
-    T = [np.empty((r, d, r, d)) for _ in squares]
+    d, places = len(moments.mean), moments.places
+    T = np.empty((len(places), r, d, r, d))
+    flat = moments.second.reshape(-1, Dk * Dk).T
     for rho in range(r):
         pairs = V[rho] @ V[rho:].transpose(0, 2, 1)
-        for way, (sums, second) in enumerate(zip(T, squares, strict=True)):
-            flat = second.reshape(d * d, -1).T
-            found = (pairs.reshape(-1, Dk * Dk) @ flat).reshape(-1, d, d)
-            sums[rho, :, rho:] = found.transpose(1, 0, 2)
-            if way:
-                turned = pairs.transpose(0, 2, 1).reshape(-1, Dk * Dk)
-                sums[rho:, :, rho] = (turned @ flat).reshape(-1, d, d)
-            else:
-                sums[rho:, :, rho] = found.transpose(0, 2, 1)
+        found = (pairs.reshape(-1, Dk * Dk) @ flat).reshape(-1, len(places), d, d)
+        T[:, rho, :, rho:] = found.transpose(1, 2, 0, 3)
+        for number, place in enumerate(places):
+            T[number, rho:, :, rho] = found[:, places.index(-place)].swapaxes(1, 2)
     means = np.einsum("kK,rKJ->rkJ", moments.mean, V).reshape(r * d, Mk)
-    U = {
-        place: np.einsum(
-            "rx,kjx->rkj",
-            V.reshape(r, Dk * Mk),
-            product.transpose(0, 2, 1, 3).reshape(d, -1, Dk * Mk),
-            optimize=True,
-        )
-        for place, product in _products(moments)
-    }
-    return _Sums(T, (means @ means.T).reshape(r, d, r, d), U)
-
-
-def _products(moments: Moments) -> Iterator[tuple[int, Array]]:
-    """Yield how far behind its inputs an output's row stands, and the moments of both."""
-    yield 0, moments.product
-    for place, lag in enumerate(moments.lagged, 1):
-        yield place, lag.ahead
-        yield -place, lag.behind
+    product = moments.product.transpose(0, 1, 3, 2, 4).reshape(-1, Dk * Mk)
+    U = product @ V.reshape(r, Dk * Mk).T
+    return _Sums(
+        T,
+        (means @ means.T).reshape(r, d, r, d),
+        np.ascontiguousarray(U.reshape(len(places), d, -1, r).transpose(0, 3, 1, 2)),
+    )
 
 
 def _apart(parts: Array, place: int, axis: int) -> tuple[Array, Array]:
@@ -164,12 +148,12 @@ def _apart(parts: Array, place: int, axis: int) -> tuple[Array, Array]:
 
 def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
     """Return the state of the fit with these factors."""
-    n = now.E.shape[1]
+    n, places = now.E.shape[1], moments.places
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
-    quadratic = (gram * _decoder_system(now, sums)).sum()
+    quadratic = (gram * _decoder_system(now, sums, places)).sum()
     quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
-    linear = (now.Dec * _decoder_right(now, sums)).sum()
+    linear = (now.Dec * _decoder_right(now, sums, places)).sum()
     penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
     whole = (n * moments.power) or 1.0
     error = float(1 + (quadratic - 2 * linear) / whole)
@@ -186,11 +170,9 @@ def bfloat16_error(now: Factors, moments: Moments) -> float:
     """
     n, d = now.E.shape[1:]
     squares = np.einsum("rik,kK->rK", now.E, moments.mean) ** 2
-    for place, second in enumerate((moments.second, *(lag.second for lag in moments.lagged))):
-        before, behind = _apart(now.E, place, 1)
-        within = np.einsum("rik,ril->rkl", before, behind).reshape(-1, d * d)
-        twice = 2 if place else 1
-        squares += twice * within @ np.einsum("klKK->klK", second).reshape(d * d, -1)
+    for place, second in zip(moments.places, moments.second, strict=True):
+        within = np.einsum("rik,ril->rkl", *_apart(now.E, place, 1)).reshape(-1, d * d)
+        squares += within @ np.einsum("klKK->klK", second).reshape(d * d, -1)
     terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
     return float(BFLOAT16_RMS**2 * terms.sum() / (n * moments.power or 1.0))
 
@@ -206,7 +188,7 @@ def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
     """Return the best V; if it has very many rows K, blocks of them are fitted in turns."""
     r, Dk, Mk = now.V.shape
     wanted = np.zeros((r, Dk * Mk))
-    for place, product in _products(moments):
+    for place, product in zip(moments.places, moments.product, strict=True):
         E, Dec = _apart(now.E, place, 1)[0], _apart(now.Dec, place, 0)[1]
         mixed = np.einsum("ijr,rik->rkj", Dec, E).reshape(r, -1)
         wanted += mixed @ product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
@@ -228,19 +210,14 @@ def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
 
 
 def _weights(now: Factors, moments: Moments) -> Array:
-    """Return the weights (r, r, ·) of moments of blocks in V's system, in `_values_system`'s order.
-
-    They belong to blocks k, l of µ µᵀ, of S, and of the moments of rows 1, 2, … places apart: of
-    rows behind, and of rows before.
-    """
+    """Return the weights (r, r, ·) in V's system of the blocks kk' of µ µᵀ and of each S_p."""
     r = len(now.E)
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
     weights = [np.einsum("rs,rk,sl->rskl", differing, total, total)]
-    for place in range(len(moments.lagged) + 1):
+    for place in moments.places:
         before, behind = _apart(now.E, place, 1)
-        ahead = np.einsum("rs,rik,sil->rskl", gram, before, behind, optimize=True)
-        weights += [ahead, ahead.transpose(1, 0, 3, 2)] if place else [ahead]
+        weights.append(np.einsum("rs,rik,sil->rskl", gram, before, behind, optimize=True))
     return np.concatenate([weight.reshape(r, r, -1) for weight in weights], axis=2)
 
 
@@ -250,14 +227,11 @@ def _values_system(weights: Array, moments: Moments, rows: slice, columns: slice
     Where these are the same, what is above the diagonal is left out.
     """
     r = len(weights)
-    d = len(moments.mean)
     left, right = moments.mean[:, rows], moments.mean[:, columns]
     a, b = left.shape[1], right.shape[1]
-    blocks = [np.einsum("kK,lL->klKL", left, right), moments.second[:, :, rows, columns]]
-    for lag in moments.lagged:
-        blocks.append(lag.second[:, :, rows, columns])
-        blocks.append(lag.second[:, :, columns, rows].transpose(1, 0, 3, 2))
-    parts = np.concatenate([block.reshape(d * d, a * b) for block in blocks])
+    means = np.einsum("kK,lL->klKL", left, right).reshape(-1, a * b)
+    second = moments.second[..., rows, columns].reshape(-1, a * b)
+    parts = np.concatenate([means, second])
     system = np.zeros((r, a, r, b))
     for rho in range(r):
         last = rho + 1 if rows == columns else r
@@ -266,50 +240,47 @@ def _values_system(weights: Array, moments: Moments, rows: slice, columns: slice
     return system.reshape(r * a, r * b)
 
 
-def _decoder_system(now: Factors, sums: _Sums) -> Array:
+def _decoder_system(now: Factors, sums: _Sums, places: list[int]) -> Array:
     """Return the matrix (r, r) of the equations for the decoder."""
     system = np.zeros((len(now.E), len(now.E)))
-    for place, T in enumerate(sums.T):
-        part = np.einsum("rik,sil,rksl->rs", *_apart(now.E, place, 1), T, optimize=True)
-        system += part + part.T if place else part
+    for place, T in zip(places, sums.T, strict=True):
+        system += np.einsum("rik,sil,rksl->rs", *_apart(now.E, place, 1), T, optimize=True)
     return system
 
 
-def _decoder_right(now: Factors, sums: _Sums) -> Array:
+def _decoder_right(now: Factors, sums: _Sums, places: list[int]) -> Array:
     """Return the right side (n, m, r) of the equations for the decoder."""
     right = np.zeros_like(now.Dec)
-    for place, U in sums.U.items():
+    for place, U in zip(places, sums.U, strict=True):
         outputs = _apart(right, place, 0)[1]
         outputs += np.einsum("rik,rkj->ijr", _apart(now.E, place, 1)[0], U)
     return right
 
 
-def _fit_decoder(now: Factors, sums: _Sums, ridge: float) -> Array:
+def _fit_decoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> Array:
     """Return the best decoder for the other factors."""
     n, m, r = now.Dec.shape
-    system = _decoder_system(now, sums) + ridge * np.eye(r)
+    system = _decoder_system(now, sums, places) + ridge * np.eye(r)
     total = now.E.sum(axis=1)
     means = np.einsum("rk,sl,rksl->rs", total, total, sums.N, optimize=True)
-    right = _decoder_right(now, sums)
+    right = _decoder_right(now, sums, places)
     mean = right.mean(axis=0)
     differing = _solved(system + means, (right - mean).reshape(-1, r).T).T.reshape(n, m, r)
     return np.asarray(differing + _solved(system, mean.T).T)
 
 
-def _fit_encoder(now: Factors, sums: _Sums, ridge: float) -> Array:
+def _fit_encoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> Array:
     """Return the best encoder for the other factors."""
     r, n, d = now.E.shape
     gram, differing = (part[:, np.newaxis, :, np.newaxis] for part in _grams(now.Dec))
     system = np.empty((n, r, d, n, r, d))
     system[:] = (differing * sums.N)[:, :, np.newaxis]
-    for place, T in enumerate(sums.T):
+    for place, T in zip(places, sums.T, strict=True):
         part = gram * T
-        for i in range(n - place):
+        for i in range(max(0, -place), n - max(0, place)):
             system[i, :, :, i + place] += part
-            if place:
-                system[i + place, :, :, i] += part.transpose(2, 3, 0, 1)
     right = np.zeros((n, r, d))
-    for place, U in sums.U.items():
+    for place, U in zip(places, sums.U, strict=True):
         inputs = _apart(right, place, 0)[0]
         inputs += np.einsum("ijr,rkj->irk", _apart(now.Dec, place, 0)[1], U)
     matrix = system.reshape(n * r * d, n * r * d)

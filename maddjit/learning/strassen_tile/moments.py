@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,141 +13,108 @@ Array = NDArray[np.float64]
 """An array of float64."""
 
 
-class Lagged(NamedTuple):
-    """Moments of rows x and the rows x' that stand a given number of places behind them.
-
-    Attributes
-    ----------
-    second : (d, d, Dk, Dk) float64
-        E x x'ᵀ, which is not symmetric.
-    ahead, behind : (d, Dk, m, Mk) float64
-        E x (x' B) and E x' (x B).
-    """
-
-    second: Array
-    ahead: Array
-    behind: Array
-
-
 @dataclass(frozen=True)
 class Moments:
     """Mean and second moments of rows, and their product with B, cut into blocks.
+
+    Rows of a tile may be correlated if they are neighbours of a sequence. Then there are moments of
+    rows p places apart, for each p of `places`.
 
     Attributes
     ----------
     mean : (d, Dk) float64
         µ, the mean row.
-    second : (d, d, Dk, Dk) float64
-        S = E x xᵀ for centred rows x = a − µ, block by block.
-    product : (d, Dk, m, Mk) float64
-        S B.
+    second : (·, d, d, Dk, Dk) float64
+        S_p = E x x'ᵀ for centred rows x = a − µ and x', which stands p places behind x, block by
+        block. For p = 0, which comes first, x' is x.
+    product : (·, d, Dk, m, Mk) float64
+        S_p B.
     power : float
-        tr Bᵀ S B, the variance of all outputs of one row.
-    lagged : tuple of Lagged
-        Moments of rows that stand 1, 2, … places apart. There are none for rows that are drawn
-        independently, and n − 1 for n neighbours of a sequence.
+        tr Bᵀ S_0 B, the variance of all outputs of one row.
     """
 
     mean: Array
     second: Array
     product: Array
     power: float
-    lagged: tuple[Lagged, ...] = ()
+
+    @property
+    def places(self) -> list[int]:
+        """How far behind the first row the second stands: 0, and then 1, −1, 2, −2 and so on."""
+        return _places(len(self.second) // 2)
 
     @classmethod
     def of(cls, rows: NDArray[Any], B: NDArray[Any], shape: Any, jitter: float) -> Moments:
         """Return the moments of rows with white noise of `jitter` times their mean variance.
 
-        Rows (N, D) are independent. Of sequences (S, T, D) rows at most n − 1 places apart are
-        correlated. Outside of a sequence there are mean rows: so the moments of n neighbours are a
-        covariance, whose eigenvalues are not below zero, and pairs of which there are few count
-        less.
+        Rows (N, D) are independent. Of sequences (S, T, D) rows up to n − 1 places apart are
+        correlated. Mean rows stand outside of each sequence. So the moments of n neighbours are a
+        covariance, whose eigenvalues are not below zero.
         """
         D = rows.shape[-1]
         mean = rows.mean(axis=tuple(range(rows.ndim - 1)), dtype=np.float64)
         centred = rows - mean
-        n_rows = centred.size // D
-        second = _second(centred, centred)
-        variances = np.einsum("ii->i", second)
-        variances += jitter * (variances.sum() or 1.0) / len(variances)
+        n_places = min(shape[0], rows.shape[1]) - 1 if rows.ndim == 3 else 0
+        second = np.empty((2 * n_places + 1, D, D))
+        second[0] = _summed(centred, centred)
+        for place in range(1, n_places + 1):
+            moment = second[2 * place - 1] = _summed(centred[:, :-place], centred[:, place:])
+            second[2 * place] = moment.T
+        second /= centred.size // D
+        variances = np.einsum("ii->i", second[0])
+        variances += jitter * (variances.sum() or 1.0) / D
         product = second @ B
-        power = float((B * product).sum())
-        n_lags = min(shape[0], rows.shape[1]) - 1 if rows.ndim == 3 else 0
-        lagged = (
-            _second(centred[:, :-lag], centred[:, lag:], n_rows) for lag in range(1, n_lags + 1)
-        )
-        whole = ((matrix, matrix @ B, matrix.T @ B) for matrix in lagged)
-        return cls._cut(mean, second, product, power, whole, shape)
+        return cls._cut(mean, second, product, float((B * product[0]).sum()), shape)
 
     def cut(self, shape: Any, n_features: int, n_outputs: int) -> Moments:
         """Return the same moments cut into blocks for tiles of another shape, of no more rows."""
-        D, M = self.mean.size, self.product[0, 0].size
-
-        def second(blocks: Array) -> Array:
-            return _as_matrix(blocks)[:n_features, :n_features]
-
-        def product(blocks: Array) -> Array:
-            return blocks.reshape(D, M)[:n_features, :n_outputs]
-
+        D, M = self.mean.size, self.product[0, 0, 0].size
+        n_places = min(len(self.second), 2 * shape[0] - 1)
         return self._cut(
             self.mean.reshape(D)[:n_features],
-            second(self.second),
-            product(self.product),
+            (self._whole(number)[:n_features, :n_features] for number in range(n_places)),
+            self.product.reshape(-1, D, M)[:n_places, :n_features, :n_outputs],
             self.power,
-            (
-                (second(lag.second), product(lag.ahead), product(lag.behind))
-                for lag in self.lagged[: shape[0] - 1]
-            ),
             shape,
         )
 
     @classmethod
     def _cut(
-        cls,
-        mean: Array,
-        second: Array,
-        product: Array,
-        power: float,
-        lagged: Iterator[tuple[Array, Array, Array]],
-        shape: Any,
+        cls, mean: Array, second: Iterable[Array], product: Array, power: float, shape: Any
     ) -> Moments:
         """Return whole matrices cut into blocks, with zeros behind the last block."""
         _, d, m = shape
-        n_features, n_outputs = product.shape
+        n_places, n_features, n_outputs = product.shape
         Dk, Mk = -(-n_features // d), -(-n_outputs // m)
-        more = (0, d * Dk - n_features)
-
-        def squares(matrix: Array) -> Array:
-            blocks = np.pad(matrix, more).reshape(d, Dk, d, Dk).transpose(0, 2, 1, 3)
-            return np.ascontiguousarray(blocks)
-
-        def with_outputs(matrix: Array) -> Array:
-            return np.pad(matrix, (more, (0, m * Mk - n_outputs))).reshape(d, Dk, m, Mk)
-
+        more, none = (0, d * Dk - n_features), (0, 0)
+        blocks = np.empty((n_places, d, d, Dk, Dk))
+        for whole, cut in zip(second, blocks, strict=True):
+            cut[:] = np.pad(whole, more).reshape(d, Dk, d, Dk).swapaxes(1, 2)
         return cls(
             np.pad(mean, more).reshape(d, Dk),
-            squares(second),
-            with_outputs(product),
+            blocks,
+            np.pad(product, (none, more, (0, m * Mk - n_outputs))).reshape(-1, d, Dk, m, Mk),
             power,
-            tuple(
-                Lagged(squares(moment), with_outputs(ahead), with_outputs(behind))
-                for moment, ahead, behind in lagged
-            ),
         )
 
     @property
-    def whole(self) -> Array:
-        """S as one matrix, with zeros behind the last column."""
-        return _as_matrix(self.second)
+    def covariance(self) -> Array:
+        """S_0 as one matrix, with zeros behind the last column."""
+        return self._whole(0)
+
+    def _whole(self, number: int) -> Array:
+        """Return a moment as a whole matrix."""
+        D = self.mean.size
+        return self.second[number].swapaxes(1, 2).reshape(D, D)
 
 
-def _as_matrix(blocks: Array) -> Array:
-    """Return blocks (d, d, Dk, Dk) as the matrix that they were cut from."""
-    d, _, Dk, _ = blocks.shape
-    return blocks.transpose(0, 2, 1, 3).reshape(d * Dk, d * Dk)
+def _places(n_places: int) -> list[int]:
+    """Return 0, and then 1, −1 and so on up to a number of places."""
+    return [0, *(sign * place for place in range(1, n_places + 1) for sign in (1, -1))]
 
 
-def _second(left: NDArray[Any], right: NDArray[Any], n_rows: int = 0) -> Array:
-    """Return the sum of the products of two equally long lists of rows over a number of rows."""
-    before, behind = (rows.reshape(-1, rows.shape[-1]) for rows in (left, right))
-    return np.asarray((before.T @ behind / (n_rows or len(before))).astype(np.float64))
+def _summed(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum of the products of two equally long lists of rows."""
+    first, second = (rows.reshape(-1, rows.shape[-1]) for rows in (left, right))
+    total: NDArray[Any] = first.T @ second
+    return total

@@ -55,7 +55,7 @@ def _low_rank(A: Array, B: Array, moments: Moments, rank: int) -> Array:
     mean = moments.mean.ravel()[:D]
     if rank == 0:
         return np.broadcast_to(mean @ B, (*A.shape[:-1], M))
-    second = moments.whole[:D, :D]
+    second = moments.covariance[:D, :D]
     if M <= D:
         directions = _leading(B.T @ second @ B, rank)
     else:

@@ -46,7 +46,7 @@ def split_sequences(
     """
     if not 0 <= share < 1:
         raise ValueError(f"validation must be a share from 0 to below 1, not {share}")
-    S, T, D = sequences.shape
+    S, T = sequences.shape[:2]
     places = np.arange(S * T).reshape(S, T)
     if n_held := int(share * S):
         order = np.random.default_rng(random_state).permutation(S)
