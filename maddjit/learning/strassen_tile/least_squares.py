@@ -135,15 +135,10 @@ def _sums(V: Array, moments: Moments) -> _Sums:
     )
 
 
-def _apart(parts: Array, place: int, axis: int) -> tuple[Array, Array]:
-    """Return the parts of a tile's rows i, and those of rows i + place, for each i there is."""
-    n = parts.shape[axis]
+def _apart(n: int, place: int) -> tuple[slice, slice]:
+    """Return which of a tile's n rows have another one `place` behind them, and these others."""
     first, last = max(0, -place), n - max(0, place)
-    rows = np.moveaxis(parts, axis, 0)
-    return (
-        np.moveaxis(rows[first:last], 0, axis),
-        np.moveaxis(rows[first + place : last + place], 0, axis),
-    )
+    return slice(first, last), slice(first + place, last + place)
 
 
 def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
@@ -171,7 +166,8 @@ def bfloat16_error(now: Factors, moments: Moments) -> float:
     n, d = now.E.shape[1:]
     squares = np.einsum("rik,kK->rK", now.E, moments.mean) ** 2
     for place, second in zip(moments.places, moments.second, strict=True):
-        within = np.einsum("rik,ril->rkl", *_apart(now.E, place, 1)).reshape(-1, d * d)
+        before, behind = _apart(n, place)
+        within = np.einsum("rik,ril->rkl", now.E[:, before], now.E[:, behind]).reshape(-1, d * d)
         squares += within @ np.einsum("klKK->klK", second).reshape(d * d, -1)
     terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
     return float(BFLOAT16_RMS**2 * terms.sum() / (n * moments.power or 1.0))
@@ -189,8 +185,8 @@ def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
     r, Dk, Mk = now.V.shape
     wanted = np.zeros((r, Dk * Mk))
     for place, product in zip(moments.places, moments.product, strict=True):
-        E, Dec = _apart(now.E, place, 1)[0], _apart(now.Dec, place, 0)[1]
-        mixed = np.einsum("ijr,rik->rkj", Dec, E).reshape(r, -1)
+        inputs, outputs = _apart(len(now.Dec), place)
+        mixed = np.einsum("ijr,rik->rkj", now.Dec[outputs], now.E[:, inputs]).reshape(r, -1)
         wanted += mixed @ product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
     wanted = wanted.reshape(r, Dk, Mk)
     weights = _weights(now, moments)
@@ -216,7 +212,7 @@ def _weights(now: Factors, moments: Moments) -> Array:
     total = now.E.sum(axis=1)
     weights = [np.einsum("rs,rk,sl->rskl", differing, total, total)]
     for place in moments.places:
-        before, behind = _apart(now.E, place, 1)
+        before, behind = (now.E[:, rows] for rows in _apart(len(now.Dec), place))
         weights.append(np.einsum("rs,rik,sil->rskl", gram, before, behind, optimize=True))
     return np.concatenate([weight.reshape(r, r, -1) for weight in weights], axis=2)
 
@@ -244,7 +240,8 @@ def _decoder_system(now: Factors, sums: _Sums, places: list[int]) -> Array:
     """Return the matrix (r, r) of the equations for the decoder."""
     system = np.zeros((len(now.E), len(now.E)))
     for place, T in zip(places, sums.T, strict=True):
-        system += np.einsum("rik,sil,rksl->rs", *_apart(now.E, place, 1), T, optimize=True)
+        before, behind = (now.E[:, rows] for rows in _apart(len(now.Dec), place))
+        system += np.einsum("rik,sil,rksl->rs", before, behind, T, optimize=True)
     return system
 
 
@@ -252,8 +249,8 @@ def _decoder_right(now: Factors, sums: _Sums, places: list[int]) -> Array:
     """Return the right side (n, m, r) of the equations for the decoder."""
     right = np.zeros_like(now.Dec)
     for place, U in zip(places, sums.U, strict=True):
-        outputs = _apart(right, place, 0)[1]
-        outputs += np.einsum("rik,rkj->ijr", _apart(now.E, place, 1)[0], U)
+        inputs, outputs = _apart(len(right), place)
+        right[outputs] += np.einsum("rik,rkj->ijr", now.E[:, inputs], U)
     return right
 
 
@@ -281,8 +278,8 @@ def _fit_encoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> 
             system[i, :, :, i + place] += part
     right = np.zeros((n, r, d))
     for place, U in zip(places, sums.U, strict=True):
-        inputs = _apart(right, place, 0)[0]
-        inputs += np.einsum("ijr,rkj->irk", _apart(now.Dec, place, 0)[1], U)
+        inputs, outputs = _apart(n, place)
+        right[inputs] += np.einsum("ijr,rkj->irk", now.Dec[outputs], U)
     matrix = system.reshape(n * r * d, n * r * d)
     np.einsum("ii->i", matrix)[:] += ridge
     E = _solved(matrix, right.reshape(-1, 1)).reshape(n, r, d)

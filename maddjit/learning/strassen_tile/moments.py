@@ -105,7 +105,8 @@ class Moments:
     def _whole(self, number: int) -> Array:
         """Return a moment as a whole matrix."""
         D = self.mean.size
-        return self.second[number].swapaxes(1, 2).reshape(D, D)
+        whole: Array = self.second[number].swapaxes(1, 2).reshape(D, D)
+        return whole
 
 
 def _places(n_places: int) -> list[int]:
