@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit.learning.strassen_tile import settings
 from maddjit.learning.strassen_tile.moments import Array, Moments
@@ -191,18 +192,28 @@ def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
     wanted = wanted.reshape(r, Dk, Mk)
     weights = _weights(now, moments)
     V: Array = now.V.copy()
-    step = -(-Dk // -(-r * Dk // settings.MAX_UNKNOWNS))
-    blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
-    for block in blocks:
-        right = wanted[:, block].reshape(-1, Mk)
-        for other in blocks:
-            if other != block:
-                turned = V[:, other].reshape(-1, Mk)
-                right = right - _values_system(weights, moments, block, other) @ turned
-        matrix = _values_system(weights, moments, block, block)
-        np.einsum("ii->i", matrix)[:] += ridge
-        V[:, block] = _solved(matrix, right).reshape(r, -1, Mk)
+    for some in _coupled(weights):
+        step = -(-Dk // -(-len(some) * Dk // settings.MAX_UNKNOWNS))
+        blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
+        among = weights[np.ix_(some, some)]
+        for block in blocks:
+            right = wanted[some, block].reshape(-1, Mk)
+            for other in blocks:
+                if other != block:
+                    turned = V[some, other].reshape(-1, Mk)
+                    right = right - _values_system(among, moments, block, other) @ turned
+            matrix = _values_system(among, moments, block, block)
+            np.einsum("ii->i", matrix)[:] += ridge
+            V[some, block] = _solved(matrix, right).reshape(len(some), -1, Mk)
     return V
+
+
+def _coupled(weights: Array) -> list[NDArray[np.intp]]:
+    """Return the products ρ in groups that have no weights in common: V of each is found alone."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, labels = connected_components((weights != 0).any(axis=2), directed=False)
+    return [np.flatnonzero(labels == label) for label in range(count)]
 
 
 def _weights(now: Factors, moments: Moments) -> Array:
