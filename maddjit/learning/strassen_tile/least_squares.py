@@ -233,17 +233,20 @@ def _values_system(weights: Array, moments: Moments, rows: slice, columns: slice
 
     Where these are the same, what is above the diagonal is left out.
     """
-    r = len(weights)
+    r, _, n_weights = weights.shape
     left, right = moments.mean[:, rows], moments.mean[:, columns]
     a, b = left.shape[1], right.shape[1]
-    means = np.einsum("kK,lL->klKL", left, right).reshape(-1, a * b)
-    second = moments.second[..., rows, columns].reshape(-1, a * b)
-    parts = np.concatenate([means, second])
+    means = np.einsum("kK,lL->klKL", left, right).reshape(-1, a, b)
+    second = moments.second.reshape(n_weights - len(means), *moments.second.shape[-2:])
+    used = np.flatnonzero((weights != 0).any(axis=(0, 1)))
+    parts = np.empty((len(used), a, b))
+    for part, number in zip(parts, used - len(means), strict=True):
+        part[:] = means[number] if number < 0 else second[number, rows, columns]
     system = np.zeros((r, a, r, b))
     for rho in range(r):
         last = rho + 1 if rows == columns else r
-        found = (weights[rho, :last] @ parts).reshape(last, a, b)
-        system[rho, :, :last] = found.transpose(1, 0, 2)
+        found = weights[rho, :last, used].T @ parts.reshape(-1, a * b)
+        system[rho, :, :last] = found.reshape(last, a, b).transpose(1, 0, 2)
     return system.reshape(r * a, r * b)
 
 
