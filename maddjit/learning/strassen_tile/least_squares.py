@@ -79,16 +79,17 @@ def fit_states(
 ) -> Iterator[Fit]:
     """Yield the state of the fit, with V fitted to a scheme, and then after each further round.
 
-    The n rows of a tile are taken as independent draws µ + x, so the moments of a tile are S within
-    a row, and µ. With z̄_ρ = Σ_ik E[ρ, ik] µ_k and one bias for all i, the mean error of row i that
-    is left is its difference from the mean over i. With D̃ = Dec − its mean over i, the objective::
+    The n rows of a tile are µ + x_i. Moments of two of them depend only on how many places they
+    stand apart; independent draws have none but those within a row. With z̄_ρ = Σ_ik E[ρ, ik] µ_k
+    and one bias for all i, the mean error of row i that is left is its difference from the mean
+    over i. With D̃ = Dec − its mean over i, the objective::
 
         Σ_ij E ‖Σ_ρ Dec[ij, ρ] z_ρ V_ρ − x_i B_j‖² + Σ_ijJ (Σ_ρ D̃[ij, ρ] z̄_ρ · v_ρJ)² + ridges
 
     is a least-squares problem in V (one system of r · Dk unknowns for all outputs), in Dec and in
-    E. Dec and E take two small systems each: one for the mean over the n rows, one for what differs
-    from it. Each fit minimises the objective over its factor, so the objective never rises.
-    A ridge is `regularisation` times the mean curvature of its factor.
+    E. Dec takes two small systems: one for the mean over the n rows, one for what differs from it.
+    Each fit minimises the objective over its factor, so the objective never rises. A ridge is
+    `regularisation` times the mean curvature of its factor.
     """
     E = scheme.encode_a.astype(np.float64).reshape(-1, *scheme.shape[:2])
     n, _, m = scheme.shape
@@ -105,9 +106,10 @@ def fit_states(
     sums = _sums(now.V, moments)
     encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0])
     ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums, places))))
+    n_inner = settings.TOKENS_INNER_ROUNDS if len(places) > 1 else settings.INNER_ROUNDS
     while True:
         yield _state(now, sums, moments, ridges)
-        for _ in range(settings.INNER_ROUNDS):
+        for _ in range(n_inner):
             now = now._replace(Dec=_fit_decoder(now, sums, places, ridges.Dec))
             now = now._replace(E=_fit_encoder(now, sums, places, ridges.E))
         now = now._replace(V=_fit_values(now, moments, ridges.V))

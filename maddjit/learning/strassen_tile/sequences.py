@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_array
-from maddjit.learning.task import Task, training_rows
+from maddjit.learning.task import LEAST_TO_SPLIT, Task, training_rows
 
 
 def training_sequences(A_train: ArrayLike, B: NDArray[Any]) -> NDArray[Any]:
@@ -20,9 +20,8 @@ def training_sequences(A_train: ArrayLike, B: NDArray[Any]) -> NDArray[Any]:
         If it does not hold finite real numbers, has other axes, or not as many columns as B rows.
     """
     given = as_array("A_train", A_train)
-    many = given.ndim == 3
-    rows = training_rows(given.reshape(-1, given.shape[-1]) if many else given, B)
-    return rows.reshape(-1, given.shape[1] if many else len(rows), len(B))
+    rows = training_rows(given, B, 3 if given.ndim == 3 else 2)
+    return rows.reshape(-1, *rows.shape[-2:])
 
 
 def split_sequences(
@@ -48,12 +47,15 @@ def split_sequences(
         raise ValueError(f"validation must be a share from 0 to below 1, not {share}")
     S, T = sequences.shape[:2]
     places = np.arange(S * T).reshape(S, T)
+    if S * T < LEAST_TO_SPLIT:
+        return sequences, None, places.ravel()
     if n_held := int(share * S):
         order = np.random.default_rng(random_state).permutation(S)
         held, kept = np.sort(order[:n_held]), np.sort(order[n_held:])
         return sequences[kept], sequences[held], places[held].ravel()
-    first = -(-int((1 - share) * T) // n) * n
-    if first >= T:
+    first = T - int(share * T / n) * n
+    first += -first % n
+    if not 0 < first < T:
         return sequences, None, places.ravel()
     return sequences[:, :first], sequences[:, first:], places[:, first:].ravel()
 

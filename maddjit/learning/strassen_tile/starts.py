@@ -104,19 +104,15 @@ def starts(
     if (rank, tile) == (48, 4):
         found.append(_without_one())
     if rank >= tile * tile:
+        ways = [False, True] if tile == 4 and rank >= 28 else [False]
         mixings = _mixings(tile, random_state)
+        found += [summed(rank, mixing, by_strassen=way) for way in ways for mixing in mixings]
         if rows == "tokens":
-            mixings = mixings[:1]
-            found.append(turned(summed(rank, _by_changes(mixings[0]))))
-        found += [summed(rank, mixing) for mixing in mixings]
-        if tile == 4 and rank >= 28:
-            found += [summed(rank, mixing, by_strassen=True) for mixing in mixings]
-            if rows == "tokens":
-                found.append(turned(summed(rank, _by_changes(mixings[0]), by_strassen=True)))
+            found += [turned(summed(rank, _slow_first(tile), by_strassen=way)) for way in ways]
         if tile == 4 and sizes[0] >= settings.WIDE_BLOCKS * settings.LEAST_BLOCK_COLUMNS:
             found += [
                 summed(rank, mixing, side=2, by_strassen=True)
-                for mixing in _mixings(settings.WIDE_BLOCKS, random_state)[: len(mixings)]
+                for mixing in _mixings(settings.WIDE_BLOCKS, random_state)
             ]
     return found
 
@@ -130,10 +126,20 @@ def _for_white(rank: int, tile: int, rows: RowLayout) -> BilinearScheme:
     return least if conditioned is None else conditioned(rank, tile)
 
 
-def _by_changes(mixing: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rows of a matrix in the order of how often their entries change their sign."""
-    changes = np.count_nonzero(np.diff(np.sign(mixing), axis=1), axis=1)
-    return mixing[np.argsort(changes, kind="stable")]
+def _slow_first(size: int) -> NDArray[np.float64]:
+    """Return an orthogonal matrix whose rows change their sign ever more often: 0, 1, 2 … times.
+
+    Its entries are ±1 if the size is a power of two, else cosines.
+    """
+    from scipy.linalg import hadamard
+
+    if size & (size - 1):
+        places = np.pi / size * (np.arange(size) + 0.5)
+        cosines: NDArray[np.float64] = np.cos(np.arange(size)[:, np.newaxis] * places)
+        return cosines
+    rows: NDArray[np.float64] = hadamard(size).astype(np.float64)
+    by_changes = np.count_nonzero(np.diff(rows, axis=1), axis=1).argsort()
+    return np.asarray(rows[by_changes])
 
 
 def turned(scheme: BilinearScheme) -> BilinearScheme:
