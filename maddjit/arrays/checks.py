@@ -182,7 +182,11 @@ def as_training_matrix(name: str, value: ArrayLike, ndim: int = 2) -> NDArray[An
     finite = np.abs(array) <= np.finfo(np.float32).max  # False for NaN
     if not finite.all():
         where = np.argwhere(~finite)[0]
-        place = f"row {where[0]}, column {where[1]}" if ndim == 2 else f"position {where[0]}"
+        place = (
+            f"row {where[0]}, column {where[1]}"
+            if ndim == 2
+            else f"position {', '.join(map(str, where))}"
+        )
         raise ValueError(
             f"{name} must be finite in float32, but holds {array[tuple(where)]} at {place}"
         )

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_bias, as_training_matrix
 
-_LEAST_TO_SPLIT = 20
+LEAST_TO_SPLIT = 20
 """Rows that must be there to keep some back."""
 
 
@@ -21,7 +21,7 @@ class Task:
     Attributes
     ----------
     train : (N, D) float32 or float64
-        The rows to learn from.
+        The rows to learn from; sequences of rows have an axis in front of these.
     B : (D, M) float32 or float64
     bias : (M,) float32 or float64
     judged : (N', D) float32 or float64
@@ -29,7 +29,7 @@ class Task:
     product : (N', M) float64
         Their exact product with B, without the bias.
     places : (N',) intp
-        Where the rows to judge by stand in what the caller gave.
+        Where the rows to judge by stand in what the caller gave, sequence after sequence.
     held_out : bool
         Whether they are kept back from learning.
     """
@@ -88,24 +88,24 @@ def training_arrays(
     return rows, right, as_bias(bias, right.shape[1])
 
 
-def training_rows(A_train: ArrayLike, B: NDArray[Any]) -> NDArray[Any]:
-    """Return A_train, checked, as rows that B can be multiplied with.
+def training_rows(A_train: ArrayLike, B: NDArray[Any], ndim: int = 2) -> NDArray[Any]:
+    """Return A_train of `ndim` axes, checked, as rows that B can be multiplied with.
 
     Raises
     ------
     ValueError, TypeError
         If it does not hold finite real numbers, or has not as many columns as B has rows.
     """
-    rows = as_training_matrix("A_train", A_train)
+    rows = as_training_matrix("A_train", A_train, ndim)
     _check_columns(rows, B)
     return rows
 
 
 def _check_columns(rows: NDArray[Any], B: NDArray[Any]) -> None:
     """Refuse rows that B cannot be multiplied with."""
-    if rows.shape[1] != len(B):
+    if rows.shape[-1] != len(B):
         raise ValueError(
-            f"A_train has {rows.shape[1]} columns but B has {len(B)} rows; they must agree"
+            f"A_train has {rows.shape[-1]} columns but B has {len(B)} rows; they must agree"
         )
 
 
@@ -125,7 +125,7 @@ def split(
         share = float(validation)  # type: ignore[arg-type]
         if not 0 <= share < 1:
             raise ValueError(f"validation must be a share from 0 to below 1 or rows, not {share}")
-        n_held = int(share * len(rows)) if len(rows) >= _LEAST_TO_SPLIT else 0
+        n_held = int(share * len(rows)) if len(rows) >= LEAST_TO_SPLIT else 0
         if n_held == 0:
             return rows, None, np.arange(len(rows))
         order = np.random.default_rng(random_state).permutation(len(rows))

@@ -63,6 +63,8 @@ def chosen_start(
 ) -> Chosen:
     """Return the best start, the factors fitted to it, and how the objective fell.
 
+    `moments` are cut for tiles of the first candidate.
+
     Starts are compared by the mean of their squared errors in float32 and in bfloat16, since the
     model may be compiled for either: where products cancel each other, a start with little error
     in float32 may lose more to rounding than it gains.
@@ -94,7 +96,8 @@ def _trials(
     unknowns = candidates[0].rank * moments.mean.shape[1]
     tried = settings.TRIED_ROUNDS if unknowns <= settings.MAX_TRIED_UNKNOWNS else 0
     shapes = {scheme.shape for scheme in candidates}
-    cut = {shape: moments.cut(shape, *B.shape) for shape in shapes}
+    cut = {shape: moments.cut(shape, *B.shape) for shape in shapes - {candidates[0].shape}}
+    cut[candidates[0].shape] = moments
     trials: list[_Trial] = []
     for scheme in candidates:
         known = cut[scheme.shape]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maddjit.learning.strassen_tile import settings
 from maddjit.learning.strassen_tile.moments import Array, Moments
@@ -56,7 +57,8 @@ class Fit(NamedTuple):
 class _Sums(NamedTuple):
     """Sums over the columns of V, from which encoder and decoder are fitted.
 
-    T[ρkρ'k'] = Σ_J v_ρᵀ S_kk' v_ρ'; N is the same with µ µᵀ for S; U[ρkj] = Σ_J v_ρᵀ (S B)_kj.
+    T[pρkσk'] = Σ_J v_ρᵀ S_pkk' v_σ for rows p places apart; N[ρkσk'] is the same with µ µᵀ for S;
+    U[pρkj] = Σ_J v_ρᵀ (S_p B)_kj.
     """
 
     T: Array
@@ -77,22 +79,24 @@ def fit_states(
 ) -> Iterator[Fit]:
     """Yield the state of the fit, with V fitted to a scheme, and then after each further round.
 
-    The n rows of a tile are taken as independent draws µ + x, so the moments of a tile are S within
-    a row, and µ. With z̄_ρ = Σ_ik E[ρ, ik] µ_k and one bias for all i, the mean error of row i that
-    is left is its difference from the mean over i. With D̃ = Dec − its mean over i, the objective::
+    The n rows of a tile are µ + x_i. Moments of two of them depend only on how many places they
+    stand apart; independent draws have none but those within a row. With z̄_ρ = Σ_ik E[ρ, ik] µ_k
+    and one bias for all i, the mean error of row i that is left is its difference from the mean
+    over i. With D̃ = Dec − its mean over i, the objective::
 
         Σ_ij E ‖Σ_ρ Dec[ij, ρ] z_ρ V_ρ − x_i B_j‖² + Σ_ijJ (Σ_ρ D̃[ij, ρ] z̄_ρ · v_ρJ)² + ridges
 
     is a least-squares problem in V (one system of r · Dk unknowns for all outputs), in Dec and in
-    E. Dec and E take two small systems each: one for the mean over the n rows, one for what differs
-    from it. Each fit minimises the objective over its factor, so the objective never rises.
-    A ridge is `regularisation` times the mean curvature of its factor.
+    E. Dec takes two small systems: one for the mean over the n rows, one for what differs from it.
+    Each fit minimises the objective over its factor, so the objective never rises. A ridge is
+    `regularisation` times the mean curvature of its factor.
     """
     E = scheme.encode_a.astype(np.float64).reshape(-1, *scheme.shape[:2])
     n, _, m = scheme.shape
+    places = moments.places
     now = Factors(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
     gram, _ = _grams(now.Dec)
-    variances = np.einsum("kKkK->k", moments.second) / V.shape[1]
+    variances = np.einsum("kkKK->k", moments.second[0]) / V.shape[1]
 
     def ridge(curvatures: Any) -> float:
         return regularisation * (float(np.mean(curvatures)) or 1.0)
@@ -100,41 +104,54 @@ def fit_states(
     ridge_V = ridge(np.diag(gram) * ((E**2).sum(axis=1) @ variances))
     now = now._replace(V=_fit_values(now, moments, ridge_V))
     sums = _sums(now.V, moments)
-    encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T)
-    ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums))))
+    encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0])
+    ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums, places))))
+    n_inner = settings.TOKENS_INNER_ROUNDS if len(places) > 1 else settings.INNER_ROUNDS
     while True:
         yield _state(now, sums, moments, ridges)
-        for _ in range(settings.INNER_ROUNDS):
-            now = now._replace(Dec=_fit_decoder(now, sums, ridges.Dec))
-            now = now._replace(E=_fit_encoder(now, sums, ridges.E))
+        for _ in range(n_inner):
+            now = now._replace(Dec=_fit_decoder(now, sums, places, ridges.Dec))
+            now = now._replace(E=_fit_encoder(now, sums, places, ridges.E))
         now = now._replace(V=_fit_values(now, moments, ridges.V))
         sums = _sums(now.V, moments)
 
 
 def _sums(V: Array, moments: Moments) -> _Sums:
     """Return the sums over the columns of V from which encoder and decoder are fitted."""
-    r, _, Mk = V.shape
-    d, Dk = moments.mean.shape
-    flat = V.reshape(r, Dk * Mk)
-    T = np.empty((r, d, r, d))
+    r, Dk, Mk = V.shape
+    d, places = len(moments.mean), moments.places
+    T = np.empty((len(places), r, d, r, d))
+    flat = moments.second.reshape(-1, Dk * Dk).T
     for rho in range(r):
-        for k in range(d):
-            turned = moments.second[:, :, k].reshape(d * Dk, Dk) @ V[rho]
-            T[:, :, rho, k] = flat @ turned.reshape(d, Dk * Mk).T
+        pairs = V[rho] @ V[rho:].transpose(0, 2, 1)
+        found = (pairs.reshape(-1, Dk * Dk) @ flat).reshape(-1, len(places), d, d)
+        T[:, rho, :, rho:] = found.transpose(1, 2, 0, 3)
+        for number, place in enumerate(places):
+            T[number, rho:, :, rho] = found[:, places.index(-place)].swapaxes(1, 2)
     means = np.einsum("kK,rKJ->rkJ", moments.mean, V).reshape(r * d, Mk)
-    product = moments.product.transpose(0, 2, 1, 3).reshape(d, -1, Dk * Mk)
-    U = np.einsum("rx,kjx->rkj", flat, product, optimize=True)
-    return _Sums(T, (means @ means.T).reshape(r, d, r, d), U)
+    product = moments.product.transpose(0, 1, 3, 2, 4).reshape(-1, Dk * Mk)
+    U = product @ V.reshape(r, Dk * Mk).T
+    return _Sums(
+        T,
+        (means @ means.T).reshape(r, d, r, d),
+        np.ascontiguousarray(U.reshape(len(places), d, -1, r).transpose(0, 3, 1, 2)),
+    )
+
+
+def _apart(n: int, place: int) -> tuple[slice, slice]:
+    """Return which of a tile's n rows have another one `place` behind them, and these others."""
+    first, last = max(0, -place), n - max(0, place)
+    return slice(first, last), slice(first + place, last + place)
 
 
 def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
     """Return the state of the fit with these factors."""
-    n = now.E.shape[1]
+    n, places = now.E.shape[1], moments.places
     gram, differing = _grams(now.Dec)
     total = now.E.sum(axis=1)
-    quadratic = np.einsum("rs,rik,sil,rksl->", gram, now.E, now.E, sums.T, optimize=True)
+    quadratic = (gram * _decoder_system(now, sums, places)).sum()
     quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
-    linear = np.einsum("ijr,rik,rkj->", now.Dec, now.E, sums.U, optimize=True)
+    linear = (now.Dec * _decoder_right(now, sums, places)).sum()
     penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
     whole = (n * moments.power) or 1.0
     error = float(1 + (quadratic - 2 * linear) / whole)
@@ -150,9 +167,11 @@ def bfloat16_error(now: Factors, moments: Moments) -> float:
 
     """
     n, d = now.E.shape[1:]
-    total = np.einsum("rik,kK->rK", now.E, moments.mean)
-    within = np.einsum("rik,ril->rkl", now.E, now.E).reshape(-1, d * d)
-    squares = within @ np.einsum("kKlK->klK", moments.second).reshape(d * d, -1) + total**2
+    squares = np.einsum("rik,kK->rK", now.E, moments.mean) ** 2
+    for place, second in zip(moments.places, moments.second, strict=True):
+        before, behind = _apart(n, place)
+        within = np.einsum("rik,ril->rkl", now.E[:, before], now.E[:, behind]).reshape(-1, d * d)
+        squares += within @ np.einsum("klKK->klK", second).reshape(d * d, -1)
     terms = (now.Dec**2).sum(axis=(0, 1)) @ (squares * (now.V**2).sum(axis=2))
     return float(BFLOAT16_RMS**2 * terms.sum() / (n * moments.power or 1.0))
 
@@ -167,66 +186,120 @@ def _grams(Dec: Array) -> tuple[Array, Array]:
 def _fit_values(now: Factors, moments: Moments, ridge: float) -> Array:
     """Return the best V; if it has very many rows K, blocks of them are fitted in turns."""
     r, Dk, Mk = now.V.shape
-    d = len(moments.mean)
-    gram, differing = _grams(now.Dec)
-    total = now.E.sum(axis=1)
-    within = np.einsum("rs,rik,sil->rskl", gram, now.E, now.E, optimize=True).reshape(r * r, -1)
-    means = np.einsum("rs,rk,sl->rskl", differing, total, total).reshape(r * r, -1)
-    mixed = np.einsum("ijr,rik->rkj", now.Dec, now.E).reshape(r, -1)
-    right = mixed @ moments.product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
-    right = right.reshape(r, Dk, Mk)
+    wanted = np.zeros((r, Dk * Mk))
+    for place, product in zip(moments.places, moments.product, strict=True):
+        inputs, outputs = _apart(len(now.Dec), place)
+        mixed = np.einsum("ijr,rik->rkj", now.Dec[outputs], now.E[:, inputs]).reshape(r, -1)
+        wanted += mixed @ product.transpose(0, 2, 1, 3).reshape(mixed.shape[1], -1)
+    wanted = wanted.reshape(r, Dk, Mk)
+    weights = _weights(now, moments)
     V: Array = now.V.copy()
-    step = -(-Dk // -(-r * Dk // settings.MAX_UNKNOWNS))
-    blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
-
-    def system(rows: slice, columns: slice) -> Any:
-        second = moments.second[:, rows, :, columns].transpose(0, 2, 1, 3).reshape(d * d, -1)
-        left, right = moments.mean[:, rows], moments.mean[:, columns]
-        mean = np.einsum("kK,lL->klKL", left, right).reshape(d * d, -1)
-        size = left.shape[1], right.shape[1]
-        both = within @ second
-        both += means @ mean
-        return both.reshape(r, r, *size).transpose(0, 2, 1, 3).reshape(r * size[0], r * size[1])
-
-    for block in blocks:
-        wanted = right[:, block].reshape(-1, Mk)
-        for other in blocks:
-            if other != block:
-                wanted = wanted - system(block, other) @ V[:, other].reshape(-1, Mk)
-        matrix = system(block, block)
-        np.einsum("ii->i", matrix)[:] += ridge
-        V[:, block] = _solved(matrix, wanted).reshape(r, -1, Mk)
+    for some in _coupled(weights):
+        step = -(-Dk // -(-len(some) * Dk // settings.MAX_UNKNOWNS))
+        blocks = [slice(first, min(first + step, Dk)) for first in range(0, Dk, step)]
+        among = weights[np.ix_(some, some)]
+        for block in blocks:
+            right = wanted[some, block].reshape(-1, Mk)
+            for other in blocks:
+                if other != block:
+                    turned = V[some, other].reshape(-1, Mk)
+                    right = right - _values_system(among, moments, block, other) @ turned
+            matrix = _values_system(among, moments, block, block)
+            np.einsum("ii->i", matrix)[:] += ridge
+            V[some, block] = _solved(matrix, right).reshape(len(some), -1, Mk)
     return V
 
 
-def _decoder_system(now: Factors, sums: _Sums) -> Array:
+def _coupled(weights: Array) -> list[NDArray[np.intp]]:
+    """Return the products ρ in groups that have no weights in common: V of each is found alone."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, labels = connected_components((weights != 0).any(axis=2), directed=False)
+    return [np.flatnonzero(labels == label) for label in range(count)]
+
+
+def _weights(now: Factors, moments: Moments) -> Array:
+    """Return the weights (r, r, ·) in V's system of the blocks kk' of µ µᵀ and of each S_p."""
+    r = len(now.E)
+    gram, differing = _grams(now.Dec)
+    total = now.E.sum(axis=1)
+    weights = [np.einsum("rs,rk,sl->rskl", differing, total, total)]
+    for place in moments.places:
+        before, behind = (now.E[:, rows] for rows in _apart(len(now.Dec), place))
+        weights.append(np.einsum("rs,rik,sil->rskl", gram, before, behind, optimize=True))
+    return np.concatenate([weight.reshape(r, r, -1) for weight in weights], axis=2)
+
+
+def _values_system(weights: Array, moments: Moments, rows: slice, columns: slice) -> Array:
+    """Return V's system for some rows K and the columns of others.
+
+    Where these are the same, what is above the diagonal is left out.
+    """
+    r, _, n_weights = weights.shape
+    left, right = moments.mean[:, rows], moments.mean[:, columns]
+    a, b = left.shape[1], right.shape[1]
+    means = np.einsum("kK,lL->klKL", left, right).reshape(-1, a, b)
+    second = moments.second.reshape(n_weights - len(means), *moments.second.shape[-2:])
+    used = np.flatnonzero((weights != 0).any(axis=(0, 1)))
+    parts = np.empty((len(used), a, b))
+    for part, number in zip(parts, used - len(means), strict=True):
+        part[:] = means[number] if number < 0 else second[number, rows, columns]
+    system = np.zeros((r, a, r, b))
+    for rho in range(r):
+        last = rho + 1 if rows == columns else r
+        found = weights[rho, :last, used].T @ parts.reshape(-1, a * b)
+        system[rho, :, :last] = found.reshape(last, a, b).transpose(1, 0, 2)
+    return system.reshape(r * a, r * b)
+
+
+def _decoder_system(now: Factors, sums: _Sums, places: list[int]) -> Array:
     """Return the matrix (r, r) of the equations for the decoder."""
-    return np.asarray(np.einsum("rik,sil,rksl->rs", now.E, now.E, sums.T, optimize=True))
+    system = np.zeros((len(now.E), len(now.E)))
+    for place, T in zip(places, sums.T, strict=True):
+        before, behind = (now.E[:, rows] for rows in _apart(len(now.Dec), place))
+        system += np.einsum("rik,sil,rksl->rs", before, behind, T, optimize=True)
+    return system
 
 
-def _fit_decoder(now: Factors, sums: _Sums, ridge: float) -> Array:
+def _decoder_right(now: Factors, sums: _Sums, places: list[int]) -> Array:
+    """Return the right side (n, m, r) of the equations for the decoder."""
+    right = np.zeros_like(now.Dec)
+    for place, U in zip(places, sums.U, strict=True):
+        inputs, outputs = _apart(len(right), place)
+        right[outputs] += np.einsum("rik,rkj->ijr", now.E[:, inputs], U)
+    return right
+
+
+def _fit_decoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> Array:
     """Return the best decoder for the other factors."""
     n, m, r = now.Dec.shape
-    system = _decoder_system(now, sums) + ridge * np.eye(r)
+    system = _decoder_system(now, sums, places) + ridge * np.eye(r)
     total = now.E.sum(axis=1)
     means = np.einsum("rk,sl,rksl->rs", total, total, sums.N, optimize=True)
-    right = np.einsum("rik,rkj->ijr", now.E, sums.U)
+    right = _decoder_right(now, sums, places)
     mean = right.mean(axis=0)
     differing = _solved(system + means, (right - mean).reshape(-1, r).T).T.reshape(n, m, r)
     return np.asarray(differing + _solved(system, mean.T).T)
 
 
-def _fit_encoder(now: Factors, sums: _Sums, ridge: float) -> Array:
+def _fit_encoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> Array:
     """Return the best encoder for the other factors."""
     r, n, d = now.E.shape
-    gram, differing = _grams(now.Dec)
-    system = (gram[:, np.newaxis, :, np.newaxis] * sums.T).reshape(r * d, r * d)
-    np.einsum("ii->i", system)[:] += ridge
-    means = (differing[:, np.newaxis, :, np.newaxis] * sums.N).reshape(r * d, r * d)
-    right = np.einsum("ijr,rkj->irk", now.Dec, sums.U).reshape(n, r * d)
-    mean = right.mean(axis=0)
-    E = _solved(system + n * means, mean)[:, np.newaxis] + _solved(system, (right - mean).T)
-    return np.ascontiguousarray(E.reshape(r, d, n).transpose(0, 2, 1))
+    gram, differing = (part[:, np.newaxis, :, np.newaxis] for part in _grams(now.Dec))
+    system = np.empty((n, r, d, n, r, d))
+    system[:] = (differing * sums.N)[:, :, np.newaxis]
+    for place, T in zip(places, sums.T, strict=True):
+        part = gram * T
+        for i in range(max(0, -place), n - max(0, place)):
+            system[i, :, :, i + place] += part
+    right = np.zeros((n, r, d))
+    for place, U in zip(places, sums.U, strict=True):
+        inputs, outputs = _apart(n, place)
+        right[inputs] += np.einsum("ijr,rkj->irk", now.Dec[outputs], U)
+    matrix = system.reshape(n * r * d, n * r * d)
+    np.einsum("ii->i", matrix)[:] += ridge
+    E = _solved(matrix, right.reshape(-1, 1)).reshape(n, r, d)
+    return np.ascontiguousarray(E.transpose(1, 0, 2))
 
 
 def _solved(system: Array, right: Array) -> Array:

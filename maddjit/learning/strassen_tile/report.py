@@ -24,17 +24,19 @@ def tile_report_on(
     the scheme that the model started from, and `moments` are those of the training rows.
     """
     A, right, product = task.judged.astype(np.float64), task.B.astype(np.float64), task.product
-    power = ((product - product.mean(axis=0)) ** 2).sum()
+    every = tuple(range(A.ndim - 1))
+    power = ((product - product.mean(axis=every)) ** 2).sum()
+    n_rows = A.size // A.shape[-1]
 
     def lost(outputs: Array) -> float:
-        if len(A) == 1:
+        if n_rows == 1:
             return float("nan")
         error = float(((outputs - product) ** 2).sum())
         return error / float(power) if power > 0 else (0.0 if error == 0 else float("inf"))
 
     rank = min(int(model.multiplications / sum(right.shape)), *right.shape)
     return TileReport(
-        n_rows=len(A),
+        n_rows=n_rows,
         held_out=task.held_out,
         error=lost(multiply(model, A) - task.bias),
         unfitted=lost(multiply(unfitted, A) - task.bias),
@@ -52,9 +54,8 @@ def _low_rank(A: Array, B: Array, moments: Moments, rank: int) -> Array:
     D, M = B.shape
     mean = moments.mean.ravel()[:D]
     if rank == 0:
-        return np.broadcast_to(mean @ B, (len(A), M))
-    d, Dk = moments.mean.shape
-    second = moments.second.reshape(d * Dk, d * Dk)[:D, :D]
+        return np.broadcast_to(mean @ B, (*A.shape[:-1], M))
+    second = moments.covariance[:D, :D]
     if M <= D:
         directions = _leading(B.T @ second @ B, rank)
     else:

@@ -25,9 +25,15 @@ NEGLIGIBLE_ENTRY = 1e-7
 
 # Least squares (fit.py, least_squares.py)
 
+REGULARISATION = 1e-4
+"""λ where none is given, and for tokens at least."""
+REGULARISING_ROWS, MAX_REGULARISATION = 20, 1e-2
+"""λ of tokens is the first over the number of rows, to the latter at most, since moments of few
+rows are uncertain. Ridges are always those of the latter: layers that train want small factors."""
 RIDGE_SHARE = 0.01
 """Ridges, relative to the white noise that is added to the rows."""
 MAX_UNKNOWNS = 6144
 """Rows of V that one system of equations is solved for, at most."""
-INNER_ROUNDS = 3
-"""How often decoder and encoder are fitted in turns before V is fitted again."""
+INNER_ROUNDS, TOKENS_INNER_ROUNDS = 3, 10
+"""How often decoder and encoder are fitted in turns before V is fitted again: for independent rows,
+and for neighbours, whose fits start farther away. V takes longer."""

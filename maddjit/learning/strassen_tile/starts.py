@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from maddjit.learning.strassen_tile import settings
 from maddjit.models import schemes
 from maddjit.models.schemes import BilinearScheme
+from maddjit.models.strassen_tile import RowLayout
 
 _NAMED: dict[str, Callable[[], BilinearScheme]] = {
     "plain": schemes.plain,
@@ -29,11 +30,12 @@ def candidates_for(
     tile: int,
     sizes: tuple[int, ...] | None,
     random_state: int,
+    rows: RowLayout = "blocks",
 ) -> list[BilinearScheme]:
     """Return the schemes that a fit starts from, the one for white data first.
 
     `sizes` are those of B; without them there are no rows to fit to, and only one scheme is
-    returned.
+    returned. `rows` tells which rows share a tile.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def candidates_for(
         rank = _EXACT_RANKS[tile]
     if sizes is None:
         return [schemes.generic(rank, tile)]
-    found = starts(rank, tile, sizes, random_state)
+    found = starts(rank, tile, sizes, random_state, rows)
     return found[:1] if found[0].is_exact else found
 
 
@@ -67,7 +69,13 @@ def _given(scheme: BilinearScheme | str, rank: int | None) -> BilinearScheme:
     return scheme
 
 
-def starts(rank: int, tile: int, sizes: tuple[int, ...], random_state: int) -> list[BilinearScheme]:
+def starts(
+    rank: int,
+    tile: int,
+    sizes: tuple[int, ...],
+    random_state: int,
+    rows: RowLayout = "blocks",
+) -> list[BilinearScheme]:
     """Return the schemes of t × t × t tiles and a rank that are worth a try for B of these sizes.
 
     Where columns of A are correlated, sums of its t blocks of columns hold much of what the blocks
@@ -78,6 +86,10 @@ def starts(rank: int, tile: int, sizes: tuple[int, ...], random_state: int) -> l
     Sums of more and narrower blocks can hold more. So for t = 4 there are also 2 × 16 × 2 tiles,
     with two sums for each of Strassen's schemes, where B has enough rows for blocks of some width.
 
+    Tokens are like their neighbours. So sums of a tile's rows hold much of what the rows hold, and
+    there are products of these, too. The scheme for white data is one whose products hardly cancel
+    each other, as it is for layers that train.
+
     Raises
     ------
     ValueError
@@ -85,23 +97,69 @@ def starts(rank: int, tile: int, sizes: tuple[int, ...], random_state: int) -> l
     """
     found = []
     try:
-        found.append(schemes.generic(rank, tile))
+        found.append(_for_white(rank, tile, rows))
     except ValueError:
         if not tile * tile <= rank <= tile**3:
             raise
     if (rank, tile) == (48, 4):
         found.append(_without_one())
     if rank >= tile * tile:
+        ways = [False, True] if tile == 4 and rank >= 28 else [False]
         mixings = _mixings(tile, random_state)
-        found += [summed(rank, mixing) for mixing in mixings]
-        if tile == 4 and rank >= 28:
-            found += [summed(rank, mixing, by_strassen=True) for mixing in mixings]
+        found += [summed(rank, mixing, by_strassen=way) for way in ways for mixing in mixings]
+        if rows == "tokens":
+            found += [turned(summed(rank, _slow_first(tile), by_strassen=way)) for way in ways]
         if tile == 4 and sizes[0] >= settings.WIDE_BLOCKS * settings.LEAST_BLOCK_COLUMNS:
             found += [
                 summed(rank, mixing, side=2, by_strassen=True)
                 for mixing in _mixings(settings.WIDE_BLOCKS, random_state)
             ]
     return found
+
+
+def _for_white(rank: int, tile: int, rows: RowLayout) -> BilinearScheme:
+    """Return the scheme for white data: that of least error or, of tokens, a conditioned one."""
+    least = schemes.generic(rank, tile)
+    if rows == "blocks" or least.is_exact:
+        return least
+    conditioned = getattr(schemes, "conditioned", None)
+    return least if conditioned is None else conditioned(rank, tile)
+
+
+def _slow_first(size: int) -> NDArray[np.float64]:
+    """Return an orthogonal matrix whose rows change their sign ever more often: 0, 1, 2 … times.
+
+    Its entries are ±1 if the size is a power of two, else cosines.
+    """
+    from scipy.linalg import hadamard
+
+    if size & (size - 1):
+        places = np.pi / size * (np.arange(size) + 0.5)
+        cosines: NDArray[np.float64] = np.cos(np.arange(size)[:, np.newaxis] * places)
+        return cosines
+    rows: NDArray[np.float64] = hadamard(size).astype(np.float64)
+    by_changes = np.count_nonzero(np.diff(rows, axis=1), axis=1).argsort()
+    return np.asarray(rows[by_changes])
+
+
+def turned(scheme: BilinearScheme) -> BilinearScheme:
+    """Return the scheme of d × m × n tiles that has the roles of the three matrices in turn.
+
+    Encoders of A and of B become those of Yᵀ and of A: what were sums of columns of A become sums
+    of its rows.
+    """
+    n, d, m = scheme.shape
+
+    def transposed(rows: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+        return rows.reshape(len(rows), first, -1).swapaxes(1, 2).reshape(len(rows), -1)
+
+    return BilinearScheme(
+        f"{scheme.name} of rows",
+        (d, m, n),
+        scheme.encode_b,
+        transposed(scheme.decode.T, n),
+        transposed(scheme.encode_a, n).T,
+    )
 
 
 def summed(

@@ -92,8 +92,8 @@ def test_each_step_is_least_squares() -> None:
     sums = least_squares._sums(now.V, moments)
     for part, found in (
         ("V", least_squares._fit_values(now, moments, ridges.V)),
-        ("Dec", least_squares._fit_decoder(now, sums, ridges.Dec)),
-        ("E", least_squares._fit_encoder(now, sums, ridges.E)),
+        ("Dec", least_squares._fit_decoder(now, sums, moments.places, ridges.Dec)),
+        ("E", least_squares._fit_encoder(now, sums, moments.places, ridges.E)),
     ):
         best = now._replace(**{part: found})
         least = objective(best)
