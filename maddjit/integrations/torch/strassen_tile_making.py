@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from inspect import signature
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -14,15 +13,9 @@ from torch import nn
 from maddjit.integrations.torch.layers import why_not_copied
 from maddjit.integrations.torch.strassen_tile_arguments import Arguments
 from maddjit.integrations.torch.strassen_tile_rows import Grid, in_tiles
-from maddjit.integrations.torch.strassen_tile_starts import (
-    Floats,
-    Start,
-    Tile,
-    norms_of,
-    scaled,
-)
+from maddjit.integrations.torch.strassen_tile_starts import Floats, Start, Tile, factors_of
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
-from maddjit.models.schemes import BilinearScheme
+from maddjit.models.schemes import BilinearScheme, normalised
 from maddjit.reference.strassen_tile import encode_right
 
 
@@ -75,7 +68,8 @@ def check_source(layer: Any, kind: Any) -> None:
 def encoded_parts(layer: Any, scheme: BilinearScheme) -> Parts:
     """Return the parts of a layer whose r matrices are a dense layer's weight, encoded."""
     weight, bias = _arrays(layer)
-    return _scaled_parts(scheme, encode_right(scheme, weight), bias)
+    scheme = normalised(scheme)
+    return Parts(scheme.shape, factors_of(scheme), encode_right(scheme, weight), bias)
 
 
 def fitted_parts(
@@ -90,29 +84,22 @@ def fitted_parts(
             "a tied layer has no matrices of its own to fit: leave out calibration, or tied=True"
         )
     weight, bias = _arrays(layer)
-    by_tokens = {"rows": "tokens"} if _FITS_TOKENS else {}
     model = fit_strassen_tile(
         weight,
         own.rank,
         tile=own.tile[0],
         scheme=scheme,
-        A_train=x.numpy() if _FITS_TOKENS else x.flatten(0, 1).numpy(),
+        rows="tokens",
+        A_train=x.numpy(),
         bias=bias,
-        **(by_tokens | options),
+        **options,
     )
-    return _scaled_parts(model.scheme, model.values, model.bias)
-
-
-def _scaled_parts(scheme: BilinearScheme, values: Any, bias: Any) -> Parts:
-    """Return the parts of a scheme with r matrices, with the norms that layers have."""
-    rows, columns = norms_of(scheme)
-    scale = (rows * columns)[:, np.newaxis, np.newaxis]
-    wide = None if bias is None else bias.astype(np.float64)
-    return Parts(scheme.shape, scaled(scheme), values.astype(np.float64) * scale, wide)
-
-
-_FITS_TOKENS = "rows" in signature(fit_strassen_tile).parameters
-"""Whether fits know which rows are neighbours; else all rows of a tile are taken as independent."""
+    if model.is_encoded:  # there was nothing to fit
+        return encoded_parts(layer, model.scheme)
+    ones = np.ones_like(model.scheme.encode_b)  # so that they become what values are scaled by
+    scheme = normalised(replace(model.scheme, encode_b=ones))
+    scale = scheme.encode_b[:, :1, np.newaxis].astype(np.float64)
+    return Parts(scheme.shape, factors_of(scheme), model.values * scale, model.bias.astype(float))
 
 
 def sequences(calibration: Any, n_features: int, n: int, grid: Grid) -> Any:

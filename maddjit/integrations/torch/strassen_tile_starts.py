@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -49,10 +49,7 @@ def start_of(init: Init, rank: int, tile: Tile) -> Start:
     """Return the factors that a layer starts from, drawn by PyTorch's generator where at random.
 
     A layer's outputs have the variance of nn.Linear's, in the mean of a tile, for rows that are
-    white and a weight drawn as nn.Linear draws it. For independent rows of unit variance and
-    weights of variance σ², a scheme of the tensor T̂ gives outputs of the variance
-    Dk σ² ‖T̂‖² / (n · m), and an exact scheme, whose ‖T‖² is n · d · m, gives D σ².
-    So `encode_weight` is multiplied by √(n · d · m) / ‖T̂‖.
+    white and a weight drawn as nn.Linear draws it: see `maddjit.schemes.scaled_for_training`.
 
     Raises
     ------
@@ -65,11 +62,8 @@ def start_of(init: Init, rank: int, tile: Tile) -> Start:
         scheme = scheme_of(init, rank, tile)
     except ValueError as error:
         raise ValueError(f'init="{init}": {error}; init="random" takes any') from error
-    start = scaled(scheme)
-    first, second, third = start.encode, start.encode_weight, start.decode.T
-    gram = (first @ first.T) * (second @ second.T) * (third @ third.T)
-    start = replace(start, encode_weight=np.sqrt(np.prod(tile) / gram.sum()) * second)
-    return start if len(first) == rank else _widened(start, rank, tile)
+    start = factors_of(schemes.scaled_for_training(scheme))
+    return start if scheme.rank == rank else _widened(start, rank, tile)
 
 
 @cache
@@ -84,30 +78,12 @@ def scheme_of(init: Init, rank: int, tile: Tile) -> BilinearScheme:
     return _SCHEMES[init](rank, tile)
 
 
-def scaled(scheme: BilinearScheme) -> Start:
-    """Return a scheme's factors with rows and columns of equal norm; the tensor stays the same."""
-    rows, columns = norms_of(scheme)
-    return Start(
-        scheme.encode_a.astype(np.float64) / rows[:, np.newaxis],
-        scheme.encode_b.astype(np.float64) * (rows * columns)[:, np.newaxis],
-        scheme.decode.astype(np.float64) / columns,
+def factors_of(scheme: BilinearScheme) -> Start:
+    """Return a scheme's factors as a start, as they are."""
+    encode, weights, decode = (
+        part.astype(np.float64) for part in (scheme.encode_a, scheme.encode_b, scheme.decode)
     )
-
-
-def norms_of(scheme: BilinearScheme) -> tuple[Floats, Floats]:
-    """Return what to divide rows of `encode_a`, and columns of `decode`, by.
-
-    Rows get the norm 1 and columns √(n · m/r). An exact scheme is scaled by powers of 2, so that it
-    stays exact, and its norms are within √2 of these.
-    """
-    n, _, m = scheme.shape
-    rows = np.linalg.norm(scheme.encode_a.astype(np.float64), axis=1)
-    columns = np.linalg.norm(scheme.decode.astype(np.float64), axis=0)
-    columns = columns / np.sqrt(n * m / scheme.rank)
-    rows, columns = (np.where(norms > 0, norms, 1) for norms in (rows, columns))
-    if scheme.is_exact:
-        rows, columns = (2 ** np.rint(np.log2(norms)) for norms in (rows, columns))
-    return rows, columns
+    return Start(encode, weights, decode)
 
 
 def _random(rank: int, tile: Tile) -> Start:
@@ -141,29 +117,6 @@ def _widened(start: Start, rank: int, tile: Tile) -> Start:
         np.concatenate([start.encode_weight, np.zeros((more, d * m))]),
         np.concatenate([start.decode, columns], axis=1),
     )
-
-
-def _named(name: str) -> Callable[[int, Tile], BilinearScheme] | None:
-    found: Any = vars(schemes).get(name)
-    return cast("Callable[[int, Tile], BilinearScheme] | None", found)
-
-
-def _conditioned(rank: int, tile: Tile) -> BilinearScheme:
-    """Return the scheme of a rank whose products cancel each other little."""
-    conditioned = _named("conditioned")
-    if conditioned is not None:
-        return conditioned(rank, tile)
-    if len(set(tile)) > 1:
-        raise ValueError(f"there is no scheme for tiles of {tile}")
-    return schemes.generic(rank, tile[0])
-
-
-def _polynomial(rank: int, tile: Tile) -> BilinearScheme:
-    """Return the scheme that multiplies polynomials."""
-    polynomial = _named("polynomial")
-    if polynomial is None:
-        raise ValueError("there is no such scheme")
-    return polynomial(rank, tile)
 
 
 def exact_scheme(tile: Tile) -> BilinearScheme:
@@ -216,7 +169,7 @@ def _strassen(rank: int, tile: Tile) -> BilinearScheme:
 
 
 _SCHEMES: dict[str, Callable[[int, Tile], BilinearScheme]] = {
-    "scheme": _conditioned,
+    "scheme": schemes.conditioned,
     "strassen": _strassen,
-    "polynomial": _polynomial,
+    "polynomial": schemes.polynomial,
 }
