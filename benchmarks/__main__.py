@@ -15,7 +15,16 @@ from importlib import import_module
 
 from benchmarks.harness import command, machine
 
-SUITES = ("performance", "experiments", "winners", "tiles", "service", "front", "kernels")
+SUITES = (
+    "performance",
+    "experiments",
+    "winners",
+    "tiles",
+    "service",
+    "front",
+    "kernels",
+    "networks",
+)
 
 
 def main(arguments: list[str]) -> int:
