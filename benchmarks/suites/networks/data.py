@@ -18,7 +18,7 @@ from benchmarks.tasks.splitting import digest, directory_group, in_test
 TOKENS = 16
 """Tokens of each example: four whole tiles of four."""
 PATCH, STRIDE = 10, 6
-"""Side of a patch of an image, and from one to the next: 4 × 4 of them that overlap cover 28 × 28."""
+"""Side of a patch of an image, and from one to the next: 4 × 4 of them, which overlap."""
 SHIFT = 2
 """An image is shifted by up to so many pixels in training."""
 PIECE = 256
@@ -102,9 +102,10 @@ def _prepare() -> dict[str, Any]:
     for root in {Path("/usr"), Path(sys.prefix).resolve()}:
         for path in root.rglob("*"):
             kind = path.suffix.removeprefix(".").lower()
-            if kind in found and not path.is_symlink() and path.is_file():
-                if 4 * PIECE <= path.stat().st_size <= _LARGEST:
-                    found[kind].append(path)
+            if kind not in found or path.is_symlink() or not path.is_file():
+                continue
+            if 4 * PIECE <= path.stat().st_size <= _LARGEST:
+                found[kind].append(path)
     kinds = [kind for kind, paths in found.items() if len(paths) >= _LEAST]
     if len(kinds) < 2:
         raise Missing("too few files with known extensions under /usr: install any packages")

@@ -13,7 +13,7 @@ from benchmarks.tasks.cache import needs
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds the work: epochs, examples of a batch, the peak rate, and of the whole minutes."""
+    """What bounds the work: epochs, examples of a batch, the peak rate, rounds of timing."""
 
     epochs: int = 10
     batch: int = 128

@@ -24,7 +24,7 @@ _TESTED = 500
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast a network learns. The rate rises in `warm_up` epochs, then falls as a cosine."""
+    """How a network learns: its rate rises for `warm_up` epochs, then falls as a cosine does."""
 
     epochs: int
     batch: int
