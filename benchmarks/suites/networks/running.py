@@ -37,7 +37,8 @@ def recipe_of(run: Run, limits: Any) -> Recipe:
     if run.method.trained:
         epochs = max(1, limits.epochs // 4)
         return Recipe(epochs, limits.batch, TUNING * limits.rate, warm_up=0.25)
-    return Recipe(run.method.longer * limits.epochs, limits.batch, limits.rate)
+    method = run.method
+    return Recipe(method.longer * limits.epochs, limits.batch, method.faster * limits.rate)
 
 
 def measure(run: Run, limits: Any) -> Record:

@@ -7,7 +7,7 @@ from statistics import mean
 
 from benchmarks.harness.suite import Section
 from benchmarks.harness.tables import Record, bold, number, percent, reasons, spread, table
-from benchmarks.suites.networks.methods import DENSE, METHODS
+from benchmarks.suites.networks.methods import DENSE, METHODS, Run, subjects
 
 WORDS = {
     "dense": "dense",
@@ -17,6 +17,10 @@ WORDS = {
     "low-rank": "low rank, the multiply-adds of r = 24",
     "monarch": "Monarch, the multiply-adds of r = 24",
     "two-of-four": "2:4 sparsity",
+    "dense-slower": "dense, half the rate",
+    "dense-faster": "dense, twice the rate",
+    "r24-slower": "r = 24, random, half the rate",
+    "r24-faster": "r = 24, random, twice the rate",
     "dense-tuned": "dense, trained on",
     "low-rank-tuned": "low rank from dense, fitted",
     "r24-squares": "r = 24, random, tiles of 2 × 2 patches",
@@ -58,6 +62,11 @@ def last(run: Record) -> float:
     return float(run["accuracy"][-1])
 
 
+def _epochs(runs: Sequence[Record]) -> Iterator[tuple[float, ...]]:
+    """Yield the accuracies of all runs after each epoch."""
+    return zip(*(run["accuracy"] for run in runs), strict=False)  # some may have diverged
+
+
 def apart(runs: Sequence[Record], others: Sequence[Record]) -> list[float]:
     """Return by how many points runs are better than others of the same seeds."""
     of_seed = {run["seed"]: last(run) for run in others}
@@ -68,10 +77,10 @@ def signed(points: Sequence[float]) -> str:
     """Return the mean of some points with its sign, and the least and the largest in brackets."""
     if not points:
         return "–"
-    shown = [
+    middle, low, high = (
         f"{value:+.2f}".replace("-", "−") for value in (mean(points), min(points), max(points))
-    ]
-    return shown[0] if len(points) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"
+    )
+    return middle if len(points) == 1 else f"{middle} ({low} to {high})"
 
 
 def _accuracy(results: Record) -> dict[str, list[str]]:
@@ -113,8 +122,7 @@ def _learning(results: Record) -> dict[str, list[str]]:
         most = max(len(run["accuracy"]) for run in runs)
         rows = []
         for method, some in by_method(runs):
-            epochs = zip(*(run["accuracy"] for run in some), strict=True)
-            shown = [f"{100 * mean(epoch):.1f}" for epoch in epochs]
+            shown = [f"{100 * mean(epoch):.1f}" for epoch in _epochs(some)]
             longest = max(gradient for run in some for _, gradient in run["gradient"])
             middle = mean(gradient for run in some for gradient, _ in run["gradient"])
             rows.append(
@@ -138,10 +146,7 @@ def _from_dense(results: Record) -> dict[str, list[str]]:
             [
                 bold(words(method), some[0]["kind"] == "tiles"),
                 percent(mean(run["before"] for run in some)),
-                *(
-                    percent(mean(epoch))
-                    for epoch in zip(*(r["accuracy"] for r in some), strict=True)
-                ),
+                *(percent(mean(epoch)) for epoch in _epochs(some)),
                 number(mean(run["making_seconds"] for run in some)),
             ]
             for method, some in by_method(runs)
@@ -201,8 +206,6 @@ def _wall_clock(results: Record) -> dict[str, list[str]]:
 
 def _missing(results: Record) -> dict[str, list[str]]:
     """Say which runs of one of the seeds are not there yet."""
-    from benchmarks.suites.networks.methods import Run, subjects
-
     known = {task["name"] for task in results["tasks"]}
     lacks = [one.name for one in subjects() if isinstance(one, Run) and one.name not in known]
     n_runs = sum(isinstance(one, Run) for one in subjects())

@@ -1,4 +1,4 @@
-"""A small vision transformer in the shape of T2T-ViT-7's blocks, with linear layers by any maker."""
+"""A small vision transformer with blocks like those of T2T-ViT-7, whose linear layers vary."""
 
 from __future__ import annotations
 
