@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,7 +16,7 @@ from benchmarks.suites.networks import making, training
 from benchmarks.suites.networks.data import DATA, Data
 from benchmarks.suites.networks.methods import Run, dense_of
 from benchmarks.suites.networks.training import Recipe
-from benchmarks.tasks import cache
+from benchmarks.tasks.cache import folder
 
 _kept: dict[str, Record] = {}
 """Weights of this process's runs."""
@@ -81,7 +82,7 @@ def measure(run: Run, limits: Any) -> Record:
 
 def where() -> Record:
     """Return the processor, the level, the versions, the commit and the time of a run."""
-    facts = machine.describe()
+    facts = _facts()
     return {
         "cpu": facts["machine"]["cpu"],
         "level": facts["machine"]["level"],
@@ -90,6 +91,11 @@ def where() -> Record:
         "commit": facts["commit"],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@cache
+def _facts() -> Record:
+    return machine.describe()
 
 
 def weights_of(run: Run, limits: Any) -> Record:
@@ -108,7 +114,7 @@ def is_kept(run: Run, limits: Any) -> bool:
 
 
 def _file(run: Run) -> Path:
-    return cache.folder() / "networks" / f"{run.name}.pt"
+    return folder() / "networks" / f"{run.name}.pt"
 
 
 def _keep(run: Run, net: Any, limits: Any) -> None:
