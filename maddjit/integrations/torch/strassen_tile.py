@@ -9,8 +9,13 @@ import torch
 from torch import nn
 
 from maddjit.integrations.torch.strassen_tile_arguments import Rows, checked
-from maddjit.integrations.torch.strassen_tile_product import encoded_weight, tile_product
+from maddjit.integrations.torch.strassen_tile_product import (
+    as_autocast,
+    encoded_weight,
+    tile_product,
+)
 from maddjit.integrations.torch.strassen_tile_rows import (
+    padded,
     padded_to_tiles,
     patches_to_tiles,
     tiles_to_patches,
@@ -204,12 +209,20 @@ class StrassenTileLinear(nn.Module):
         length = input.shape[-2] if input.dim() > 1 else 1
         number = math.prod(input.shape[:-2])
         x = self.to_tiles(input.reshape(number, length, self.in_features))
-        x = nn.functional.pad(x, (0, d * rows - self.in_features))
-        tiles = number * (x.shape[1] // n)
-        parts = tile_product(x.reshape(tiles, n * d, rows), self.encode, values, self.decode)
+        x = padded(x, d * rows - self.in_features)
+        x = x.reshape(number * (x.shape[1] // n), n * d, rows)
+        factors = as_autocast(x, self.encode, values, self.decode, self._bias_of_tiles(columns))
+        parts = tile_product(*factors, recompute=self.recompute)
         y = self.from_tiles(parts.reshape(number, -1 if number else 0, m * columns), length)
-        y = y[..., : self.out_features].reshape(*input.shape[:-1], self.out_features)
-        return y if self.bias is None else y + self.bias
+        return y[..., : self.out_features].reshape(*input.shape[:-1], self.out_features)
+
+    def _bias_of_tiles(self, columns: int) -> Any:
+        """Return the bias for each of the n · m parts of a tile's outputs."""
+        if self.bias is None:
+            return None
+        n, _, m = self.tile
+        bias = padded(self.bias, m * columns - self.out_features)
+        return bias.reshape(m, columns).repeat(n, 1)
 
     def _check_input(self, input: Any) -> None:
         """Refuse rows of another width or type, and sequences that are shorter than the grid."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from torch import cat
+import torch
 from torch.nn import functional
+
+
+def padded(x: Any, *sizes: int) -> Any:
+    """Return x with zeros behind its last dimensions, given as the last one's number of them first.
+
+    Nothing is copied if there are none, but in code that is compiled for other lengths as well.
+    """
+    if not torch.compiler.is_compiling() and not any(sizes):
+        return x
+    return functional.pad(x, [end for size in sizes for end in (0, size)])
 
 
 def padded_to_tiles(x: Any, n: int) -> Any:
     """Return sequences (…, T, D) with zeros behind each, so that n divides their length."""
-    return functional.pad(x, (0, 0, 0, -x.shape[-2] % n))
+    return padded(x, 0, -x.shape[-2] % n)
 
 
 def patch_of(n: int) -> tuple[int, int]:
@@ -35,13 +45,13 @@ def patches_to_tiles(x: Any, n: int, grid: tuple[int, int]) -> Any:
     (height, width), (rows, columns) = grid, patch_of(n)
     extra = x.shape[1] - height * width
     image = x[:, extra:].reshape(len(x), height, width, x.shape[2])
-    image = functional.pad(image, (0, 0, 0, -width % columns, 0, -height % rows))
+    image = padded(image, 0, -width % columns, -height % rows)
     across = image.shape[2] // columns
     tiles = image.reshape(len(x), -1, rows, across, columns, x.shape[2]).transpose(2, 3)
     tiles = tiles.reshape(len(x), image.shape[1] * image.shape[2], x.shape[2])
     if not extra:
         return tiles
-    return cat([padded_to_tiles(x[:, :extra], n), tiles], dim=1)
+    return torch.cat([padded_to_tiles(x[:, :extra], n), tiles], dim=1)
 
 
 def tiles_to_patches(y: Any, n: int, grid: tuple[int, int], length: int) -> Any:
@@ -52,4 +62,4 @@ def tiles_to_patches(y: Any, n: int, grid: tuple[int, int], length: int) -> Any:
     tiles = y[:, extra + -extra % n :].reshape(len(y), down, across, rows, columns, y.shape[2])
     image = tiles.transpose(2, 3).reshape(len(y), down * rows, across * columns, y.shape[2])
     own = image[:, :height, :width].reshape(len(y), height * width, y.shape[2])
-    return own if not extra else cat([y[:, :extra], own], dim=1)
+    return own if not extra else torch.cat([y[:, :extra], own], dim=1)
