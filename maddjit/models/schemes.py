@@ -1,130 +1,20 @@
-"""Bilinear schemes: small matrices multiplied with few multiplications, exactly or nearly so."""
+"""Schemes by name: small matrices multiplied with few multiplications, exactly or nearly so."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache, cached_property
-from operator import index
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maddjit.models.records import fields_of, frozen_array, made_again
+from maddjit.models.bilinear import BilinearScheme as BilinearScheme
+from maddjit.models.scheme_starts import normalised as normalised
+from maddjit.models.scheme_starts import polynomial as polynomial
+from maddjit.models.scheme_starts import scaled_for_training as scaled_for_training
 
-_FACTORS = Path(__file__).with_name("factors") / "tile4.npz"
-_EXACT_IN_FLOAT64 = 2**53
-"""Whole numbers below this are exact in float64."""
-
-
-@dataclass(frozen=True, eq=False)
-class BilinearScheme:
-    """A scheme that multiplies tiles n × d and d × m with r multiplications, exactly or nearly so.
-
-    ``vec(Y) = decode @ ((encode_a @ vec(X)) * (encode_b @ vec(W)))`` for Y ≈ X W, where vec takes a
-    matrix row by row. Entries may be matrices themselves, as in Strassen's algorithm. All arrays
-    are copied and made read-only.
-
-    Attributes
-    ----------
-    name : str
-        What messages and reports call the scheme.
-    shape : (int, int, int)
-        (n, d, m).
-    encode_a : (r, n·d) float32
-        Column i·d + k belongs to X[i, k].
-    encode_b : (r, d·m) float32
-        Column k·m + j belongs to W[k, j].
-    decode : (n·m, r) float32
-        Row i·m + j belongs to Y[i, j].
-
-    Raises
-    ------
-    ValueError, TypeError
-        If a size is not a whole number above 0, or an array has another shape or holds numbers that
-        are not finite.
-
-    Examples
-    --------
-    >>> strassen()
-    BilinearScheme('strassen', 2 × 2 × 2, rank=7, exact)
-    >>> kronecker(strassen(), plain(1, 3, 2)).shape
-    (2, 6, 4)
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    encode_a: NDArray[np.float32]
-    encode_b: NDArray[np.float32]
-    decode: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise TypeError(f"name must be a string, not {type(self.name).__name__}")
-        shape = tuple(index(size) for size in self.shape)
-        if len(shape) != 3 or min(shape) < 1:
-            raise ValueError(f"shape must be three sizes (n, d, m) above 0, not {self.shape}")
-        object.__setattr__(self, "shape", shape)
-        n, d, m = shape
-        rank = len(np.atleast_1d(self.encode_a))
-        if rank < 1:
-            raise ValueError("a scheme must have one multiplication or more")
-        for name, wanted in (
-            ("encode_a", (rank, n * d)),
-            ("encode_b", (rank, d * m)),
-            ("decode", (n * m, rank)),
-        ):
-            array = frozen_array(name, getattr(self, name), np.float32, wanted)
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite")
-            object.__setattr__(self, name, array)
-
-    @property
-    def rank(self) -> int:
-        """The number of multiplications, r."""
-        return len(self.encode_a)
-
-    @property
-    def saving(self) -> float:
-        """The factor by which r is smaller than the plain product's n·d·m multiplications."""
-        n, d, m = self.shape
-        return n * d * m / self.rank
-
-    @cached_property
-    def is_exact(self) -> bool:
-        """Whether the scheme gives the exact product of all tiles; decided without rounding errors.
-
-        Σ_ρ encode_a[ρ, (i, k)] encode_b[ρ, (k', j)] decode[(i', j'), ρ] = [i = i'][k = k'][j = j'].
-        """
-        factors = self.encode_a, self.encode_b, self.decode.T
-        wide = [factor.astype(np.float64) for factor in factors]
-        difference = np.abs(_tensor(*wide) - _product_tensor(self.shape))
-        magnitude = _tensor(*(np.abs(factor) for factor in wide)) + 1
-        if (difference > (self.rank + 4) * 2.0**-52 * magnitude).any():
-            return False
-        whole, shifts = zip(*(_whole(factor) for factor in factors), strict=True)
-        largest = self.rank * float(np.prod([abs(w).max() for w in whole], dtype=np.float64))
-        kind: Any = np.float64 if largest < _EXACT_IN_FLOAT64 else object
-        wanted = _product_tensor(self.shape).astype(int).astype(kind) * 2 ** sum(shifts)
-        return bool((_tensor(*(w.astype(kind) for w in whole)) == wanted).all())
-
-    @cached_property
-    def error(self) -> float:
-        """The relative squared error on white data, ‖T − T̂‖² / ‖T‖² for the product's tensor T."""
-        factors = self.encode_a, self.encode_b, self.decode.T
-        wanted = _product_tensor(self.shape)
-        difference = _tensor(*(factor.astype(np.float64) for factor in factors)) - wanted
-        return float((difference**2).sum() / (wanted**2).sum())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return made_again, (BilinearScheme, fields_of(self))
-
-    def __repr__(self) -> str:
-        n, d, m = self.shape
-        error = "exact" if self.is_exact else f"error={self.error:.3g}"
-        return f"BilinearScheme({self.name!r}, {n} × {d} × {m}, rank={self.rank}, {error})"
+_FACTORS = Path(__file__).with_name("factors")
 
 
 def plain(n: int = 1, d: int = 1, m: int = 1) -> BilinearScheme:
@@ -261,7 +151,7 @@ def generic(rank: int, tile: int = 4) -> BilinearScheme:
     if (rank, tile) == (49, 4):
         return kronecker(strassen(), strassen())
     if tile == 4:
-        with np.load(_FACTORS, allow_pickle=False) as factors:
+        with np.load(_FACTORS / "tile4.npz", allow_pickle=False) as factors:
             if f"encode_a_{rank}" in factors:
                 arrays = (factors[f"{part}_{rank}"] for part in ("encode_a", "encode_b", "decode"))
                 return BilinearScheme(f"generic-{rank}", (4, 4, 4), *arrays)
@@ -269,27 +159,51 @@ def generic(rank: int, tile: int = 4) -> BilinearScheme:
     raise ValueError(f"for tile={tile} the rank must be {ranks}, not {rank}")
 
 
-def _tensor(first: Any, second: Any, third: Any) -> Any:
-    """Return the sum over ρ of the outer products of three rows, as (first · second, third)."""
-    pairs = first[:, :, np.newaxis] * second[:, np.newaxis, :]
-    return pairs.reshape(len(pairs), -1).T @ third
+@cache
+def conditioned(rank: int, tile: int | tuple[int, int, int] = 4) -> BilinearScheme:
+    """Return a scheme of a rank to train a layer from, whose products hardly cancel each other.
 
+    Schemes of least error reach it by products that cancel each other, which is bad for training.
+    These have an amplification of 2 at most, the exact ones excepted, at a larger error. They are
+    `normalised`: encoder rows have norm 1 and decoder columns √(nm/r).
 
-def _product_tensor(shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Return the tensor of the exact product, in the shape of `_tensor`."""
-    n, d, m = shape
-    tensor = np.einsum("ac,kl,bd->aklbcd", np.eye(n), np.eye(d), np.eye(m))
-    return np.ascontiguousarray(tensor).reshape(n * d * d * m, n * m)
+    Parameters
+    ----------
+    rank : int
+        The number of multiplications: 4 to 8 for tiles of 2, 9 to 23 and 27 for 3, 16 to 49 and 64
+        for 4, and for (2, 16, 2). Of these 7 (Strassen), 23 (Laderman), 49 for tiles of 4 (Strassen
+        ⊗ Strassen) and n·d·m (plain) are exact.
+    tile : int or (int, int, int)
+        t for t × t × t tiles, or (n, d, m).
 
+    Raises
+    ------
+    ValueError
+        If there is no such scheme.
 
-def _whole(values: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
-    """Return whole numbers w, as objects, and the least s ≥ 0 with values = w / 2^s."""
-    ratios = [float(value).as_integer_ratio() for value in values.ravel()]
-    shift = max(below.bit_length() - 1 for _, below in ratios)
-    whole = [above * (2**shift // below) for above, below in ratios]
-    array = np.empty(len(whole), object)
-    array[:] = whole
-    return array.reshape(values.shape), shift
+    Examples
+    --------
+    >>> generic(24)
+    BilinearScheme('generic-24', 4 × 4 × 4, rank=24, error=0.472, amplification=28)
+    >>> conditioned(24)
+    BilinearScheme('conditioned-24', 4 × 4 × 4, rank=24, error=0.525, amplification=2)
+    """
+    n, d, m = shape = (tile, tile, tile) if isinstance(tile, int) else tile
+    exact = {((2, 2, 2), 7): strassen, ((3, 3, 3), 23): laderman}
+    if rank == n * d * m:
+        return normalised(plain(n, d, m))
+    if (shape, rank) in exact:
+        return normalised(exact[shape, rank]())
+    if (shape, rank) == ((4, 4, 4), 49):
+        return normalised(generic(49))
+    with np.load(_FACTORS / "conditioned.npz", allow_pickle=False) as factors:
+        tiles = "x".join(map(str, shape))
+        if f"{tiles}_{rank}" not in factors:
+            ranks = sorted(int(n.split("_")[1]) for n in factors if n.startswith(f"{tiles}_"))
+            known = f"from {ranks[0]} to {ranks[-1]}, an exact one, or" if ranks else ""
+            raise ValueError(f"for tile={tile} the rank must be {known} {n * d * m}, not {rank}")
+        parts = np.split(factors[f"{tiles}_{rank}"], [n * d, n * d + d * m], axis=1)
+    return normalised(BilinearScheme(f"conditioned-{rank}", shape, parts[0], parts[1], parts[2].T))
 
 
 def _written(name: str, tile: int, products: str, outputs: str) -> BilinearScheme:

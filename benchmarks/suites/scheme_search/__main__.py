@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.suites.scheme_search import bilinear, cyclic
+from benchmarks.suites.scheme_search import bilinear, conditioned, cyclic
 from benchmarks.suites.scheme_search.bilinear import Factors
 from benchmarks.suites.scheme_search.cyclic import Cyclic
 from maddjit.learning.strassen_tile.least_squares import BFLOAT16_RMS
@@ -93,7 +93,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ranks", type=int, nargs="*")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--conditioned", action="store_true", help="schemes to train from, alone")
     options = parser.parse_args()
+    if options.conditioned:
+        for line in conditioned.write(conditioned.RANKS):
+            print(line, flush=True)
+        return
     kept = dict(np.load(FILE)) if FILE.exists() else {}
     for seed, rank in product(options.seeds, options.ranks or RANKS):
         found = search(rank, shipped(kept, rank + 1), seed)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.models.schemes import BilinearScheme
+from maddjit.models.tensors import squared_norms
 
 
 class Factors(NamedTuple):
@@ -57,7 +58,7 @@ def errors(factors: Factors) -> NDArray[np.float64]:
     """Return (S,): ‖T − T̂‖² / ‖T‖²."""
     a, b, c = factors
     size = a.shape[2] * a.shape[3] * b.shape[3]
-    norm = (_gram(a) * _gram(b) * _gram(c)).sum(axis=(1, 2))
+    norm = (gram(a) * gram(b) * gram(c)).sum(axis=(1, 2))
     inner = ((a @ b) * c).sum(axis=(1, 2, 3))
     return np.asarray(1 + (norm - 2 * inner) / size)
 
@@ -77,7 +78,8 @@ def alternate(factors: Factors, penalties: Iterable[float]) -> Factors:
     return Factors(a, b, c)
 
 
-def _gram(part: NDArray[np.float64]) -> NDArray[np.float64]:
+def gram(part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (S, r, r): inner products of one factor's matrices."""
     flat = part.reshape(*part.shape[:2], -1)
     return np.asarray(flat @ flat.swapaxes(1, 2))
 
@@ -88,16 +90,16 @@ def _solve(
     right: NDArray[np.float64],
     penalty: float,
 ) -> NDArray[np.float64]:
-    system = _gram(first) * _gram(second) + penalty * np.eye(first.shape[1])
+    system = gram(first) * gram(second) + penalty * np.eye(first.shape[1])
     flat = right.reshape(*right.shape[:2], -1)
     return np.asarray(np.linalg.solve(system, flat)).reshape(right.shape)
 
 
 def amplification(factors: Factors) -> NDArray[np.float64]:
-    """Return (S,): √(Σ_ρ ‖a_ρ‖² ‖b_ρ‖² ‖c_ρ‖² / ‖T‖²), 1 for plain: how rounding of z grows."""
+    """Return (S,): `BilinearScheme.amplification` of each scheme."""
     size = factors.a.shape[2] * factors.a.shape[3] * factors.b.shape[3]
-    squares = [(part**2).sum(axis=(2, 3)) for part in factors]
-    return np.asarray(np.sqrt((squares[0] * squares[1] * squares[2]).sum(axis=1) / size))
+    norms = squared_norms(*(part.reshape(*part.shape[:2], -1) for part in factors))
+    return np.asarray(np.sqrt(norms.sum(axis=1) / size))
 
 
 def transformed(
@@ -122,7 +124,7 @@ def transformed(
 
 def largest(factors: Factors, rank: int) -> Factors:
     """Return the components of largest norm."""
-    norms = np.prod([(part**2).sum(axis=(2, 3)) for part in factors], axis=0)
+    norms = squared_norms(*(part.reshape(*part.shape[:2], -1) for part in factors))
     order = np.argsort(-norms, axis=1)[:, :rank, np.newaxis, np.newaxis]
     return Factors(*(np.take_along_axis(part, order, axis=1) for part in factors))
 
