@@ -116,9 +116,7 @@ def _widened(start: Start, rank: int, tile: Tile) -> Start:
 
 def _conditioned(rank: int, tile: Tile) -> BilinearScheme:
     """Return the scheme of a rank whose products cancel each other little."""
-    if len(set(tile)) > 1:
-        raise ValueError(f'there is no scheme for a tile of {tile}: take init="random"')
-    return schemes.generic(rank, tile[0])
+    return schemes.conditioned(rank, tile)
 
 
 def exact_scheme(tile: Tile) -> BilinearScheme:
