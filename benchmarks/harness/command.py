@@ -79,10 +79,13 @@ def _named(subjects: Mapping[str, Any], name: str) -> list[str]:
 
 def _resume(results: Record, path: Path) -> None:
     """Take over what a results file has by now, perhaps from another process."""
-    if path.exists():
-        known = {task["name"]: task for task in results["tasks"]}
-        kept = {task["name"]: task for task in json.loads(path.read_text())["tasks"]}
-        results["tasks"] = list((known | kept).values())
+    if not path.exists():
+        return
+    earlier = json.loads(path.read_text())
+    known, kept = ({task["name"]: task for task in some["tasks"]} for some in (results, earlier))
+    results["tasks"] = list((known | kept).values())
+    left_out = earlier["left_out"] | results["left_out"]
+    results["left_out"] = {name: why for name, why in left_out.items() if name not in known | kept}
 
 
 def _write(results: Record, path: Path) -> None:

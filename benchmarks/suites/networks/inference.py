@@ -17,6 +17,7 @@ from benchmarks.rivals.eight_bit import torch_linear
 from benchmarks.suites.networks import making, running, training
 from benchmarks.suites.networks.methods import Inference, Run
 from benchmarks.suites.networks.vit import Network
+from maddjit import TargetError
 
 FLOAT32 = "dense, torch float32"
 _BATCHES = 256, 16
@@ -59,7 +60,7 @@ def measure(subject: Inference, limits: Any) -> Record:
             networks[name] = made = make()
             with torch.inference_mode():
                 made(data.test[:4])
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, TargetError) as error:
             networks.pop(name, None)
             left_out[name] = first_line(error)
     record = {
@@ -133,6 +134,5 @@ def _compiled(net: Network, **options: Any) -> nn.Module:
 
     if not hasattr(own, "compile_layers"):
         raise Missing("this version compiles no layers")
-    made = deepcopy(net)
-    own.compile_layers(made, **options)
-    return made
+    module: nn.Module = own.compile_layers(net, **options).module
+    return module
