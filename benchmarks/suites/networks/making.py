@@ -16,7 +16,7 @@ from benchmarks.suites.networks.methods import DEPTH, HEADS, TILE, Method
 from benchmarks.suites.networks.vit import Maker, Network
 from maddjit.integrations.torch import StrassenTileLinear
 
-CALIBRATED = 200
+CALIBRATED = 1000
 """Training examples whose rows layers are fitted to."""
 
 
