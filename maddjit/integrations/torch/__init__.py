@@ -17,6 +17,8 @@ from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.replacing import replace_linear
 from maddjit.integrations.torch.report import Replacement, Report
 from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
+from maddjit.integrations.torch.strassen_tile_convolution import StrassenTileConv1x1
+from maddjit.integrations.torch.strassen_tile_counts import TileMacs, parameter_groups
 
 __all__ = [
     "MaddnessConv1x1",
@@ -24,8 +26,11 @@ __all__ = [
     "Replacement",
     "ReplacementError",
     "Report",
+    "StrassenTileConv1x1",
     "StrassenTileLinear",
+    "TileMacs",
     "fine_tune",
+    "parameter_groups",
     "replace_linear",
     "requantise",
 ]

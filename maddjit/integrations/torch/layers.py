@@ -240,3 +240,8 @@ def _notes(model: nn.Module, layer: Any) -> tuple[str, ...]:
     if tied:
         notes.append(f"no longer tied to {_few(tied)}")
     return tuple(notes)
+
+
+def why_not_copied(layer: Any) -> str:
+    """Return why a layer is no plain product by a matrix that can be read; empty if it is."""
+    return _why_not_by_class(layer) or _why_not_by_weights(layer)

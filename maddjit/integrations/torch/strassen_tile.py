@@ -5,34 +5,32 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import nn
 
 from maddjit.integrations.torch.strassen_tile_arguments import Rows, checked
-from maddjit.integrations.torch.strassen_tile_product import (
-    as_autocast,
-    encoded_weight,
-    tile_product,
+from maddjit.integrations.torch.strassen_tile_counts import TileMacs, tile_macs
+from maddjit.integrations.torch.strassen_tile_layer import StrassenTileLayer
+from maddjit.integrations.torch.strassen_tile_making import (
+    check_source,
+    dense_layer,
+    encoded_parts,
+    filled,
+    fitted_parts,
+    sequences,
 )
-from maddjit.integrations.torch.strassen_tile_rows import (
-    padded,
-    padded_to_tiles,
-    patches_to_tiles,
-    tiles_to_patches,
-)
-from maddjit.integrations.torch.strassen_tile_starts import Init, start_of
+from maddjit.integrations.torch.strassen_tile_rows import from_tiles, in_tiles, n_tiles
+from maddjit.integrations.torch.strassen_tile_starts import Init, Tile, scheme_of
 from maddjit.models.schemes import BilinearScheme
-from maddjit.models.strassen_tile import StrassenTileModel, default_tile_rows
 
 
-class StrassenTileLinear(nn.Module):
+class StrassenTileLinear(StrassenTileLayer):
     """A linear layer that multiplies in tiles, by r products in place of n · d · m.
 
     Of n neighbouring rows the features are cut into d blocks; `encode` makes r linear combinations
     of these n · d parts, each is multiplied by a matrix of its own, and `decode` makes the outputs
     of n rows in m blocks from the r products (Ailon, Bercovich, Uffenheimer & Weinstein, Changing
-    Base Without Losing Pace, arXiv 2503.12211). All three are learned. Its forward is plain
-    PyTorch, on any device.
+    Base Without Losing Pace, arXiv 2503.12211). All three are learned. The layer is made of
+    operations of PyTorch alone, on any device.
 
     Rows share tiles within their sequence (…, T, D), and never across sequences. **The outputs of
     a row depend on the other rows of its tile**, unless the factors are exact or n is 1. A matrix
@@ -49,13 +47,13 @@ class StrassenTileLinear(nn.Module):
     rank : int
         r, the number of products of a tile.
     init : {"scheme", "random", "strassen", "polynomial"}
-        How parameters begin. "scheme": the factors of the best well-conditioned scheme of this
-        rank, and the weight of an nn.Linear encoded by it. "random": all at random. "strassen":
-        Strassen's exact factors as often as 2 divides the tile (rank 7 for tiles of 2, 49 for 4;
-        Laderman's 23 for tiles of 3). Of a smaller rank it takes the products that together say
-        most; of a larger one random products follow, which begin with values of 0. "polynomial":
-        the factors of fast multiplication of polynomials. Always `encode` has rows of the norm 1,
-        `decode` has columns of the norm √(n · m/r), and outputs have the variance of nn.Linear's.
+        How parameters begin. "scheme": the factors of a well-conditioned scheme of this rank, and
+        the weight of an nn.Linear encoded by it. "random": all at random. "strassen": the exact
+        factors of Strassen's scheme as often as 2 divides the tile (rank 7 for tiles of 2, 49 for
+        4; Laderman's 23 for 3). A smaller rank takes the products that together say most; a larger
+        one adds random products, whose matrices begin with 0. "polynomial": the factors of fast
+        multiplication of polynomials. Rows of `encode` have the norm 1 and columns of `decode` the
+        norm √(n · m/r), exact ones within √2 of it, and outputs have the variance of nn.Linear's.
     rows : {"tokens", "patches"}
         Which rows share a tile: n neighbours in the sequence, or a rectangle of n neighbours in a
         grid of patches, 2 × 2 for n = 4. Sequences, or the grid, get zeros to whole tiles.
@@ -64,13 +62,13 @@ class StrassenTileLinear(nn.Module):
         are its patches, row by row. Tokens before them, such as a class token, have tiles of their
         own.
     causal : bool
-        Whether a row must not see later ones. That needs n = 1, and else is refused.
+        Whether a row must not see later ones. That needs n = 1, and is refused else.
     tied : bool
-        Whether the r matrices are not parameters, but are encoded from a `weight` (M, D) in every
-        call by a learned `encode_weight`. Freeze that one to keep to a scheme.
+        Whether the r matrices are no parameters, but are encoded from a `weight` (M, D) in every
+        call, by a learned `encode_weight`. Freeze that one to keep to a scheme.
     recompute : bool
-        Whether the products are computed again in the backward pass instead of being kept, which
-        takes a third more time there, and no more memory for activations than nn.Linear.
+        Whether the backward pass multiplies again instead of keeping the r products: it takes a
+        third more time, and keeps no more than that of nn.Linear, but for the r matrices.
     device, dtype
         As in nn.Linear.
 
@@ -94,14 +92,12 @@ class StrassenTileLinear(nn.Module):
 
     Examples
     --------
+    >>> import torch
+    >>> from maddjit.integrations.torch import StrassenTileLinear
     >>> layer = StrassenTileLinear(512, 1024, rank=24)
     >>> layer(torch.zeros(8, 50, 512)).shape
     torch.Size([8, 50, 1024])
     """
-
-    _version = 1
-    bias: Any
-    values: Any
 
     def __init__(
         self,
@@ -109,7 +105,7 @@ class StrassenTileLinear(nn.Module):
         out_features: int,
         bias: bool = True,
         *,
-        tile: int | tuple[int, int, int] = 4,
+        tile: int | Tile = 4,
         rank: int = 24,
         init: Init = "scheme",
         rows: Rows = "tokens",
@@ -120,7 +116,6 @@ class StrassenTileLinear(nn.Module):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
         own = checked(
             in_features,
             out_features,
@@ -133,144 +128,139 @@ class StrassenTileLinear(nn.Module):
             tied=tied,
             recompute=recompute,
         )
-        self.in_features, self.out_features = own.in_features, own.out_features
-        self.tile, self.rank, self.init = own.tile, own.rank, own.init
-        self.rows, self.grid, self.causal = own.rows, own.grid, own.causal
-        self.recompute = own.recompute
-        self._hold(own.tied, bias, {"device": device, "dtype": dtype})
-        self.reset_parameters()
-
-    def _hold(self, tied: bool, bias: bool, options: dict[str, Any]) -> None:
-        """Register empty parameters."""
-        n, d, m = self.tile
-        rows, columns = -(-self.in_features // d), -(-self.out_features // m)
-        shapes: dict[str, Any] = {"encode": (self.rank, n * d), "decode": (n * m, self.rank)}
-        if tied:
-            self.register_parameter("values", None)
-            shapes["weight"] = self.out_features, self.in_features
-            shapes["encode_weight"] = self.rank, d * m
-        else:
-            shapes["values"] = self.rank, rows, columns
-        if bias:
-            shapes["bias"] = (self.out_features,)
-        else:
-            self.register_parameter("bias", None)
-        for name, shape in shapes.items():
-            self.register_parameter(name, nn.Parameter(torch.empty(shape, **options)))
-
-    @property
-    def tied(self) -> bool:
-        """Whether the r matrices are encoded from a weight in every call."""
-        return self.values is None
-
-    def reset_parameters(self) -> None:
-        """Draw new parameters, as `init` says."""
-        start = start_of(self.init, self.rank, self.tile)
-        bound = 1 / math.sqrt(self.in_features)  # of nn.Linear, for its weight and bias
-        with torch.no_grad():
-            self.encode.copy_(torch.from_numpy(start.encode))
-            self.decode.copy_(torch.from_numpy(start.decode))
-            if self.bias is not None:
-                self.bias.uniform_(-bound, bound)
-            if self.tied:
-                self.weight.uniform_(-bound, bound)
-                self.encode_weight.copy_(torch.from_numpy(start.encode_weight))
-            elif start.has_scheme:
-                weight = self.values.new_empty(self.out_features, self.in_features)
-                encode = self.values.new_tensor(start.encode_weight)
-                drawn = weight.uniform_(-bound, bound)
-                self.values.copy_(encoded_weight(drawn, encode, self.tile))
-            else:
-                self.values.normal_(std=1 / math.sqrt(3 * self.values.shape[1]))
-
-    def encoded(self) -> Any:
-        """Return the r matrices (r, Dk, Mk): the parameter `values`, or the encoded weight."""
-        if self.values is not None:
-            return self.values
-        return encoded_weight(self.weight, self.encode_weight, self.tile)
-
-    def to_tiles(self, x: Any) -> Any:
-        """Return sequences (S, T, D) in the order of tiles: n rows of a tile behind each other."""
-        n = self.tile[0]
-        return padded_to_tiles(x, n) if self.grid is None else patches_to_tiles(x, n, self.grid)
-
-    def from_tiles(self, y: Any, length: int) -> Any:
-        """Return outputs (S, T, M) in the order of the sequences, from the order of tiles."""
-        if self.grid is None:
-            return y[:, :length]
-        return tiles_to_patches(y, self.tile[0], self.grid, length)
+        super().__init__(own, bias, {"device": device, "dtype": dtype})
 
     def forward(self, input: Any) -> Any:  # nn.Linear calls its argument so
         """Return outputs (…, T, M) for sequences (…, T, D), or (M,) for one row (D,)."""
-        self._check_input(input)
-        n, d, m = self.tile
-        values = self.encoded()
-        _, rows, columns = values.shape
-        length = input.shape[-2] if input.dim() > 1 else 1
-        number = math.prod(input.shape[:-2])
-        x = self.to_tiles(input.reshape(number, length, self.in_features))
-        x = padded(x, d * rows - self.in_features)
-        x = x.reshape(number * (x.shape[1] // n), n * d, rows)
-        factors = as_autocast(x, self.encode, values, self.decode, self._bias_of_tiles(columns))
-        parts = tile_product(*factors, recompute=self.recompute)
-        y = self.from_tiles(parts.reshape(number, -1 if number else 0, m * columns), length)
-        return y[..., : self.out_features].reshape(*input.shape[:-1], self.out_features)
-
-    def _bias_of_tiles(self, columns: int) -> Any:
-        """Return the bias for each of the n · m parts of a tile's outputs."""
-        if self.bias is None:
-            return None
-        n, _, m = self.tile
-        bias = padded(self.bias, m * columns - self.out_features)
-        return bias.reshape(m, columns).repeat(n, 1)
-
-    def _check_input(self, input: Any) -> None:
-        """Refuse rows of another width or type, and sequences that are shorter than the grid."""
         if input.dim() < 1 or input.shape[-1] != self.in_features:
             raise ValueError(
                 f"the input must have shape (…, {self.in_features}), not {tuple(input.shape)}"
             )
-        if self.grid is not None:
-            patches = math.prod(self.grid)
-            length = input.shape[-2] if input.dim() > 1 else 1
-            if length < patches:
-                raise ValueError(
-                    f"a sequence must have the {patches} patches of its grid of "
-                    f"{self.grid[0]} × {self.grid[1]}, and may have tokens before them; "
-                    f"it has {length}"
-                )
+        length = input.shape[-2] if input.dim() > 1 else 1
+        if self.grid is not None and length < math.prod(self.grid):
+            raise ValueError(
+                f"a sequence must have the patches of a grid of {self.grid[0]} × {self.grid[1]}, "
+                f"and may have tokens before them; it has {length}"
+            )
+        x = input.reshape(math.prod(input.shape[:-2]), length, self.in_features)
+        return self.multiplied(x, self.grid).reshape(*input.shape[:-1], self.out_features)
 
-    @property
-    def fitted(self) -> StrassenTileModel:
-        """The layer as a model, with its parameters as they are now.
+    def to_tiles(self, x: Any) -> Any:
+        """Return sequences (S, T, D) in the order of tiles: the n rows of one behind each other."""
+        return in_tiles(x, self.tile[0], self.grid)
 
-        It multiplies rows in the order of tiles: with "patches" those that `to_tiles` returns.
+    def from_tiles(self, y: Any, length: int) -> Any:
+        """Return outputs (S, T, M) in the order of the sequences, from the order of tiles."""
+        return from_tiles(y, self.tile[0], self.grid, length)
+
+    def macs(self, n_tokens: int, n_sequences: int = 1) -> TileMacs:
+        """Return the multiply-adds for sequences of so many tokens, zeros behind them included.
+
+        Examples
+        --------
+        >>> macs = StrassenTileLinear(1024, 1024, rank=24).macs(4096)
+        >>> round(macs.dense / macs.core, 2), round(macs.dense / macs.total, 2)
+        (2.67, 2.37)
         """
-        _, d, m = self.tile
-        encode, values, decode = (
-            part.detach().float().cpu().numpy()
-            for part in (self.encode, self.encoded(), self.decode)
-        )
-        zeros = torch.zeros(self.rank, d * m).numpy()
-        bias = torch.zeros(self.out_features) if self.bias is None else self.bias.detach()
-        scheme = BilinearScheme("trained", self.tile, encode, zeros, decode)
-        return StrassenTileModel(
-            scheme,
-            self.in_features,
-            self.out_features,
-            values,
-            bias.float().cpu().numpy(),
-            default_tile_rows(scheme, self.in_features),
-            is_encoded=False,
-            rows="tokens",
-        )
+        tiles = n_sequences * n_tiles(n_tokens, self.tile[0], self.grid)
+        return tile_macs(self, tiles, n_sequences * n_tokens)
+
+    @classmethod
+    def from_linear(
+        cls,
+        layer: Any,
+        *,
+        tile: int | Tile = 4,
+        rank: int = 24,
+        scheme: BilinearScheme | None = None,
+        calibration: Any = None,
+        rows: Rows = "tokens",
+        grid: tuple[int, int] | None = None,
+        causal: bool = False,
+        tied: bool = False,
+        recompute: bool = False,
+        **fit_options: Any,
+    ) -> StrassenTileLinear:
+        """Return a layer that does nearly what a dense one does: a start for fine-tuning.
+
+        Without calibration the weight is encoded by a scheme, which is good for no data in
+        particular. With calibration all factors are fitted to rows by alternating least squares
+        (`maddjit.fit_strassen_tile`). Device, dtype, mode and `requires_grad` are those of the
+        dense layer. Its weight is copied as it is now, also if it is parametrised or shared.
+
+        Parameters
+        ----------
+        layer : nn.Linear
+        tile, rank, rows, grid, causal, tied, recompute
+            As for the class.
+        scheme : BilinearScheme, optional
+            What to encode by, or to start the fit from, in the place of `tile` and `rank`. An exact
+            scheme keeps the layer's function but for rounding.
+        calibration : (T, D) or (…, T, D) tensor or array_like, optional
+            Inputs of the layer, whole sequences in their order: neighbours share tiles. A fit to
+            tokens by square tiles may choose others that cost the same, such as 2 × 16 × 2. The
+            layer then has a bias, because the means of the rows ask for one.
+        **fit_options
+            Options of `maddjit.fit_strassen_tile`, such as `max_iterations` or `random_state`.
+
+        Raises
+        ------
+        TypeError
+            If the layer is no nn.Linear, or not of floating point.
+        ValueError
+            If its class computes something else, hooks compute its weight, the weight is not
+            finite, a tied layer is to be fitted, or there is no scheme of this rank and tile.
+
+        Examples
+        --------
+        >>> import torch
+        >>> dense = torch.nn.Linear(64, 32)
+        >>> layer = StrassenTileLinear.from_linear(dense, tile=2, rank=7)  # Strassen's: exact
+        >>> x = torch.randn(3, 10, 64)
+        >>> torch.allclose(layer(x), dense(x), atol=1e-5)
+        True
+        """
+        check_source(layer, nn.Linear)
+        sizes = layer.in_features, layer.out_features
+        options: dict[str, Any] = {"rows": rows, "grid": grid, "causal": causal}
+        options |= {"tied": tied, "recompute": recompute}
+        if scheme is not None:
+            tile, rank = scheme.shape, scheme.rank
+        own = checked(*sizes, tile=tile, rank=rank, init="random", **options)
+        is_free = calibration is not None and rows == "tokens" and len(set(own.tile)) == 1
+        if scheme is None and not is_free:
+            scheme = scheme_of("scheme", own.rank, own.tile)
+        if calibration is not None:
+            x = sequences(calibration, own.in_features, own.tile[0], own.grid)
+            parts = fitted_parts(layer, own, scheme, x, fit_options)
+        else:
+            assert scheme is not None
+            parts = encoded_parts(layer, scheme)
+        options |= {**parts.shape, "device": "meta", "dtype": layer.weight.dtype}
+        made = cls(*sizes, parts.bias is not None, **options)
+        filled(made, parts, layer)
+        return made
+
+    def to_dense(self) -> nn.Linear:
+        """Return the nn.Linear that computes the same, up to rounding.
+
+        Raises
+        ------
+        ValueError
+            If there is none, because the factors are not those of an exact scheme.
+
+        Examples
+        --------
+        >>> layer = StrassenTileLinear(8, 8, rank=49, init="strassen")
+        >>> layer.to_dense()
+        Linear(in_features=8, out_features=8, bias=True)
+        """
+        kind: Any = nn.Linear
+        options = {"device": "meta", "dtype": self.encode.dtype}
+        made = kind(self.in_features, self.out_features, self.bias is not None, **options)
+        return dense_layer(self, made)
 
     def extra_repr(self) -> str:
         """Return the sizes and options for the text of a model."""
-        n, d, m = self.tile
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        text = f"{sizes}, bias={self.bias is not None}, tile={n} × {d} × {m}, rank={self.rank}"
-        if self.grid is not None:
-            text += f", grid={self.grid[0]} × {self.grid[1]}"
-        options = ("causal", "tied", "recompute")
-        return text + "".join(f", {name}=True" for name in options if getattr(self, name))
+        return f"{sizes}, bias={self.bias is not None}, {self._options()}"

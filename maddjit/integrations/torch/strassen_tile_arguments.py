@@ -32,11 +32,11 @@ class Arguments:
     tile: Tile
     rank: int
     init: Init
-    rows: Rows
-    grid: tuple[int, int] | None
-    causal: bool
-    tied: bool
-    recompute: bool
+    rows: Rows = "tokens"
+    grid: tuple[int, int] | None = None
+    causal: bool = False
+    tied: bool = False
+    recompute: bool = False
 
 
 def checked(
@@ -46,8 +46,8 @@ def checked(
     tile: Any,
     rank: Any,
     init: Any,
-    rows: Any,
-    grid: Any,
+    rows: Any = "tokens",
+    grid: Any = None,
     **flags: Any,
 ) -> Arguments:
     """Return the arguments of a layer as a record.
@@ -63,7 +63,7 @@ def checked(
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise TypeError(f"{name} must be a bool, not {flag!r}")
-    sizes = _sizes("tile", (tile,) * 3 if not isinstance(tile, tuple | list) else tile, 3)
+    sizes = checked_sizes("tile", tile, 3)
     if init not in get_args(Init):
         raise ValueError(f"init must be one of {', '.join(get_args(Init))}, not {init!r}")
     if rows not in get_args(Rows):
@@ -76,15 +76,29 @@ def checked(
             f"{sizes[0]} rows, so a token would see later ones"
         )
     return Arguments(
-        _size("in_features", in_features),
-        _size("out_features", out_features),
+        _size("the number of inputs", in_features),
+        _size("the number of outputs", out_features),
         sizes,
         _size("rank", rank),
         init,
         rows,
-        None if grid is None else _sizes("grid", grid, 2),
+        None if grid is None else checked_sizes("grid", grid, 2),
         **flags,
     )
+
+
+def checked_sizes(name: str, value: Any, number: int) -> Any:
+    """Return so many sizes above 0 as a tuple; a whole number stands for equal ones.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is not above 0 or not a whole number, or their number differs.
+    """
+    values = tuple(value) if isinstance(value, tuple | list) else (value,) * number
+    if len(values) != number:
+        raise ValueError(f"{name} must be {number} whole numbers, not {value!r}")
+    return tuple(_size(name, size) for size in values)
 
 
 def _size(name: str, value: Any) -> int:
@@ -92,9 +106,3 @@ def _size(name: str, value: Any) -> int:
     if isinstance(value, bool) or size < 1:
         raise ValueError(f"{name} must be above 0, not {value!r}")
     return size
-
-
-def _sizes(name: str, value: Any, number: int) -> Any:
-    if not isinstance(value, tuple | list) or len(value) != number:
-        raise ValueError(f"{name} must be {number} whole numbers, not {value!r}")
-    return tuple(_size(name, size) for size in value)

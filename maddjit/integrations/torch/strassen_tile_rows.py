@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+Grid = tuple[int, int] | None
+"""Height and width of a grid of patches; None for tokens that have no grid."""
+
 
 def padded(x: Any, *sizes: int) -> Any:
     """Return x with zeros behind its last dimensions, given as the last one's number of them first.
@@ -19,7 +22,26 @@ def padded(x: Any, *sizes: int) -> Any:
     return functional.pad(x, [end for size in sizes for end in (0, size)])
 
 
-def padded_to_tiles(x: Any, n: int) -> Any:
+def in_tiles(x: Any, n: int, grid: Grid) -> Any:
+    """Return sequences (S, T, D) in the order of tiles: the n rows of a tile behind each other."""
+    return _padded_to_tiles(x, n) if grid is None else _patches_in_tiles(x, n, grid)
+
+
+def from_tiles(y: Any, n: int, grid: Grid, length: int) -> Any:
+    """Return sequences (S, T, M) in their own order, from the order of tiles."""
+    return y[:, :length] if grid is None else _patches_from_tiles(y, n, grid, length)
+
+
+def n_tiles(length: int, n: int, grid: Grid) -> int:
+    """Return how many tiles a sequence of that length has."""
+    if grid is None:
+        return -(-length // n)
+    (height, width), (rows, columns) = grid, patch_of(n)
+    extra = length - height * width
+    return -(-extra // n) + -(-height // rows) * -(-width // columns)
+
+
+def _padded_to_tiles(x: Any, n: int) -> Any:
     """Return sequences (…, T, D) with zeros behind each, so that n divides their length."""
     return padded(x, 0, -x.shape[-2] % n)
 
@@ -36,7 +58,7 @@ def patch_of(n: int) -> tuple[int, int]:
     return height, n // height
 
 
-def patches_to_tiles(x: Any, n: int, grid: tuple[int, int]) -> Any:
+def _patches_in_tiles(x: Any, n: int, grid: tuple[int, int]) -> Any:
     """Return sequences (S, T, D) in another order: that of tiles of patches, with zeros in gaps.
 
     The last H · W of a sequence are the patches of a grid, row by row; tokens before them have
@@ -46,15 +68,15 @@ def patches_to_tiles(x: Any, n: int, grid: tuple[int, int]) -> Any:
     extra = x.shape[1] - height * width
     image = x[:, extra:].reshape(len(x), height, width, x.shape[2])
     image = padded(image, 0, -width % columns, -height % rows)
-    across = image.shape[2] // columns
-    tiles = image.reshape(len(x), -1, rows, across, columns, x.shape[2]).transpose(2, 3)
+    down, across = image.shape[1] // rows, image.shape[2] // columns
+    tiles = image.reshape(len(x), down, rows, across, columns, x.shape[2]).transpose(2, 3)
     tiles = tiles.reshape(len(x), image.shape[1] * image.shape[2], x.shape[2])
     if not extra:
         return tiles
-    return torch.cat([padded_to_tiles(x[:, :extra], n), tiles], dim=1)
+    return torch.cat([_padded_to_tiles(x[:, :extra], n), tiles], dim=1)
 
 
-def tiles_to_patches(y: Any, n: int, grid: tuple[int, int], length: int) -> Any:
+def _patches_from_tiles(y: Any, n: int, grid: tuple[int, int], length: int) -> Any:
     """Return sequences (S, T, M) in their own order, from the order of tiles of patches."""
     (height, width), (rows, columns) = grid, patch_of(n)
     extra = length - height * width

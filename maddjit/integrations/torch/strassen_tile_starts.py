@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ Init = Literal["scheme", "random", "strassen", "polynomial"]
 
 Tile = tuple[int, int, int]
 """n rows, d blocks of features and m blocks of outputs."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Start:
         Whether the three belong together. If not, the encoded weight may be drawn by itself.
     """
 
-    encode: NDArray[np.float64]
-    encode_weight: NDArray[np.float64]
-    decode: NDArray[np.float64]
-    has_scheme: bool
+    encode: Floats
+    encode_weight: Floats
+    decode: Floats
+    has_scheme: bool = True
 
 
 def start_of(init: Init, rank: int, tile: Tile) -> Start:
@@ -58,26 +61,53 @@ def start_of(init: Init, rank: int, tile: Tile) -> Start:
     """
     if init == "random":
         return _random(rank, tile)
-    scheme = _SCHEMES[init](rank, tile)
+    scheme = scheme_of(init, rank, tile)
     start = scaled(scheme)
     first, second, third = start.encode, start.encode_weight, start.decode.T
     gram = (first @ first.T) * (second @ second.T) * (third @ third.T)
-    gain = np.sqrt(np.prod(tile) / gram.sum())
-    start = Start(first, gain * second, start.decode, True)
+    start = replace(start, encode_weight=np.sqrt(np.prod(tile) / gram.sum()) * second)
     return start if len(first) == rank else _widened(start, rank, tile)
+
+
+@cache
+def scheme_of(init: Init, rank: int, tile: Tile) -> BilinearScheme:
+    """Return the scheme that a start is made of; of "strassen" it may have fewer products.
+
+    Raises
+    ------
+    ValueError
+        If there is no scheme of this rank and tile.
+    """
+    try:
+        return _SCHEMES[init](rank, tile)
+    except ValueError as error:
+        raise ValueError(f'init="{init}": {error}; init="random" takes any') from error
 
 
 def scaled(scheme: BilinearScheme) -> Start:
     """Return a scheme's factors with rows and columns of equal norm; the tensor stays the same."""
-    n, _, m = scheme.shape
-    first, second = scheme.encode_a.astype(np.float64), scheme.encode_b.astype(np.float64)
-    third = scheme.decode.astype(np.float64)
-    rows, columns = np.linalg.norm(first, axis=1), np.linalg.norm(third, axis=0)
-    norm = np.sqrt(n * m / scheme.rank)
-    rows, columns = np.where(rows > 0, rows, 1), np.where(columns > 0, columns / norm, 1)
+    rows, columns = norms_of(scheme)
     return Start(
-        first / rows[:, np.newaxis], second * (rows * columns)[:, np.newaxis], third / columns, True
+        scheme.encode_a.astype(np.float64) / rows[:, np.newaxis],
+        scheme.encode_b.astype(np.float64) * (rows * columns)[:, np.newaxis],
+        scheme.decode.astype(np.float64) / columns,
     )
+
+
+def norms_of(scheme: BilinearScheme) -> tuple[Floats, Floats]:
+    """Return what to divide rows of `encode_a`, and columns of `decode`, by.
+
+    Rows get the norm 1 and columns √(n · m/r). An exact scheme is scaled by powers of 2, so that it
+    stays exact, and its norms are within √2 of these.
+    """
+    n, _, m = scheme.shape
+    rows = np.linalg.norm(scheme.encode_a.astype(np.float64), axis=1)
+    columns = np.linalg.norm(scheme.decode.astype(np.float64), axis=0)
+    columns = columns / np.sqrt(n * m / scheme.rank)
+    rows, columns = (np.where(norms > 0, norms, 1) for norms in (rows, columns))
+    if scheme.is_exact:
+        rows, columns = (2 ** np.rint(np.log2(norms)) for norms in (rows, columns))
+    return rows, columns
 
 
 def _random(rank: int, tile: Tile) -> Start:
@@ -87,14 +117,14 @@ def _random(rank: int, tile: Tile) -> Start:
         _directions(rank, n * d),
         np.sqrt(d) * _directions(rank, d * m),
         np.sqrt(n * m / rank) * _directions(rank, n * m).T,
-        False,
+        has_scheme=False,
     )
 
 
-def _directions(number: int, size: int) -> NDArray[np.float64]:
+def _directions(number: int, size: int) -> Floats:
     """Return random vectors of the norm 1, one a row."""
     drawn = torch.randn(number, size, dtype=torch.float64, device="cpu").numpy()
-    directions: NDArray[np.float64] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    directions: Floats = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
     return directions
 
 
@@ -110,19 +140,41 @@ def _widened(start: Start, rank: int, tile: Tile) -> Start:
         np.concatenate([start.encode, _directions(more, n * d)]),
         np.concatenate([start.encode_weight, np.zeros((more, d * m))]),
         np.concatenate([start.decode, columns], axis=1),
-        True,
     )
+
+
+def _named(name: str) -> Callable[[int, Tile], BilinearScheme] | None:
+    found: Any = vars(schemes).get(name)
+    return cast("Callable[[int, Tile], BilinearScheme] | None", found)
 
 
 def _conditioned(rank: int, tile: Tile) -> BilinearScheme:
     """Return the scheme of a rank whose products cancel each other little."""
-    return schemes.conditioned(rank, tile)
+    conditioned = _named("conditioned")
+    if conditioned is not None:
+        return conditioned(rank, tile)
+    if len(set(tile)) > 1:
+        raise ValueError(f"there is no scheme for tiles of {tile}")
+    return schemes.generic(rank, tile[0])
+
+
+def _polynomial(rank: int, tile: Tile) -> BilinearScheme:
+    """Return the scheme that multiplies polynomials."""
+    polynomial = _named("polynomial")
+    if polynomial is None:
+        raise ValueError("there is no such scheme")
+    return polynomial(rank, tile)
 
 
 def exact_scheme(tile: Tile) -> BilinearScheme:
     """Return the exact scheme made of Strassen's as often as 2 divides all sizes of the tile.
 
-    What is left is multiplied in the plain way; for 3 × 3 × 3 by Laderman's scheme.
+    What is left is multiplied in the plain way; 3 × 3 × 3 by Laderman's scheme.
+
+    Examples
+    --------
+    >>> [exact_scheme(tile).rank for tile in ((2, 2, 2), (4, 4, 4), (3, 3, 3), (2, 4, 2))]
+    [7, 49, 23, 14]
     """
     if tile == (3, 3, 3):
         return schemes.laderman()
@@ -161,15 +213,6 @@ def _strassen(rank: int, tile: Tile) -> BilinearScheme:
         (second[kept] * weights[:, np.newaxis]).astype(np.float32),
         scheme.decode[:, kept],
     )
-
-
-def _polynomial(rank: int, tile: Tile) -> BilinearScheme:
-    """Return the scheme that multiplies polynomials."""
-    found: Any = vars(schemes).get("polynomial")
-    if found is None:
-        raise ValueError('init="polynomial" needs a scheme that is not there yet')
-    scheme: BilinearScheme = found(rank, tile)
-    return scheme
 
 
 _SCHEMES: dict[str, Callable[[int, Tile], BilinearScheme]] = {
