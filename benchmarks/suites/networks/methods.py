@@ -176,7 +176,9 @@ def subjects() -> Iterator[Subject]:
 
 def small() -> Iterator[Subject]:
     """Yield small runs on made-up data: of each kind from scratch, and one from a dense network."""
-    chosen = ("dense", "r24-random", "low-rank", "monarch", "two-of-four", "low-rank-tuned")
+    chosen = (
+        "dense", "r24-random", "low-rank", "monarch", "two-of-four", "low-rank-tuned", "r24-tuned",
+    )  # fmt: skip
     methods = _named(*chosen, width=32)
     for method in methods:
         yield Run("made-up", method, 0)
