@@ -151,7 +151,7 @@ def test_small_run_trains_each_kind(measured: tuple[dict[str, Any], str, Path]) 
         assert len(run["loss"]) == len(run["accuracy"]) == run["recipe"]["epochs"]
         assert run["where"].keys() >= {"cpu", "torch", "commit", "date"}
     assert runs["low-rank-tuned"]["before"] > 0.5  # it is nearly the dense one
-    for words in ("| **r = 24, random** |", "| dense, 8-bit layers |", "forward and backward"):
+    for words in ("| **r = 24, random** |", "| dense: 8-bit layers |", "forward and backward"):
         assert words in text
 
 

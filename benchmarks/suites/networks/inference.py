@@ -14,12 +14,12 @@ from benchmarks.harness.tables import Record
 from benchmarks.harness.timing import Candidate, take_turns
 from benchmarks.rivals.candidates import UNAVAILABLE
 from benchmarks.rivals.eight_bit import torch_linear
-from benchmarks.suites.networks import making, running, training
+from benchmarks.suites.networks import making, running, tables, training
 from benchmarks.suites.networks.methods import Inference, Run
 from benchmarks.suites.networks.vit import Network
 from maddjit import TargetError
 
-FLOAT32 = "dense, torch float32"
+FLOAT32 = "dense: torch float32"
 _BATCHES = 256, 16
 """Examples of a call."""
 
@@ -98,16 +98,16 @@ def _ways(
     subject: Inference, dense: Network, limits: Any
 ) -> Iterator[tuple[str, Callable[[], nn.Module]]]:
     """Yield the other networks by name: the dense one in fewer bits, others plain and compiled."""
-    yield "dense, bfloat16 layers", lambda: _with_layers(dense, Bfloat16Linear)
-    yield "dense, 8-bit layers", lambda: _with_layers(dense, Int8Linear)
+    yield "dense: bfloat16 layers", lambda: _with_layers(dense, Bfloat16Linear)
+    yield "dense: 8-bit layers", lambda: _with_layers(dense, Int8Linear)
     for method in subject.others:
         if running.is_kept(run := Run(subject.task, method, 0), limits):
             net = _trained(run, limits)
-            yield f"{method.name}, torch float32", lambda net=net: net
+            yield f"{tables.words(method.name)}: torch float32", lambda net=net: net
             if method.kind == "tiles":
-                yield f"{method.name}, compiled", lambda net=net: _compiled(net)
+                yield f"{tables.words(method.name)}: compiled", lambda net=net: _compiled(net)
                 yield (
-                    f"{method.name}, compiled in bfloat16",
+                    f"{tables.words(method.name)}: compiled in bfloat16",
                     lambda net=net: _compiled(net, precision="bfloat16"),
                 )
 
