@@ -2,7 +2,7 @@
 
 ``python docs/_ext/networks_page.py`` writes docs/figures/networks.svg, and the table of
 docs/networks.md between its two comments; a test tells when results have changed and these have
-not. Each task has a panel of accuracy over multiply-adds, and one of accuracy over epochs.
+not. Each task has a panel of accuracy over multiply-adds, and one of points over dense by epochs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ FAMILIES = {
 NAMES = {"cold": "dense", "warm": "tiles, random start", "third": "tiles, scheme"}
 ALONE = {"low-rank": "low rank", "monarch": "Monarch", "two-of-four": "2:4"}
 """Methods that are single points, and what stands beside them."""
-LEARNING = {"cold": "dense", "warm": "r24-random", "third": "r24-scheme"}
+LEARNING = {"warm": "r24-random", "third": "r24-scheme"}
+"""The lines of the lower panels, by colour."""
 SHOWN = (
     "dense", "r16-random", "r16-scheme", "r24-random", "r24-scheme", "r24-strassen",
     "r24-polynomial", "r32-random", "r32-scheme", "r49-random", "r49-strassen", "dense-narrow",
@@ -79,8 +80,9 @@ def accuracy(runs: Sequence[Record]) -> float:
 
 
 def points(runs: Sequence[Record], dense: Sequence[Record]) -> str:
-    """Return by how many points runs are better than dense ones of the same seeds."""
-    return tables.signed(tables.apart(runs, dense)) if runs else "–"
+    """Return by how many points runs are better than dense ones of the same seeds, in the mean."""
+    apart = tables.apart(runs, dense)
+    return tables.signed([mean(apart)]) if apart else "–"
 
 
 def table(found: Sequence[Record]) -> str:
@@ -102,6 +104,10 @@ def table(found: Sequence[Record]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _axis(value: float) -> str:
+    return f"{value:.1f}".replace("-", "−")
+
+
 class Panel:
     """A panel with two linear axes, at a place of the plot."""
 
@@ -109,13 +115,14 @@ class Panel:
         self, left: float, top: float, across: Sequence[float], up: Sequence[float]
     ) -> None:
         self.left, self.top = left, top
-        self.low, self.high = min(up), max(up)
+        margin = 0.08 * (max(up) - min(up))
+        self.low, self.high = min(up) - margin, max(up) + margin
         self.most = max(across)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Return where a point is drawn."""
         height = (self.high - y) / ((self.high - self.low) or 1)
-        return self.left + 8 + (WIDE - 34) * x / self.most, self.top + 8 + (HIGH - 16) * height
+        return self.left + 8 + (WIDE - 46) * x / self.most, self.top + 8 + (HIGH - 16) * height
 
     def frame(self, title: str) -> list[str]:
         """Draw what stands around the points."""
@@ -123,7 +130,7 @@ class Panel:
         parts.append(svg.rect(self.left, self.top, WIDE, HIGH, rx=3, class_="lane"))
         for value in (self.low, self.high):
             y = self.at(0, value)[1]
-            parts.append(svg.text(self.left + WIDE - 3, y + 4, f"{value:.1f}", class_="small end"))
+            parts.append(svg.text(self.left + WIDE - 3, y + 4, _axis(value), class_="small end"))
         return parts
 
 
@@ -143,30 +150,35 @@ def work_panel(runs: dict[str, list[Record]], title: str, left: float, top: floa
             parts.append(svg.circle(x, y, 3.5, class_=colour))
             if m.startswith("r"):
                 rank = m[1:].partition("-")[0]
-                parts.append(svg.text(x, y - 6, rank, class_=f"small {colour}"))
+                below = y - 6 if colour == "warm" else y + 14
+                parts.append(svg.text(x, below, rank, class_=f"small {colour}"))
     for m, name in ALONE.items():
         if m in there:
             x, y = panel.at(*there[m])
             parts.append(svg.circle(x, y, 3, class_="ink", fill="none"))
-            parts.append(svg.text(x + 6, y + 4, name, class_="small start"))
+            parts.append(svg.text(x - 6, y + 4, name, class_="small end"))
     end = f"0 to {panel.most:.1f} M multiply-adds"
     parts.append(svg.text(left, top + HIGH + 13, end, class_="small start"))
     return parts
 
 
 def learning_panel(runs: dict[str, list[Record]], title: str, left: float, top: float) -> list[str]:
-    """Draw accuracy over epochs."""
+    """Draw by how many points tiles are better than dense layers after each epoch."""
     lines = {}
+    dense = {run["seed"]: run["accuracy"] for run in runs.get("dense", ())}
     for colour, method in LEARNING.items():
-        if method in runs:
-            epochs = zip(*(run["accuracy"] for run in runs[method]), strict=False)
-            lines[colour] = [100 * mean(epoch) for epoch in epochs]
+        if some := [run for run in runs.get(method, ()) if run["seed"] in dense]:
+            beside = zip(*(run["accuracy"] for run in some), strict=False)
+            of_dense = zip(*(dense[run["seed"]] for run in some), strict=False)
+            both = zip(beside, of_dense, strict=False)
+            lines[colour] = [100 * (mean(own) - mean(other)) for own, other in both]
     if not lines:
         return []
-    every = [y for line in lines.values() for y in line]
     n_epochs = max(map(len, lines.values()))
-    panel = Panel(left, top, [n_epochs], every)
-    parts = panel.frame(f"{title}, %")
+    panel = Panel(left, top, [n_epochs], [0.0, *(y for line in lines.values() for y in line)])
+    parts = panel.frame(f"{title.split()[0]}: points over dense")
+    (x, zero), (end, _) = panel.at(0, 0), panel.at(n_epochs, 0)
+    parts.append(svg.line(x, zero, end, zero, class_="hair"))
     for colour, line in lines.items():
         places = [panel.at(i + 1, y) for i, y in enumerate(line)]
         parts.append(svg.path(places, class_=f"trace {colour}"))
