@@ -19,8 +19,6 @@ TOKENS = 16
 """Tokens of each example: four whole tiles of four."""
 PATCH, STRIDE = 10, 6
 """Side of a patch of an image, and from one to the next: 4 × 4 of them, which overlap."""
-SHIFT = 2
-"""An image is shifted by up to so many pixels in training."""
 PIECE = 256
 """Bytes of a piece of a file: 16 tokens of 16 bytes."""
 KINDS = (
@@ -72,19 +70,13 @@ def fashion() -> Data:
         "patches",
         10,
         *parts,
-        _shifted,
+        _turned,
     )
 
 
-def _shifted(images: Any) -> Any:
-    """Flip each image left to right with probability 1/2 and shift it by up to 2 pixels."""
-    n, side = len(images), images.shape[-1]
-    padded = torch.nn.functional.pad(images, (SHIFT,) * 4)
-    span = torch.arange(side)
-    rows = torch.randint(0, 2 * SHIFT + 1, (n, 1)) + span
-    columns = torch.randint(0, 2 * SHIFT + 1, (n, 1)) + span
-    columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
-    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+def _turned(images: Any) -> Any:
+    """Turn each image round, left to right, with probability 1/2."""
+    return torch.where(torch.rand(len(images), 1, 1) < 0.5, images.flip(2), images)
 
 
 def files() -> Data:
@@ -164,7 +156,7 @@ def made_up(n_train: int = 512, n_test: int = 256) -> Data:
         labels = rng.integers(0, 4, n)
         images = 30 * labels[:, None, None] + rng.integers(0, 128, (n, 28, 28))
         parts += [torch.tensor(images.astype(np.uint8)), torch.tensor(labels)]
-    return Data("Made up", "noise of four degrees of brightness", "patches", 4, *parts, _shifted)
+    return Data("Made up", "noise of four degrees of brightness", "patches", 4, *parts, _turned)
 
 
 DATA: dict[str, Callable[[], Data]] = {"fashion": fashion, "files": files, "made-up": made_up}
