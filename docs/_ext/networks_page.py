@@ -93,14 +93,16 @@ def table(found: Sequence[Record]) -> str:
         ["---", *["---:"] * 4],
     ]
     for method in SHOWN:
-        some = runs["fashion"].get(method, [])
-        cells = [f"{some[0]['parameters'] / 1e3:.0f}", f"{tables.total(some[0]) / 1e6:.1f}"]
-        for of_task in runs.values():
-            own, dense = of_task.get(method, []), of_task.get("dense", [])
-            cells.append(
-                f"{accuracy(own):.2f} %" if method == "dense" and own else points(own, dense)
-            )
-        lines.append([tables.words(method), *(cells if some else ["–"] * 4)])
+        of_tasks = [of_task.get(method, []) for of_task in runs.values()]
+        some = next((own for own in of_tasks if own), None)
+        cells = ["–", "–"]
+        if some:
+            cells = [f"{some[0]['parameters'] / 1e3:.0f}", f"{tables.total(some[0]) / 1e6:.1f}"]
+        for own, of_task in zip(of_tasks, runs.values(), strict=True):
+            is_dense = method == "dense" and bool(own)
+            over = points(own, of_task.get("dense", []))
+            cells.append(f"{accuracy(own):.2f} %" if is_dense else over)
+        lines.append([tables.words(method).partition(", the")[0], *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -11,8 +11,8 @@ from benchmarks.suites.networks.methods import DENSE, METHODS, Run, subjects
 
 WORDS = {
     "dense": "dense",
-    "dense-narrow": "dense, narrower: the multiply-adds of r = 24",
-    "dense-wide": "dense, wider: the parameters of r = 24",
+    "dense-narrow": "dense, narrower, the multiply-adds of r = 24",
+    "dense-wide": "dense, wider, the parameters of r = 24",
     "dense-longer": "dense, twice the epochs",
     "low-rank": "low rank, the multiply-adds of r = 24",
     "monarch": "Monarch, the multiply-adds of r = 24",
