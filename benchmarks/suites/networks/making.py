@@ -15,6 +15,7 @@ from benchmarks.suites.networks.layers import BLOCKS, LowRankLinear, MonarchLine
 from benchmarks.suites.networks.methods import DEPTH, HEADS, TILE, Method
 from benchmarks.suites.networks.vit import Maker, Network
 from maddjit.integrations.torch import StrassenTileLinear
+from maddjit.models.schemes import conditioned
 
 CALIBRATED = 1000
 """Training examples whose rows layers are fitted to."""
@@ -77,7 +78,9 @@ def converted(method: Method, layer: Any, rows: Any) -> nn.Module:
     if method.kind == "low rank":
         rank = low_rank_of(method.rank, layer.in_features, layer.out_features)
         return LowRankLinear.from_linear(layer, rank, rows.flatten(0, 1))
-    made: nn.Module = StrassenTileLinear.from_linear(layer, rank=method.rank, calibration=rows)
+    # The fit would choose schemes of less error, whose products cancel: they learn badly.
+    scheme = conditioned(method.rank, TILE)
+    made: nn.Module = StrassenTileLinear.from_linear(layer, scheme=scheme, calibration=rows)
     return made
 
 

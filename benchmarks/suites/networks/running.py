@@ -21,7 +21,7 @@ from benchmarks.tasks.cache import folder
 _kept: dict[str, Record] = {}
 """Weights of this process's runs."""
 _loaded: dict[str, Data] = {}
-TUNING = 0.5
+TUNING = 0.25
 """The peak rate of networks that begin from trained ones, over that of the others."""
 
 
