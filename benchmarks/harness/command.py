@@ -78,14 +78,13 @@ def _named(subjects: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _resume(results: Record, path: Path) -> None:
-    """Take over what a results file has by now, perhaps from another process."""
-    if not path.exists():
-        return
-    earlier = json.loads(path.read_text())
-    known, kept = ({task["name"]: task for task in some["tasks"]} for some in (results, earlier))
-    results["tasks"] = list((known | kept).values())
-    left_out = earlier["left_out"] | results["left_out"]
-    results["left_out"] = {name: why for name, why in left_out.items() if name not in known | kept}
+    """Take over what a results file has by now: other processes may write to it as well."""
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        results["tasks"] = earlier["tasks"]
+        names = {task["name"] for task in earlier["tasks"]}
+        left_out = earlier["left_out"] | results["left_out"]
+        results["left_out"] = {name: why for name, why in left_out.items() if name not in names}
 
 
 def _write(results: Record, path: Path) -> None:
@@ -152,6 +151,7 @@ def _run(
                 print(f"the time is over before {name}", flush=True)
                 break
         print(f"{name} …", flush=True)
+        found: list[Record] = []
         try:
             with threadpool_limits(1):
                 record = suite.measure(subject, limits)
@@ -167,11 +167,12 @@ def _run(
             results["failed"][name] = machine.first_line(error)
         else:
             seconds = round(perf_counter() - start, 1)
-            found = {"name": name, "left_out": {}, "failed": {}} | record
-            results["tasks"].append(found | {"seconds": seconds})
+            record = {"name": name, "left_out": {}, "failed": {}} | record
+            found.append(record | {"seconds": seconds})
+        if path and suite.resumes:
+            _resume(results, path)
+        results["tasks"] += found
         if path:
-            if suite.resumes:
-                _resume(results, path)
             _write(results, path)
         longest = max(longest, perf_counter() - start)
         print(f"{name}, {perf_counter() - start:.1f} s", flush=True)
