@@ -11,7 +11,7 @@ EXTRAS = progress plot safetensors cli sklearn onnx dask
 LOWER = x86-64-v3 x86-64
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels docs front clean
+.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels networks docs front clean
 
 # List the targets.
 help:
@@ -69,6 +69,7 @@ extra-%:
 torch: extra-torch
 	build/extras/torch/bin/pip install --quiet "$$(ls dist/*.whl)[torch,test]"
 	build/extras/torch/bin/python -m pytest -m '' tests/integrations/torch maddjit/integrations \
+	  tests/benchmarks/test_networks.py \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]" \
 	  "tests/test_docs.py::test_page[docs/guides/trained-layers.md]"
 
@@ -99,6 +100,12 @@ service: $(VENV)/.bench
 kernels: $(VENV)/.bench
 	$(BIN)/python -m benchmarks kernels
 	$(BIN)/python docs/_ext/kernels_page.py
+
+# Train small networks with layers of many kinds (some ten hours; it goes on where it stopped). It
+# writes the plot and the table of docs/networks.md, too.
+networks: $(VENV)/.bench
+	$(BIN)/python -m benchmarks networks
+	$(BIN)/python docs/_ext/networks_page.py
 
 # Build the documentation as HTML, into build/docs. All of it is built anew, since pages show what
 # the code of today prints. A warning is an error, and nothing is fetched.

@@ -2,7 +2,8 @@
 
     python -m benchmarks SUITE [--small] [--only NAME …] [--render] …
 
-`SUITE` is performance, experiments, winners, tiles, service, front or kernels;
+`SUITE` is performance, experiments, winners, tiles, service, front, kernels or
+networks;
 ``python -m benchmarks SUITE -h`` lists the options. Everything is measured in this process, in one
 thread on one processor.
 """
@@ -15,7 +16,16 @@ from importlib import import_module
 
 from benchmarks.harness import command, machine
 
-SUITES = ("performance", "experiments", "winners", "tiles", "service", "front", "kernels")
+SUITES = (
+    "performance",
+    "experiments",
+    "winners",
+    "tiles",
+    "service",
+    "front",
+    "kernels",
+    "networks",
+)
 
 
 def main(arguments: list[str]) -> int:

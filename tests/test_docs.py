@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 import example_models  # noqa: E402
 import generated  # noqa: E402
 import kernels_page  # noqa: E402
+import networks_page  # noqa: E402
 import pages  # noqa: E402
 import pictures  # noqa: E402
 import plots  # noqa: E402
@@ -215,6 +216,13 @@ def test_the_page_on_kernels_shows_the_stored_results() -> None:
     drawn = kernels_page.PLOT.read_text(encoding="utf-8")
     assert drawn == kernels_page.draw(found), "write it anew: python docs/_ext/kernels_page.py"
     assert page == kernels_page.with_table(page, found)
+
+
+def test_the_page_on_networks_shows_the_stored_results() -> None:
+    found, page = networks_page.stored(), networks_page.PAGE.read_text(encoding="utf-8")
+    drawn = networks_page.PLOT.read_text(encoding="utf-8")
+    assert drawn == networks_page.draw(found), "write it anew: python docs/_ext/networks_page.py"
+    assert page == networks_page.with_table(page, found)
 
 
 def test_cells_of_plots() -> None:

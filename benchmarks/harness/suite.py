@@ -43,6 +43,9 @@ class Suite:
         Takes what a results file holds, returns matplotlib figures by name.
     across : mapping of Across
         Further tables of the page, which hold all machines at once.
+    resumes : bool
+        Whether each run of the command measures what its results file lacks, at one level, until
+        all is there or the minutes of `limits` are over.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Suite:
     sections: Mapping[str, Section]
     figures: Callable[[Record], Mapping[str, Any]] | None = None
     across: Mapping[str, Across] = field(default_factory=dict)
+    resumes: bool = False
 
     @property
     def text(self) -> Path:

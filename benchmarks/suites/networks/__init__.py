@@ -1,0 +1,1 @@
+"""Vision transformers whose linear layers multiply by tiles, trained beside others."""
