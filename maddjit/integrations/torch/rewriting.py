@@ -179,6 +179,7 @@ def _subclass(base: type, source: str, names: dict[str, Any]) -> type:
     }
     if issubclass(base, nn.Sequential):
         own["__getitem__"] = _parts
+        own |= {name: _plain_first(name) for name in _CHANGES if hasattr(base, name)}
     return type(base.__name__, (base,), own)
 
 
@@ -188,6 +189,29 @@ def _parts(self: Any, at: Any) -> Any:
     if isinstance(at, slice):
         return base(OrderedDict(list(self._modules.items())[at]))
     return base.__getitem__(self, at)
+
+
+_CHANGES = [
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "__setitem__",
+    "__delitem__",
+    "__iadd__",
+    "__imul__",
+]
+"""Methods of a sequence that change which modules it has."""
+
+
+def _plain_first(name: str) -> Callable[..., Any]:
+    """Return a method that calls the one of the class before, whose object the sequence becomes."""
+
+    def change(self: Any, *args: Any) -> Any:
+        self.__class__ = type(self)._rewritten[0]
+        return getattr(self, name)(*args)
+
+    return change
 
 
 def _reduced(self: Any, protocol: Any) -> tuple[Any, ...]:

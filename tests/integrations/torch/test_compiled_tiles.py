@@ -323,6 +323,12 @@ def test_other_calls_of_fused_layers_are_as_before() -> None:
     assert len(compiled.module) == 4
     assert type(compiled.module[:1]) is nn.Sequential
     assert difference(compiled.module[:1](x), sequence[:1](x)) < 1e-4
+    compiled.module[1] = nn.Tanh()  # what was fused is so no longer
+    sequence[1] = nn.Tanh()
+    assert difference(compiled.module(x), sequence(x)) < 1e-4
+    for each in (compiled.module, sequence):
+        each.append(nn.Sigmoid())
+    assert difference(compiled.module(x), sequence(x)) < 1e-4
 
 
 class Noting(nn.Module):
