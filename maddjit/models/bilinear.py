@@ -50,6 +50,7 @@ class BilinearScheme:
 
     Examples
     --------
+    >>> from maddjit.schemes import kronecker, plain, strassen
     >>> strassen()
     BilinearScheme('strassen', 2 × 2 × 2, rank=7, exact, amplification=2)
     >>> kronecker(strassen(), plain(1, 3, 2)).shape

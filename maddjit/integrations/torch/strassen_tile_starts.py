@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -143,29 +143,6 @@ def _widened(start: Start, rank: int, tile: Tile) -> Start:
     )
 
 
-def _named(name: str) -> Callable[[int, Tile], BilinearScheme] | None:
-    found: Any = vars(schemes).get(name)
-    return cast("Callable[[int, Tile], BilinearScheme] | None", found)
-
-
-def _conditioned(rank: int, tile: Tile) -> BilinearScheme:
-    """Return the scheme of a rank whose products cancel each other little."""
-    conditioned = _named("conditioned")
-    if conditioned is not None:
-        return conditioned(rank, tile)
-    if len(set(tile)) > 1:
-        raise ValueError(f"there is no scheme for tiles of {tile}")
-    return schemes.generic(rank, tile[0])
-
-
-def _polynomial(rank: int, tile: Tile) -> BilinearScheme:
-    """Return the scheme that multiplies polynomials."""
-    polynomial = _named("polynomial")
-    if polynomial is None:
-        raise ValueError("there is no such scheme")
-    return polynomial(rank, tile)
-
-
 def exact_scheme(tile: Tile) -> BilinearScheme:
     """Return the exact scheme made of Strassen's as often as 2 divides all sizes of the tile.
 
@@ -216,7 +193,7 @@ def _strassen(rank: int, tile: Tile) -> BilinearScheme:
 
 
 _SCHEMES: dict[str, Callable[[int, Tile], BilinearScheme]] = {
-    "scheme": _conditioned,
+    "scheme": schemes.conditioned,
     "strassen": _strassen,
-    "polynomial": _polynomial,
+    "polynomial": schemes.polynomial,
 }
