@@ -128,7 +128,7 @@ def compile(
         and needs a CPU with avx512bf16.
     residual : bool
         Whether each call of a Strassen-Tile operator is given an array that is added to the outputs
-        before they are clamped.
+        before they are clamped. The outputs must then be float32.
     tune : bool or (N, D) array
         Whether the planner's choices are found by timing: the few most promising ones are tried on
         these rows, or on 2000 random rows if True, and the fastest is kept. That takes half a

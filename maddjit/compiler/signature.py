@@ -44,12 +44,12 @@ class Signature:
     precision : {"float32", "bfloat16"}
         The number format in which Strassen-Tile multiplies.
     residual : bool
-        Whether Strassen-Tile adds its outputs to what Y already holds.
+        Whether Strassen-Tile adds its outputs to what Y already holds, which is float32.
 
     Raises
     ------
     ValueError
-        If a name is unknown.
+        If a name is unknown, or a residual would be added to outputs that are not float32.
     TypeError
         If `epilogue` is not an Epilogue.
     """
@@ -79,6 +79,11 @@ class Signature:
         if not isinstance(self.epilogue, Epilogue):
             raise TypeError(
                 f"epilogue must be an Epilogue, such as Epilogue(low=0), not {self.epilogue!r}"
+            )
+        if self.residual and self.epilogue.dtype != "float32":
+            raise ValueError(
+                f"residual=True needs float32 outputs, not {self.epilogue.dtype}: the residual "
+                "lies where outputs are written"
             )
 
     @property

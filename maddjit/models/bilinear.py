@@ -50,6 +50,7 @@ class BilinearScheme:
 
     Examples
     --------
+    >>> from maddjit.schemes import kronecker, plain, strassen
     >>> strassen()
     BilinearScheme('strassen', 2 × 2 × 2, rank=7, exact, amplification=2)
     >>> kronecker(strassen(), plain(1, 3, 2)).shape
@@ -179,8 +180,13 @@ class BilinearScheme:
         BilinearScheme('4x4x4_48', 4 × 4 × 4, rank=48, exact, amplification=2.83)
         """
         files = [Path(path) for path in paths]
+        if shape is not None and len(shape) != 3:
+            raise ValueError(f"shape must be three sizes (n, d, m), not {shape}")
         found, factors = read_factors(files, shape)
-        a, b, c = (np.asarray(factor, np.float32) for factor in factors)
+        try:
+            a, b, c = (np.asarray(factor, np.float32) for factor in factors)
+        except OverflowError:
+            raise ValueError(f"{files[0]}: a number is beyond the range of float32") from None
         if name is None:
             name = re.sub("_L$", "", files[0].stem)
         return cls(name, found, a, b, c.T)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 MOST_ENTRIES, MOST_PRODUCTS = 256, 4096
 """Entries of a tile (16 × 16), and multiplications, at most."""
-_MOST_BYTES = 2**26
+_MOST_BYTES = 2**24
+_MOST_BITS = 1024  # of the common divisor of a factor's numbers: public schemes need few
 _NUMBER = re.compile(r"[+-]?\d{1,30}(/\d{1,30}|(\.\d{1,30})?([eE][+-]?\d{1,2})?)")
 _EXACT_IN_FLOAT64 = 2**53
 
@@ -177,13 +178,23 @@ def shape_of(factors: Factors) -> Shape:
 
 def whole_factors(factors: Factors) -> tuple[tuple[NDArray[Any], ...], int]:
     """Return the factors as whole numbers, and what their products must be divided by."""
-    divisors = [math.lcm(*(x.denominator for x in factor.ravel())) for factor in factors]
+    divisors = [_common_divisor(factor) for factor in factors]
     whole = []
     for factor, divisor in zip(factors, divisors, strict=True):
         numbers = np.empty(factor.size, object)
         numbers[:] = [x.numerator * (divisor // x.denominator) for x in factor.ravel()]
         whole.append(numbers.reshape(factor.shape))
     return tuple(whole), math.prod(divisors)
+
+
+def _common_divisor(factor: Rationals) -> int:
+    """Return the least common divisor of numbers; one that would fill the memory is refused."""
+    divisor = 1
+    for denominator in {x.denominator for x in factor.ravel()}:
+        divisor = math.lcm(divisor, denominator)
+        if divisor.bit_length() > _MOST_BITS:
+            raise ValueError(f"the numbers have no common divisor of {_MOST_BITS} bits or less")
+    return divisor
 
 
 def first_wrong(whole: tuple[tuple[NDArray[Any], ...], int], shape: Shape) -> str:
@@ -306,7 +317,8 @@ def _matrix(rows: Any, place: str) -> Rationals:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
         raise ValueError(f"{place}: a list of rows is expected")
     width = len(rows[0])
-    if not width or width > MOST_PRODUCTS or len(rows) > MOST_PRODUCTS:
+    sizes = width, len(rows)
+    if not width or min(sizes) > MOST_ENTRIES or max(sizes) > MOST_PRODUCTS:
         raise ValueError(f"{place}: a matrix {len(rows)} × {width} is no part of a scheme of tiles")
     matrix = np.empty((len(rows), width), object)
     for i, row in enumerate(rows):

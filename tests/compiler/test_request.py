@@ -49,6 +49,11 @@ def tiles() -> maddjit.StrassenTileModel:
         (winners, {"result": "topk", "coverage": 1.5}, "coverage must be above 0 and below 1"),
         (tiles, {"result": "argmax"}, "a Strassen-Tile model has outputs alone"),
         (tiles, {"k": 1}, "a Strassen-Tile model has outputs alone"),
+        (
+            tiles,
+            {"residual": True, "epilogue": maddjit.Epilogue("int8", step=0.5)},
+            "residual=True needs float32 outputs, not int8",
+        ),
         (tiles, {"choices": Choices(lines=True)}, "row_block alone, not lines=True"),
         (look_ups, {"target": "sparc"}, "unknown target 'sparc'; the targets are x86-64,"),
     ],

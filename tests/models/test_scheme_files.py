@@ -181,6 +181,7 @@ GOOD: dict[str, Any] = {
         (GOOD | {"u": 3}, "u: a list of rows"),
         (GOOD | {"u": []}, "u: a list of rows"),
         (GOOD | {"u": [[]]}, "u: a matrix 1 × 0 is no part"),
+        (GOOD | {"u": [[1] * 300] * 300}, "u: a matrix 300 × 300 is no part"),
         (GOOD | {"u": [[1, 0, 0, 1], [1, 0]]}, r"u\[1\] has 2 numbers, and the rows before 4"),
         (GOOD | {"u": GOOD["u"][:-1]}, "no tiles n × d and d × m have 6 and 7 entries"),
         ([[[1, 0]], [[1, 0, 0]] * 2, [[1]]], "u, v and w must have .*, not be 1 × 2, 2 × 3, 1 × 1"),
@@ -210,6 +211,27 @@ def test_what_is_no_json(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is no text"):
         BilinearScheme.read(path)
+
+
+def test_numbers_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    fractions = [[f"1/{10**29 + 256 * i + k}" for k in range(256)] for i in range(20)]
+    ones = [[1] * 256] * 20
+    path.write_text(json.dumps([fractions, ones, ones]))
+    with pytest.raises(ValueError, match=r"some\.json: the numbers have no common divisor of 1024"):
+        BilinearScheme.read(path)
+    path.write_bytes(b" " * (2**24 + 1))
+    with pytest.raises(ValueError, match="larger than 16 MiB"):
+        BilinearScheme.read(path)
+    big = "1" + "0" * 29 + "e99"
+    path.write_text(
+        json.dumps([[[big], [big], [1]], [[big], [big], [1]], [[big], ["-" + big], [1]]])
+    )
+    with pytest.raises(ValueError, match=r"some\.json: a number is beyond the range of float32"):
+        BilinearScheme.read(path)
+    path.write_text("[[[1]], [[1]], [[1]]]")
+    with pytest.raises(ValueError, match="shape must be three sizes"):
+        BilinearScheme.read(path, shape=(1, 1))  # type: ignore[arg-type]
 
 
 def test_bad_paths(tmp_path: Path) -> None:

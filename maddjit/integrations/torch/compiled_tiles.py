@@ -29,7 +29,7 @@ class CompiledStrassenTile(nn.Module):
     fitted : StrassenTileModel
         What is multiplied by, the bias included; its rows are "tokens".
     ending : Ending
-        The precision, and what is done to outputs.
+        The precision, and what a call that `compile_layers` fused does to outputs.
     grid : (int, int), optional
         Height and width of the grid whose patches share tiles; by default neighbours in the
         sequence do.
@@ -73,8 +73,12 @@ class CompiledStrassenTile(nn.Module):
         assert isinstance(model, StrassenTileModel)
         return model
 
-    def forward(self, input: Any, residual: Any = None) -> Any:  # nn.Linear calls its argument so
+    def forward(  # nn.Linear calls its argument so
+        self, input: Any, residual: Any = None, low: float = -math.inf, high: float = math.inf
+    ) -> Any:
         """Return outputs (…, T, M) for sequences (…, T, D), in the dtype of the input or autocast.
+
+        What is fused stands in the call, so that other calls of the layer are not changed.
 
         Parameters
         ----------
@@ -82,7 +86,9 @@ class CompiledStrassenTile(nn.Module):
             Of the shapes that the layer takes. Rows with NaN or infinities give NaN in all rows of
             their tiles.
         residual : tensor, optional
-            Added to the outputs before they are clamped, if `ending.residual` says so.
+            Added to the outputs before they are clamped.
+        low, high : float
+            What outputs are clamped to.
 
         Raises
         ------
@@ -91,19 +97,17 @@ class CompiledStrassenTile(nn.Module):
         TypeError
             If the input is not of floating point.
         ValueError
-            If the input has another shape, or the residual is missing.
+            If the input has another shape.
         """
         self._check(input)
-        end = self.ending
-        if not end.residual:
-            return self._product(input, None, end)
+        end = Ending(self.ending.precision, low, high, residual is not None)
         if residual is None:
-            raise ValueError("a residual is added to the outputs of this layer: give one")
+            return self._product(input, None, end)
         same = torch.is_tensor(residual) and residual.dtype == self._dtype(input)
         if same and residual.shape == self._shape(input):
             return self._product(input, residual, end)
         y = self._product(input, None, Ending(end.precision)) + residual
-        return y.clamp(end.low, end.high) if end.is_clamped else y
+        return y.clamp(low, high) if end.is_clamped else y
 
     def _check(self, input: Any) -> None:
         """Refuse training, rows of another width, and whole numbers."""

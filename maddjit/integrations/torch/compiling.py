@@ -13,7 +13,7 @@ from maddjit.integrations.torch.compiled_tiles import (
     CompiledStrassenTile,
     CompiledStrassenTileConv1x1,
 )
-from maddjit.integrations.torch.fusing import compiled_in, fuse_graphs, fuse_sequences
+from maddjit.integrations.torch.fusing import compiled_in, fuse_graphs
 from maddjit.integrations.torch.layers import refuse_compiled
 from maddjit.integrations.torch.places import Places, take_over
 from maddjit.integrations.torch.strassen_tile_convolution import StrassenTileConv1x1
@@ -59,11 +59,12 @@ def compile_layers(
 
     With `fuse` the layers also do what follows them, if nothing else uses their outputs: clamps
     (ReLU, ReLU6, Hardtanh, `torch.clamp` by numbers), and before that a sum with another tensor.
-    Clamps are found in every nn.Sequential. Elsewhere modules are traced by `torch.fx`, and those
-    in which something can be fused get a subclass of their class with another forward, made for
-    evaluation. Modules stay as they are if they cannot be traced: if their forward decides by
-    values, creates tensors, draws random numbers, or has arguments with defaults. What torch.fx
-    cannot see is taken as in the trace: decisions by the type of an input, and global state.
+    Modules are traced by `torch.fx`, and those in which something can be fused get a subclass of
+    their class with another forward, made for evaluation. Other calls of their layers, and parts of
+    an nn.Sequential, do what they did before. Modules stay as they are if they cannot be traced: if
+    their forward decides by values, creates tensors, draws random numbers, sets attributes, or has
+    arguments with defaults. What torch.fx cannot see is taken as in the trace: decisions by the
+    type of an input, and global state.
 
     Parameters
     ----------
@@ -121,7 +122,6 @@ def compile_layers(
     Places(holder, layers).put({layer: _compiled(layer, precision) for layer in layers})
     holder.eval()
     if fuse:
-        fuse_sequences(holder)
         fuse_graphs(holder[0])
     made = compiled_in(holder[0])
     for each in made.values():

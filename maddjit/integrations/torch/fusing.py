@@ -23,26 +23,6 @@ _SUMS_IN_PLACE = operator.iadd, "add_"
 """Functions of PyTorch, and names of a tensor's methods."""
 
 
-def fuse_sequences(model: nn.Module) -> None:
-    """Fuse a clamp into the compiled layer that it follows in an nn.Sequential, in place.
-
-    An nn.Identity takes the clamp's place, so names and numbers of layers stay the same.
-    """
-    free = _in_one_place(model)
-    for parent in model.modules():
-        if type(parent).forward is not nn.Sequential.forward or "forward" in vars(parent):
-            continue
-        before: Any = None
-        for name, child in parent._modules.items():
-            limits = _module_limits(child)
-            if limits and before is not None:
-                _clamp(before, limits)
-                parent._modules[name] = nn.Identity()
-                before = None
-            elif not _is_identity(child):
-                before = child if id(child) in free and _is_open(child) else None
-
-
 def fuse_graphs(model: nn.Module) -> None:
     """Fuse clamps and residual sums into compiled layers wherever torch.fx can trace, in place.
 
@@ -64,8 +44,7 @@ def _in_one_place(model: nn.Module) -> set[int]:
 
 def _is_open(layer: Any) -> bool:
     """Tell whether what follows a module can be fused into it."""
-    is_compiled = isinstance(layer, CompiledStrassenTile)
-    return is_compiled and not layer.ending.is_clamped and not has_hooks(layer)
+    return _is_compiled(layer) and not layer.ending.is_clamped and not has_hooks(layer)
 
 
 def _is_identity(module: Any) -> bool:
@@ -73,7 +52,9 @@ def _is_identity(module: Any) -> bool:
     return type(module) in (nn.Identity, nn.Dropout) and not has_hooks(module)
 
 
-def _clamp(layer: CompiledStrassenTile, limits: Limits) -> None:
+def _clamp(node: Any, layer: CompiledStrassenTile, limits: Limits) -> None:
+    named = zip(("low", "high"), limits, strict=True)
+    node.kwargs = {**node.kwargs, **{name: end for name, end in named if math.isfinite(end)}}
     layer.ending = replace(layer.ending, low=limits[0], high=limits[1])
 
 
@@ -90,15 +71,25 @@ def _module_limits(module: Any) -> Limits | None:
 
 def _fuse_inside(module: nn.Module, free: set[int], done: set[int]) -> None:
     """Fuse in a module what can be, inner modules first; `done` has the ids of those done."""
-    is_compiled = isinstance(module, CompiledStrassenTile)
-    if id(module) in done or is_compiled or not compiled_in(module):
+    if id(module) in done or _is_compiled(module) or not compiled_in(module):
         return
     done.add(id(module))
     for child in module.children():
         _fuse_inside(child, free, done)
-    graph = traced(module, lambda inner: isinstance(inner, CompiledStrassenTile))
-    if graph is not None and _fuse(module, graph, free):
-        rewrite(module, graph)
+    is_sequence = type(module).forward is nn.Sequential.forward
+    for is_leaf in (_is_any, _is_compiled) if is_sequence else (_is_compiled,):
+        graph = traced(module, is_leaf)
+        if graph is not None and _fuse(module, graph, free):
+            rewrite(module, graph)
+
+
+def _is_any(module: Any) -> bool:
+    """Tell of every module that it is not looked into: calls in a sequence can always be seen."""
+    return True
+
+
+def _is_compiled(module: Any) -> bool:
+    return isinstance(module, CompiledStrassenTile)
 
 
 def compiled_in(module: nn.Module) -> dict[str, CompiledStrassenTile]:
@@ -136,7 +127,7 @@ def _fuse_behind(module: nn.Module, graph: Any, node: Any, layer: Any) -> bool:
     limits = _limits(module, after, last)
     if limits is not None:
         _take_place(graph, node, after)
-        _clamp(layer, limits)
+        _clamp(node, layer, limits)
     return is_sum or limits is not None
 
 

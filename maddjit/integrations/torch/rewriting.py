@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import operator
+from collections import OrderedDict
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 from torch.fx.proxy import TraceError
 
 from maddjit.integrations.torch.places import HOOKS
 
 _NOT_TRACED = (
     *(TraceError, TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError),
-    *(LookupError, AssertionError, ArithmeticError),
+    *(LookupError, AssertionError, ArithmeticError, NameError),
 )
 """What the forward of a module raises if it cannot be run on symbols."""
 
@@ -36,8 +38,8 @@ def traced(module: Any, is_leaf: Callable[[Any], bool]) -> Any:
     """Return the torch.fx.Graph of a module's forward, or None where that would not be faithful.
 
     None is returned for modules of PyTorch, those with hooks or a forward of their own, those whose
-    forward decides by values, creates tensors, draws random numbers, or has arguments with
-    defaults, and those whose class pickles its objects by itself.
+    forward decides by values, creates tensors, draws random numbers, sets attributes, or has
+    arguments with defaults, and those whose class pickles its objects by itself.
 
     Parameters
     ----------
@@ -53,7 +55,8 @@ def traced(module: Any, is_leaf: Callable[[Any], bool]) -> Any:
     kind: Any = type(module)
     if kind.__reduce_ex__ is not object.__reduce_ex__ and "_rewritten" not in vars(kind):
         return None
-    random, own = torch.get_rng_state(), set(vars(module))
+    random = torch.get_rng_state()
+    held = [_Held(part) for part in module.modules() if not is_leaf(part)]
     try:
         graph = tracer.trace(module)
     except _NOT_TRACED:
@@ -61,12 +64,52 @@ def traced(module: Any, is_leaf: Callable[[Any], bool]) -> Any:
     finally:
         drawn = not torch.equal(random, torch.get_rng_state())
         torch.set_rng_state(random)
-        created = vars(module).keys() - own
-        for name in created:
-            del module.__dict__[name]
+        changed = [part for part in held if part.changed()]
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     is_open = any(node.args or node.target.startswith("*") for node in inputs)
-    return None if drawn or created or is_open else graph
+    return None if drawn or changed or is_open else graph
+
+
+class _Held:
+    """What a module held before its forward was traced: attributes, their contents, and buffers."""
+
+    def __init__(self, part: Any) -> None:
+        self.part, self.own = part, dict(vars(part))
+        self.contents = {
+            name: copy.copy(value)
+            for name, value in self.own.items()
+            if type(value) in (list, dict, set)
+        }
+        self.buffers = {
+            name: (value, value._version, value.clone())
+            for name, value in part._buffers.items()
+            if value is not None
+        }
+
+    def changed(self) -> bool:
+        """Tell whether the trace changed anything, and undo it."""
+        found, own = vars(self.part), self.own
+        is_changed = found.keys() != own.keys() or any(found[name] is not own[name] for name in own)
+        found.clear()
+        found.update(own)
+        for name, before in self.contents.items():
+            value = own[name]
+            if not _same(value, before):
+                is_changed = True
+                value.clear()
+                (value.extend if type(value) is list else value.update)(before)
+        for value, version, before in self.buffers.values():
+            if value._version != version:
+                is_changed = True
+                value.data.copy_(before)
+        return is_changed
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two lists, dictionaries or sets hold the same objects."""
+    pairs = [(tuple(x), tuple(x.values()) if type(x) is dict else ()) for x in (one, other)]
+    ids = [[[id(each) for each in part] for part in pair] for pair in pairs]
+    return ids[0] == ids[1]
 
 
 class _Tracer(fx.Tracer):
@@ -134,7 +177,41 @@ def _subclass(base: type, source: str, names: dict[str, Any]) -> type:
         "__doc__": base.__doc__,
         "_rewritten": (base, source, names),
     }
+    if issubclass(base, nn.Sequential):
+        own["__getitem__"] = _parts
+        own |= {name: _plain_first(name) for name in _CHANGES if hasattr(base, name)}
     return type(base.__name__, (base,), own)
+
+
+def _parts(self: Any, at: Any) -> Any:
+    """Return modules of a sequence; a slice is a plain sequence again, with nothing fused."""
+    base = type(self)._rewritten[0]
+    if isinstance(at, slice):
+        return base(OrderedDict(list(self._modules.items())[at]))
+    return base.__getitem__(self, at)
+
+
+_CHANGES = [
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "__setitem__",
+    "__delitem__",
+    "__iadd__",
+    "__imul__",
+]
+"""Methods of a sequence that change which modules it has."""
+
+
+def _plain_first(name: str) -> Callable[..., Any]:
+    """Return a method that calls the one of the class before, whose object the sequence becomes."""
+
+    def change(self: Any, *args: Any) -> Any:
+        self.__class__ = type(self)._rewritten[0]
+        return getattr(self, name)(*args)
+
+    return change
 
 
 def _reduced(self: Any, protocol: Any) -> tuple[Any, ...]:

@@ -209,7 +209,7 @@ def test_rows_that_are_not_finite_spoil_their_tile_alone() -> None:
     assert torch.equal(y[~spoilt], compiled(x)[~spoilt])
     fused, residual = layer_with_residual(), x.clone()
     residual[0, 2, 3] = torch.nan
-    places = fused(x, residual).isnan().nonzero().tolist()
+    places = fused(x, residual, low=0.0).isnan().nonzero().tolist()
     assert places == [[0, 2, 3]]
 
 
@@ -218,9 +218,8 @@ def test_other_residuals_are_added_by_pytorch() -> None:
     x = torch.randn(3, 5, 16)
     plain = CompiledStrassenTile(fused.fitted).eval()(x)
     for residual in (x[0], x[0, 0], 2.0, x.double()):
-        assert torch.equal(fused(x, residual), torch.relu(plain + residual))
-    with pytest.raises(ValueError, match="a residual is added"):
-        fused(x)
+        assert torch.equal(fused(x, residual, low=0.0), torch.relu(plain + residual))
+    assert torch.equal(fused(x), plain)  # what is fused stands in the call
 
 
 class One(nn.Module):
@@ -277,6 +276,87 @@ def test_writes_between_a_layer_and_its_sum_keep_them_apart() -> None:
     compiled = compile_layers(model)
     assert compiled.layers == {"fc": Ending()}
     assert difference(compiled.module(x), model(x)) < 1e-4
+
+
+class Wrapped(nn.Module):
+    """A module, and what is done with it."""
+
+    def __init__(self, inner: Any, use: Any) -> None:
+        super().__init__()
+        self.inner, self.use = inner, use
+
+    def forward(self, x: Any) -> Any:
+        return self.use(self.inner, x)
+
+    def features(self, x: Any) -> Any:
+        return self.inner(x)
+
+
+def taps(layers: Any, x: Any) -> Any:
+    seen = []
+    for each in layers:
+        x = each(x)
+        seen.append(x)
+    return torch.stack(seen)
+
+
+def test_other_calls_of_fused_layers_are_as_before() -> None:
+    x = torch.randn(2, 5, 16)
+    block = Wrapped(layer(16, 16), lambda inner, x: inner(x))
+    relu = Wrapped(block, lambda inner, x: torch.relu(inner(x)))
+    sequence = nn.Sequential(layer(16, 16), nn.ReLU(), nn.Dropout(), layer(16, 16))
+    for model in (
+        nn.Sequential(relu, Wrapped(block, lambda inner, x: inner(x))),
+        Wrapped(sequence, taps),
+        Wrapped(sequence, lambda inner, x: inner[:1](x) * inner(x)),
+        Wrapped(nn.Sequential(sequence, nn.ReLU()), lambda inner, x: inner[0][3](x) + inner(x)),
+    ):
+        model.eval()
+        compiled = compile_layers(model).module
+        assert difference(compiled(x), model(x)) < 1e-4
+        assert difference(copy.deepcopy(compiled)(x), model(x)) < 1e-4
+    compiled = compile_layers(relu).module
+    assert compile_layers(relu).layers == {"inner.inner": Ending(low=0)}
+    assert difference(compiled.features(x), relu.features(x)) < 1e-4
+    compiled = compile_layers(sequence)
+    assert compiled.layers["0"] == Ending(low=0)
+    assert len(compiled.module) == 4
+    assert type(compiled.module[:1]) is nn.Sequential
+    assert difference(compiled.module[:1](x), sequence[:1](x)) < 1e-4
+    compiled.module[1] = nn.Tanh()  # what was fused is so no longer
+    sequence[1] = nn.Tanh()
+    assert difference(compiled.module(x), sequence(x)) < 1e-4
+    for each in (compiled.module, sequence):
+        each.append(nn.Sigmoid())
+    assert difference(compiled.module(x), sequence(x)) < 1e-4
+
+
+class Noting(nn.Module):
+    """A module whose forward keeps what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.calls, self.seen = layer(16, 16), 0, []
+        self.register_buffer("total", torch.zeros(()))
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        self.total += 1
+        self.seen.append(x)
+        self.last = self.fc(x)
+        return torch.relu(self.last)
+
+
+def test_modules_that_keep_what_they_saw_are_not_rewritten() -> None:
+    model, x = nn.Sequential(Noting()), torch.randn(2, 5, 16)
+    compiled = compile_layers(model)
+    noting = compiled.module[0]
+    assert compiled.layers == {"0.fc": Ending()}
+    assert (noting.calls, float(noting.total), noting.seen) == (0, 0, [])
+    assert not hasattr(noting, "last")
+    compiled.module(x)
+    assert (noting.calls, float(noting.total), len(noting.seen)) == (1, 1, 1)
+    assert noting.last.min() < 0
 
 
 def test_hooks_see_what_layers_return() -> None:
