@@ -24,7 +24,7 @@ PARAMETERS = {
     + KERNEL,
     "fit": "A_train B n_codebooks n_prototypes method objective core_rank accumulate table_scale "
     f"byte_group prototypes n_candidates penalty validation time_limit on_interrupt {MODEL}",
-    "fit_strassen_tile": "B rank tile A_train scheme tile_rows regularisation max_iterations "
+    "fit_strassen_tile": "B rank tile A_train scheme rows tile_rows regularisation max_iterations "
     f"validation_fraction {MODEL}",
     "select": "A_train B budget metric k validation targets n_codebooks n_prototypes core_ranks "
     f"tile_ranks others n_timed threads time_limit folder {MODEL}",

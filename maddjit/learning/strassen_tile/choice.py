@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.strassen_tile import settings
-from maddjit.learning.strassen_tile.least_squares import Factors, Fit, bfloat16_error, fit_states
+from maddjit.learning.strassen_tile.least_squares import (
+    Factors,
+    Fit,
+    bfloat16_error,
+    error_on,
+    fit_states,
+    with_values,
+)
 from maddjit.learning.strassen_tile.moments import Moments
+from maddjit.learning.strassen_tile.sequences import split_sequences
 from maddjit.models.schemes import BilinearScheme
 from maddjit.reference.strassen_tile import encode_right
 
@@ -35,17 +43,26 @@ class Chosen(NamedTuple):
 
 @dataclass
 class _Trial:
-    """A start, the states of its fit so far, and those still to come."""
+    """A start, the states of its fit so far, and those still to come.
+
+    `judge` holds moments of rows that the fit does not see, if there are any.
+    """
 
     scheme: BilinearScheme
     moments: Moments
+    judge: Moments | None
     further: Iterator[Fit]
     fits: list[Fit] = field(default_factory=list)
+    errors: dict[int, float] = field(default_factory=dict)
 
     def error(self, which: int) -> float:
         """Return the error after a round: the mean of those in float32 and in bfloat16."""
-        fit = self.fits[which]
-        return fit.error + bfloat16_error(fit.factors, self.moments) / 2
+        number = which % len(self.fits)
+        if number not in self.errors:
+            fit = self.fits[number]
+            seen = fit.error if self.judge is None else error_on(fit.factors, self.judge)
+            self.errors[number] = seen + bfloat16_error(fit.factors, self.moments) / 2
+        return self.errors[number]
 
 
 def n_steps(n_candidates: int, max_iterations: int) -> int:
@@ -60,16 +77,18 @@ def chosen_start(
     ridge: float,
     max_iterations: int,
     advance: Callable[[], bool],
+    judge: Moments | None = None,
 ) -> Chosen:
     """Return the best start, the factors fitted to it, and how the objective fell.
 
-    `moments` are cut for tiles of the first candidate.
+    `moments` and `judge` are cut for tiles of the first candidate. `judge` are moments of other
+    rows, on which errors are compared: of wide layers few rows let each start seem good.
 
     Starts are compared by the mean of their squared errors in float32 and in bfloat16, since the
     model may be compiled for either: where products cancel each other, a start with little error
     in float32 may lose more to rounding than it gains.
     """
-    trials, going_on = _trials(candidates, B, moments, ridge, max_iterations, advance)
+    trials, going_on = _trials(candidates, B, (moments, judge), ridge, max_iterations, advance)
     best = min(trials, key=lambda trial: trial.error(-1))
     while going_on and len(best.fits) <= max_iterations and not _is_settled(best.fits):
         best.fits.append(next(best.further))
@@ -84,24 +103,52 @@ def chosen_start(
     return Chosen(scheme, fits[-1].factors, tuple(fit.objective for fit in fits))
 
 
-def _trials(
+def judged_start(
     candidates: list[BilinearScheme],
     B: NDArray[np.float64],
     moments: Moments,
     ridge: float,
     max_iterations: int,
     advance: Callable[[], bool],
+    sequences: tuple[NDArray[Any], float, int],
+) -> Chosen:
+    """Return the start that is best for sequences that are set aside, with V fitted to all.
+
+    `moments` are those of all `sequences`, which come with the noise that is added to them and the
+    seed by which some are set aside.
+    """
+    rows, noise, random_state = sequences
+    shape, n = candidates[0].shape, max(scheme.shape[0] for scheme in candidates)
+    seen, others, _ = split_sequences(rows, settings.JUDGING_SHARE, random_state, n)
+    if others is None or len(candidates) == 1:
+        return chosen_start(candidates, B, moments, ridge, max_iterations, advance)
+    known, judge = (Moments.of(part, B, shape, noise) for part in (seen, others))
+    chosen = chosen_start(candidates, B, known, ridge, max_iterations, advance, judge)
+    whole = moments.cut(chosen.start.shape, *B.shape)
+    return chosen._replace(factors=with_values(chosen.factors, whole, ridge))
+
+
+def _trials(
+    candidates: list[BilinearScheme],
+    B: NDArray[np.float64],
+    both: tuple[Moments, Moments | None],
+    ridge: float,
+    max_iterations: int,
+    advance: Callable[[], bool],
 ) -> tuple[list[_Trial], bool]:
     """Return the fits of all starts after a few rounds each, and whether to go on."""
-    unknowns = candidates[0].rank * moments.mean.shape[1]
+    unknowns = candidates[0].rank * both[0].mean.shape[1]
     tried = settings.TRIED_ROUNDS if unknowns <= settings.MAX_TRIED_UNKNOWNS else 0
-    shapes = {scheme.shape for scheme in candidates}
-    cut = {shape: moments.cut(shape, *B.shape) for shape in shapes - {candidates[0].shape}}
-    cut[candidates[0].shape] = moments
+    cut = {candidates[0].shape: both}
     trials: list[_Trial] = []
     for scheme in candidates:
-        known = cut[scheme.shape]
-        trial = _Trial(scheme, known, fit_states(scheme, encode_right(scheme, B), known, ridge))
+        if scheme.shape not in cut:
+            moments, judge = both
+            others = None if judge is None else judge.cut(scheme.shape, *B.shape)
+            cut[scheme.shape] = moments.cut(scheme.shape, *B.shape), others
+        known, others = cut[scheme.shape]
+        further = fit_states(scheme, encode_right(scheme, B), known, ridge)
+        trial = _Trial(scheme, known, others, further)
         trials.append(trial)
         for fit in islice(trial.further, min(tried, max_iterations) + 1):
             trial.fits.append(fit)

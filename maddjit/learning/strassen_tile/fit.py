@@ -12,7 +12,13 @@ from maddjit.arrays.checks import as_bias, as_training_matrix, as_whole, check_r
 from maddjit.learning.accuracy import lost_too_much, warn_useless
 from maddjit.learning.progress import Progress, steps
 from maddjit.learning.strassen_tile import settings
-from maddjit.learning.strassen_tile.choice import Chosen, chosen_start, n_steps, scaled
+from maddjit.learning.strassen_tile.choice import (
+    Chosen,
+    chosen_start,
+    judged_start,
+    n_steps,
+    scaled,
+)
 from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.learning.strassen_tile.report import tile_report_on
 from maddjit.learning.strassen_tile.sequences import task_of_sequences, training_sequences
@@ -38,7 +44,7 @@ def fit_strassen_tile(
     rows: RowLayout = "blocks",
     tile_rows: int | None = None,
     regularisation: float | None = None,
-    max_iterations: int = 10,
+    max_iterations: int | None = None,
     validation_fraction: float = 0.1,
     random_state: int = 0,
     progress: Progress = False,
@@ -81,6 +87,7 @@ def fit_strassen_tile(
         "tokens" also of sums of neighbours, and for t = 4 and D ≥ 256 also sums of 16 blocks, as
         2 × 16 × 2 tiles, which have as many multiplications. The start with the smallest error,
         in the mean of float32 and bfloat16, is taken on after two rounds, or at once for large B.
+        With "tokens" starts are compared on a fifth of the sequences, which they are not fitted to.
         Without rows, B is encoded by the scheme for white data.
     bias : (M,) array_like, optional
         Added to the product.
@@ -97,10 +104,11 @@ def fit_strassen_tile(
         the entries of all factors cost λ / 100 of the objective's mean curvature in them. By
         default λ is 1e-4. With "tokens" the noise is 20 over the number of rows by default, from
         1e-4 to 1e-2, and squares cost 1e-4: layers that are trained further want small factors.
-    max_iterations : int
+    max_iterations : int, optional
         Rounds of alternating least squares, at most; they end once a round gains less than a
-        thousandth. With 0, or where rounds gain less than a tenth, only the encoded B is fitted.
-        Then a scheme with few non-zeros, which is faster, keeps them.
+        thousandth. By default 10, or 4 with "tokens" where r · D/d is above 4096. With 0, or where
+        rounds gain less than a tenth, only the encoded B is fitted. Then a scheme with few
+        non-zeros, which is faster, keeps them.
     validation_fraction : float
         The share of A_train to keep back for the report, chosen at random. With 0, or fewer than 20
         rows, none are kept back. With "tokens" whole sequences are kept back. Where there are too
@@ -158,7 +166,7 @@ def fit_strassen_tile(
     added = as_bias(bias, right.shape[1])
     check_random_state(random_state)
     rank, tile = None if rank is None else as_whole("rank", rank), as_whole("tile", tile)
-    max_iterations = _checked_iterations(max_iterations, regularisation)
+    _check_options(max_iterations, regularisation)
     checked = training_sequences if rows == "tokens" else training_rows
     learn_from = None if A_train is None else checked(A_train, right)
     sizes = None if learn_from is None else right.shape
@@ -171,13 +179,20 @@ def fit_strassen_tile(
     exact = right.astype(np.float64)
     n_rows = task.train.size // len(right)
     noise, ridge = _regularisation(regularisation, rows, n_rows)
+    if max_iterations is None:
+        max_iterations = _iterations(candidates[0], rows, len(right))
     moments = Moments.of(task.train, exact, unfitted.scheme.shape, noise)
     model = unfitted
     objective: tuple[float, ...] = ()
     if not unfitted.scheme.is_exact:
         total = n_steps(len(candidates), max_iterations)
         with steps(progress, total, "maddjit.fit_strassen_tile") as advance:
-            chosen = chosen_start(candidates, exact, moments, ridge, max_iterations, advance)
+            options = ridge, max_iterations, advance
+            if rows == "tokens":
+                sequences = task.train, noise, random_state
+                chosen = judged_start(candidates, exact, moments, *options, sequences)
+            else:
+                chosen = chosen_start(candidates, exact, moments, *options)
         model = _as_model(chosen, task, moments, tile_rows, rows)
         objective = chosen.objective
     report = tile_report_on(model, unfitted, task, moments, objective)
@@ -202,14 +217,19 @@ def _regularisation(given: float | None, rows: RowLayout, n_rows: int) -> tuple[
     return min(max(by_rows, least), most), most * settings.RIDGE_SHARE
 
 
-def _checked_iterations(max_iterations: int, regularisation: float | None) -> int:
-    """Return the number of rounds, once it and the regularisation are known to be in range."""
-    max_iterations = as_whole("max_iterations", max_iterations)
-    if max_iterations < 0:
+def _check_options(max_iterations: int | None, regularisation: float | None) -> None:
+    """Refuse a number of rounds, or a regularisation, that is out of range."""
+    if max_iterations is not None and as_whole("max_iterations", max_iterations) < 0:
         raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
     if regularisation is not None and not 1e-9 <= regularisation < np.inf:
         raise ValueError(f"regularisation must be 1e-9 or more and finite, not {regularisation}")
-    return max_iterations
+
+
+def _iterations(scheme: BilinearScheme, rows: RowLayout, n_features: int) -> int:
+    """Return how many rounds are taken, at most, where no number is given."""
+    unknowns = scheme.rank * -(-n_features // scheme.shape[1])
+    is_large = rows == "tokens" and unknowns > settings.MAX_TRIED_UNKNOWNS
+    return settings.LARGE_ROUNDS if is_large else settings.ROUNDS
 
 
 def _task(

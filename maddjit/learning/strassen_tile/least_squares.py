@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,17 +95,14 @@ def fit_states(
     n, _, m = scheme.shape
     places = moments.places
     now = Factors(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
-    gram, _ = _grams(now.Dec)
-    variances = np.einsum("kkKK->k", moments.second[0]) / V.shape[1]
-
-    def ridge(curvatures: Any) -> float:
-        return regularisation * (float(np.mean(curvatures)) or 1.0)
-
-    ridge_V = ridge(np.diag(gram) * ((E**2).sum(axis=1) @ variances))
+    ridge_V = regularisation * _curvature(now, moments)
     now = now._replace(V=_fit_values(now, moments, ridge_V))
     sums = _sums(now.V, moments)
-    encoder = np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0])
-    ridges = _Ridges(ridge(encoder), ridge_V, ridge(np.diag(_decoder_system(now, sums, places))))
+    gram, _ = _grams(now.Dec)
+    of_E = np.mean(np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0]))
+    of_Dec = np.mean(np.diag(_decoder_system(now, sums, places)))
+    ridge_E, ridge_Dec = (regularisation * (float(mean) or 1.0) for mean in (of_E, of_Dec))
+    ridges = _Ridges(ridge_E, ridge_V, ridge_Dec)
     n_inner = settings.TOKENS_INNER_ROUNDS if len(places) > 1 else settings.INNER_ROUNDS
     while True:
         yield _state(now, sums, moments, ridges)
@@ -114,6 +111,23 @@ def fit_states(
             now = now._replace(E=_fit_encoder(now, sums, places, ridges.E))
         now = now._replace(V=_fit_values(now, moments, ridges.V))
         sums = _sums(now.V, moments)
+
+
+def with_values(now: Factors, moments: Moments, regularisation: float) -> Factors:
+    """Return the factors with V fitted to other moments."""
+    return now._replace(V=_fit_values(now, moments, regularisation * _curvature(now, moments)))
+
+
+def error_on(now: Factors, moments: Moments) -> float:
+    """Return the squared error for other rows' moments, relative to the variance of outputs."""
+    return _state(now, _sums(now.V, moments), moments, _Ridges(0.0, 0.0, 0.0)).error
+
+
+def _curvature(now: Factors, moments: Moments) -> float:
+    """Return the mean curvature of the objective in V; 1 if there is none."""
+    gram, _ = _grams(now.Dec)
+    variances = np.einsum("kkKK->k", moments.second[0]) / now.V.shape[1]
+    return float(np.mean(np.diag(gram) * ((now.E**2).sum(axis=1) @ variances))) or 1.0
 
 
 def _sums(V: Array, moments: Moments) -> _Sums:

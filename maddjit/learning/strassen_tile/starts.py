@@ -119,11 +119,12 @@ def starts(
 
 def _for_white(rank: int, tile: int, rows: RowLayout) -> BilinearScheme:
     """Return the scheme for white data: that of least error or, of tokens, a conditioned one."""
-    least = schemes.generic(rank, tile)
-    if rows == "blocks" or least.is_exact:
-        return least
     conditioned = getattr(schemes, "conditioned", None)
-    return least if conditioned is None else conditioned(rank, tile)
+    is_exact = rank in (_EXACT_RANKS.get(tile), tile**3)
+    if rows == "blocks" or is_exact or conditioned is None:
+        return schemes.generic(rank, tile)
+    found: BilinearScheme = conditioned(rank, tile)
+    return found
 
 
 def _slow_first(size: int) -> NDArray[np.float64]:

@@ -24,12 +24,15 @@ from tests.conftest import same_bits
 
 
 @cache
-def tokens(n_sequences: int = 60, length: int = 30) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return sequences (S, T, 40) whose rows are like their neighbours, and a B (40, 24)."""
+def tokens(
+    n_sequences: int = 60, length: int = 30, n_features: int = 40
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return sequences (S, T, D) whose rows are like their neighbours, and a B (D, 24)."""
     rng = np.random.default_rng(0)
-    B = rng.standard_normal((40, 24))
-    axes = np.linalg.qr(rng.standard_normal((40, 40)))[0]
-    drawn = rng.standard_normal((n_sequences, length, 40)) / np.arange(1, 41) ** 0.5
+    B = rng.standard_normal((n_features, 24))
+    axes = np.linalg.qr(rng.standard_normal((n_features, n_features)))[0]
+    drawn = rng.standard_normal((n_sequences, length, n_features))
+    drawn /= np.arange(1, n_features + 1) ** 0.5
     rows = np.empty_like(drawn)
     rows[:, 0] = drawn[:, 0]
     for t in range(1, length):
@@ -213,3 +216,26 @@ def test_exact_schemes_and_no_rows() -> None:
 def test_bad_rows(rows: Any, A: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit_strassen_tile(np.eye(8), 20, A_train=A, rows=rows)
+
+
+@pytest.mark.filterwarnings("ignore::maddjit.AccuracyWarning")
+def test_starts_are_judged_by_other_sequences() -> None:
+    """Of few wide rows each start learns much by heart; the chosen one does well on others."""
+    A, B = tokens(20, 30, 160)
+    found = starts(24, 4, B.shape, 0, "tokens")
+    alone = [fit_strassen_tile(B, scheme=each, A_train=A, rows="tokens").report for each in found]
+    errors = sorted(each.error for each in alone if each is not None)
+    report = fit_strassen_tile(B, 24, A_train=A, rows="tokens").report
+    assert report is not None
+    assert report.error <= 1.1 * errors[0] < 0.5 * errors[-1]
+
+
+def test_large_layers_take_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    A, B = tokens()
+    monkeypatch.setattr(settings, "MAX_TRIED_UNKNOWNS", 100)
+    monkeypatch.setattr(settings, "SPARSE_TOLERANCE", 0.0)
+    large = fit_strassen_tile(B, 20, A_train=A, rows="tokens").report
+    asked = fit_strassen_tile(B, 20, A_train=A, rows="tokens", max_iterations=6).report
+    assert large is not None
+    assert asked is not None
+    assert len(large.objective) <= 1 + settings.LARGE_ROUNDS < len(asked.objective)
