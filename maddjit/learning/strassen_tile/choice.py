@@ -15,14 +15,14 @@ from maddjit.learning.strassen_tile.least_squares import (
     Factors,
     Fit,
     bfloat16_error,
-    error_on,
     fit_states,
     with_values,
 )
 from maddjit.learning.strassen_tile.moments import Moments
 from maddjit.learning.strassen_tile.sequences import split_sequences
 from maddjit.models.schemes import BilinearScheme
-from maddjit.reference.strassen_tile import encode_right
+from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.reference.strassen_tile import encode_right, multiply
 
 
 class Chosen(NamedTuple):
@@ -41,16 +41,38 @@ class Chosen(NamedTuple):
     objective: tuple[float, ...]
 
 
+class Judge(NamedTuple):
+    """Sequences that starts are not fitted to, (S, T, D), and their product with B, (S, T, M)."""
+
+    sequences: NDArray[Any]
+    product: NDArray[np.float64]
+
+    def error(self, start: BilinearScheme, factors: Factors) -> float:
+        """Return the squared error of factors, relative to the variance of the outputs."""
+        r = len(factors.E)
+        scheme = BilinearScheme(
+            start.name,
+            start.shape,
+            factors.E.reshape(r, -1).astype(np.float32),
+            start.encode_b,
+            factors.Dec.reshape(-1, r).astype(np.float32),
+        )
+        D, M = self.sequences.shape[-1], self.product.shape[-1]
+        values, none = factors.V.astype(np.float32), np.zeros(M, np.float32)
+        model = StrassenTileModel(scheme, D, M, values, none, 8, False, rows="tokens")
+        errors = multiply(model, self.sequences) - self.product
+        lost = ((errors - errors.mean(axis=(0, 1))) ** 2).sum()
+        power = ((self.product - self.product.mean(axis=(0, 1))) ** 2).sum()
+        return float(lost / (power or 1.0))
+
+
 @dataclass
 class _Trial:
-    """A start, the states of its fit so far, and those still to come.
-
-    `judge` holds moments of rows that the fit does not see, if there are any.
-    """
+    """A start, the states of its fit so far, those still to come, and who judges them, if any."""
 
     scheme: BilinearScheme
     moments: Moments
-    judge: Moments | None
+    judge: Judge | None
     further: Iterator[Fit]
     fits: list[Fit] = field(default_factory=list)
     errors: dict[int, float] = field(default_factory=dict)
@@ -60,7 +82,7 @@ class _Trial:
         number = which % len(self.fits)
         if number not in self.errors:
             fit = self.fits[number]
-            seen = fit.error if self.judge is None else error_on(fit.factors, self.judge)
+            seen = fit.error if self.judge is None else self.judge.error(self.scheme, fit.factors)
             self.errors[number] = seen + bfloat16_error(fit.factors, self.moments) / 2
         return self.errors[number]
 
@@ -77,18 +99,18 @@ def chosen_start(
     ridge: float,
     max_iterations: int,
     advance: Callable[[], bool],
-    judge: Moments | None = None,
+    judge: Judge | None = None,
 ) -> Chosen:
     """Return the best start, the factors fitted to it, and how the objective fell.
 
-    `moments` and `judge` are cut for tiles of the first candidate. `judge` are moments of other
-    rows, on which errors are compared: of wide layers few rows let each start seem good.
+    `moments` are cut for tiles of the first candidate. `judge` has other rows, on which errors in
+    float32 are compared: few rows of a wide layer let every start seem good.
 
     Starts are compared by the mean of their squared errors in float32 and in bfloat16, since the
     model may be compiled for either: where products cancel each other, a start with little error
     in float32 may lose more to rounding than it gains.
     """
-    trials, going_on = _trials(candidates, B, (moments, judge), ridge, max_iterations, advance)
+    trials, going_on = _trials(candidates, B, moments, ridge, max_iterations, advance, judge)
     best = min(trials, key=lambda trial: trial.error(-1))
     while going_on and len(best.fits) <= max_iterations and not _is_settled(best.fits):
         best.fits.append(next(best.further))
@@ -122,7 +144,7 @@ def judged_start(
     seen, others, _ = split_sequences(rows, settings.JUDGING_SHARE, random_state, n)
     if others is None or len(candidates) == 1:
         return chosen_start(candidates, B, moments, ridge, max_iterations, advance)
-    known, judge = (Moments.of(part, B, shape, noise) for part in (seen, others))
+    known, judge = Moments.of(seen, B, shape, noise), Judge(others, others.astype(np.float64) @ B)
     chosen = chosen_start(candidates, B, known, ridge, max_iterations, advance, judge)
     whole = moments.cut(chosen.start.shape, *B.shape)
     return chosen._replace(factors=with_values(chosen.factors, whole, ridge))
@@ -131,24 +153,23 @@ def judged_start(
 def _trials(
     candidates: list[BilinearScheme],
     B: NDArray[np.float64],
-    both: tuple[Moments, Moments | None],
+    moments: Moments,
     ridge: float,
     max_iterations: int,
     advance: Callable[[], bool],
+    judge: Judge | None,
 ) -> tuple[list[_Trial], bool]:
     """Return the fits of all starts after a few rounds each, and whether to go on."""
-    unknowns = candidates[0].rank * both[0].mean.shape[1]
+    unknowns = candidates[0].rank * moments.mean.shape[1]
     tried = settings.TRIED_ROUNDS if unknowns <= settings.MAX_TRIED_UNKNOWNS else 0
-    cut = {candidates[0].shape: both}
+    cut = {candidates[0].shape: moments}
     trials: list[_Trial] = []
     for scheme in candidates:
         if scheme.shape not in cut:
-            moments, judge = both
-            others = None if judge is None else judge.cut(scheme.shape, *B.shape)
-            cut[scheme.shape] = moments.cut(scheme.shape, *B.shape), others
-        known, others = cut[scheme.shape]
+            cut[scheme.shape] = moments.cut(scheme.shape, *B.shape)
+        known = cut[scheme.shape]
         further = fit_states(scheme, encode_right(scheme, B), known, ridge)
-        trial = _Trial(scheme, known, others, further)
+        trial = _Trial(scheme, known, judge, further)
         trials.append(trial)
         for fit in islice(trial.further, min(tried, max_iterations) + 1):
             trial.fits.append(fit)

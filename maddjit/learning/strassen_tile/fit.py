@@ -106,7 +106,7 @@ def fit_strassen_tile(
         1e-4 to 1e-2, and squares cost 1e-4: layers that are trained further want small factors.
     max_iterations : int, optional
         Rounds of alternating least squares, at most; they end once a round gains less than a
-        thousandth. By default 10, or 4 with "tokens" where r · D/d is above 4096. With 0, or where
+        thousandth. By default 10, or 3 with "tokens" where r · D/d is above 4096. With 0, or where
         rounds gain less than a tenth, only the encoded B is fitted. Then a scheme with few
         non-zeros, which is faster, keeps them.
     validation_fraction : float

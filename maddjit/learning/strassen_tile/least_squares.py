@@ -118,11 +118,6 @@ def with_values(now: Factors, moments: Moments, regularisation: float) -> Factor
     return now._replace(V=_fit_values(now, moments, regularisation * _curvature(now, moments)))
 
 
-def error_on(now: Factors, moments: Moments) -> float:
-    """Return the squared error for other rows' moments, relative to the variance of outputs."""
-    return _state(now, _sums(now.V, moments), moments, _Ridges(0.0, 0.0, 0.0)).error
-
-
 def _curvature(now: Factors, moments: Moments) -> float:
     """Return the mean curvature of the objective in V; 1 if there is none."""
     gram, _ = _grams(now.Dec)

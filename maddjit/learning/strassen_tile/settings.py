@@ -18,7 +18,7 @@ TRIED_ROUNDS, MAX_TRIED_UNKNOWNS = 2, 4096
 """Rounds after which starts are compared; none if r · Dk is larger, as rounds take long then."""
 JUDGING_SHARE = 0.2
 """The share of the sequences to learn from on which starts for tokens are compared."""
-ROUNDS, LARGE_ROUNDS = 10, 4
+ROUNDS, LARGE_ROUNDS = 10, 3
 """Rounds at most where no number is given; the latter for tokens if there are more unknowns."""
 LEAST_ROUND_GAIN = 1e-3
 """Rounds end once they lower the objective by less than this share."""
