@@ -119,12 +119,10 @@ def starts(
 
 def _for_white(rank: int, tile: int, rows: RowLayout) -> BilinearScheme:
     """Return the scheme for white data: that of least error or, of tokens, a conditioned one."""
-    conditioned = getattr(schemes, "conditioned", None)
     is_exact = rank in (_EXACT_RANKS.get(tile), tile**3)
-    if rows == "blocks" or is_exact or conditioned is None:
+    if rows == "blocks" or is_exact:
         return schemes.generic(rank, tile)
-    found: BilinearScheme = conditioned(rank, tile)
-    return found
+    return schemes.conditioned(rank, tile)
 
 
 def _slow_first(size: int) -> NDArray[np.float64]:
