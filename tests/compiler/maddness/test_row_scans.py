@@ -58,16 +58,17 @@ CASES = [
     for way, (_, n_codebooks, _) in SUMS.items()
     if n_codebooks * n_prototypes <= 2**14  # larger tables take minutes to compile
 ]
-SPILLED = {  # On aarch64 these keep sums or addresses on the stack; what that costs is not known.
-    "aarch64": {
-        "8 bits",
-        "16 bits",
-        "32 bits",
-        "averages of 16 bits",
-        "small averages of 16 bits",
-        "averages of 32 bits",
-    }
+SPILLED = {
+    "8 bits",
+    "16 bits",
+    "32 bits",
+    "averages of 16 bits",
+    "small averages of 16 bits",
+    "averages of 32 bits",
 }
+"""On aarch64 these keep sums or addresses on the stack; what that costs is not known."""
+SPILLED_ONCE = {("x86-64-v4", 2, "averages"), ("x86-64-v4-vbmi", 2, "averages")}
+"""Of these outputs LLVM writes one to four averages to the stack, in a loop of 245 steps or more."""
 
 
 @pytest.mark.quick(8)
@@ -80,11 +81,13 @@ def test_no_sum_is_spilled(level: str, n_prototypes: int, way: str) -> None:
     rows. Scales and offsets that were read from where they lie, by volatile loads, took from 1.0 to
     1.2 times as long on an Emerald Rapids server. Hiding their addresses from LLVM spilled sums.
     """
+    case = level, n_prototypes, way
     sizes = (20,) if SUMS[way][1] > 1000 else (100, 300) if n_prototypes == 16 else (300,)
     for result, n_outputs in product(("outputs", "sums"), sizes):
         assembly, bodies = scans(level, n_prototypes, way, n_outputs, result)
         assert bodies
-        if way not in SPILLED.get(level, ()):
+        in_outputs = result == "outputs" and case in SPILLED_ONCE
+        if not (way in SPILLED if level == "aarch64" else in_outputs):
             assert [stack_stores(body, assembly) for body in bodies] == [[] for _ in bodies]
         if result == "sums" and level != "aarch64":
             assert [stack_accesses(body, assembly) for body in bodies] == [[] for _ in bodies]
