@@ -68,7 +68,7 @@ SPILLED = {
 }
 """On aarch64 these keep sums or addresses on the stack; what that costs is not known."""
 SPILLED_ONCE = {("x86-64-v4", 2, "averages"), ("x86-64-v4-vbmi", 2, "averages")}
-"""Of these outputs LLVM writes one to four averages to the stack, in a loop of 245 steps or more."""
+"""Of these outputs LLVM writes up to four averages to the stack, in a loop of 245 steps or more."""
 
 
 @pytest.mark.quick(8)
