@@ -12,7 +12,7 @@ from torch import nn
 from maddjit.integrations.torch.ops import model_key
 from maddjit.integrations.torch.state import unpacked
 from maddjit.integrations.torch.strassen_tile_convolution import pixels
-from maddjit.integrations.torch.strassen_tile_rows import Grid, from_tiles, in_tiles
+from maddjit.integrations.torch.strassen_tile_rows import Grid, from_tiles, in_tiles, length_of
 from maddjit.integrations.torch.tile_ops import Ending, tile_operator, tile_product
 from maddjit.models.storage import to_bytes
 from maddjit.models.strassen_tile import StrassenTileModel
@@ -124,16 +124,7 @@ class CompiledStrassenTile(nn.Module):
         self._check_shape(input)
 
     def _check_shape(self, input: Any) -> None:
-        if input.dim() < 1 or input.shape[-1] != self.in_features:
-            raise ValueError(
-                f"the input must have shape (…, {self.in_features}), not {tuple(input.shape)}"
-            )
-        length = input.shape[-2] if input.dim() > 1 else 1
-        if self.grid is not None and length < math.prod(self.grid):
-            raise ValueError(
-                f"a sequence must have the patches of a grid of {self.grid[0]} × {self.grid[1]}, "
-                f"not {length}"
-            )
+        length_of(input.shape, self.in_features, self.grid)
 
     def _dtype(self, input: Any) -> Any:
         """Return the dtype of the outputs: the input's, or that which autocast gives products."""

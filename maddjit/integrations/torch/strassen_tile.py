@@ -18,7 +18,12 @@ from maddjit.integrations.torch.strassen_tile_making import (
     fitted_parts,
     sequences,
 )
-from maddjit.integrations.torch.strassen_tile_rows import from_tiles, in_tiles, n_tiles
+from maddjit.integrations.torch.strassen_tile_rows import (
+    from_tiles,
+    in_tiles,
+    length_of,
+    n_tiles,
+)
 from maddjit.integrations.torch.strassen_tile_starts import Init, Tile, scheme_of
 from maddjit.models.schemes import BilinearScheme
 
@@ -132,16 +137,7 @@ class StrassenTileLinear(StrassenTileLayer):
 
     def forward(self, input: Any) -> Any:  # nn.Linear calls its argument so
         """Return outputs (…, T, M) for sequences (…, T, D), or (M,) for one row (D,)."""
-        if input.dim() < 1 or input.shape[-1] != self.in_features:
-            raise ValueError(
-                f"the input must have shape (…, {self.in_features}), not {tuple(input.shape)}"
-            )
-        length = input.shape[-2] if input.dim() > 1 else 1
-        if self.grid is not None and length < math.prod(self.grid):
-            raise ValueError(
-                f"a sequence must have the patches of a grid of {self.grid[0]} × {self.grid[1]}, "
-                f"and may have tokens before them; it has {length}"
-            )
+        length = length_of(input.shape, self.in_features, self.grid)
         x = input.reshape(math.prod(input.shape[:-2]), length, self.in_features)
         return self.multiplied(x, self.grid).reshape(*input.shape[:-1], self.out_features)
 

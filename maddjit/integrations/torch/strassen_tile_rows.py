@@ -15,6 +15,25 @@ Grid = tuple[int, int] | None
 """Height and width of a grid of patches; None for tokens that have no grid."""
 
 
+def length_of(shape: Any, n_features: int, grid: Grid) -> int:
+    """Return the length of the sequences (…, T, D) of a shape, which is 1 for one row (D,).
+
+    Raises
+    ------
+    ValueError
+        If rows have another size, or sequences are too short for the grid.
+    """
+    if len(shape) < 1 or shape[-1] != n_features:
+        raise ValueError(f"the input must have shape (…, {n_features}), not {tuple(shape)}")
+    length: int = shape[-2] if len(shape) > 1 else 1
+    if grid is not None and length < math.prod(grid):
+        raise ValueError(
+            f"a sequence must have the patches of a grid of {grid[0]} × {grid[1]}, "
+            f"and may have tokens before them; it has {length}"
+        )
+    return length
+
+
 def padded(x: Any, *sizes: int) -> Any:
     """Return x with zeros behind its last dimensions, given as the last one's number of them first.
 
