@@ -19,7 +19,6 @@ import svg
 DOCS = Path(__file__).resolve().parent.parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 PAGE, PLOT = DOCS / "kernels.md", DOCS / "figures" / "kernels.svg"
-START, END = "<!-- figures -->", "<!-- /figures -->"
 WIDE, HIGH, BELOW = 166, 62, 128
 """The width and the height of a panel, and from a panel to the one below."""
 STEP = 1.05
@@ -142,8 +141,7 @@ def draw(found: Sequence[Record]) -> str:
 
 def with_table(page: str, found: Sequence[Record]) -> str:
     """Return the page with the table of some results."""
-    before, after = page.partition(START)[0], page.partition(END)[2]
-    return f"{before}{START}\n\n{table(found)}\n\n{END}{after}"
+    return plots.with_figures(page, table(found))
 
 
 def main() -> None:

@@ -25,7 +25,6 @@ from benchmarks.suites.networks import tables  # noqa: E402
 
 RESULTS = DOCS.parent / "benchmarks" / "results"
 PAGE, PLOT = DOCS / "networks.md", DOCS / "figures" / "networks.svg"
-START, END = "<!-- figures -->", "<!-- /figures -->"
 WIDE, HIGH = 166, 130
 STYLE = plots.STYLE.replace(
     "</style>",
@@ -216,8 +215,7 @@ def draw(found: Sequence[Record]) -> str:
 
 def with_table(page: str, found: Sequence[Record]) -> str:
     """Return the page with the table of some results."""
-    before, after = page.partition(START)[0], page.partition(END)[2]
-    return f"{before}{START}\n\n{table(found)}\n\n{END}{after}"
+    return plots.with_figures(page, table(found))
 
 
 def main() -> None:

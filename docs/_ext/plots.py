@@ -84,6 +84,13 @@ PLOTS = {
 }
 
 
+def with_figures(page: str, made: str) -> str:
+    """Return a page with a generated table between its two comments."""
+    start, end = "<!-- figures -->", "<!-- /figures -->"
+    before, after = page.partition(start)[0], page.partition(end)[2]
+    return f"{before}{start}\n\n{made}\n\n{end}{after}"
+
+
 def table(page: str) -> tuple[list[str], list[list[str]]]:
     """Return the headings and the rows of the first table behind the page's plot."""
     behind = page[page.index("](figures/") :]
