@@ -42,9 +42,10 @@ compiler.render
 compiler.c_interface
 compiler.strassen_tile  compiler.maddness
 compiler.conversion  compiler.outline
-compiler.llvm  compiler.signature  compiler.cache
+compiler.llvm  compiler.signature  compiler.cache  compiler.frames
 compiler.objects  compiler.ownership  compiler.target  compiler.workspace
 compiler.platforms  compiler.intrinsics  compiler.c_matrix
+learning.convolution
 learning.fit  learning.elsewhere
 learning.strassen_tile  learning.winners
 learning.maddness

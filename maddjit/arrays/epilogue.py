@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import index
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.arrays.formats import OUTPUTS, float32_to_bfloat16
+
+Arithmetic = Literal["float", "integer"]
+"""How int8 and uint8 results are found: from outputs in float32, or from sums, in integers."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Epilogue:
         What one unit of an int8 or uint8 result stands for.
     zero_point : int
         The int8 or uint8 result that stands for 0.
+    arithmetic : {"float", "integer"}
+        "integer" multiplies and shifts the integer sums of a `MaddnessModel` instead, which is
+        faster where results lie by columns. `maddjit.models.requantising.Requantising` is the
+        definition.
 
     Raises
     ------
@@ -45,6 +52,7 @@ class Epilogue:
     high: float = np.inf
     step: float = 1.0
     zero_point: int = 0
+    arithmetic: Arithmetic = "float"
 
     def __post_init__(self) -> None:
         if self.dtype not in OUTPUTS:
@@ -66,6 +74,10 @@ class Epilogue:
                 raise ValueError(f"zero_point must fit {self.dtype}, not {self.zero_point}")
         elif self.step != 1 or self.zero_point != 0:
             raise ValueError("step and zero_point are for int8 and uint8 results")
+        if self.arithmetic not in get_args(Arithmetic):
+            raise ValueError(f'arithmetic must be "float" or "integer", not {self.arithmetic!r}')
+        if self.arithmetic == "integer" and not self.is_integer:
+            raise ValueError(f"integers make int8 and uint8 results, not {self.dtype}")
 
     @property
     def is_integer(self) -> bool:
@@ -73,7 +85,11 @@ class Epilogue:
         return OUTPUTS[self.dtype].dtype.kind in "iu" and self.dtype != "bfloat16"
 
     def __call__(self, y: NDArray[np.float32]) -> NDArray[Any]:
-        """Return what a compiled operator stores for the outputs y; this is the definition."""
+        """Return what a compiled operator stores for the outputs y; this is the definition.
+
+        It is not for ``arithmetic="integer"``, which takes sums instead of outputs.
+        """
+        assert self.arithmetic == "float"
         if self.low > -np.inf:
             y = np.where(y > np.float32(self.low), y, np.float32(self.low))
         if self.high < np.inf:
@@ -111,6 +127,7 @@ class Epilogue:
             step = str(np.float32(self.step))
             told.append(
                 f"stored as {self.dtype} in steps of {step} with zero point {self.zero_point}"
+                + ", in integers" * (self.arithmetic == "integer")
             )
         elif self.dtype != "float32":
             told.append(f"stored as {self.dtype}")

@@ -12,7 +12,7 @@ from maddjit.arrays.formats import INPUTS, OUTPUTS
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 
-Narrowing = Literal["none", "double", "half", "half bits", "bfloat16", "integer"]
+Narrowing = Literal["none", "double", "half", "half bits", "bfloat16", "integer", "requantised"]
 
 _WIDENINGS = {
     "float32": "none",
@@ -47,7 +47,8 @@ class Ending:
     """How an output is finished: clamped between two literals, then converted.
 
     An empty literal stands for no bound. To become an integer an output is multiplied by `units`,
-    clamped between `smallest` and `largest`, and rounded; then `zero_point` is added.
+    clamped between `smallest` and `largest`, and rounded; then `zero_point` is added. Where sums
+    are requantised there is no output; `maddjit.models.requantising` says what happens instead.
     """
 
     narrowing: Narrowing
@@ -100,6 +101,8 @@ def ending(signature: Signature, target: Target) -> Ending | None:
     if signature.result != "outputs":
         return None
     epilogue = signature.epilogue
+    if epilogue.arithmetic == "integer":
+        return Ending("requantised")
     clamp = Ending(
         narrowing(epilogue.dtype, target),
         low=literal(epilogue.low) if epilogue.low > -np.inf else "",

@@ -281,6 +281,8 @@ def _kernel(
             raise ValueError(
                 f"a Strassen-Tile kernel has a choice of row_block alone, not {choices}"
             )
+        if signature.epilogue.arithmetic == "integer":
+            raise ValueError("a Strassen-Tile model has no sums to be requantised in integers")
         if signature.precision == "bfloat16" and not target.bfloat16_products:
             target = target.with_bfloat16()
     elif signature.result == "winners":

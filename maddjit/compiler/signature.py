@@ -45,6 +45,9 @@ class Signature:
         The number format in which Strassen-Tile multiplies.
     residual : bool
         Whether Strassen-Tile adds its outputs to what Y already holds, which is float32.
+    placed : bool
+        Whether an array of offsets tells where each column of A begins, instead of a step from one
+        to the next. Columns are then contiguous, and results come by columns.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Signature:
     scored: bool = False
     precision: Precision = "float32"
     residual: bool = False
+    placed: bool = False
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -85,6 +89,8 @@ class Signature:
                 f"residual=True needs float32 outputs, not {self.epilogue.dtype}: the residual "
                 "lies where outputs are written"
             )
+        if self.placed and not self.order == self.out_order == "F":
+            raise ValueError('columns are placed one by one where order and out_order are "F"')
 
     @property
     def output(self) -> Format:

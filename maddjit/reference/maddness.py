@@ -11,6 +11,7 @@ from maddjit.arrays.checks import as_rows
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Format, bfloat16_to_float32
 from maddjit.models.maddness import CORE_LANES, Accumulate, MaddnessModel, average_group
+from maddjit.models.requantising import Requantising
 from maddjit.models.short_list import SETTLE_LANES
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.reference.strassen_tile import multiply
@@ -291,12 +292,16 @@ def apply(
     A : (N, D) or (D,) array_like
         Of a format that `encode` takes.
     epilogue : Epilogue, optional
-        What else happens to the outputs.
+        What else happens to the outputs. One of integers takes the sums instead of them.
 
     Returns
     -------
     (N, M) or (M,) float32, or what the epilogue makes of it
     """
+    if epilogue is not None and epilogue.arithmetic == "integer":
+        if isinstance(model, StrassenTileModel):
+            raise ValueError("tiles have no sums to be requantised in integers")
+        return Requantising.of(model, epilogue)(sums(model, A))
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(model, StrassenTileModel):
             y = multiply(model, A).astype(np.float32)

@@ -8,10 +8,11 @@ from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import SUMS
 from maddjit.compiler.conversion import input_of
 from maddjit.compiler.maddness import settings
-from maddjit.compiler.maddness.columns import ColumnsPlan, column_constants, plan_columns
-from maddjit.compiler.maddness.core import CorePlan, core_constants, plan_core
+from maddjit.compiler.maddness.columns import ColumnsPlan, plan_columns
+from maddjit.compiler.maddness.constants import constants_of
+from maddjit.compiler.maddness.core import CorePlan, plan_core
 from maddjit.compiler.maddness.costs import rows_per_thread
-from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants, plan_encode
+from maddjit.compiler.maddness.encoding import EncodePlan, plan_encode
 from maddjit.compiler.maddness.packing import packed_of
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.row_costs import row_nanoseconds
@@ -23,9 +24,8 @@ from maddjit.compiler.maddness.settling import SettlePlan, plan_settle, ranking
 from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.splicing import spliced_lanes
 from maddjit.compiler.maddness.streams import block_rows, has_streams, plan_streams
-from maddjit.compiler.maddness.tables import scale_constants, table_constants
 from maddjit.compiler.maddness.turning import has_few, plan_few, plan_turn
-from maddjit.compiler.maddness.writing import plan_output
+from maddjit.compiler.maddness.writing import plan_output, requantising_of
 from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE, Workspace
@@ -87,7 +87,10 @@ def make_plan(
     if wanted.core:
         width = scan.width if scan else None
         core = plan_core(wanted.core, target, signature, row_block, width)
+    output = plan_output(wanted.n_outputs, target, signature, row_block, scan)
+    output = replace(output, requantising=requantising_of(model, signature))
     time = row_nanoseconds(wanted, sums, target, signature, row_block, encode, scan, columns, core)
+    constants = constants_of(wanted, signature, short, sums, encode, scan, columns, core, output)
     return Plan(
         symbol=symbol_of(wanted, target, signature),
         target=target,
@@ -105,12 +108,10 @@ def make_plan(
         columns=columns,
         settle=settle,
         core=core,
-        output=plan_output(wanted, target, signature, row_block, scan),
+        output=output,
         workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
-        constants=tuple(
-            constants_of(wanted, signature.dtype, short, sums, encode, scan, columns, core).items()
-        ),
+        constants=tuple(constants.items()),
     )
 
 
@@ -131,6 +132,8 @@ def wanted_of(model: MaddnessModel, signature: Signature) -> tuple[MaddnessModel
         wanted = simplified(wanted)
     if signature.result in ("codes", "sums"):
         wanted = replace(wanted, core=None)
+    if signature.placed and wanted.core:
+        raise ValueError("a model with an exact core has no kernel for columns that are placed")
     return wanted, short
 
 
@@ -284,31 +287,6 @@ def plan_workspace(
     return workspace
 
 
-def constants_of(
-    model: MaddnessModel,
-    dtype: str,
-    short: ShortList | None,
-    sums: Sums,
-    encode: EncodePlan,
-    scan: ScanPlan | None,
-    columns: ColumnsPlan | None,
-    core: CorePlan | None,
-) -> dict[str, bytes]:
-    """Return the constants of a kernel by name, laid out as its parts read them."""
-    constants = encode_constants(model, encode, dtype)
-    if scan:
-        constants |= table_constants(model, scan, sums)
-    if scan and not short:
-        constants |= scale_constants(model, scan)
-    if columns:
-        constants = column_constants(model, columns) | constants
-    if short:
-        constants["bias"] = short.bias.astype("<f4").tobytes()
-    if model.core and core:
-        constants |= core_constants(model.core, core)
-    return constants
-
-
 def symbol_of(model: MaddnessModel, target: Target, signature: Signature) -> str:
     """Return the name of a kernel's function: its sizes, formats, result and target."""
     sizes = f"D{model.n_features}_C{model.n_codebooks}_K{model.n_prototypes}_M{model.n_outputs}"
@@ -317,6 +295,7 @@ def symbol_of(model: MaddnessModel, target: Target, signature: Signature) -> str
     result: str = signature.result
     if result == "outputs" and signature.epilogue != Epilogue():
         result = f"outputs_{signature.epilogue.dtype}"
+        result += "_requantised" * (signature.epilogue.arithmetic == "integer")
     elif result == "sums":
         result = f"sums_{signature.sums}"
     elif result == "argmax" and signature.k > 1:
@@ -325,5 +304,6 @@ def symbol_of(model: MaddnessModel, target: Target, signature: Signature) -> str
         result = f"winners{signature.k}{'_scored' * signature.scored}"
     if signature.out_order == "F":
         result += "_columns"
-    kind = f"{signature.dtype}_{signature.order}_{result}"
+    order = "placed" if signature.placed else signature.order
+    kind = f"{signature.dtype}_{order}_{result}"
     return f"maddjit_maddness_{sizes}_{model.accumulate}_{kind}_{target.name.replace('-', '_')}"

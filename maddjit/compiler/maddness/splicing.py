@@ -23,6 +23,8 @@ def spliced_lanes(model: MaddnessModel, target: Target, signature: Signature) ->
     """
     if not target.fuses or signature.result not in ("outputs", "argmax"):
         return 0
+    if signature.epilogue.arithmetic == "integer":
+        return 0
     is_finite = np.abs(model.scale).max() < np.finfo(np.float32).max / RAISED
     shows = np.signbit(model.scale) & np.signbit(model.offset) & (model.offset == 0)
     return target.vector_bytes if is_finite and not shows.any() else 0

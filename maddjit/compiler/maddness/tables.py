@@ -9,6 +9,7 @@ from maddjit.compiler.maddness.runs import Sums
 from maddjit.compiler.maddness.scan_plan import Plane, ScanPlan
 from maddjit.compiler.maddness.splicing import RAISED, spliced_order
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.requantising import Requantising
 
 
 def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[str, bytes]:
@@ -51,3 +52,10 @@ def scale_constants(model: MaddnessModel, scan: ScanPlan) -> dict[str, bytes]:
     if scan.is_spliced:
         constants["fall"] = (scale * np.float32(-RAISED)).tobytes()
     return constants
+
+
+def requantising_constants(requantising: Requantising, width: int) -> dict[str, bytes]:
+    """Return the multiplier and addend of each output, as 32-bit integers; padding is zero."""
+    ends = np.zeros((2, width), "<i4")
+    ends[:, : len(requantising.addend)] = requantising.multiplier, requantising.addend
+    return {"multiplier": ends[0].tobytes(), "addend": ends[1].tobytes()}

@@ -10,6 +10,7 @@ from maddjit.compiler.maddness.scan_plan import ScanPlan
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.requantising import Requantising
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class OutputPlan:
     streaming_rows : int
         The number of rows whose results the last cache holds. If there is a stage, the results of
         more rows are written past that cache, by way of the stage.
+    requantising : Requantising or None
+        How sums become results in integers, if they do.
     """
 
     element: str
@@ -37,6 +40,7 @@ class OutputPlan:
     ending: Ending | None
     stage_rows: int
     streaming_rows: int
+    requantising: Requantising | None = None
 
     @property
     def stage_bytes(self) -> int:
@@ -45,7 +49,7 @@ class OutputPlan:
 
 
 def plan_output(
-    model: MaddnessModel,
+    n_outputs: int,
     target: Target,
     signature: Signature,
     row_block: int,
@@ -58,7 +62,7 @@ def plan_output(
     would be read anew for each of its short blocks.
     """
     form = signature.output
-    row_bytes = model.n_outputs * form.itemsize
+    row_bytes = n_outputs * form.itemsize
     stage_rows = min(row_block, settings.STAGE_BYTES // row_bytes // 16 * 16)
     by_rows = signature.out_order == "C" and signature.result in ("outputs", "sums")
     is_apart = scan is not None and scan.streams is None and scan.n_tiles > 1 and by_rows
@@ -70,3 +74,18 @@ def plan_output(
         stage_rows=stage_rows if is_apart and stage_rows >= settings.LEAST_STAGE_ROWS else 0,
         streaming_rows=min(target.cache_bytes, settings.HELD_BYTES) // row_bytes,
     )
+
+
+def requantising_of(model: MaddnessModel, signature: Signature) -> Requantising | None:
+    """Return how sums become results in integers; None if they do not.
+
+    The model is the one that was asked for: a smaller one of the same sums may end otherwise.
+
+    Raises
+    ------
+    ValueError
+        If they should, and the model has sums or scales that do not allow it.
+    """
+    if signature.result != "outputs" or signature.epilogue.arithmetic != "integer":
+        return None
+    return Requantising.of(model, signature.epilogue)

@@ -1,0 +1,47 @@
+"""The constants of a kernel, laid out as its parts read them."""
+
+from __future__ import annotations
+
+from maddjit.compiler.maddness.columns import ColumnsPlan, column_constants
+from maddjit.compiler.maddness.core import CorePlan, core_constants
+from maddjit.compiler.maddness.encoding import EncodePlan, encode_constants
+from maddjit.compiler.maddness.runs import Sums
+from maddjit.compiler.maddness.scan_plan import ScanPlan
+from maddjit.compiler.maddness.tables import (
+    requantising_constants,
+    scale_constants,
+    table_constants,
+)
+from maddjit.compiler.maddness.writing import OutputPlan
+from maddjit.compiler.signature import Signature
+from maddjit.models.maddness import MaddnessModel
+from maddjit.models.short_list import ShortList
+
+
+def constants_of(
+    model: MaddnessModel,
+    signature: Signature,
+    short: ShortList | None,
+    sums: Sums,
+    encode: EncodePlan,
+    scan: ScanPlan | None,
+    columns: ColumnsPlan | None,
+    core: CorePlan | None,
+    output: OutputPlan,
+) -> dict[str, bytes]:
+    """Return the constants of a kernel by name, laid out as its parts read them."""
+    constants = encode_constants(model, encode, signature.dtype)
+    if scan:
+        constants |= table_constants(model, scan, sums)
+    if scan and not short:
+        constants |= scale_constants(model, scan)
+    if columns:
+        constants = column_constants(model, columns) | constants
+    if output.requantising:
+        width = scan.width if scan else model.n_outputs
+        constants |= requantising_constants(output.requantising, width)
+    if short:
+        constants["bias"] = short.bias.astype("<f4").tobytes()
+    if model.core and core:
+        constants |= core_constants(model.core, core)
+    return constants
