@@ -333,10 +333,9 @@ def test_results_of_several_tiles_have_a_stage() -> None:
         (2000, "codes", False),
     ):
         signature: Any = Signature(result=result)  # type: ignore[arg-type]
-        model = model_of(n_outputs=n_outputs)
         tiles = plan_tiles(summands(20), n_outputs, signature.output.itemsize, 32, 32 * 1024)
         scan = None if result == "codes" else ScanPlan(tiles)
-        output = plan_output(model, AVX2, signature, 256, scan)
+        output = plan_output(n_outputs, AVX2, signature, 256, scan)
         assert bool(output.stage_rows) == is_staged
         assert output.stage_bytes <= settings.STAGE_BYTES
         assert (output.ending is not None) == (result == "outputs")
