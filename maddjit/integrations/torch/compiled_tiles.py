@@ -74,7 +74,12 @@ class CompiledStrassenTile(nn.Module):
         return model
 
     def forward(  # nn.Linear calls its argument so
-        self, input: Any, residual: Any = None, low: float = -math.inf, high: float = math.inf
+        self,
+        input: Any,
+        residual: Any = None,
+        low: float = -math.inf,
+        high: float = math.inf,
+        in_place: bool = False,
     ) -> Any:
         """Return outputs (…, T, M) for sequences (…, T, D), in the dtype of the input or autocast.
 
@@ -89,6 +94,9 @@ class CompiledStrassenTile(nn.Module):
             Added to the outputs before they are clamped.
         low, high : float
             What outputs are clamped to.
+        in_place : bool
+            Whether the sum keeps the outputs' dtype and shape, as ``y += residual`` does. Otherwise
+            those of both are promoted and broadcast.
 
         Raises
         ------
@@ -104,9 +112,11 @@ class CompiledStrassenTile(nn.Module):
         if residual is None:
             return self._product(input, None, end)
         same = torch.is_tensor(residual) and residual.dtype == self._dtype(input)
-        if same and residual.shape == self._shape(input):
+        # The compiled sum is one of float32, in which a residual of float64 would lose digits.
+        if same and residual.shape == self._shape(input) and residual.dtype != torch.float64:
             return self._product(input, residual, end)
-        y = self._product(input, None, Ending(end.precision)) + residual
+        y = self._product(input, None, Ending(end.precision))
+        y = y.add_(residual) if in_place else y + residual
         return y.clamp(low, high) if end.is_clamped else y
 
     def _check(self, input: Any) -> None:
