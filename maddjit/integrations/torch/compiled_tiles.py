@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from maddjit.integrations.torch.convolutions import Conv1x1
 from maddjit.integrations.torch.ops import model_key
 from maddjit.integrations.torch.state import unpacked
 from maddjit.integrations.torch.strassen_tile_convolution import pixels
@@ -214,7 +215,7 @@ class CompiledStrassenTile(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
-class CompiledStrassenTileConv1x1(CompiledStrassenTile):
+class CompiledStrassenTileConv1x1(Conv1x1, CompiledStrassenTile):
     """A 1 × 1 convolution by tiles of neighbouring pixels, compiled for inference.
 
     It is fastest on images in `torch.channels_last`. Outputs have the layout of the images.
@@ -225,6 +226,11 @@ class CompiledStrassenTileConv1x1(CompiledStrassenTile):
         As for `CompiledStrassenTile`.
     stride : (int, int)
         Down and to the right.
+
+    Attributes
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode
+        As nn.Conv2d has them.
     """
 
     def __init__(
@@ -254,6 +260,3 @@ class CompiledStrassenTileConv1x1(CompiledStrassenTile):
         last = images.is_contiguous(memory_format=torch.channels_last)
         y = y if last and not images.is_contiguous() else y.contiguous()
         return y if input.dim() == 4 else y[0]
-
-    def _sizes(self) -> str:
-        return f"{self.in_features}, {self.out_features}, stride={self.stride}"

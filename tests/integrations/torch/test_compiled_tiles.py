@@ -16,7 +16,7 @@ from torch import nn
 
 import maddjit
 from maddjit import TargetError, tile_reference
-from maddjit.integrations.torch import StrassenTileLinear, compile_layers
+from maddjit.integrations.torch import StrassenTileConv1x1, StrassenTileLinear, compile_layers
 from maddjit.integrations.torch.compiled_tiles import CompiledStrassenTile
 from maddjit.integrations.torch.tile_ops import Ending
 from tests.integrations.torch.networks import saved
@@ -160,6 +160,14 @@ def test_compiled_modules_are_compiled_by_torch() -> None:
     x = torch.randn(2, 5, 16)
     again = torch.compile(compiled, fullgraph=True, backend="eager")
     assert torch.equal(again(x), compiled(x))
+
+
+def test_convolutions_have_the_attributes_of_dense_ones() -> None:
+    compiled = compile_layers(StrassenTileConv1x1(16, 8, stride=2, init="random")).module
+    dense = nn.Conv2d(16, 8, 1, stride=2)
+    names = "in_channels out_channels kernel_size stride padding dilation groups padding_mode"
+    assert all(getattr(compiled, name) == getattr(dense, name) for name in names.split())
+    assert "(16, 8, kernel_size=(1, 1), stride=(2, 2), tile=4 × 4 × 4, rank=24, " in repr(compiled)
 
 
 def test_states_of_other_layers_are_refused() -> None:
