@@ -12,21 +12,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models.scheme_check import Shape, first_wrong, whole_factors
+
 MOST_ENTRIES, MOST_PRODUCTS = 256, 4096
 """Entries of a tile (16 × 16), and multiplications, at most."""
 _MOST_BYTES = 2**24
-_MOST_BITS = 1024  # of the common divisor of a factor's numbers: public schemes need few
 _NUMBER = re.compile(r"[+-]?\d{1,30}(/\d{1,30}|(\.\d{1,30})?([eE][+-]?\d{1,2})?)")
-_EXACT_IN_FLOAT64 = 2**53
 
-Shape = tuple[int, int, int]
 Rationals = NDArray[Any]
 """A matrix of `Fraction`."""
 
@@ -67,15 +65,22 @@ def read_factors(paths: Sequence[Path], shape: Shape | None) -> tuple[Shape, Fac
         except ValueError as error:
             wrong = wrong or str(error)
             continue
-        n, _, m = found
-        by_columns = factors.c.reshape(-1, m, n).swapaxes(1, 2).reshape(-1, n * m)
-        for c in (factors.c, by_columns):
-            outputs = whole_factors(factors._replace(c=c)) if c is by_columns else whole
-            message = first_wrong(outputs, found)
+        for change in (_as_they_are, _by_columns):
+            message = first_wrong(whole._replace(c=change(whole.c, found)), found)
             if not message:
-                return found, with_unit_entries(factors._replace(c=c))
+                return found, with_unit_entries(factors._replace(c=change(factors.c, found)))
             wrong = wrong or message
     raise ValueError(f"{where}: {wrong}")
+
+
+def _as_they_are(c: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    return c
+
+
+def _by_columns(c: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """Return outputs row by row, of outputs that are written column by column."""
+    n, _, m = shape
+    return c.reshape(-1, m, n).swapaxes(1, 2).reshape(-1, n * m)
 
 
 def read_triple(paths: Sequence[Path]) -> list[Factors]:
@@ -176,50 +181,6 @@ def shape_of(factors: Factors) -> Shape:
     return n, d, m
 
 
-def whole_factors(factors: Factors) -> tuple[tuple[NDArray[Any], ...], int]:
-    """Return the factors as whole numbers, and what their products must be divided by."""
-    divisors = [_common_divisor(factor) for factor in factors]
-    whole = []
-    for factor, divisor in zip(factors, divisors, strict=True):
-        numbers = np.empty(factor.size, object)
-        numbers[:] = [x.numerator * (divisor // x.denominator) for x in factor.ravel()]
-        whole.append(numbers.reshape(factor.shape))
-    return tuple(whole), math.prod(divisors)
-
-
-def _common_divisor(factor: Rationals) -> int:
-    """Return the least common divisor of numbers; one that would fill the memory is refused."""
-    divisor = 1
-    for denominator in {x.denominator for x in factor.ravel()}:
-        divisor = math.lcm(divisor, denominator)
-        if divisor.bit_length() > _MOST_BITS:
-            raise ValueError(f"the numbers have no common divisor of {_MOST_BITS} bits or less")
-    return divisor
-
-
-def first_wrong(whole: tuple[tuple[NDArray[Any], ...], int], shape: Shape) -> str:
-    """Return which coefficient of the product is wrong first, and how; "" for an exact scheme."""
-    (a, b, c), divisor = whole
-    n, d, m = shape
-    largest = len(a) * math.prod(int(abs(factor).max()) for factor in (a, b, c))
-    if max(largest, divisor) < _EXACT_IN_FLOAT64:
-        a, b, c = (factor.astype(np.float64) for factor in (a, b, c))
-    for i, j in product(range(n), range(m)):
-        found = (a * c[:, i * m + j, np.newaxis]).T @ b
-        wanted = np.zeros_like(found)
-        for k in range(d):
-            wanted[i * d + k, k * m + j] = divisor
-        if (found != wanted).any():
-            of_a, of_b = (int(place) for place in np.argwhere(found != wanted)[0])
-            is_, should = (Fraction(int(x[of_a, of_b]), divisor) for x in (found, wanted))
-            (i_a, k_a), (k_b, j_b) = divmod(of_a, d), divmod(of_b, m)
-            return (
-                f"the scheme is not exact: Y[{i}, {j}] has {is_} times A[{i_a}, {k_a}] "
-                f"B[{k_b}, {j_b}], and should have {should} (indices from 0)"
-            )
-    return ""
-
-
 def with_unit_entries(factors: Factors) -> Factors:
     """Return the factors with most entries of `a` and `c` ±1, at the cost of `b`.
 
@@ -230,8 +191,20 @@ def with_unit_entries(factors: Factors) -> Factors:
     of_a, of_c = ([_most_common(row) for row in factor] for factor in (factors.a, factors.c))
     signs = [_most_signs(row) for row in factors.a]
     of_a = [size * sign for size, sign in zip(of_a, signs, strict=True)]
-    by_a, by_c = (np.array(column, object)[:, np.newaxis] for column in (of_a, of_c))
-    return Factors(factors.a / by_a, factors.b * by_a * by_c, factors.c / by_c)
+    of_b = [a * c for a, c in zip(of_a, of_c, strict=True)]
+    return Factors(
+        _scaled(factors.a, [1 / size for size in of_a]),
+        _scaled(factors.b, of_b),
+        _scaled(factors.c, [1 / size for size in of_c]),
+    )
+
+
+def _scaled(factor: Rationals, sizes: Sequence[Fraction]) -> Rationals:
+    """Return a factor with its rows times numbers; zeros, which are most, stay as they are."""
+    scaled = factor.copy()
+    rows, columns = np.nonzero(factor)
+    scaled[rows, columns] = factor[rows, columns] * np.array(sizes, object)[rows]
+    return scaled
 
 
 def _most_common(row: Rationals) -> Fraction:

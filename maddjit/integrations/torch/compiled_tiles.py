@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from maddjit.integrations.torch.convolutions import Conv1x1
 from maddjit.integrations.torch.ops import model_key
 from maddjit.integrations.torch.state import unpacked
 from maddjit.integrations.torch.strassen_tile_convolution import pixels
@@ -74,7 +75,12 @@ class CompiledStrassenTile(nn.Module):
         return model
 
     def forward(  # nn.Linear calls its argument so
-        self, input: Any, residual: Any = None, low: float = -math.inf, high: float = math.inf
+        self,
+        input: Any,
+        residual: Any = None,
+        low: float = -math.inf,
+        high: float = math.inf,
+        in_place: bool = False,
     ) -> Any:
         """Return outputs (…, T, M) for sequences (…, T, D), in the dtype of the input or autocast.
 
@@ -89,6 +95,9 @@ class CompiledStrassenTile(nn.Module):
             Added to the outputs before they are clamped.
         low, high : float
             What outputs are clamped to.
+        in_place : bool
+            Whether the sum keeps the outputs' dtype and shape, as ``y += residual`` does. Otherwise
+            those of both are promoted and broadcast.
 
         Raises
         ------
@@ -104,9 +113,11 @@ class CompiledStrassenTile(nn.Module):
         if residual is None:
             return self._product(input, None, end)
         same = torch.is_tensor(residual) and residual.dtype == self._dtype(input)
-        if same and residual.shape == self._shape(input):
+        # The compiled sum is one of float32, in which a residual of float64 would lose digits.
+        if same and residual.shape == self._shape(input) and residual.dtype != torch.float64:
             return self._product(input, residual, end)
-        y = self._product(input, None, Ending(end.precision)) + residual
+        y = self._product(input, None, Ending(end.precision))
+        y = y.add_(residual) if in_place else y + residual
         return y.clamp(low, high) if end.is_clamped else y
 
     def _check(self, input: Any) -> None:
@@ -204,7 +215,7 @@ class CompiledStrassenTile(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
-class CompiledStrassenTileConv1x1(CompiledStrassenTile):
+class CompiledStrassenTileConv1x1(Conv1x1, CompiledStrassenTile):
     """A 1 × 1 convolution by tiles of neighbouring pixels, compiled for inference.
 
     It is fastest on images in `torch.channels_last`. Outputs have the layout of the images.
@@ -215,6 +226,11 @@ class CompiledStrassenTileConv1x1(CompiledStrassenTile):
         As for `CompiledStrassenTile`.
     stride : (int, int)
         Down and to the right.
+
+    Attributes
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode
+        As nn.Conv2d has them.
     """
 
     def __init__(
@@ -244,6 +260,3 @@ class CompiledStrassenTileConv1x1(CompiledStrassenTile):
         last = images.is_contiguous(memory_format=torch.channels_last)
         y = y if last and not images.is_contiguous() else y.contiguous()
         return y if input.dim() == 4 else y[0]
-
-    def _sizes(self) -> str:
-        return f"{self.in_features}, {self.out_features}, stride={self.stride}"

@@ -119,8 +119,9 @@ def _fuse_behind(module: nn.Module, graph: Any, node: Any, layer: Any) -> bool:
     other = _other_term(after, last)
     is_sum = other is not None and not layer.ending.residual and _can_move(module, node, after)
     if is_sum:
+        added = {"residual": other, "in_place": after.target in _SUMS_IN_PLACE}
         with graph.inserting_before(after):
-            node = graph.call_module(node.target, node.args, {**node.kwargs, "residual": other})
+            node = graph.call_module(node.target, node.args, {**node.kwargs, **added})
         _take_place(graph, node, after)
         layer.ending = replace(layer.ending, residual=True)
         last, after = _only_user(module, node)

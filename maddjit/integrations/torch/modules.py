@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from maddjit.integrations.torch import ops
+from maddjit.integrations.torch.convolutions import Conv1x1
 from maddjit.integrations.torch.state import VERSION, bring_up_to_date, unpacked, why_not_loaded
 from maddjit.integrations.torch.tables import float_tables, with_tables
 from maddjit.models.maddness import MaddnessModel
@@ -179,7 +180,7 @@ class MaddnessLinear(nn.Module):
         return f"codebooks={model.n_codebooks}, prototypes={model.n_prototypes}"
 
 
-class MaddnessConv1x1(MaddnessLinear):
+class MaddnessConv1x1(Conv1x1, MaddnessLinear):
     """A 1 × 1 convolution whose outputs are looked up: each place of an image is a row.
 
     It is fastest on images in `torch.channels_last`. Its outputs have the layout of the images.
@@ -202,12 +203,6 @@ class MaddnessConv1x1(MaddnessLinear):
         As nn.Conv2d has them.
     """
 
-    kernel_size = dilation = (1, 1)
-    padding = output_padding = (0, 0)
-    groups = 1
-    padding_mode = "zeros"
-    transposed = False
-
     def __init__(
         self, fitted: MaddnessModel, weight: Any, stride: tuple[int, int], bias: Any = None
     ) -> None:
@@ -216,16 +211,6 @@ class MaddnessConv1x1(MaddnessLinear):
 
     def _shaped(self, weight: Any) -> Any:
         return weight.reshape(*weight.shape[:2], 1, 1)
-
-    @property
-    def in_channels(self) -> int:
-        """The number of inputs, D."""
-        return self.in_features
-
-    @property
-    def out_channels(self) -> int:
-        """The number of outputs, M."""
-        return self.out_features
 
     def forward(self, input: Any) -> Any:
         """Return (N, M, H', W') for images (N, D, H, W), or (M, H', W') for one image (D, H, W)."""
@@ -236,7 +221,7 @@ class MaddnessConv1x1(MaddnessLinear):
         return y if last and not input.is_contiguous() else y.contiguous()
 
     def _sizes(self) -> str:
-        sizes = f"{self.in_channels}, {self.out_channels}, kernel_size=(1, 1), stride={self.stride}"
+        sizes = super()._sizes()
         return sizes if self.bias is not None else f"{sizes}, bias=False"
 
 

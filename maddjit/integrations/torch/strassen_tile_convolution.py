@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maddjit.integrations.torch.convolutions import Conv1x1
 from maddjit.integrations.torch.strassen_tile_arguments import checked, checked_sizes
 from maddjit.integrations.torch.strassen_tile_counts import TileMacs, tile_macs
 from maddjit.integrations.torch.strassen_tile_layer import StrassenTileLayer
@@ -26,7 +27,7 @@ _UNPADDED = ((0, 0), "valid", "same")
 """The paddings that do nothing to a 1 × 1 convolution."""
 
 
-class StrassenTileConv1x1(StrassenTileLayer):
+class StrassenTileConv1x1(Conv1x1, StrassenTileLayer):
     """A 1 × 1 convolution that multiplies in tiles: neighbouring pixels share one, 2 × 2 for n = 4.
 
     All else is as in `StrassenTileLinear`, with pixels for tokens: **the outputs at a pixel depend
@@ -59,12 +60,6 @@ class StrassenTileConv1x1(StrassenTileLayer):
     torch.Size([8, 128, 7, 7])
     """
 
-    kernel_size = dilation = (1, 1)
-    padding = output_padding = (0, 0)
-    groups = 1
-    padding_mode = "zeros"
-    transposed = False
-
     def __init__(
         self,
         in_channels: int,
@@ -91,16 +86,6 @@ class StrassenTileConv1x1(StrassenTileLayer):
         )
         super().__init__(own, bias, {"device": device, "dtype": dtype})
         self.stride = checked_sizes("stride", stride, 2)
-
-    @property
-    def in_channels(self) -> int:
-        """The number of inputs, D."""
-        return self.in_features
-
-    @property
-    def out_channels(self) -> int:
-        """The number of outputs, M."""
-        return self.out_features
 
     def forward(self, input: Any) -> Any:  # nn.Conv2d calls its argument so
         """Return (N, M, H', W') for images (N, D, H, W), or (M, H', W') for one image (D, H, W)."""
@@ -201,8 +186,7 @@ class StrassenTileConv1x1(StrassenTileLayer):
 
     def extra_repr(self) -> str:
         """Return the sizes and options for the text of a model."""
-        sizes = f"{self.in_channels}, {self.out_channels}, kernel_size=(1, 1), stride={self.stride}"
-        return f"{sizes}, bias={self.bias is not None}, {self._options()}"
+        return f"{self._sizes()}, bias={self.bias is not None}, {self._options()}"
 
 
 def pixels(images: Any, stride: tuple[int, int]) -> tuple[Any, tuple[int, int]]:

@@ -98,14 +98,15 @@ class StrassenTileLayer(nn.Module):
         number, length, _ = x.shape
         tiles = n_tiles(length, n, grid)
         x = padded(in_tiles(x, n, grid), d * rows - self.in_features)
-        x = x.reshape(number, tiles, n * d, rows).flatten(0, 1)
+        # In two steps: one would ask whether there are several tiles, and torch.export refuse that.
+        x = x.flatten(0, 1).reshape(number * tiles, n * d, rows)
         factors = as_autocast(x, self.encode, values, self.decode, self._bias_of_tiles(columns))
         if any(part is not None and part.dtype != factors[0].dtype for part in factors):
             raise TypeError(
                 f"the input must have the type of the layer, {self.encode.dtype}, not {x.dtype}"
             )
         y = tile_product(*factors, recompute=self.recompute)
-        y = y.reshape(number, tiles, n, m * columns).flatten(1, 2)
+        y = y.reshape(number * tiles * n, m * columns).reshape(number, tiles * n, m * columns)
         y = from_tiles(y, n, grid, length)
         return y[..., : self.out_features].contiguous()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +102,8 @@ def outcome_of(
         why_not = _too_costly(Costs.of(plan.layer(each.layer, rank), each.layer), plan)
         if why_not:
             break
-        made, error = _made(each.layer, watch, rank, plan)
+        with _naming(each.name):
+            made, error = _made(each.layer, watch, rank, plan)
         if plan.max_error is None or error <= plan.max_error:
             costs = Costs.of(made, each.layer)
             notes = (*_measured_on(watch), *each.notes)
@@ -110,6 +113,17 @@ def outcome_of(
             return line, made
         why_not = f"its error of {error:.3g} at rank {rank} is above {plan.max_error:g}"
     return ConvertedLayer(each.name, each.shape, 0, error, n_rows, None, why_not), None
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put a layer's name before what errors say."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from error
 
 
 def _too_costly(costs: Costs, plan: TilePlan) -> str:

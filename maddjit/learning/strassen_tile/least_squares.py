@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +12,11 @@ from numpy.typing import NDArray
 
 from maddjit.learning.strassen_tile import settings
 from maddjit.learning.strassen_tile.moments import Array, Moments
+from maddjit.learning.strassen_tile.sums import Sums
 from maddjit.models.schemes import BilinearScheme
+
+_CHUNK_NUMBERS = 2**21
+"""Numbers of V's system that are made at once."""
 
 _ROUNDING = 1e-15
 """What the solution of a system may lose by rounding, relative to its largest diagonal entry."""
@@ -37,41 +43,71 @@ class Factors(NamedTuple):
     Dec: Array
 
 
-class Fit(NamedTuple):
-    """The state of a fit after a round.
-
-    Attributes
-    ----------
-    factors : Factors
-    error : float
-        The squared error, relative to the variance of the outputs.
-    objective : float
-        The error with the ridges, which rounds lower.
-    """
-
-    factors: Factors
-    error: float
-    objective: float
-
-
-class _Sums(NamedTuple):
-    """Sums over the columns of V, from which encoder and decoder are fitted.
-
-    T[pρkσk'] = Σ_J v_ρᵀ S_pkk' v_σ for rows p places apart; N[ρkσk'] is the same with µ µᵀ for S;
-    U[pρkj] = Σ_J v_ρᵀ (S_p B)_kj.
-    """
-
-    T: Array
-    N: Array
-    U: Array
-
-
 class _Ridges(NamedTuple):
     """The cost of the squares of the entries of each factor."""
 
     E: float
     V: float
     Dec: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The state of a fit after a round. Sums, which take long, are made when something needs them.
+
+    Attributes
+    ----------
+    factors : Factors
+    moments : Moments
+    regularisation : float
+    start : Fit, optional
+        The first state, whose ridges hold for all.
+    """
+
+    factors: Factors
+    moments: Moments
+    regularisation: float
+    start: Fit | None = None
+
+    @cached_property
+    def sums(self) -> Sums:
+        """The sums over the columns of V."""
+        return Sums.of(self.factors.V, self.moments)
+
+    @cached_property
+    def ridges(self) -> _Ridges:
+        """The cost of squares, `regularisation` times the mean curvature at the first state."""
+        if self.start is not None:
+            return self.start.ridges
+        now, sums = self.factors, self.sums
+        gram, _ = _grams(now.Dec)
+        of_E = np.mean(np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0]))
+        of_Dec = np.mean(np.diag(_decoder_system(now, sums, self.moments.places)))
+        means = float(of_E) or 1.0, _curvature(now, self.moments), float(of_Dec) or 1.0
+        return _Ridges(*(self.regularisation * mean for mean in means))
+
+    @cached_property
+    def error(self) -> float:
+        """The squared error, relative to the variance of the outputs."""
+        now, sums, places = self.factors, self.sums, self.moments.places
+        gram, differing = _grams(now.Dec)
+        total = now.E.sum(axis=1)
+        quadratic = (gram * _decoder_system(now, sums, places)).sum()
+        quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
+        linear = (now.Dec * _decoder_right(now, sums, places)).sum()
+        return float(1 + (quadratic - 2 * linear) / self._whole)
+
+    @property
+    def objective(self) -> float:
+        """The error with the ridges, which rounds lower."""
+        both = zip(self.ridges, self.factors, strict=True)
+        return (
+            self.error + float(sum(ridge * (part**2).sum() for ridge, part in both)) / self._whole
+        )
+
+    @property
+    def _whole(self) -> float:
+        return (self.factors.E.shape[1] * self.moments.power) or 1.0
 
 
 def fit_states(
@@ -95,22 +131,17 @@ def fit_states(
     n, _, m = scheme.shape
     places = moments.places
     now = Factors(E, V, scheme.decode.astype(np.float64).reshape(n, m, -1))
-    ridge_V = regularisation * _curvature(now, moments)
-    now = now._replace(V=_fit_values(now, moments, ridge_V))
-    sums = _sums(now.V, moments)
-    gram, _ = _grams(now.Dec)
-    of_E = np.mean(np.diag(gram)[:, np.newaxis] * np.einsum("rkrk->rk", sums.T[0]))
-    of_Dec = np.mean(np.diag(_decoder_system(now, sums, places)))
-    ridge_E, ridge_Dec = (regularisation * (float(mean) or 1.0) for mean in (of_E, of_Dec))
-    ridges = _Ridges(ridge_E, ridge_V, ridge_Dec)
+    now = with_values(now, moments, regularisation)
+    fit = start = Fit(now, moments, regularisation)
     n_inner = settings.TOKENS_INNER_ROUNDS if len(places) > 1 else settings.INNER_ROUNDS
     while True:
-        yield _state(now, sums, moments, ridges)
+        yield fit
+        sums, ridges = fit.sums, fit.ridges
         for _ in range(n_inner):
             now = now._replace(Dec=_fit_decoder(now, sums, places, ridges.Dec))
             now = now._replace(E=_fit_encoder(now, sums, places, ridges.E))
         now = now._replace(V=_fit_values(now, moments, ridges.V))
-        sums = _sums(now.V, moments)
+        fit = Fit(now, moments, regularisation, start)
 
 
 def with_values(now: Factors, moments: Moments, regularisation: float) -> Factors:
@@ -125,46 +156,10 @@ def _curvature(now: Factors, moments: Moments) -> float:
     return float(np.mean(np.diag(gram) * ((now.E**2).sum(axis=1) @ variances))) or 1.0
 
 
-def _sums(V: Array, moments: Moments) -> _Sums:
-    """Return the sums over the columns of V from which encoder and decoder are fitted."""
-    r, Dk, Mk = V.shape
-    d, places = len(moments.mean), moments.places
-    T = np.empty((len(places), r, d, r, d))
-    flat = moments.second.reshape(-1, Dk * Dk).T
-    for rho in range(r):
-        pairs = V[rho] @ V[rho:].transpose(0, 2, 1)
-        found = (pairs.reshape(-1, Dk * Dk) @ flat).reshape(-1, len(places), d, d)
-        T[:, rho, :, rho:] = found.transpose(1, 2, 0, 3)
-        for number, place in enumerate(places):
-            T[number, rho:, :, rho] = found[:, places.index(-place)].swapaxes(1, 2)
-    means = np.einsum("kK,rKJ->rkJ", moments.mean, V).reshape(r * d, Mk)
-    product = moments.product.transpose(0, 1, 3, 2, 4).reshape(-1, Dk * Mk)
-    U = product @ V.reshape(r, Dk * Mk).T
-    return _Sums(
-        T,
-        (means @ means.T).reshape(r, d, r, d),
-        np.ascontiguousarray(U.reshape(len(places), d, -1, r).transpose(0, 3, 1, 2)),
-    )
-
-
 def _apart(n: int, place: int) -> tuple[slice, slice]:
     """Return which of a tile's n rows have another one `place` behind them, and these others."""
     first, last = max(0, -place), n - max(0, place)
     return slice(first, last), slice(first + place, last + place)
-
-
-def _state(now: Factors, sums: _Sums, moments: Moments, ridges: _Ridges) -> Fit:
-    """Return the state of the fit with these factors."""
-    n, places = now.E.shape[1], moments.places
-    gram, differing = _grams(now.Dec)
-    total = now.E.sum(axis=1)
-    quadratic = (gram * _decoder_system(now, sums, places)).sum()
-    quadratic += np.einsum("rs,rk,sl,rksl->", differing, total, total, sums.N, optimize=True)
-    linear = (now.Dec * _decoder_right(now, sums, places)).sum()
-    penalty = sum(ridge * (part**2).sum() for ridge, part in zip(ridges, now, strict=True))
-    whole = (n * moments.power) or 1.0
-    error = float(1 + (quadratic - 2 * linear) / whole)
-    return Fit(now, error, error + float(penalty) / whole)
 
 
 def bfloat16_error(now: Factors, moments: Moments) -> float:
@@ -250,18 +245,23 @@ def _values_system(weights: Array, moments: Moments, rows: slice, columns: slice
     means = np.einsum("kK,lL->klKL", left, right).reshape(-1, a, b)
     second = moments.second.reshape(n_weights - len(means), *moments.second.shape[-2:])
     used = np.flatnonzero((weights != 0).any(axis=(0, 1)))
-    parts = np.empty((len(used), a, b))
-    for part, number in zip(parts, used - len(means), strict=True):
-        part[:] = means[number] if number < 0 else second[number, rows, columns]
+    if not len(used):
+        return np.zeros((r * a, r * b))
+    rho, sigma = np.tril_indices(r) if rows == columns else np.indices((r, r)).reshape(2, -1)
+    pairs = weights[rho, sigma][:, used]
     system = np.zeros((r, a, r, b))
-    for rho in range(r):
-        last = rho + 1 if rows == columns else r
-        found = weights[rho, :last, used].T @ parts.reshape(-1, a * b)
-        system[rho, :, :last] = found.reshape(last, a, b).transpose(1, 0, 2)
+    step = max(1, _CHUNK_NUMBERS // (len(pairs) * b))
+    for first in range(0, a, step):
+        some = slice(first, min(first + step, a))
+        parts = np.empty((len(used), some.stop - first, b))
+        for part, number in zip(parts, used - len(means), strict=True):
+            part[:] = means[number, some] if number < 0 else second[number, rows, columns][some]
+        found = pairs @ parts.reshape(len(used), -1)
+        system[rho, some, sigma] = found.reshape(len(pairs), -1, b)
     return system.reshape(r * a, r * b)
 
 
-def _decoder_system(now: Factors, sums: _Sums, places: list[int]) -> Array:
+def _decoder_system(now: Factors, sums: Sums, places: list[int]) -> Array:
     """Return the matrix (r, r) of the equations for the decoder."""
     system = np.zeros((len(now.E), len(now.E)))
     for place, T in zip(places, sums.T, strict=True):
@@ -270,7 +270,7 @@ def _decoder_system(now: Factors, sums: _Sums, places: list[int]) -> Array:
     return system
 
 
-def _decoder_right(now: Factors, sums: _Sums, places: list[int]) -> Array:
+def _decoder_right(now: Factors, sums: Sums, places: list[int]) -> Array:
     """Return the right side (n, m, r) of the equations for the decoder."""
     right = np.zeros_like(now.Dec)
     for place, U in zip(places, sums.U, strict=True):
@@ -279,7 +279,7 @@ def _decoder_right(now: Factors, sums: _Sums, places: list[int]) -> Array:
     return right
 
 
-def _fit_decoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> Array:
+def _fit_decoder(now: Factors, sums: Sums, places: list[int], ridge: float) -> Array:
     """Return the best decoder for the other factors."""
     n, m, r = now.Dec.shape
     system = _decoder_system(now, sums, places) + ridge * np.eye(r)
@@ -291,7 +291,7 @@ def _fit_decoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> 
     return np.asarray(differing + _solved(system, mean.T).T)
 
 
-def _fit_encoder(now: Factors, sums: _Sums, places: list[int], ridge: float) -> Array:
+def _fit_encoder(now: Factors, sums: Sums, places: list[int], ridge: float) -> Array:
     """Return the best encoder for the other factors."""
     r, n, d = now.E.shape
     gram, differing = (part[:, np.newaxis, :, np.newaxis] for part in _grams(now.Dec))

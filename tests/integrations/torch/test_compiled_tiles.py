@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import operator
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import nn
 
 import maddjit
 from maddjit import TargetError, tile_reference
-from maddjit.integrations.torch import StrassenTileLinear, compile_layers
+from maddjit.integrations.torch import StrassenTileConv1x1, StrassenTileLinear, compile_layers
 from maddjit.integrations.torch.compiled_tiles import CompiledStrassenTile
 from maddjit.integrations.torch.tile_ops import Ending
 from tests.integrations.torch.networks import saved
@@ -160,6 +162,14 @@ def test_compiled_modules_are_compiled_by_torch() -> None:
     assert torch.equal(again(x), compiled(x))
 
 
+def test_convolutions_have_the_attributes_of_dense_ones() -> None:
+    compiled = compile_layers(StrassenTileConv1x1(16, 8, stride=2, init="random")).module
+    dense = nn.Conv2d(16, 8, 1, stride=2)
+    names = "in_channels out_channels kernel_size stride padding dilation groups padding_mode"
+    assert all(getattr(compiled, name) == getattr(dense, name) for name in names.split())
+    assert "(16, 8, kernel_size=(1, 1), stride=(2, 2), tile=4 × 4 × 4, rank=24, " in repr(compiled)
+
+
 def test_states_of_other_layers_are_refused() -> None:
     one, other = compile_layers(layer(16, 8)).module, compile_layers(layer(8, 16)).module
     with pytest.raises(RuntimeError, match=r"packed holds \(8, 16, \(4, 4, 4\), 24\), and the"):
@@ -222,60 +232,41 @@ def test_other_residuals_are_added_by_pytorch() -> None:
     assert torch.equal(fused(x), plain)  # what is fused stands in the call
 
 
-class One(nn.Module):
-    """A layer, a clamp, and whatever is done with them."""
+class Sum(nn.Module):
+    """A layer, a sum with a second input, and a clamp."""
 
-    def __init__(self, use: Any) -> None:
+    def __init__(self, way: Any) -> None:
         super().__init__()
-        self.fc, self.act, self.use = layer(16, 16), nn.Hardtanh(-0.5, 0.25), use
+        self.fc, self.way = layer(16, 16), way
 
-    def forward(self, x: Any) -> Any:
-        return self.use(self, x)
-
-
-FUSED = {
-    "module": (lambda m, x: m.act(m.fc(x)), Ending(low=-0.5, high=0.25)),
-    "relu": (lambda m, x: nn.functional.relu(m.fc(x), inplace=True), Ending(low=0)),
-    "method": (lambda m, x: m.fc(x).relu(), Ending(low=0)),
-    "clamp": (lambda m, x: torch.clamp(m.fc(x), max=0.5), Ending(high=0.5)),
-    "limits": (lambda m, x: m.fc(x).clamp(-1, 1), Ending(low=-1, high=1)),
-    "hardtanh": (lambda m, x: nn.functional.hardtanh(m.fc(x)), Ending(low=-1, high=1)),
-    "relu6": (lambda m, x: nn.functional.relu6(x + m.fc(x)), Ending(high=6, low=0, residual=True)),
-    "later": (lambda m, x: m.fc(x).add_(x.tanh()), Ending(residual=True)),
-    "sums": (lambda m, x: x + (m.fc(x) + x.sin()), Ending(residual=True)),
-    "twice used": (lambda m, x: (y := m.fc(x)).relu() + y, Ending()),
-    "twice called": (lambda m, x: m.fc(m.fc(x).relu()).relu(), Ending()),
-    "weighted": (lambda m, x: torch.add(m.fc(x), x, alpha=2), Ending()),
-    "itself": (lambda m, x: (y := m.fc(x)) + y, Ending()),
-    "tensor limits": (lambda m, x: m.fc(x).clamp(x.amin(), x.amax()), Ending()),
-    "gelu": (lambda m, x: nn.functional.gelu(m.fc(x)), Ending()),
-    "in place": (lambda m, x: (y := x + 0).__iadd__(m.fc(x)) * y, Ending()),
-    "constant": (lambda m, x: m.fc(x).relu() + torch.ones(16), Ending()),
-    "random": (lambda m, x: m.fc(x).relu() + 0 * torch.rand(3).sum(), Ending()),
-    "branches": (lambda m, x: m.fc(x).relu() if x.sum() > -1e9 else x, Ending()),
-}
+    def forward(self, x: Any, other: Any) -> Any:
+        return torch.relu(self.way(self.fc(x), other))
 
 
-@pytest.mark.parametrize("name", FUSED)
-def test_what_follows_is_fused_where_nothing_else_uses_it(name: str) -> None:
-    use, ending = FUSED[name]
-    model = One(use).eval()
-    x = torch.randn(2, 5, 16)
+@pytest.mark.parametrize(
+    ("way", "in_place"),
+    [
+        (operator.add, False),
+        (lambda y, other: other + y, False),
+        (lambda y, other: y.add(other), False),
+        (operator.iadd, True),
+        (lambda y, other: y.add_(other), True),
+    ],
+)
+def test_sums_have_the_type_of_the_module(way: Any, in_place: bool) -> None:
+    model = Sum(way).eval()
     compiled = compile_layers(model)
-    assert compiled.layers == {"fc": ending}
-    assert difference(compiled.module(x), model(x)) < 1e-4
-
-
-def test_writes_between_a_layer_and_its_sum_keep_them_apart() -> None:
-    def use(model: Any, x: Any) -> Any:
-        y, z = model.fc(x), 2 * x
-        z.mul_(x.sigmoid())
-        return y + z
-
-    model, x = One(use), torch.randn(2, 5, 16)
-    compiled = compile_layers(model)
-    assert compiled.layers == {"fc": Ending()}
-    assert difference(compiled.module(x), model(x)) < 1e-4
+    assert compiled.layers == {"fc": Ending(low=0, residual=True)}
+    plain, x = compile_layers(model.fc).module, torch.randn(3, 5, 16)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.int64):
+        other = (4 * torch.randn(3, 5, 16)).to(dtype)
+        y = compiled.module(x, other)
+        assert y.dtype == model(x, other).dtype
+        assert torch.equal(y, torch.relu(way(plain(x), other)))
+    with pytest.raises(RuntimeError) if in_place else contextlib.nullcontext():
+        assert compiled.module(x[:1], other).shape == other.shape
+    far = x.double() + 2**30  # a sum in float32 would be that of another number
+    assert torch.equal(compiled.module(x.double(), far), way(plain(x.double()), far))
 
 
 class Wrapped(nn.Module):

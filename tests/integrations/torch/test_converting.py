@@ -263,6 +263,21 @@ def test_an_error_leaves_the_model_as_it_was() -> None:
         with pytest.raises(ValueError, match=message):
             convert(model, **options)
         assert list(model) == layers
+    model, spoilt = nn.Sequential(network()), X.clone()
+    spoilt[1, 2, 3] = torch.nan
+    wrong = [
+        (r"0\.0: for tile=\(4, 4, 4\) the rank must be", {"rank": 3}),
+        (r"0\.0: for tile=4 the rank must be", {"rank": 3, "calibration": [X]}),
+        (r"0\.0: A_train must be finite", {"calibration": [spoilt]}),
+    ]
+    for message, options in wrong:
+        with pytest.raises(ValueError, match=message):
+            convert(model, **options)
+    with pytest.raises(TypeError, match=r"0\.0: .*'sweeps'"):
+        convert(model, calibration=[X], fit_options={"sweeps": 3})
+    model[0][0].weight.data[1, 2] = torch.nan
+    stays = convert(model).layers[0]
+    assert (stays.name, stays.why) == ("0.0", "its weight is not finite")
     reader = Reader()
     assert convert(reader, calibration=[X]).converted == ("first",)
     assert isinstance(reader.read, nn.Linear)

@@ -174,12 +174,12 @@ def test_compiled_whole(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("options", [{}, {"rows": "patches", "grid": (2, 3)}])
 def test_exported(options: dict[str, Any]) -> None:
     layer = layer_of(recompute=True, **options).eval()
-    lengths: Any = {0: torch.export.Dim("S")}
+    sizes: Any = {0: torch.export.Dim("S")}
     if not options:
-        lengths[1] = torch.export.Dim.DYNAMIC  # of more than a tile, as the example is
-    program = torch.export.export(layer, (X,), dynamic_shapes=(lengths,))
-    for length in (10,) if options else (10, 7, 12):
-        x = torch.randn(3, length, 16)
+        sizes[1] = torch.export.Dim("T")
+    program = torch.export.export(layer, (X,), dynamic_shapes=(sizes,))
+    for number, length in [(1, 10), (3, 10)] if options else [(1, 1), (1, 4), (3, 7), (2, 12)]:
+        x = torch.randn(number, length, 16)
         assert torch.allclose(program.module()(x), layer(x), atol=1e-6)
 
 

@@ -80,16 +80,15 @@ def test_each_step_is_least_squares() -> None:
     A, B = hidden_layer()
     scheme = schemes.generic(20)
     moments = Moments.of(A, B, scheme.shape, 1e-3)
-    ridges = least_squares._Ridges(1e-2, 1e-3, 1e-2)
     way = fit_states(scheme, encode_right(scheme, B), moments, 1e-5)
     now = next(way).factors
+    start = least_squares.Fit(now, moments, 1e-3)
+    sums, ridges = start.sums, start.ridges
     rng = np.random.default_rng(0)
 
     def objective(factors: Factors) -> float:
-        sums = least_squares._sums(factors.V, moments)
-        return least_squares._state(factors, sums, moments, ridges).objective
+        return least_squares.Fit(factors, moments, 1e-3, start).objective
 
-    sums = least_squares._sums(now.V, moments)
     for part, found in (
         ("V", least_squares._fit_values(now, moments, ridges.V)),
         ("Dec", least_squares._fit_decoder(now, sums, moments.places, ridges.Dec)),
