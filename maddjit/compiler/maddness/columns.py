@@ -18,8 +18,10 @@ from maddjit.compiler.maddness.shuffles import (
     quadrupled,
 )
 from maddjit.compiler.maddness.turning import Few
+from maddjit.compiler.maddness.words import WordEnding, plan_words
 from maddjit.compiler.target import Target
 from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
+from maddjit.models.requantising import Requantising
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ class ColumnTile:
         return tuple((plane, i // n, i % n) for i, plane in enumerate(self.planes))
 
     @property
+    def fours(self) -> tuple[tuple[tuple[Plane, ...], int], ...]:
+        """The planes of four vectors, with the number of their output; none if there are fewer."""
+        n = len(self.vectors)
+        outputs = range(self.n_outputs if n == 4 else 0)
+        return tuple((self.planes[n * i : n * i + n], i) for i in outputs)
+
+    @property
     def pairs(self) -> tuple[tuple[Plane, Plane, int, int], ...]:
         """The planes of two neighbouring vectors, with the numbers of output and first vector.
 
@@ -129,6 +138,8 @@ class ColumnsPlan:
         Where the codes of four codebooks are first placed side by side.
     packs_pairs : bool
         Whether the 32-bit sums of two vectors of rows are stored as one vector of 16-bit sums.
+    words : WordEnding or None
+        How sums are requantised in words of 16 bits, if they are.
     few : Few or None
         Which rows are too few to fill vectors; None if vectors take any number.
     """
@@ -140,6 +151,7 @@ class ColumnsPlan:
     residues: Residues | None
     quads: Quads | None
     packs_pairs: bool
+    words: WordEnding | None = None
     few: Few | None = None
 
     @property
@@ -154,7 +166,11 @@ class ColumnsPlan:
 
 
 def plan_columns(
-    summands: Summands, n_outputs: int, target: Target, sums: str = ""
+    summands: Summands,
+    n_outputs: int,
+    target: Target,
+    sums: str = "",
+    requantising: Requantising | None = None,
 ) -> ColumnsPlan | None:
     """Return the scan by columns, or None if `target` has no shuffle for tables of that size.
 
@@ -162,7 +178,10 @@ def plan_columns(
     ----------
     sums : str
         LLVM's type of the sums if they are the results; empty for outputs.
+    requantising : Requantising, optional
+        How sums become results in integers, if they do.
     """
+    proved = summands.sums.bits
     shuffle = byte_shuffle(target, summands.n_prototypes)
     if shuffle is None:
         return None
@@ -175,7 +194,8 @@ def plan_columns(
     if residues:
         summands = replace(summands, sums=Sums("average", bits, residues.n))
     way = "residues" if residues else _way(summands.sums)
-    shape = tile_shape(way, shuffle, target)
+    words = plan_words(requantising, target, proved, bool(quads))
+    shape = tile_shape(way, shuffle, target, words)
     return ColumnsPlan(
         shuffle=shuffle,
         tiles=cut_columns(summands, n_outputs, shuffle, shape, way),
@@ -184,6 +204,7 @@ def plan_columns(
         residues=residues,
         quads=quads,
         packs_pairs=bool(quads) and sums == "i16",
+        words=words,
     )
 
 
@@ -199,10 +220,12 @@ def residues_of(summands: Summands, shuffle: ByteShuffle) -> Residues | None:
     return Residues(n) if wide and narrow and n == average_group(n) else None
 
 
-def tile_shape(way: str, shuffle: ByteShuffle, target: Target) -> tuple[int, int]:
+def tile_shape(
+    way: str, shuffle: ByteShuffle, target: Target, words: WordEnding | None = None
+) -> tuple[int, int]:
     """Return the outputs and the vectors of rows of a tile, whose sums all stay in registers."""
     if shuffle.codebooks == 4:
-        return settings.QUADS_SHAPE
+        return settings.QUADS_PACKED_SHAPE if words else settings.QUADS_SHAPE
     narrow = settings.NARROW_SHAPES.get((way, target.n_registers, shuffle.lanes))
     return narrow or settings.COLUMN_SHAPES[way, target.n_registers]
 
