@@ -80,7 +80,7 @@ def make_plan(
         scan = plan_scan(wanted, summands, target, signature, row_block, streams, choices)
     if columns and has_few(wanted):
         scan = plan_scan(wanted, summands, target, signature, row_block).without_lines
-        few = plan_few(scan.width * signature.output.itemsize, columns.shuffle.rows)
+        few = plan_few(scan.width * signature.output.itemsize, columns.least_rows)
         columns = replace(columns, few=few)
     elif scan and signature.out_order == "F":
         scan = turned(scan, wanted.n_outputs, target, signature, row_block)

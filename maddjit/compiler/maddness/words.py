@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maddjit.compiler.maddness.shuffles import Sides, lane_sides
 from maddjit.compiler.target import Target
 from maddjit.models.requantising import Requantising
 
@@ -71,14 +72,14 @@ class WordEnding:
         return self.n_words // 2
 
     @property
-    def lower_sides(self) -> tuple[tuple[int, int], ...]:
+    def lower_sides(self) -> Sides:
         """The lanes that interleave the lower halves of each lane of two vectors of bytes."""
-        return tuple((i, self.n_bytes + i) for i in range(self.n_bytes) if i % _LANE < _LANE // 2)
+        return lane_sides(self.n_bytes, _LANE, "lower")
 
     @property
-    def upper_sides(self) -> tuple[tuple[int, int], ...]:
+    def upper_sides(self) -> Sides:
         """The lanes that interleave the upper halves of each lane of two vectors of bytes."""
-        return tuple((i, self.n_bytes + i) for i in range(self.n_bytes) if i % _LANE >= _LANE // 2)
+        return lane_sides(self.n_bytes, _LANE, "upper")
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -97,16 +98,6 @@ class WordEnding:
             i // _LANE * half + i % half + self.n_words * (i % _LANE // half)
             for i in range(self.n_bytes)
         )
-
-    @property
-    def fours(self) -> tuple[int, ...]:
-        """The fours of bytes of four vectors of numbers, packed twice, in the order of rows."""
-        return tuple(4 * (i % self.n_lanes) + i // self.n_lanes for i in range(self.n_words // 2))
-
-    @property
-    def n_lanes(self) -> int:
-        """The lanes of 16 bytes of a vector."""
-        return self.n_bytes // _LANE
 
 
 def plan_words(
