@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 Lookups = tuple[tuple[int, str], ...]
 """Look-ups in tables that registers hold: the entries of a table, and the intrinsic."""
 
@@ -10,6 +12,7 @@ GENERIC = (
     *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.sadd.sat.v{lanes}i16" for lanes in (8, 16, 32)),
     "llvm.ctpop.i64",
     "llvm.fmuladd.v16f32",
     "llvm.sqrt.f32",
@@ -74,6 +77,47 @@ of 16 bits to one without."""
 NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 
+@dataclass(frozen=True)
+class Words:
+    """What multiplies and packs whole vectors of 16-bit words.
+
+    Attributes
+    ----------
+    product : str
+        The instruction that multiplies signed words and keeps the upper half of twice the product,
+        rounded.
+    packs : tuple of str
+        The instructions that pack two vectors of words to bytes with and without signs, lane by
+        lane of 16 bytes; empty if there are none.
+    narrow : str
+        The instruction that packs two vectors of 32-bit numbers to words without signs, likewise.
+    """
+
+    product: str
+    packs: tuple[str, ...] = ()
+    narrow: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return tuple(filter(None, (self.product, *self.packs, self.narrow)))
+
+
+WORDS = {
+    16: Words("llvm.aarch64.neon.sqrdmulh.v8i16"),
+    32: Words(
+        "llvm.x86.avx2.pmul.hr.sw",
+        ("llvm.x86.avx2.packsswb", "llvm.x86.avx2.packuswb"),
+    ),
+    64: Words(
+        "llvm.x86.avx512.pmul.hr.sw.512",
+        ("llvm.x86.avx512.packsswb.512", "llvm.x86.avx512.packuswb.512"),
+        "llvm.x86.avx512.packusdw.512",
+    ),
+}
+"""What multiplies and packs words, by the bytes of a register."""
+
+
 def names_of(*tables: Lookups) -> tuple[str, ...]:
     """Return the intrinsics of some look-ups, each once.
 
@@ -84,5 +128,11 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 
 
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
-    """Return the intrinsics that read and pack vectors of rows of so many bytes."""
-    return (*MASKED_LOADS.get(vector_bytes, {}).values(), *PACKS[vector_bytes])
+    """Return the x86 intrinsics that read, multiply and pack vectors of rows of so many bytes."""
+    words = WORDS[vector_bytes].names if vector_bytes > 16 else ()  # plain x86-64 has none
+    names = (*MASKED_LOADS.get(vector_bytes, {}).values(), *PACKS[vector_bytes], *words)
+    return tuple(dict.fromkeys(names))
+
+
+NEON = names_of(NEON_BYTE_SHUFFLES) + WORDS[16].names
+"""Intrinsics of aarch64 alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from maddjit.compiler import intrinsics
-from maddjit.compiler.intrinsics import Lookups
+from maddjit.compiler.intrinsics import Lookups, Words
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
@@ -147,6 +147,12 @@ class Target:
         names = intrinsics.PACKS[self.vector_bytes]
         return names if set(names) <= set(self.intrinsics) else None
 
+    @property
+    def words(self) -> Words | None:
+        """The instructions that multiply and pack words; None if there are none."""
+        words = intrinsics.WORDS[self.vector_bytes]
+        return words if set(words.names) <= set(self.intrinsics) else None
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")
@@ -255,7 +261,7 @@ _AARCH64 = replace(
     name="aarch64",
     triple="aarch64-unknown-linux-gnu",
     cpu="generic",
-    intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
+    intrinsics=intrinsics.GENERIC + intrinsics.NEON,
     n_registers=32,
     index_scale=0,
     fuses=True,

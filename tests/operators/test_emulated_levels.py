@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from maddjit import reference
+from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler import llvm
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request
@@ -43,9 +44,14 @@ def test_an_intrinsic_that_is_not_emulated_is_named() -> None:
 
 
 def operator(
-    model: MaddnessModel, level: str, dtype: str = "float32", choices: Choices = RULES
+    model: MaddnessModel,
+    level: str,
+    dtype: str = "float32",
+    choices: Choices = RULES,
+    epilogue: Epilogue | None = None,
 ) -> CompiledOperator:
-    request = Request(model, emulated(level), Signature(dtype), choices=choices)
+    signature = Signature(dtype, epilogue=epilogue or Epilogue())
+    request = Request(model, emulated(level), signature, choices=choices)
     return CompiledOperator(request, build)
 
 

@@ -107,6 +107,12 @@ class Plan:
         return self.sums.group
 
     @property
+    def packs_declared(self) -> tuple[str, ...]:
+        """The instructions that the encoder packs codes with."""
+        trees = self.encode.trees if self.signature.order == "F" else None
+        return tuple(name for turn in (trees.turns if trees else ()) for name in turn.packs or ())
+
+    @property
     def table_bytes(self) -> int:
         """Bytes of the tables as they are laid out."""
         return sum(len(table) for name, table in self.constants if name in TABLES)

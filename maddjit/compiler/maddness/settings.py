@@ -92,6 +92,7 @@ NARROW_SHAPES = {  # The same, if vectors have so many bytes.
     ("widened averages", 32, 16): (1, 1),
 }
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
+QUADS_PACKED_SHAPE = (2, 4)  # The same, where four vectors of sums are packed to one of bytes.
 COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
 COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
