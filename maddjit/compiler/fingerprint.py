@@ -12,6 +12,8 @@ from maddjit.compiler import llvm, render
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
+from maddjit.models.archives import to_bytes
+from maddjit.models.network import Network
 from maddjit.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,15 @@ def plan_key(plan: Plan | TilePlan) -> str | None:
         elif name != "packed":  # handed to calls, no part of the code
             parts.append(f"{name}={value!r}".encode())
     return key_of(*parts)
+
+
+def network_key(network: Network, target: Target) -> str | None:
+    """Return the name of a network's object, which the network and its target determine.
+
+    It takes no plan, so that a network whose object is in the cache is ready soon. None if the
+    sources of this installation are not there as text.
+    """
+    return key_of(b"network", target_bytes(target), to_bytes(network))
 
 
 def target_bytes(target: Target) -> bytes:

@@ -43,6 +43,13 @@ VBMI_BYTE_SHUFFLES: Lookups = (
 )
 AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
+WORD_PRODUCTS = {
+    16: "llvm.x86.sse2.pmadd.wd",
+    32: "llvm.x86.avx2.pmadd.wd",
+    64: "llvm.x86.avx512.pmaddw.d.512",
+}
+"""By the bytes of a register: what multiplies words with signs and sums two products in 32 bits."""
+
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
 MASKED_LOADS: dict[int, dict[tuple[int, int], str]] = {
@@ -84,5 +91,6 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 
 
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
-    """Return the intrinsics that read and pack vectors of rows of so many bytes."""
-    return (*MASKED_LOADS.get(vector_bytes, {}).values(), *PACKS[vector_bytes])
+    """Return the intrinsics that read, pack and multiply vectors of rows of so many bytes."""
+    packs = PACKS[vector_bytes]
+    return (*MASKED_LOADS.get(vector_bytes, {}).values(), *packs, WORD_PRODUCTS[vector_bytes])

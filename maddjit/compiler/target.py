@@ -147,6 +147,12 @@ class Target:
         names = intrinsics.PACKS[self.vector_bytes]
         return names if set(names) <= set(self.intrinsics) else None
 
+    @property
+    def word_products(self) -> str:
+        """The instruction that multiplies words and sums two products in 32 bits, or nothing."""
+        name = intrinsics.WORD_PRODUCTS[self.vector_bytes]
+        return name if name in self.intrinsics else ""
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")
