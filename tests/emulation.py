@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS
+from maddjit.compiler.intrinsics import PACKS, WORD_PRODUCTS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -105,6 +105,22 @@ define internal <{2 * lanes} x {narrow}> @{name}({vector} %a, {vector} %b) {{
 }}"""
 
 
+def _define_words(name: str, lanes: int) -> str:
+    """Define products of words, two of which are added."""
+    words, wide = f"<{2 * lanes} x i16>", f"<{2 * lanes} x i32>"
+    even, odd = (", ".join(f"i32 {2 * i + side}" for i in range(lanes)) for side in (0, 1))
+    return f"""
+define internal <{lanes} x i32> @{name}({words} %a, {words} %b) {{
+  %left = sext {words} %a to {wide}
+  %right = sext {words} %b to {wide}
+  %products = mul {wide} %left, %right
+  %even = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{even}>
+  %odd = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{odd}>
+  %sums = add <{lanes} x i32> %even, %odd
+  ret <{lanes} x i32> %sums
+}}"""
+
+
 _DOT = (
     """
 define internal <16 x i32> @emulated.dot(<16 x i32> %sums, <16 x i32> %left, <16 x i32> %right) {
@@ -166,6 +182,12 @@ def emulate(ir: str) -> str:
         declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
         if declaration.search(ir):
             body = _define_pack(own, *pack)
+            ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
+    for vector_bytes, name in WORD_PRODUCTS.items():
+        own = "emulated." + name.removeprefix("llvm.")
+        declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
+        if declaration.search(ir):
+            body = _define_words(own, vector_bytes // 4)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"
