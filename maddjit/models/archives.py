@@ -150,6 +150,16 @@ def to_bytes(model: StoredModel, provenance: Mapping[str, Any] | None = None) ->
     return file.getvalue()
 
 
+def contents(model: StoredModel) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return all that a model is: its fields that are no arrays, as text, and its arrays by name.
+
+    Equal models have equal contents. Arrays are not copied.
+    """
+    arrays: dict[str, Any] = {}
+    name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
+    return json.dumps([name, _taken_apart(model, kind, "", arrays)]), arrays
+
+
 @contextmanager
 def blamed(name: object) -> Iterator[None]:
     """Turn any error inside into a `ModelFileError` that names the file.
