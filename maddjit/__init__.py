@@ -22,6 +22,7 @@ from maddjit.models import schemes, storage
 from maddjit.models.drawing import plot
 from maddjit.models.fit_report import FitReport
 from maddjit.models.maddness import LowRankCore, MaddnessModel
+from maddjit.models.network import Network
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.short_list import CoverageError, ShortList
 from maddjit.models.storage import ModelFileError, load, save
@@ -34,6 +35,7 @@ from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile, emit
+from maddjit.reference import network as network_reference
 from maddjit.reference import strassen_tile as tile_reference
 from maddjit.selection import candidates
 from maddjit.selection.found import Selection
@@ -55,6 +57,7 @@ __all__ = [
     "MaddnessModel",
     "ModelFileError",
     "NativeCodeError",
+    "Network",
     "Selection",
     "ShortList",
     "StrassenTileModel",
@@ -74,6 +77,7 @@ __all__ = [
     "from_halutmatmul",
     "load",
     "native",
+    "network_reference",
     "plot",
     "reference",
     "save",
@@ -89,6 +93,7 @@ _NAMED = {
     "native": native,
     "schemes": schemes,
     "storage": storage,
+    "network_reference": network_reference,
     "tile_reference": tile_reference,
     "candidates": candidates,
     "kernel": _report,

@@ -18,9 +18,12 @@ from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
 from maddjit.compiler.signature import Choices, Result, Signature
 from maddjit.compiler.target import named
+from maddjit.models.network import Network
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.network import NetworkOperator
+from maddjit.operators.network_code import build_network
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.tuning import tuned
 from maddjit.operators.winners import WinnerOperator
@@ -47,6 +50,12 @@ def compile(  # type: ignore[overload-overlap]  # other models are any objects w
     threads: int = 1,
     choices: Choices | None = None,
 ) -> TileOperator: ...
+
+
+@overload
+def compile(  # type: ignore[overload-overlap]
+    fitted: Network, target: str | None = None, *, threads: int = 1
+) -> NetworkOperator: ...
 
 
 @overload
@@ -94,12 +103,13 @@ def compile(
     residual: bool = False,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> AnyOperator:
+) -> AnyOperator | NetworkOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    fitted : MaddnessModel or any object with its arrays, StrassenTileModel, or Network
+        For a network, `target` and `threads` are the only options.
     target : str, optional
         The feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
         "aarch64". By default it is the value of the environment variable MADDJIT_TARGET, or else
@@ -139,11 +149,12 @@ def compile(
 
     Returns
     -------
-    CompiledOperator, TileOperator or WinnerOperator
+    CompiledOperator, TileOperator, WinnerOperator or NetworkOperator
         ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``, and for winners the
         same indices as ``maddjit.reference.settle(fitted, A, coverage)``. The outputs of a
         StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
-        ``maddjit.reference.apply(fitted, A)``.
+        ``maddjit.reference.apply(fitted, A)``. For a network, ``op(images)`` gives the same bits as
+        ``maddjit.network_reference.run(fitted, images)``.
 
     Raises
     ------
@@ -165,6 +176,11 @@ def compile(
     >>> op(A[:2]).shape
     (2, 3)
     """
+    if isinstance(fitted, Network):
+        asked = (result, k, coverage, dtype, order, epilogue, precision, residual, tune, choices)
+        if asked != ("outputs", None, 0.999, "float32", "C", None, "float32", False, False, None):
+            raise ValueError("a network has no options but target and threads")
+        return NetworkOperator(fitted, target, threads, build_network)
     request = ask(
         fitted,
         target,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS, WORDS
+from maddjit.compiler.intrinsics import PACKS, WORD_PRODUCTS, WORDS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -122,6 +122,22 @@ define internal {words} @{name}({words} %a, {words} %b) {{
 }}"""
 
 
+def _define_words(name: str, lanes: int) -> str:
+    """Define products of words, two of which are added."""
+    words, wide = f"<{2 * lanes} x i16>", f"<{2 * lanes} x i32>"
+    even, odd = (", ".join(f"i32 {2 * i + side}" for i in range(lanes)) for side in (0, 1))
+    return f"""
+define internal <{lanes} x i32> @{name}({words} %a, {words} %b) {{
+  %left = sext {words} %a to {wide}
+  %right = sext {words} %b to {wide}
+  %products = mul {wide} %left, %right
+  %even = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{even}>
+  %odd = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{odd}>
+  %sums = add <{lanes} x i32> %even, %odd
+  ret <{lanes} x i32> %sums
+}}"""
+
+
 _DOT = (
     """
 define internal <16 x i32> @emulated.dot(<16 x i32> %sums, <16 x i32> %left, <16 x i32> %right) {
@@ -180,6 +196,8 @@ def emulate(ir: str) -> str:
         ir = _replaced(
             ir, words.product, lambda own, lanes=n_bytes // 2: _define_product(own, lanes)
         )
+    for n_bytes, name in WORD_PRODUCTS.items():
+        ir = _replaced(ir, name, lambda own, lanes=n_bytes // 4: _define_words(own, lanes))
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"
     return ir

@@ -39,6 +39,7 @@ exporting  looking
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
+compiler.network
 compiler.c_interface
 compiler.strassen_tile  compiler.maddness
 compiler.conversion  compiler.outline

@@ -17,7 +17,7 @@ from maddjit.compiler import cache
 from maddjit.compiler.outline import outline, outlined
 from maddjit.compiler.target import TargetError
 from maddjit.looking.listing import CONSTANTS, Listing, annotated
-from maddjit.models.storage import load, provenance_of
+from maddjit.models.storage import provenance_of
 from maddjit.pipeline import AnyOperator, Stage, text_of
 
 
@@ -91,7 +91,7 @@ def _add_inspect(commands: Any) -> None:
 
 def _compile(options: argparse.Namespace) -> Answer:
     also = [_kernel_of(words) for words in options.also]
-    model = load(options.model)
+    model = kernels.product_in(options.model)
     op = kernels.operator(model, options)
     for dtype, order in also:
         op.kernel(dtype, order)
@@ -128,7 +128,7 @@ def _inspect(options: argparse.Namespace) -> Answer:
         raise UsageError("--rows is for the figures of --html: add --html or leave it out")
     if options.html is not None:
         check_output(options.html, options.model, options.rows)
-    model = load(options.model)
+    model = kernels.product_in(options.model)
     stage: Stage | None = "assembly" if options.asm else options.ir
     facts: dict[str, Any] = {"model": kernels.facts_of(model)}
     if stage and options.target:  # any target can be shown, also one that cannot run here

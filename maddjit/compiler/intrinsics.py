@@ -46,6 +46,13 @@ VBMI_BYTE_SHUFFLES: Lookups = (
 )
 AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
+WORD_PRODUCTS = {
+    16: "llvm.x86.sse2.pmadd.wd",
+    32: "llvm.x86.avx2.pmadd.wd",
+    64: "llvm.x86.avx512.pmaddw.d.512",
+}
+"""By the bytes of a register: what multiplies words with signs and sums two products in 32 bits."""
+
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
 MASKED_LOADS: dict[int, dict[tuple[int, int], str]] = {
@@ -130,8 +137,8 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
     """Return the x86 intrinsics that read, multiply and pack vectors of rows of so many bytes."""
     words = WORDS[vector_bytes].names if vector_bytes > 16 else ()  # plain x86-64 has none
-    names = (*MASKED_LOADS.get(vector_bytes, {}).values(), *PACKS[vector_bytes], *words)
-    return tuple(dict.fromkeys(names))
+    packs = (*PACKS[vector_bytes], WORD_PRODUCTS[vector_bytes])
+    return tuple(dict.fromkeys((*MASKED_LOADS.get(vector_bytes, {}).values(), *packs, *words)))
 
 
 NEON = names_of(NEON_BYTE_SHUFFLES) + WORDS[16].names

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from maddjit.arrays.files import can_write
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.network.plan import NetworkPlan
 from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.strassen_tile.plan import TilePlan
 
@@ -107,10 +108,15 @@ def render_call(call: Any) -> str:
     return _environment().get_template("python/call.ll.j2").render(call=call)
 
 
-def render(plan: Plan | TilePlan) -> str:
+def render(plan: Plan | TilePlan | NetworkPlan) -> str:
     """Return the LLVM IR of a plan's kernel, as a module."""
     text = _environment().get_template(plan.template).render(plan=plan)
     return _with_probe(text, plan.target.triple)
+
+
+def render_network(plan: NetworkPlan) -> tuple[str, ...]:
+    """Return the LLVM IR of a network: the module of its own function, and those to be linked."""
+    return render(plan), *map(render, plan.kernels)
 
 
 def _with_probe(text: str, triple: str) -> str:

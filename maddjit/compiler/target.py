@@ -153,6 +153,12 @@ class Target:
         words = intrinsics.WORDS[self.vector_bytes]
         return words if set(words.names) <= set(self.intrinsics) else None
 
+    @property
+    def word_products(self) -> str:
+        """The instruction that multiplies words and sums two products in 32 bits, or nothing."""
+        name = intrinsics.WORD_PRODUCTS[self.vector_bytes]
+        return name if name in self.intrinsics else ""
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")

@@ -78,7 +78,7 @@ def make_plan(
         columns = checked_columns(summands, wanted.n_outputs, target, signature, ending)
     if signature.result != "codes" and not columns:
         scan = plan_scan(wanted, summands, target, signature, row_block, streams, choices)
-    if columns and has_few(wanted):
+    if columns and has_few(wanted) and not signature.placed:  # runs of pixels are long
         scan = plan_scan(wanted, summands, target, signature, row_block).without_lines
         few = plan_few(scan.width * signature.output.itemsize, columns.least_rows)
         columns = replace(columns, few=few)

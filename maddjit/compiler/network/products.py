@@ -1,0 +1,168 @@
+"""Exact 8-bit layers: how integers are multiplied and summed, for planes and for rows.
+
+Sums of products of bytes are whole numbers, so any order gives the same bits. Instructions multiply
+groups of neighbouring bytes or words and add up 32 bits: four unsigned bytes by four signed ones
+where the target has that, else two words. So a few taps are first placed side by side, pixel by
+pixel; then a tile of outputs is multiplied by them. Plain products in integers were chosen because
+they serve any shape: Strassen-Tile is for outputs in float32, and a library's convolution would
+read and write planes of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.arrays.epilogue import Epilogue
+from maddjit.compiler.conversion import ending
+from maddjit.compiler.network import settings
+from maddjit.compiler.network.exact import Convolving, Endings, RowProducts
+from maddjit.compiler.network.multiplying import (
+    Products,
+    output_tiles,
+    products_of,
+)
+from maddjit.compiler.network.places import Place
+from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import Target
+from maddjit.models.layers import Dense, Exact
+
+Constants = dict[str, bytes]
+
+
+def convolving(
+    layer: Exact,
+    zero_point: int,
+    x: Place,
+    to: Place,
+    offsets: NDArray[np.int64],
+    group_step: int,
+    target: Target,
+    name: str,
+    scratch: int = 0,
+) -> tuple[Convolving, Constants]:
+    """Return how an exact convolution is computed, and its constants.
+
+    Parameters
+    ----------
+    layer : Exact
+    zero_point : int
+        That of its inputs.
+    x, to : Place
+    offsets : array
+        How far each tap of a group is from an output.
+    group_step : int
+        Bytes from the inputs of one group to those of the next.
+    target : Target
+    name : str
+        The prefix of the names of constants.
+    """
+    products = products_of(target)
+    at_once, vectors = settings.EXACT_SHAPES[target.n_registers]
+    outputs = layer.n_outputs // layer.groups
+    weights = layer.weights.reshape(layer.groups, outputs, -1)
+    n_units = -(-weights.shape[2] // products.unit)
+    missing = n_units * products.unit - weights.shape[2]
+    weights = np.pad(weights, ((0, 0), (0, 0), (0, missing)))
+    offsets = np.pad(offsets, (0, missing), mode="edge")
+    pixels = vectors * products.lanes
+    most = settings.EXACT_BLOCK_BYTES // (4 * n_units) // pixels * pixels
+    tiles = output_tiles(outputs, at_once, 4 * n_units)
+    parts = weights.reshape(layer.groups, outputs, n_units, products.unit)
+    packed = b"".join(
+        products.packed(part[first : first + tile.n].transpose(1, 0, 2))
+        for part in parts
+        for tile in tiles
+        for first in range(tile.first, tile.first + tile.n * tile.count, tile.n)
+    )
+    endings, constants = _endings(layer, zero_point, products, target, name)
+    constants |= {
+        f"{name}.weights": packed,
+        f"{name}.offsets": offsets.astype("<i8").tobytes(),
+    }
+    found = Convolving(
+        x=x,
+        to=to,
+        products=products,
+        groups=layer.groups,
+        x_step=group_step,
+        n_outputs=outputs,
+        n_units=n_units,
+        vectors=vectors,
+        block=max(pixels, min(most, 1024)),
+        tiles=tiles,
+        weights=f"{name}.weights",
+        offsets=f"{name}.offsets",
+        weights_bytes=len(packed) // layer.groups,
+        endings=endings,
+        scratch=scratch,
+    )
+    return found, constants
+
+
+def row_products(
+    layer: Exact | Dense,
+    zero_point: int,
+    x: Place,
+    to: Place | None,
+    target: Target,
+    name: str,
+) -> tuple[RowProducts, Constants]:
+    """Return how an exact layer of rows is computed, and its constants.
+
+    Parameters are those of `convolving`; `x` holds the numbers that the layer sees of an image, and
+    `to` is None for a layer that ends in float32.
+    """
+    products = products_of(target)
+    at_once, images = settings.ROWS_SHAPES[target.n_registers]
+    groups = layer.groups if isinstance(layer, Exact) else 1
+    outputs = layer.n_outputs // groups
+    weights = layer.weights.reshape(groups, outputs, -1)
+    n_inputs = weights.shape[2]
+    chunk = products.lanes * products.unit
+    n_chunks = -(-n_inputs // chunk)
+    weights = np.pad(weights, ((0, 0), (0, 0), (0, n_chunks * chunk - n_inputs)))
+    tiles = output_tiles(outputs, at_once, n_chunks * chunk)
+    parts = weights.reshape(groups, outputs, n_chunks, chunk)
+    packed = b"".join(
+        np.ascontiguousarray(part[first : first + tile.n].transpose(1, 0, 2)).tobytes()
+        for part in parts
+        for tile in tiles
+        for first in range(tile.first, tile.first + tile.n * tile.count, tile.n)
+    )
+    endings, constants = _endings(layer, zero_point, products, target, name)
+    found = RowProducts(
+        x=x,
+        to=to,
+        products=products,
+        groups=groups,
+        n_inputs=n_inputs,
+        n_outputs=outputs,
+        chunk=chunk,
+        n_chunks=n_chunks,
+        images=images,
+        tiles=tiles,
+        weights=f"{name}.weights",
+        weights_bytes=len(packed) // groups,
+        endings=endings,
+    )
+    return found, constants | {f"{name}.weights": packed}
+
+
+def _endings(
+    layer: Exact | Dense, zero_point: int, products: Products, target: Target, name: str
+) -> tuple[Endings, Constants]:
+    """Return how sums end. They begin with what the zero point and the shift of numbers add."""
+    epilogue = layer.epilogue if isinstance(layer, Exact) else Epilogue()
+    sums = layer.weights.reshape(layer.n_outputs, -1).sum(axis=1, dtype=np.int64)
+    signature = Signature(epilogue=epilogue)
+    found = ending(signature, target)
+    assert found is not None
+    form = signature.output
+    constants = {
+        f"{name}.initial": (-(zero_point + products.shift) * sums).astype("<i4").tobytes(),
+        f"{name}.scale": layer.scale.astype("<f4").tobytes(),
+        f"{name}.offset": layer.offset.astype("<f4").tobytes(),
+    }
+    names = list(constants)
+    return Endings(names[0], names[1], names[2], found, form.element, form.itemsize), constants
