@@ -40,7 +40,7 @@ compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
 compiler.c_interface
-compiler.strassen_tile  compiler.maddness
+compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache  compiler.frames
 compiler.objects  compiler.ownership  compiler.target  compiler.workspace

@@ -11,11 +11,12 @@ from typing import Any, Generic, Literal, TypeVar
 
 from maddjit.compiler import llvm
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
 
-P = TypeVar("P", Plan, TilePlan)
+P = TypeVar("P", Plan, TilePlan, MovePlan)
 """The type of an operator's plans."""
 
 
