@@ -13,13 +13,16 @@ from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import cache, llvm
+from maddjit.compiler.convolution import ask_convolution
 from maddjit.compiler.fingerprint import plan_key
 from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
 from maddjit.compiler.signature import Choices, Result, Signature
 from maddjit.compiler.target import named
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.convolution import ConvolutionOperator
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.strassen_tile import TileOperator
@@ -48,6 +51,19 @@ def compile(  # type: ignore[overload-overlap]  # other models are any objects w
     threads: int = 1,
     choices: Choices | None = None,
 ) -> TileOperator: ...
+
+
+@overload
+def compile(  # type: ignore[overload-overlap]
+    fitted: ConvolutionModel,
+    target: str | None = None,
+    *,
+    dtype: str = "float32",
+    epilogue: Epilogue | None = None,
+    quantise: Epilogue | None = None,
+    threads: int = 1,
+    choices: Choices | None = None,
+) -> ConvolutionOperator: ...
 
 
 @overload
@@ -93,14 +109,15 @@ def compile(
     threads: int = 1,
     precision: Precision = "float32",
     residual: bool = False,
+    quantise: Epilogue | None = None,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> AnyOperator:
+) -> AnyOperator | ConvolutionOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    fitted : MaddnessModel or any object with its arrays, StrassenTileModel or ConvolutionModel
     target : str, optional
         The feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
         "aarch64". By default it is the value of the environment variable MADDJIT_TARGET, or else
@@ -130,6 +147,9 @@ def compile(
     residual : bool
         Whether each call of a Strassen-Tile operator is given an array that is added to the outputs
         before they are clamped. The outputs must then be float32.
+    quantise : Epilogue, optional
+        How the operator of a convolution makes int8 or uint8 of float32 planes. The thresholds of
+        its model must then be about those numbers, and `fill` must be one of them.
     tune : bool or (N, D) array
         Whether the planner's choices are found by timing: the few most promising ones are tried on
         these rows, or on 2000 random rows if True, and the fastest is kept. That takes half a
@@ -140,11 +160,12 @@ def compile(
 
     Returns
     -------
-    CompiledOperator, TileOperator or WinnerOperator
+    CompiledOperator, TileOperator, WinnerOperator or ConvolutionOperator
         ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``, and for winners the
         same indices as ``maddjit.reference.settle(fitted, A, coverage)``. The outputs of a
         StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
-        ``maddjit.reference.apply(fitted, A)``.
+        ``maddjit.reference.apply(fitted, A)``. For planes ``op(x)`` gives the same bits as
+        ``maddjit.convolution_reference.convolve(fitted, x)``.
 
     Raises
     ------
@@ -166,6 +187,25 @@ def compile(
     >>> op(A[:2]).shape
     (2, 3)
     """
+    if isinstance(fitted, ConvolutionModel):
+        is_plain = result == "outputs" and k is None and order == "C" and precision == "float32"
+        if not is_plain or residual or tune is not False:
+            raise ValueError(
+                "a convolution has outputs of planes in any order, and nothing to tune: leave out "
+                "result, k, order, precision, residual and tune"
+            )
+        asked = ask_convolution(
+            fitted,
+            target,
+            dtype=dtype,
+            epilogue=epilogue,
+            quantise=quantise,
+            threads=threads,
+            choices=choices,
+        )
+        return ConvolutionOperator(asked, build)
+    if quantise is not None:
+        raise ValueError("quantise is for the planes of convolutions")
     request = ask(
         fitted,
         target,

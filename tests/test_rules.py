@@ -36,6 +36,7 @@ selection
 pipeline
 operators
 exporting  looking
+compiler.convolution
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render

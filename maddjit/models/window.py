@@ -54,6 +54,16 @@ class Window:
         """The entries of the kernel."""
         return self.kernel[0] * self.kernel[1]
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The rows and columns from the first entry of the kernel to the last one, with both."""
+        (rows, columns), (down, across) = self.kernel, self.dilation
+        return down * (rows - 1) + 1, across * (columns - 1) + 1
+
+    def seen_rows(self, n_rows: int) -> int:
+        """Return the rows of a padded plane that so many rows of outputs see."""
+        return (n_rows - 1) * self.stride[0] + self.reach[0]
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of an output plane.
 
@@ -65,7 +75,7 @@ class Window:
         top, bottom, left, right = self.padding
         sizes = []
         for axis, size in enumerate((height + top + bottom, width + left + right)):
-            reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            reach = self.reach[axis]
             if size < reach:
                 raise ValueError(
                     f"planes of {height} × {width} are too small for {self}: with their padding "

@@ -16,15 +16,18 @@ from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
 
-P = TypeVar("P", Plan, TilePlan, MovePlan)
+P = TypeVar("P", Plan, TilePlan)
 """The type of an operator's plans."""
+
+Any_P = TypeVar("Any_P", Plan, TilePlan, MovePlan)
+"""The type of a kernel's plan."""
 
 
 @dataclass(frozen=True)
-class Kernel(Generic[P]):
+class Kernel(Generic[Any_P]):
     """One compiled function: its plan, its code, and the seconds each phase took."""
 
-    plan: P
+    plan: Any_P
     code_bytes: int
     function: llvm.LoadedFunction = field(repr=False)
     seconds: Mapping[str, float]
