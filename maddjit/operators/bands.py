@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.frames import frame_of, offsets_of
@@ -72,13 +72,13 @@ Band(image=2, n_images=1, row=0, n_rows=10)]
 
 @dataclass(frozen=True)
 class Address:
-    """An array of whole numbers, which lives as long as this, and its address."""
+    """An array, which lives as long as this, and its address."""
 
-    array: NDArray[np.int64]
+    array: NDArray[Any]
     address: int
 
     @classmethod
-    def of(cls, array: NDArray[np.int64]) -> Address:
+    def of(cls, array: NDArray[Any]) -> Address:
         """Return the address of an array."""
         return cls(array, array.__array_interface__["data"][0])
 
@@ -117,6 +117,8 @@ class Layout:
         Codes of an output lie side by side; their step is from one output to the next.
     n_bytes : int
         The frame and the results.
+    itemsize : int
+        An element of the frame.
     leaving : Address
         The sizes with which the outputs leave.
     image_step, pitch : int
@@ -132,6 +134,7 @@ class Layout:
     output_step: int
     group_output_step: int
     n_bytes: int
+    itemsize: int
     leaving: Address
     image_step: int
     pitch: int
@@ -227,7 +230,56 @@ def layout_of(
         output_step=output_step,
         group_output_step=group_output_step,
         n_bytes=lines(channels * down * across * plane_step) + groups * group_output_step,
+        itemsize=x.itemsize,
         leaving=Address.of(leaving.array()),
         image_step=frame.image_step,
         pitch=frame.pitch,
     )
+
+
+@dataclass(frozen=True)
+class Step:
+    """A band that is computed: bytes from the beginning of the arrays to where it begins in each.
+
+    `source` is where the first row would be that the band sees, whether or not there is one.
+    """
+
+    band: Band
+    layout: Layout
+    source: int
+    goal: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A span of rows: its bands, one after another, and the memory that the largest one needs."""
+
+    steps: tuple[Step, ...]
+    n_bytes: int
+
+
+def job_of(
+    window: Window,
+    groups: int,
+    x: Planes,
+    y: Planes,
+    span: tuple[int, int],
+    fill: int,
+    codes: int = 0,
+) -> Job:
+    """Return what there is to do for a span of rows of all images; bands share their layouts."""
+    (height, rows), down = (x.shape[1], y.shape[1]), window.stride[0]
+    layouts: dict[tuple[int, ...], Layout] = {}
+    steps = []
+    for band in bands(*span, rows, image_bytes(window, x, y)):
+        source, padding = band.image * x.strides[0], (0, 0)
+        if band.n_rows < rows:
+            first = band.row * down - window.padding[0]
+            source += first * x.strides[2]
+            padding = min(first, 0), min(height - first, window.seen_rows(band.n_rows))
+        kind = (band.n_images, band.n_rows, *padding)
+        if kind not in layouts:
+            layouts[kind] = layout_of(window, groups, x, y, band, fill, codes)
+        goal = band.image * y.strides[0] + band.row * y.strides[2]
+        steps.append(Step(band, layouts[kind], source, goal))
+    return Job(tuple(steps), max(layout.n_bytes for layout in layouts.values()))

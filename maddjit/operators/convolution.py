@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_planes, check_out, check_threads
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import SUMS, Format
+from maddjit.arrays.formats import SUMS
 from maddjit.compiler.convolution import ConvolutionRequest
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.signature import Result, Signature
@@ -38,6 +38,7 @@ class ConvolutionOperator:
             Kernels(self._built(group)) for group in range(self.model.groups)
         )
         self._placed: dict[Signature, Placed] = {}
+        self._chosen: dict[tuple[str, Result, str], Placed] = {}
         self._pool = Pool()
         self._runner(request.signature)
 
@@ -126,7 +127,8 @@ class ConvolutionOperator:
         """Let the kernels for the dtype of x write results, into `out` if there is one."""
         model, asked = self.model, self._request.signature
         planes, form = as_planes(x, model.n_channels, asked.dtype == "bfloat16")
-        runner = self._runner(self._signature(self._inner(form), result, sums))
+        kind = (form.name, result, sums)
+        runner = self._chosen.get(kind) or self._choose(*kind)
         size = model.window.output_size(*planes.shape[2:])
         shape = (len(planes), runner.n_planes, *size)
         if out is None:
@@ -142,14 +144,20 @@ class ConvolutionOperator:
             answer[...] = written
         return answer
 
-    def _inner(self, form: Format) -> str:
-        """Return the dtype that planes of a format have where they are worked on."""
+    def _choose(self, dtype: str, result: Result, sums: str) -> Placed:
+        """Return what runs the kernels for planes of a dtype; it is kept."""
+        found = self._runner(self._signature(self._inner(dtype), result, sums))
+        self._chosen[dtype, result, sums] = found
+        return found
+
+    def _inner(self, dtype: str) -> str:
+        """Return the dtype that planes of a dtype have where they are worked on."""
         quantise = self._request.quantise
         if quantise is None:
-            return form.name
-        if form.name not in ("float32", quantise.dtype):
+            return dtype
+        if dtype not in ("float32", quantise.dtype):
             raise TypeError(
-                f"x must hold float32, which is quantised, or {quantise.dtype}, not {form.name}"
+                f"x must hold float32, which is quantised, or {quantise.dtype}, not {dtype}"
             )
         return quantise.dtype
 

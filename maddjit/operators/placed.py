@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +13,15 @@ from maddjit.arrays.formats import INPUTS, Format, float32_to_bfloat16
 from maddjit.compiler.convolution import ConvolutionRequest
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.workspace import aligned_zeros, lines
-from maddjit.operators.bands import Band, Layout, Planes, bands, image_bytes, layout_of
+from maddjit.operators.bands import Address, Band, Job, Layout, Planes, job_of
 from maddjit.operators.base import Build
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.moving import Move, move
 from maddjit.operators.runner import KERNEL
 from maddjit.operators.threads import run, spans
 
-_MOST_LAYOUTS = 64
-"""The layouts that are kept; when there are more, all are forgotten."""
+_MOST_JOBS = 32
+"""The jobs that are kept; when there are more, all are forgotten."""
 
 
 class Placed:
@@ -61,67 +62,70 @@ class Placed:
             self._quantise = move("enter", 1, target, build, request.quantise)
         self._leave = move("leave", self.dtype.itemsize, target, build)
         self.moves: list[Move] = [self._enter, self._quantise, self._leave]
-        self._layouts: dict[Any, Layout] = {}
-        self._sizes: dict[Any, int] = {}
-        self._spare: list[NDArray[np.uint8]] = []
+        self._jobs: dict[Any, Job] = {}
+        self._spare: list[Address] = []
 
     def __call__(self, x: NDArray[Any], form: Format, y: NDArray[Any], threads: int = 1) -> None:
         """Write the results of aligned planes into `y`, which shares no memory with them."""
         enter = self._enter if form is self._inner else self._quantise
-        work = partial(self._work, x, y, enter)
-        n_images, _, height, width = y.shape
+        n_rows = y.shape[0] * y.shape[2]
         if threads == 1:
-            work(0, n_images * height)
+            self._work(x, y, enter, 0, n_rows)
         else:
-            least = -(-self._least_rows // width)
-            run(work, spans(n_images * height, threads, least, 1))
+            least = -(-self._least_rows // y.shape[3])
+            run(partial(self._work, x, y, enter), spans(n_rows, threads, least, 1))
 
-    def _work(
-        self,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        enter: Move,
-        first: int,
-        last: int,
-    ) -> None:
+    def _work(self, x: NDArray[Any], y: NDArray[Any], enter: Move, first: int, last: int) -> None:
         """Compute a span of the rows of all images; the arguments hold what it reads and writes."""
-        down, rows = self._window.stride[0], y.shape[2]
-        image_bytes = self._image_bytes(x, y)
+        key = (x.shape, x.strides, y.strides, first, last)
+        job = self._jobs.get(key) or self._new_job(key, x, y)
         x_address = x.__array_interface__["data"][0]
         y_address = y.__array_interface__["data"][0]
-        for band in bands(first, last, rows, image_bytes):
-            layout = self._layout(x, y, band)
-            memory = self._memory(layout.n_bytes + self._workspace_bytes)
-            frame = memory.__array_interface__["data"][0]
-            source = x_address + band.image * x.strides[0]
-            if band.n_rows < rows:
-                source += (band.row * down - self._window.padding[0]) * x.strides[2]
+        memory = self._memory(job.n_bytes)
+        frame = memory.address
+        enter_frame, leave_frame = enter.run, self._leave.run
+        for step in job.steps:
+            layout = step.layout
+            source = x_address + step.source
             for phase in layout.phases:
-                enter.run(source + phase.source, frame + phase.goal, phase.sizes.address)
-            self._compute(layout, frame)
-            goal = y_address + band.image * y.strides[0] + band.row * y.strides[2]
+                enter_frame(source + phase.source, frame + phase.goal, phase.sizes.address)
+            begin, results = frame + layout.lead, frame + layout.frame_bytes
+            for kernel in self._run:
+                kernel(
+                    begin,
+                    layout.run,
+                    layout.itemsize,
+                    layout.offsets.address,
+                    results,
+                    layout.output_step,
+                    frame + layout.n_bytes,
+                    0,
+                )
+                begin += layout.group_step
+                results += layout.group_output_step
             if self._is_codes:
-                self._leave_codes(layout, memory, y, band)
+                self._leave_codes(layout, memory.array, y, step.band)
             else:
-                self._leave.run(frame + layout.frame_bytes, goal, layout.leaving.address)
-            self._spare.append(memory)
+                goal = y_address + step.goal
+                leave_frame(frame + layout.frame_bytes, goal, layout.leaving.address)
+        self._spare.append(memory)
 
-    def _compute(self, layout: Layout, frame: int) -> None:
-        """Run the kernels of all groups over a frame."""
-        begin, results = frame + layout.lead, frame + layout.frame_bytes
-        for kernel in self._run:
-            kernel(
-                begin,
-                layout.run,
-                self._inner.itemsize,
-                layout.offsets.address,
-                results,
-                layout.output_step,
-                frame + layout.n_bytes,
-                0,
-            )
-            begin += layout.group_step
-            results += layout.group_output_step
+    def _new_job(self, key: Any, x: NDArray[Any], y: NDArray[Any]) -> Job:
+        """Return what there is to do for a span of rows; the jobs of the last calls are kept."""
+        job = job_of(
+            self._window,
+            self._groups,
+            Planes(x.shape[1:], x.strides, self._inner.itemsize),
+            Planes(y.shape[1:], y.strides, y.itemsize),
+            key[-2:],
+            self._fill,
+            self._group_planes if self._is_codes else 0,
+        )
+        job = replace(job, n_bytes=job.n_bytes + self._workspace_bytes)
+        if len(self._jobs) >= _MOST_JOBS:
+            self._jobs = {}
+        self._jobs[key] = job
+        return job
 
     def _leave_codes(
         self, layout: Layout, memory: NDArray[np.uint8], y: NDArray[Any], band: Band
@@ -139,44 +143,15 @@ class Placed:
             planes = slice(group * n_codes, (group + 1) * n_codes)
             y[images, planes, band.row : band.row + n_rows] = codes
 
-    def _image_bytes(self, x: NDArray[Any], y: NDArray[Any]) -> int:
-        """Return about how many bytes of frames and outputs an image takes."""
-        key = (x.shape[1:], y.shape[1])
-        found = self._sizes.get(key)
-        if found is None:
-            found = image_bytes(
-                self._window, self._planes(x, self._inner.itemsize), self._planes(y)
-            )
-            self._sizes = {key: found}
-        return found
-
-    def _layout(self, x: NDArray[Any], y: NDArray[Any], band: Band) -> Layout:
-        """Return the layout of a band; those of the last calls are kept."""
-        top, below = 0, 0
-        if band.n_rows < y.shape[2]:
-            first = band.row * self._window.stride[0] - self._window.padding[0]
-            top, below = min(first, 0), min(x.shape[2] - first, self._window.seen_rows(band.n_rows))
-        key = (x.shape[1:], x.strides, y.strides, band.n_images, band.n_rows, top, below)
-        found = self._layouts.get(key)
-        if found is None:
-            if len(self._layouts) >= _MOST_LAYOUTS:
-                self._layouts = {}
-            planes = self._planes(x, self._inner.itemsize), self._planes(y)
-            codes = self._group_planes if self._is_codes else 0
-            found = layout_of(self._window, self._groups, *planes, band, self._fill, codes)
-            self._layouts[key] = found
-        return found
-
-    def _planes(self, array: NDArray[Any], itemsize: int | None = None) -> Planes:
-        return Planes(array.shape[1:], array.strides, itemsize or array.itemsize)
-
-    def _memory(self, n_bytes: int) -> NDArray[np.uint8]:
+    def _memory(self, n_bytes: int) -> Address:
         """Return memory to work in, if possible of an earlier call: fresh pages cost time."""
         try:
             memory = self._spare.pop()
         except IndexError:
-            return aligned_zeros(n_bytes, np.uint8)
-        return memory if memory.nbytes >= n_bytes else aligned_zeros(n_bytes, np.uint8)
+            return Address.of(aligned_zeros(n_bytes, np.uint8))
+        if memory.array.nbytes >= n_bytes:
+            return memory
+        return Address.of(aligned_zeros(n_bytes, np.uint8))
 
 
 def bits_of(fill: int, form: Format) -> int:

@@ -201,15 +201,14 @@ def test_memory_stays_inside_its_workspace(level: str) -> None:
     for shape in ((1, 9, 1, 1), (2, 9, 7, 9), (1, 9, 20, 33)):
         x = planes(shape, "int8")
         expected = op(x)
-        (band,) = bands.bands(0, len(x) * shape[2], shape[2], 1)
-        layout = runner._layout(x, expected, band)
-        n_bytes = layout.n_bytes + runner._workspace_bytes
+        span = (0, len(x) * shape[2])
+        n_bytes = runner._new_job((None, *span), x, expected).n_bytes
         for at_end in (True, False):
             with between_guards(n_bytes, at_end) as workspace:
                 workspace[:] = 0xA5
-                runner._spare[:] = [workspace]
+                runner._spare[:] = [bands.Address.of(workspace)]
                 assert same_bits(op(x), expected)
-                assert runner._spare.pop() is workspace
+                assert runner._spare.pop().array is workspace
 
 
 def test_layouts_of_results(level: str) -> None:
