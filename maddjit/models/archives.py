@@ -56,7 +56,7 @@ def stored(
     Parameters
     ----------
     parts : mapping, optional
-        The fields that are records themselves, each with its class.
+        The fields that are records themselves, or tuples of records, each with its class.
     added : mapping, optional
         Fields that older files lack. Each has the number of the first format with it, and the
         value that models of older files get.
@@ -113,7 +113,7 @@ def save(
 
     Parameters
     ----------
-    model : MaddnessModel or StrassenTileModel
+    model : MaddnessModel, StrassenTileModel or ConvolutionModel
     path : path
         Where to write. A file that is there is replaced once all of the model is written.
     provenance : mapping, optional
@@ -185,7 +185,8 @@ def _taken_apart(
 ) -> dict[str, Any]:
     """Return a record's fields that are not arrays, ready for JSON; add its arrays to `arrays`.
 
-    Arrays are named by their fields, with dots between the fields of nested records.
+    Arrays are named by their fields, with dots between the fields of nested records and between
+    the numbers of records in a tuple.
     """
     parts = _PARTS.get(kind, {})
     tree: dict[str, Any] = {}
@@ -194,6 +195,11 @@ def _taken_apart(
         if isinstance(value, np.ndarray):
             arrays[prefix + name] = value.astype(value.dtype.newbyteorder("<"), copy=False)
             tree[name] = {"shape": value.shape}
+        elif name in parts and isinstance(value, tuple):
+            tree[name] = [
+                _taken_apart(part, parts[name], f"{prefix}{name}.{i}.", arrays)
+                for i, part in enumerate(value)
+            ]
         elif name in parts and value is not None:
             tree[name] = _taken_apart(value, parts[name], f"{prefix}{name}.", arrays)
         else:
@@ -208,7 +214,12 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
     if not isinstance(tree, dict) or set(tree) != set(own):
         raise ValueError(f"it does not have the fields of a {kind.__name__}")
     for name, value in tree.items():
-        if name in parts:
+        if name in parts and isinstance(value, list):
+            values[name] = tuple(
+                _put_together(parts[name], part, f"{prefix}{name}.{i}.", archive)
+                for i, part in enumerate(value)
+            )
+        elif name in parts:
             values[name] = (
                 value
                 if value is None

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.arrays.checks import as_whole
+from maddjit.models.archives import StoredModel, stored
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.records import fields_of, made_again
 from maddjit.models.window import Window
 
 
+@stored({"products": MaddnessModel, "window": Window})
 @dataclass(frozen=True, eq=False)
-class ConvolutionModel:
+class ConvolutionModel(StoredModel):
     """Hash trees and look-up tables that approximate a convolution.
 
     The planes of group g, seen through the window, are the rows of A of ``products[g]``: its column

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from maddjit.models.archives import ModelFileError, blamed, opened, read, save, to_bytes
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.strassen_tile import StrassenTileModel
 
 __all__ = ["ModelFileError", "about", "from_bytes", "load", "provenance_of", "save", "to_bytes"]
 
-Model = MaddnessModel | StrassenTileModel
+Model = MaddnessModel | StrassenTileModel | ConvolutionModel
 """The kinds of models that files hold."""
 
 
@@ -27,7 +28,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     Returns
     -------
-    MaddnessModel or StrassenTileModel
+    MaddnessModel, StrassenTileModel or ConvolutionModel
         Made by its constructor, which checks every shape, index and range.
 
     Raises
