@@ -13,7 +13,7 @@ from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import cache, llvm
-from maddjit.compiler.convolution import ask_convolution
+from maddjit.compiler.convolution import ask_convolution, check_plain
 from maddjit.compiler.fingerprint import plan_key
 from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
@@ -188,21 +188,10 @@ def compile(
     (2, 3)
     """
     if isinstance(fitted, ConvolutionModel):
-        is_plain = result == "outputs" and k is None and order == "C" and precision == "float32"
-        if not is_plain or residual or tune is not False:
-            raise ValueError(
-                "a convolution has outputs of planes in any order, and nothing to tune: leave out "
-                "result, k, order, precision, residual and tune"
-            )
-        asked = ask_convolution(
-            fitted,
-            target,
-            dtype=dtype,
-            epilogue=epilogue,
-            quantise=quantise,
-            threads=threads,
-            choices=choices,
-        )
+        is_plain = (result, k, order, precision) == ("outputs", None, "C", "float32")
+        check_plain(is_plain and not residual and tune is False)
+        options: Any = {"dtype": dtype, "epilogue": epilogue, "quantise": quantise}
+        asked = ask_convolution(fitted, target, threads=threads, choices=choices, **options)
         return ConvolutionOperator(asked, build)
     if quantise is not None:
         raise ValueError("quantise is for the planes of convolutions")

@@ -9,13 +9,37 @@ from maddjit.arrays.formats import INPUTS
 from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import Model
+from maddjit.models.storage import load
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
 
 ORDERS = ("C", "F", "strided")
 """The orders of A that --order takes."""
+
+
+Product = MaddnessModel | StrassenTileModel
+"""Models whose operators take rows."""
+
+
+def load_product(path: str) -> Product:
+    """Return the model in a file, if its operator takes rows.
+
+    Raises
+    ------
+    UsageError
+        If it is a convolution.
+    ModelFileError, FileNotFoundError
+        As for `maddjit.load`.
+    """
+    model = load(path)
+    if isinstance(model, ConvolutionModel):
+        raise UsageError(
+            f"{path} holds a convolution: from the command line it can be compiled and inspected, "
+            "as a plan, --ir or --asm plain"
+        )
+    return model
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +80,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def result_of(model: Model, options: argparse.Namespace) -> str:
+def result_of(model: Product, options: argparse.Namespace) -> str:
     """Return the result that --result asks for; by default, what the model was made for."""
     short = getattr(model, "short_list", None)
     if options.result is not None:
@@ -65,7 +89,7 @@ def result_of(model: Model, options: argparse.Namespace) -> str:
 
 
 def request(
-    model: Model, options: argparse.Namespace, use: Use = "run", system: str | None = None
+    model: Product, options: argparse.Namespace, use: Use = "run", system: str | None = None
 ) -> Request:
     """Return the request that the flags make of a model; `use` and `system` are those of `ask`.
 
@@ -98,12 +122,12 @@ def request(
     )
 
 
-def operator(model: Model, options: argparse.Namespace) -> AnyOperator:
+def operator(model: Product, options: argparse.Namespace) -> AnyOperator:
     """Compile a model as the flags say."""
     return operator_of(request(model, options))
 
 
-def facts_of(model: Model) -> dict[str, Any]:
+def facts_of(model: Product) -> dict[str, Any]:
     """Return the kind, the sizes and the options of a model, for JSON."""
     sizes = {"n_features": model.n_features, "n_outputs": model.n_outputs}
     if isinstance(model, StrassenTileModel):
@@ -130,7 +154,7 @@ def facts_of(model: Model) -> dict[str, Any]:
     }
 
 
-def summary(model: Model) -> str:
+def summary(model: Product) -> str:
     """Return a model and its report in words, one to three lines."""
     lines = [repr(model)]
     if isinstance(model, MaddnessModel) and model.short_list:

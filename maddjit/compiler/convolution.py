@@ -106,6 +106,21 @@ def ask_convolution(
     )
 
 
+def check_plain(is_plain: bool) -> None:
+    """Refuse options of `maddjit.compile` that convolutions do not have.
+
+    Raises
+    ------
+    ValueError
+        Unless all of them are as they are by default.
+    """
+    if not is_plain:
+        raise ValueError(
+            "a convolution has outputs of planes in any order, and nothing to tune: leave out "
+            "result, k, order, precision, residual and tune"
+        )
+
+
 def _asked_again(
     model: ConvolutionModel,
     level: str | None,

@@ -209,7 +209,8 @@ def _taken_apart(
 
 def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
     """Return the record that `_taken_apart` took apart into `tree` and arrays of the archive."""
-    parts, values = _PARTS.get(kind, {}), {}
+    parts: Mapping[str, type[Any]] = _PARTS.get(kind, {})
+    values: dict[str, Any] = {}
     own = {field.name: str(field.type) for field in fields(kind)}
     if not isinstance(tree, dict) or set(tree) != set(own):
         raise ValueError(f"it does not have the fields of a {kind.__name__}")

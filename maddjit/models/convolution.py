@@ -37,7 +37,8 @@ class ConvolutionModel(StoredModel):
     ValueError
         If there is no product, or the products and the window do not fit each other.
     TypeError
-        If the fill is not a whole number.
+        If a product is not a MaddnessModel, the window is not a Window, or the fill is not a whole
+        number.
     """
 
     products: tuple[MaddnessModel, ...]
@@ -49,6 +50,10 @@ class ConvolutionModel(StoredModel):
         object.__setattr__(self, "fill", as_whole("fill", self.fill))
         if not self.products:
             raise ValueError("a convolution has at least one product")
+        if not all(isinstance(product, MaddnessModel) for product in self.products):
+            raise TypeError("products must be MaddnessModels")
+        if not isinstance(self.window, Window):
+            raise TypeError(f"window must be a Window, not {self.window!r}")
         sizes = {(product.n_features, product.n_outputs) for product in self.products}
         if len(sizes) > 1:
             raise ValueError(f"the products of all groups must have the same sizes, not {sizes}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from maddjit.compiler.frames import frame_of, offsets_of
+from maddjit.compiler.frames import Frame, frame_of, offsets_of
 from maddjit.compiler.planes.sizes import Sizes
 from maddjit.compiler.workspace import lines, odd_lines
 from maddjit.models.window import Window
@@ -168,6 +168,61 @@ def image_bytes(window: Window, x: Planes, y: Planes) -> int:
     return inputs + y.shape[0] * frame.image_step * y.itemsize
 
 
+def phases_in(
+    window: Window,
+    frame: Frame,
+    plane_step: int,
+    x: Planes,
+    n_images: int,
+    shown: tuple[int, int],
+    fill: int,
+) -> tuple[Phase, ...]:
+    """Return how planes enter a frame: each phase that a tap sees.
+
+    Parameters
+    ----------
+    window : Window
+    frame : Frame
+        Of one phase.
+    plane_step : int
+        Bytes from one phase to the next.
+    x : Planes
+    n_images : int
+    shown : (int, int)
+        The first row of an image in the frame, which may lie above the array's, and how many.
+    fill : int
+        The bits of an element.
+    """
+    channels, height, width = x.shape
+    down, across = window.stride
+    first, seen_rows = shown
+    image_step, channel_step, row_step, column_step = x.strides
+    phases = []
+    for p, q in sorted({(dy % down, dx % across) for dy, dx in window.taps()}):
+        above = max(0, -((first + p) // down))
+        until = max(above, -(-(min(height - first, seen_rows) - p) // down))
+        sizes = Sizes(
+            channels=channels,
+            images=n_images,
+            rows=until - above,
+            columns=max(0, -(-(width - q) // across)),
+            plane_step=plane_step * down * across,
+            image_step=frame.image_step,
+            pitch=frame.pitch,
+            lead=frame.lead,
+            tail=frame.tail,
+            above=above,
+            array_channel_step=channel_step,
+            array_image_step=image_step,
+            array_row_step=row_step * down,
+            array_column_step=column_step * across,
+            fill=fill,
+        )
+        source = (p + above * down) * row_step + q * column_step
+        phases.append(Phase(source, (p * across + q) * plane_step, Address.of(sizes.array())))
+    return tuple(phases)
+
+
 def layout_of(
     window: Window, groups: int, x: Planes, y: Planes, band: Band, fill: int, codes: int = 0
 ) -> Layout:
@@ -186,30 +241,8 @@ def layout_of(
         window = Window(window.kernel, window.stride, (0, 0, *window.padding[2:]), window.dilation)
     frame = frame_of(window, seen_rows, width)
     plane_step = frame.plane_step(band.n_images, x.itemsize)
-    image_step, channel_step, row_step, column_step = x.strides
-    phases = []
-    for p, q in sorted({(dy % down, dx % across) for dy, dx in window.taps()}):
-        above = max(0, -((first + p) // down))
-        until = max(above, -(-(min(height - first, seen_rows) - p) // down))
-        sizes = Sizes(
-            channels=channels,
-            images=band.n_images,
-            rows=until - above,
-            columns=max(0, -(-(width - q) // across)),
-            plane_step=plane_step * down * across,
-            image_step=frame.image_step,
-            pitch=frame.pitch,
-            lead=frame.lead,
-            tail=frame.tail,
-            above=above,
-            array_channel_step=channel_step,
-            array_image_step=image_step,
-            array_row_step=row_step * down,
-            array_column_step=column_step * across,
-            fill=fill,
-        )
-        source = (p + above * down) * row_step + q * column_step
-        phases.append(Phase(source, (p * across + q) * plane_step, Address.of(sizes.array())))
+    shown = (first, seen_rows)
+    phases = phases_in(window, frame, plane_step, x, band.n_images, shown, fill)
     n_planes, _, columns = y.shape
     run = frame.run(band.n_images, band.n_rows, columns)
     output_step = codes or odd_lines(run * y.itemsize)
@@ -221,7 +254,7 @@ def layout_of(
     )
     inputs = channels // groups
     return Layout(
-        phases=tuple(phases),
+        phases=phases,
         offsets=Address.of(offsets_of(window, frame, inputs, plane_step, x.itemsize)),
         lead=frame.lead * x.itemsize,
         run=run,
