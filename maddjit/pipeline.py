@@ -13,13 +13,17 @@ from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import cache, llvm
+from maddjit.compiler.convolution import ask_convolution, check_plain
 from maddjit.compiler.fingerprint import plan_key
+from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
 from maddjit.compiler.signature import Choices, Result, Signature
 from maddjit.compiler.target import named
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.network import Network
 from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.convolution import ConvolutionOperator
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.network import NetworkOperator
@@ -50,6 +54,19 @@ def compile(  # type: ignore[overload-overlap]  # other models are any objects w
     threads: int = 1,
     choices: Choices | None = None,
 ) -> TileOperator: ...
+
+
+@overload
+def compile(  # type: ignore[overload-overlap]
+    fitted: ConvolutionModel,
+    target: str | None = None,
+    *,
+    dtype: str = "float32",
+    epilogue: Epilogue | None = None,
+    quantise: Epilogue | None = None,
+    threads: int = 1,
+    choices: Choices | None = None,
+) -> ConvolutionOperator: ...
 
 
 @overload
@@ -101,14 +118,16 @@ def compile(
     threads: int = 1,
     precision: Precision = "float32",
     residual: bool = False,
+    quantise: Epilogue | None = None,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> AnyOperator | NetworkOperator:
+) -> AnyOperator | ConvolutionOperator | NetworkOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, StrassenTileModel, or Network
+    fitted : MaddnessModel or any object with its arrays, or another kind of model
+        A `StrassenTileModel`, a `ConvolutionModel`, or a `maddjit.Network`.
         For a network, `target` and `threads` are the only options.
     target : str, optional
         The feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
@@ -139,6 +158,9 @@ def compile(
     residual : bool
         Whether each call of a Strassen-Tile operator is given an array that is added to the outputs
         before they are clamped. The outputs must then be float32.
+    quantise : Epilogue, optional
+        How the operator of a convolution makes int8 or uint8 of float32 planes. The thresholds of
+        its model must then be about those numbers, and `fill` must be one of them.
     tune : bool or (N, D) array
         Whether the planner's choices are found by timing: the few most promising ones are tried on
         these rows, or on 2000 random rows if True, and the fastest is kept. That takes half a
@@ -149,12 +171,13 @@ def compile(
 
     Returns
     -------
-    CompiledOperator, TileOperator, WinnerOperator or NetworkOperator
+    CompiledOperator, TileOperator, WinnerOperator, ConvolutionOperator or NetworkOperator
         ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``, and for winners the
         same indices as ``maddjit.reference.settle(fitted, A, coverage)``. The outputs of a
         StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
-        ``maddjit.reference.apply(fitted, A)``. For a network, ``op(images)`` gives the same bits as
-        ``maddjit.network_reference.run(fitted, images)``.
+        ``maddjit.reference.apply(fitted, A)``. For planes ``op(x)`` gives the same bits as
+        ``maddjit.convolution_reference.convolve(fitted, x)``, and for a network as
+        ``maddjit.network_reference.run(fitted, x)``.
 
     Raises
     ------
@@ -181,6 +204,14 @@ def compile(
         if asked != ("outputs", None, 0.999, "float32", "C", None, "float32", False, False, None):
             raise ValueError("a network has no options but target and threads")
         return NetworkOperator(fitted, target, threads, build_network)
+    if isinstance(fitted, ConvolutionModel):
+        is_plain = (result, k, order, precision) == ("outputs", None, "C", "float32")
+        check_plain(is_plain and not residual and tune is False)
+        options: Any = {"dtype": dtype, "epilogue": epilogue, "quantise": quantise}
+        planned = ask_convolution(fitted, target, threads=threads, choices=choices, **options)
+        return ConvolutionOperator(planned, build)
+    if quantise is not None:
+        raise ValueError("quantise is for the planes of convolutions")
     request = ask(
         fitted,
         target,
@@ -209,7 +240,7 @@ def operator_of(request: Request) -> AnyOperator:
     return CompiledOperator(request, build)
 
 
-def build(request: Request) -> Kernel[Any]:
+def build(request: Request | MoveRequest) -> Kernel[Any]:
     """Return the kernel of a request: plan, cache, render, LLVM, load.
 
     It notes the seconds that each phase took. A kernel that the cache has is neither rendered nor

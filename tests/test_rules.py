@@ -36,12 +36,13 @@ selection
 pipeline
 operators
 exporting  looking
+compiler.convolution
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
 compiler.network
 compiler.c_interface
-compiler.strassen_tile  compiler.maddness
+compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache  compiler.frames
 compiler.objects  compiler.ownership  compiler.target  compiler.workspace

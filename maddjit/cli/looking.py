@@ -8,7 +8,7 @@ from typing import Any
 
 from maddjit.arrays.files import write_whole
 from maddjit.arrays.formats import INPUTS
-from maddjit.cli import kernels, page
+from maddjit.cli import convolutions, kernels, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import InputError, read
@@ -17,7 +17,8 @@ from maddjit.compiler import cache
 from maddjit.compiler.outline import outline, outlined
 from maddjit.compiler.target import TargetError
 from maddjit.looking.listing import CONSTANTS, Listing, annotated
-from maddjit.models.storage import provenance_of
+from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.storage import load, provenance_of
 from maddjit.pipeline import AnyOperator, Stage, text_of
 
 
@@ -91,7 +92,10 @@ def _add_inspect(commands: Any) -> None:
 
 def _compile(options: argparse.Namespace) -> Answer:
     also = [_kernel_of(words) for words in options.also]
-    model = kernels.product_in(options.model)
+    model = load(options.model)
+    if isinstance(model, ConvolutionModel):
+        return convolutions.compiled(model, options)
+    model = kernels.of_rows(model, options.model)
     op = kernels.operator(model, options)
     for dtype, order in also:
         op.kernel(dtype, order)
@@ -128,7 +132,10 @@ def _inspect(options: argparse.Namespace) -> Answer:
         raise UsageError("--rows is for the figures of --html: add --html or leave it out")
     if options.html is not None:
         check_output(options.html, options.model, options.rows)
-    model = kernels.product_in(options.model)
+    model = load(options.model)
+    if isinstance(model, ConvolutionModel):
+        return convolutions.inspected(model, options)
+    model = kernels.of_rows(model, options.model)
     stage: Stage | None = "assembly" if options.asm else options.ir
     facts: dict[str, Any] = {"model": kernels.facts_of(model)}
     if stage and options.target:  # any target can be shown, also one that cannot run here

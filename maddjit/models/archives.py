@@ -199,7 +199,8 @@ def _taken_apart(
 ) -> dict[str, Any]:
     """Return a record's fields that are not arrays, ready for JSON; add its arrays to `arrays`.
 
-    Arrays are named by their fields, with dots between the fields of nested records.
+    Arrays are named by their fields, with dots between the fields of nested records and between
+    the numbers of records in a tuple.
     """
     parts = _PARTS.get(kind, {})
     tree: dict[str, Any] = {}

@@ -1,0 +1,40 @@
+"""Movements of planes, ready to be called with addresses."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from maddjit.arrays.epilogue import Epilogue
+from maddjit.compiler.planes.plan import Element, Kind, MovePlan, MoveRequest
+from maddjit.compiler.target import Target
+from maddjit.operators.base import Build
+from maddjit.operators.kernel import Kernel
+
+_BETWEEN = ctypes.CFUNCTYPE(None, *3 * (ctypes.c_void_p,))
+"""void enter(array, frame, sizes), void leave(frame, array, sizes)."""
+_WITHIN = ctypes.CFUNCTYPE(None, *2 * (ctypes.c_void_p,))
+"""void clear(frame, sizes)."""
+
+ELEMENTS: dict[int, Element] = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
+"""LLVM's types of elements, by their bytes."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A movement: its kernel, and the function that runs it, which lives as long as this."""
+
+    kernel: Kernel[MovePlan]
+    run: Any
+
+
+@cache
+def move(
+    kind: Kind, itemsize: int, target: Target, build: Build, quantise: Epilogue | None = None
+) -> Move:
+    """Return a movement for frames whose elements have so many bytes; a process makes it once."""
+    kernel = build(MoveRequest(kind, ELEMENTS[itemsize], target, quantise))
+    prototype = _WITHIN if kind == "clear" else _BETWEEN
+    return Move(kernel, prototype(kernel.function.address))
