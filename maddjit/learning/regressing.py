@@ -15,6 +15,8 @@ from maddjit.learning.maddness.rounding import Rounding
 from maddjit.learning.maddness.tables import quantise
 from maddjit.models.maddness import MaddnessModel
 
+_GROWTH = 1 + 2**-6
+"""By how much steps may exceed what the range of the entries asks for."""
 PENALTIES = (3.0, 10.0, 30.0)
 """Penalties of the regression that are tried on a fifth of the rows."""
 
@@ -42,7 +44,8 @@ def regress(
     byte_group : int
         As in `maddjit.fit`, but no more than there are codebooks.
     most_scale : float
-        What a unit of the entries may stand for, at most. Groups are halved until it is so.
+        What a unit of the entries may stand for, at most. Groups are halved until it is so. If that
+        is not enough, the least entries of a table are raised.
     random_state : int
         The seed of the rows that are set apart to choose a penalty by.
 
@@ -64,6 +67,9 @@ def regress(
     rounding = None
     if len(ridge.gram) <= settings.MAX_TOGETHER:
         rounding = Rounding.of(ridge.gram, model.n_prototypes)
+    # A step is a little more than a 255th of the range that the entries of a group have.
+    most_span = 255 * most_scale / _GROWTH
+    tables = np.maximum(tables, tables.max(axis=1, keepdims=True) - most_span)
     group = min(byte_group, model.n_codebooks)
     while True:
         entries, scale, offset = quantise(

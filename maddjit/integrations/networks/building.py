@@ -73,12 +73,21 @@ class Task:
         planes = calibrated(graph, learned, ranges, random_state)
         places = {
             number: Places.drawn(
-                n_learned, graph.nodes[number].shape[1:], n_patches, random_state + number
+                n_learned,
+                len(images),
+                graph.nodes[number].shape[1:],
+                n_patches,
+                random_state + number,
             )
             for number in candidates
         }
         targets, outputs = _exact_results(graph, images, places)
         return cls(graph, images, n_learned, planes, places, targets, outputs, random_state)
+
+    @property
+    def held(self) -> slice:
+        """The images that losses are measured on: those kept back, or all if there are none."""
+        return slice(self.n_learned if self.n_learned < len(self.images) else 0, None)
 
     def is_output(self, number: int) -> bool:
         """Tell whether a node gives the outputs, in float32."""
@@ -120,8 +129,7 @@ def _exact_results(
                 own = places[number]
                 here = (own.image >= first) & (own.image < first + len(batch))
                 y = before_clamp(node, given)
-                at = Places(own.image[here] - first, own.row[here], own.column[here])
-                parts[number].append(at.outputs(y))
+                parts[number].append(y[own.image[here] - first, :, own.row[here], own.column[here]])
                 low, high = node.operation.low, node.operation.high  # type: ignore[union-attr]
                 found.append(np.clip(y, np.float32(low), np.float32(high)))
             else:
@@ -135,29 +143,26 @@ def _exact_results(
 
 def look_up_step(
     task: Task, number: int, n_codebooks: int, stored: NDArray[np.int8]
-) -> Step:
-    """Return a convolution as look-ups, for what its input is in the network so far.
+) -> tuple[Step, float | None]:
+    """Return a convolution as look-ups for what its input is in the network so far, and its error.
 
     Trees are fitted to the product of that input the first time. Tables are regressed on what the
-    exact network gives at the same places, each time.
+    exact network gives at the same places, each time. The error is measured on images kept back.
     """
     node = task.graph.nodes[number]
     operation = node.operation
     assert isinstance(operation, Convolution)
-    given = task.planes[node.inputs[0]]
+    given, planes, targets = task.planes[node.inputs[0]], task.planes[number], task.targets[number]
     places = task.places[number]
-    patches = places.patches(stored[: task.n_learned], operation.window, given.zero_point)
-    key = number, n_codebooks
+    patches = places.patches(stored, operation.window, given.zero_point)
+    learned, judged = np.split(patches, [places.n_learned])
+    key, seed = (number, n_codebooks), task.random_state
     if key not in task.trees:
-        task.trees[key] = look_ups.with_trees(
-            operation, patches, given, n_codebooks, task.random_state
-        )
-    planes = task.planes[number]
-    model = look_ups.regressed(
-        task.trees[key], patches, task.targets[number], planes.step, task.random_state
-    )
-    layer = look_ups.look_up_layer(node, model, planes)
-    return _step(task, number, layer)
+        task.trees[key] = look_ups.with_trees(operation, learned, given, n_codebooks, seed)
+    wanted, known = np.split(targets, [places.n_learned])
+    model = look_ups.regressed(task.trees[key], learned, wanted, planes.step, seed)
+    error = look_ups.error_of(model, judged, known) if len(judged) else None
+    return _step(task, number, look_ups.look_up_layer(node, model, planes)), error
 
 
 def _step(task: Task, number: int, layer: Layer) -> Step:
@@ -186,10 +191,13 @@ class Built:
     network : Network
     values : list of arrays
         What each step gives for the images of the task; None for those that are used no more.
+    errors : dict of int to float or None
+        The squared error of look-ups, over the variance, by their numbers.
     """
 
     network: Network
     values: list[Any]
+    errors: dict[int, float | None]
 
     @property
     def outputs(self) -> NDArray[Any]:
@@ -213,17 +221,19 @@ def built(task: Task, choice: Choice, *, keep: bool = False) -> Built:
         last_use |= {taken: number for taken in node.inputs}
     steps: list[Step] = []
     found: list[Any] = []
+    errors: dict[int, float | None] = {}
     for number, node in enumerate(nodes):
         given = [found[taken] for taken in node.inputs]
         if number in choice:
-            steps.append(look_up_step(task, number, choice[number], given[0]))
+            step, errors[number] = look_up_step(task, number, choice[number], given[0])
+            steps.append(step)
         else:
             steps.append(exact_step(task, number))
         found.append(value_of(task, steps[-1], given or [task.images]))
         for taken in node.inputs:
             if last_use[taken] == number and not keep:
                 found[taken] = None
-    return Built(Network(tuple(steps), nodes[0].shape), found)
+    return Built(Network(tuple(steps), nodes[0].shape), found, errors)
 
 
 def value_of(task: Task, step: Step, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -235,7 +245,7 @@ def value_of(task: Task, step: Step, given: Sequence[NDArray[Any]]) -> NDArray[A
 def run_from(task: Task, before: Built, number: int, step: Step) -> NDArray[Any]:
     """Return the outputs for the images kept back if one step of a network is another one."""
     found: dict[int, NDArray[Any]] = {}
-    held = slice(task.n_learned, None)
+    held = task.held
     for at in range(number, len(before.network.steps)):
         own = step if at == number else before.network.steps[at]
         sources = [value - 1 for value in own.inputs]

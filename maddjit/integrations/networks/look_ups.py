@@ -19,6 +19,7 @@ from maddjit.models.convolution import ConvolutionModel, as_tables
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.network import LookUp, Planes
 from maddjit.models.window import Window
+from maddjit.reference.maddness import apply
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,34 @@ class Places:
     Attributes
     ----------
     image, row, column : (P,) intp
+        In the order of images.
+    n_learned : int
+        How many places are learned from. Errors are measured at the others.
     """
 
     image: NDArray[np.intp]
     row: NDArray[np.intp]
     column: NDArray[np.intp]
+    n_learned: int
 
     @classmethod
-    def drawn(cls, n_images: int, size: tuple[int, int], most: int, random_state: int) -> Places:
-        """Return places drawn at random, each at most once."""
-        n_places = n_images * size[0] * size[1]
-        rng = np.random.default_rng(random_state)
-        chosen = np.sort(rng.choice(n_places, min(most, n_places), replace=False))
-        return cls(*(np.asarray(each) for each in np.unravel_index(chosen, (n_images, *size))))
+    def drawn(
+        cls, n_learned: int, n_images: int, size: tuple[int, int], most: int, random_state: int
+    ) -> Places:
+        """Return places drawn at random, each at most once.
 
-    def outputs(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return what stands at the places of output planes, as rows (P, M)."""
-        return y[self.image, :, self.row, self.column]
+        Up to `most` of them are in the first `n_learned` images, and up to a tenth of that in the
+        others.
+        """
+        rng = np.random.default_rng(random_state)
+        n_outputs = size[0] * size[1]
+        end, of_all = n_learned * n_outputs, n_images * n_outputs
+        learned = rng.choice(end, min(most, end), replace=False)
+        n_judged = min(-(-most // 10), of_all - end)
+        judged = end + rng.choice(of_all - end, n_judged, replace=False) if n_judged else learned[:0]
+        chosen = np.concatenate([np.sort(learned), np.sort(judged)])
+        image, row, column = np.unravel_index(chosen, (n_images, *size))
+        return cls(np.asarray(image), np.asarray(row), np.asarray(column), len(learned))
 
     def patches(self, x: NDArray[Any], window: Window, fill: int) -> NDArray[Any]:
         """Return what a window sees of input planes at the places, as rows (P, C · n_taps)."""
@@ -119,6 +131,17 @@ def regressed(
         for product, rows, wanted in zip(model.products, columns, outputs, strict=True)
     ]
     return replace(model, products=tuple(products))
+
+
+def error_of(
+    model: ConvolutionModel, patches: NDArray[np.int8], targets: NDArray[np.float32]
+) -> float:
+    """Return the squared error of look-ups over the variance of the targets (P, M)."""
+    columns = np.split(patches, model.groups, axis=1)
+    y = [apply(product, rows) for product, rows in zip(model.products, columns, strict=True)]
+    variance = float(targets.var(axis=0, dtype=np.float64).mean())
+    error = float(np.mean((np.concatenate(y, axis=1) - targets) ** 2, dtype=np.float64))
+    return error / variance if variance else 0.0
 
 
 def look_up_layer(node: Node, model: ConvolutionModel, planes: Planes) -> LookUp:
