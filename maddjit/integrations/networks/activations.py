@@ -15,7 +15,7 @@ from maddjit.integrations.networks.graph import Graph, Join, Pool
 from maddjit.models.network import Planes
 
 Ranges = Literal["mse", "minmax"] | float
-"""How ranges are chosen: by the squared error, as the whole range, or so as to hold a percentage."""
+"""How ranges are chosen: for the least squared error, as a whole, or to hold a percentage."""
 
 
 @dataclass
@@ -54,8 +54,7 @@ def calibrated(
         members = [watches[number] for number, own in enumerate(groups) if own == group]
         found[group] = step_of(*_range(members, ranges))
     return [
-        Planes(*node.shape, *found[group])
-        for node, group in zip(graph.nodes, groups, strict=True)
+        Planes(*node.shape, *found[group]) for node, group in zip(graph.nodes, groups, strict=True)
     ]
 
 
@@ -100,9 +99,7 @@ def _range(watches: Sequence[_Watch], ranges: Ranges) -> tuple[float, float]:
     return min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)
 
 
-def _least_error(
-    sample: NDArray[np.float32], least: float, largest: float
-) -> tuple[float, float]:
+def _least_error(sample: NDArray[np.float32], least: float, largest: float) -> tuple[float, float]:
     """Return the share of a range in which the squared error of int8 numbers is least."""
     errors = []
     for share in settings.SHARES:

@@ -13,13 +13,13 @@ from maddjit.integrations.networks import look_ups
 from maddjit.integrations.networks.activations import Ranges, calibrated
 from maddjit.integrations.networks.eight_bits import convolution_of, exact_layer
 from maddjit.integrations.networks.evaluating import batches, before_clamp, node_value
-from maddjit.integrations.networks.graph import Affine, Convolution, Graph, Node
+from maddjit.integrations.networks.graph import Affine, Convolution, Graph, Node, limits_of
 from maddjit.integrations.networks.look_ups import Places
 from maddjit.integrations.networks.running import step_value
 from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.network import Layer, Network, Planes, Quantise, Step
 
-Choice = Mapping[int, int]
+Choice = dict[int, int]
 """Codebooks by the numbers of the nodes that become look-ups."""
 
 
@@ -130,7 +130,7 @@ def _exact_results(
                 here = (own.image >= first) & (own.image < first + len(batch))
                 y = before_clamp(node, given)
                 parts[number].append(y[own.image[here] - first, :, own.row[here], own.column[here]])
-                low, high = node.operation.low, node.operation.high  # type: ignore[union-attr]
+                low, high = limits_of(node.operation)
                 found.append(np.clip(y, np.float32(low), np.float32(high)))
             else:
                 found.append(node_value(node, given))
@@ -216,9 +216,10 @@ def built(task: Task, choice: Choice, *, keep: bool = False) -> Built:
     keep : bool
         Whether all values are kept, and not only the outputs.
     """
-    nodes, last_use = task.graph.nodes, {}
+    nodes = task.graph.nodes
+    last_use: dict[int, int] = {}
     for number, node in enumerate(nodes):
-        last_use |= {taken: number for taken in node.inputs}
+        last_use |= dict.fromkeys(node.inputs, number)
     steps: list[Step] = []
     found: list[Any] = []
     errors: dict[int, float | None] = {}

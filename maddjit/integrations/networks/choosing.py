@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.target import Target
-from maddjit.integrations.networks.building import Built, Choice, Task, built, look_up_step, run_from
+from maddjit.integrations.networks.building import (
+    Built,
+    Choice,
+    Task,
+    built,
+    look_up_step,
+    run_from,
+)
 from maddjit.integrations.networks.costs import nanoseconds
 from maddjit.integrations.networks.graph import Convolution
 from maddjit.models.network import Planes, Step
@@ -42,7 +49,9 @@ class Option:
     nanoseconds: float
 
 
-def loss_of(outputs: NDArray[np.generic], exact: NDArray[np.float32], planes: Planes | None) -> float:
+def loss_of(
+    outputs: NDArray[np.generic], exact: NDArray[np.float32], planes: Planes | None
+) -> float:
     """Return what outputs lose: the share of other winners, or for planes the squared error.
 
     The squared error is over the variance of the exact outputs. A single output has it, too.

@@ -33,7 +33,7 @@ from maddjit.integrations.networks.choosing import (
     path_of,
     step_nanoseconds,
 )
-from maddjit.integrations.networks.graph import Graph
+from maddjit.integrations.networks.graph import Graph, Shape
 from maddjit.integrations.networks.report import LayerLine, NetworkReport
 from maddjit.learning.progress import Progress, steps
 from maddjit.models.network import (
@@ -45,6 +45,7 @@ from maddjit.models.network import (
     LookUp,
     MaxPool,
     Network,
+    Planes,
     Quantise,
 )
 
@@ -238,6 +239,10 @@ def _times(task: Task, made: Built, target: Target) -> dict[int, float]:
     }
 
 
+def _shape(planes: Planes | None) -> Shape | None:
+    return (planes.channels, planes.height, planes.width) if planes else None
+
+
 def _report(
     task: Task, choice: Choice, last: Built, found: Sequence[Option], target: Target
 ) -> NetworkReport:
@@ -246,7 +251,7 @@ def _report(
         LayerLine(
             name=step.name,
             kind=_KINDS[type(step.layer)],
-            shape=step.planes and (step.planes.channels, step.planes.height, step.planes.width),
+            shape=_shape(step.planes),
             n_codebooks=choice.get(number, 0),
             nanoseconds=times[number],
             error=last.errors.get(number),

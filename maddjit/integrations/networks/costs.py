@@ -31,4 +31,3 @@ def nanoseconds(
             time += n_vectors * settings.SHUFFLE_NANOSECONDS * each.n_codebooks * each.n_outputs
             time += n_vectors * settings.LEVEL_NANOSECONDS * each.n_codebooks * each.depth
     return time
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,12 +23,8 @@ from maddjit.integrations.networks.graph import (
     Sum,
     UnsupportedLayerError,
 )
+from maddjit.integrations.networks.sides import NO_SIDES, Sides, rounded_up
 from maddjit.models.window import Window
-
-Sides = tuple[int, int, int, int]
-"""Rows above and below, and columns on the left and on the right."""
-
-NO_SIDES: Sides = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -76,22 +72,25 @@ class Drawing:
         self.nodes.append(Node(self.name, operation, tuple(inputs), shape))
         return len(self.nodes) - 1
 
-    def _planes(self, value: Any, what: str) -> Value:
+    def _planes(self, given: Any, what: str) -> Value:
         """Return a value that must be planes in the order (C, H, W)."""
-        if not isinstance(value, Value):
-            raise self.refuse(f"the input of {what} must depend on the images")
+        value = self._checked(given, what)
         if value.channels_last:
             raise self.refuse(f"{what} takes planes in the order (N, C, H, W)")
         if value.is_flat:
             if self.shape(value)[1:] != (1, 1):
                 raise self.refuse(f"{what} takes planes, not flattened ones")
-            value = replace(value, is_flat=False)
+            return replace(value, is_flat=False)
         return value
 
-    def _unpadded(self, value: Any, what: str) -> Value:
-        """Return planes or rows without pending zeros."""
+    def _checked(self, value: Any, what: str) -> Value:
         if not isinstance(value, Value):
             raise self.refuse(f"the input of {what} must depend on the images")
+        return value
+
+    def _unpadded(self, given: Any, what: str) -> Value:
+        """Return planes or rows without pending zeros."""
+        value = self._checked(given, what)
         if value.zeros != NO_SIDES:
             raise self.refuse(f"padding before {what} is not supported, only before convolutions")
         return value
@@ -122,9 +121,7 @@ class Drawing:
         sides = [own + more for own, more in zip(window.padding, given.zeros, strict=True)]
         window = replace(window, padding=(sides[0], sides[1], sides[2], sides[3]))
         size = self._size(window, self.shape(given))
-        return Value(
-            self._add(Convolution(w, b, window, groups), [given.node], (len(w), *size))
-        )
+        return Value(self._add(Convolution(w, b, window, groups), [given.node], (len(w), *size)))
 
     def linear(self, value: Any, weights: ArrayLike, bias: ArrayLike | None) -> Value:
         """Add a linear layer of rows by weights (M, D)."""
@@ -189,7 +186,7 @@ class Drawing:
         """Take the largest number of each window."""
         given = self._planes(self._unpadded(value, "a pool"), "a pool")
         shape = self.shape(given)
-        window = self._rounded_up(window, shape) if ceil_mode else window
+        window = rounded_up(window, shape) if ceil_mode else window
         size = self._size(window, shape)
         return Value(self._add(Pool("max", window), [given.node], (shape[0], *size)))
 
@@ -199,7 +196,7 @@ class Drawing:
         """Take the mean of each window."""
         given = self._planes(self._unpadded(value, "a pool"), "a pool")
         shape = self.shape(given)
-        if ceil_mode and self._rounded_up(window, shape) != window:
+        if ceil_mode and rounded_up(window, shape) != window:
             raise self.refuse("means of windows that reach over the padding are not supported")
         if any(window.padding) and not counts_padding:
             raise self.refuse("means that do not count the padding are not supported")
@@ -285,19 +282,6 @@ class Drawing:
             raise self.refuse(f"{name} must be finite")
         return found
 
-    def _rounded_up(self, window: Window, shape: Shape) -> Window:
-        """Return a window with so much padding that no column or row of the input is left out."""
-        sides = list(window.padding)
-        for axis in (0, 1):
-            before, after = sides[2 * axis : 2 * axis + 2]
-            reach = window.dilation[axis] * (window.kernel[axis] - 1) + 1
-            stride, size = window.stride[axis], shape[1 + axis]
-            steps = -(-(size + before + after - reach) // stride)
-            if steps * stride >= size + before:  # the last window would see padding alone
-                steps -= 1
-            sides[2 * axis + 1] += max(0, steps * stride + reach - size - before - after)
-        return replace(window, padding=(sides[0], sides[1], sides[2], sides[3]))
-
 
 def pruned(nodes: Sequence[Node], output: int) -> tuple[Node, ...]:
     """Return the nodes that an output depends on, the image first and the output last."""
@@ -315,21 +299,3 @@ def pruned(nodes: Sequence[Node], output: int) -> tuple[Node, ...]:
         replace(nodes[old], inputs=tuple(places[taken] for taken in nodes[old].inputs))
         for old in kept
     )
-
-
-Kind = Literal["SAME_UPPER", "SAME_LOWER"]
-
-
-def same_padding(kind: Kind, size: Sequence[int], window: Window) -> Sides:
-    """Return the padding with which outputs have ⌈size / stride⌉ rows and columns.
-
-    "SAME_UPPER" puts the odd row or column below and on the right, "SAME_LOWER" on the other sides.
-    """
-    sides: list[int] = []
-    for axis in (0, 1):
-        reach = window.dilation[axis] * (window.kernel[axis] - 1) + 1
-        steps = -(-size[axis] // window.stride[axis]) - 1
-        total = max(0, steps * window.stride[axis] + reach - size[axis])
-        less, more = total // 2, total - total // 2
-        sides += [less, more] if kind == "SAME_UPPER" else [more, less]
-    return sides[0], sides[1], sides[2], sides[3]

@@ -34,7 +34,10 @@ def seen(window: Window, x: NDArray[Any], fill: float) -> Iterator[NDArray[Any]]
     for dy, dx in window.taps():
         y, x_ = dy + top, dx + left
         yield padded[
-            :, :, y : y + down * (rows - 1) + 1 : down, x_ : x_ + across * (columns - 1) + 1 : across
+            :,
+            :,
+            y : y + down * (rows - 1) + 1 : down,
+            x_ : x_ + across * (columns - 1) + 1 : across,
         ]
 
 
@@ -47,7 +50,8 @@ def convolved(
     w = weights.reshape(groups, len(weights) // groups, n_channels // groups, window.n_taps)
     if size == (1, 1) and groups == 1:  # one product of rows
         rows = window.patches(x)
-        return (rows @ weights.reshape(len(weights), -1).T).reshape(n_images, -1, 1, 1)
+        product: NDArray[Any] = rows @ weights.reshape(len(weights), -1).T
+        return product.reshape(n_images, -1, 1, 1)
     total = np.zeros((n_images, *w.shape[:2], size[0] * size[1]), np.result_type(x, w))
     for tap, part in enumerate(seen(window, x, 0)):
         planes = np.ascontiguousarray(part).reshape(n_images, groups, n_channels // groups, -1)
@@ -63,14 +67,14 @@ def before_clamp(node: Node, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
     if isinstance(operation, Convolution):
         weights = operation.weights.astype(dtype)
         y = convolved(x, weights, operation.window, operation.groups)
-        return y + operation.bias.astype(dtype)[:, None, None]
+        return np.asarray(y + operation.bias.astype(dtype)[:, None, None])
     if isinstance(operation, Affine):
         scale, shift = operation.scale.astype(dtype), operation.shift.astype(dtype)
-        return x * scale[:, None, None] + shift[:, None, None]
+        return np.asarray(x * scale[:, None, None] + shift[:, None, None])
     if isinstance(operation, Pool):
         window = operation.window
         if operation.kind == "max":
-            return np.maximum.reduce(list(seen(window, x, -np.inf)))
+            return np.asarray(np.maximum.reduce(list(seen(window, x, -np.inf))))
         total = sum(seen(window, x, 0))
         return np.asarray(total / dtype.type(window.n_taps))
     if isinstance(operation, Sum):
@@ -110,9 +114,7 @@ def batches(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield images[first : first + BATCH]
 
 
-def in_batches(
-    function: Callable[..., NDArray[Any]], *given: NDArray[Any]
-) -> NDArray[Any]:
+def in_batches(function: Callable[..., NDArray[Any]], *given: NDArray[Any]) -> NDArray[Any]:
     """Return what a function of batches gives for all images, one after another."""
     return np.concatenate(
         [

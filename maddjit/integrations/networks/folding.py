@@ -29,7 +29,7 @@ def folded(graph: Graph) -> Graph:
 
 
 def _changed(nodes: list[Node], change: Change) -> bool:
-    """Carry out one change at the first node where it is possible, and tell whether there is one."""
+    """Make a change at the first node where it is possible, and tell whether there is one."""
     users = Graph(tuple(nodes), False).users()
     return any(change(nodes, users, number) for number in range(len(nodes)))
 

@@ -53,7 +53,9 @@ class Places:
         end, of_all = n_learned * n_outputs, n_images * n_outputs
         learned = rng.choice(end, min(most, end), replace=False)
         n_judged = min(-(-most // 10), of_all - end)
-        judged = end + rng.choice(of_all - end, n_judged, replace=False) if n_judged else learned[:0]
+        judged = (
+            end + rng.choice(of_all - end, n_judged, replace=False) if n_judged else learned[:0]
+        )
         chosen = np.concatenate([np.sort(learned), np.sort(judged)])
         image, row, column = np.unravel_index(chosen, (n_images, *size))
         return cls(np.asarray(image), np.asarray(row), np.asarray(column), len(learned))

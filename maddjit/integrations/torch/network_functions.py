@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from maddjit.integrations.networks.drawing import Drawing, Value, same_padding
+from maddjit.integrations.networks import arithmetic
+from maddjit.integrations.networks.drawing import Drawing, Value
+from maddjit.integrations.networks.sides import same_padding
 from maddjit.models.window import Window
 
 BATCH = "the number of images"
@@ -209,7 +211,9 @@ def permute(draw: Drawing, x: Any, *axes: Any) -> Value:
     return draw.permute(x, tuple(given))
 
 
-def pad(draw: Drawing, x: Any, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Value:
+def pad(
+    draw: Drawing, x: Any, pad: Sequence[int], mode: str = "constant", value: Any = None
+) -> Value:
     """Put zeros around planes."""
     if mode != "constant" or value not in (None, 0, 0.0) or len(pad) != 4:
         raise draw.refuse("only padding of rows and columns by zeros is supported")
@@ -222,38 +226,33 @@ def concatenate(draw: Drawing, tensors: Sequence[Any], dim: int = 0) -> Value:
     return draw.join(tensors, dim)
 
 
-def add(draw: Drawing, x: Any, other: Any, *, alpha: Any = 1) -> Any:
+def add(draw: Drawing, x: Any, other: Any, *, alpha: Any = 1) -> Value:
     """Add two tensors, or a constant to one."""
     if alpha != 1:
         raise draw.refuse("alpha is not supported")
-    if isinstance(x, Value) and isinstance(other, Value):
-        return draw.sum(x, other)
-    value, constant = (x, other) if isinstance(x, Value) else (other, x)
-    return draw.affine(value, 1.0, numbers(constant))
+    return arithmetic.add(draw, _constant(x), _constant(other))
 
 
-def subtract(draw: Drawing, x: Any, other: Any) -> Any:
+def subtract(draw: Drawing, x: Any, other: Any, *, alpha: Any = 1) -> Value:
     """Subtract a constant from a tensor, or a tensor from a constant."""
-    if isinstance(x, Value) and isinstance(other, Value):
-        raise draw.refuse("a difference of two tensors is not supported")
-    if isinstance(x, Value):
-        return draw.affine(x, 1.0, -numbers(other))
-    return draw.affine(other, -1.0, numbers(x))
+    if alpha != 1:
+        raise draw.refuse("alpha is not supported")
+    return arithmetic.subtract(draw, _constant(x), _constant(other))
 
 
-def multiply(draw: Drawing, x: Any, other: Any) -> Any:
+def multiply(draw: Drawing, x: Any, other: Any) -> Value:
     """Multiply a tensor by a constant."""
-    if isinstance(x, Value) and isinstance(other, Value):
-        raise draw.refuse("a product of two tensors is not supported")
-    value, constant = (x, other) if isinstance(x, Value) else (other, x)
-    return draw.affine(value, numbers(constant), 0.0)
+    return arithmetic.multiply(draw, _constant(x), _constant(other))
 
 
-def divide(draw: Drawing, x: Any, other: Any) -> Any:
+def divide(draw: Drawing, x: Any, other: Any) -> Value:
     """Divide a tensor by a constant."""
-    if not isinstance(x, Value) or isinstance(other, Value):
-        raise draw.refuse("a quotient is supported only if the divisor alone is constant")
-    return draw.affine(x, 1 / numbers(other), 0.0)
+    return arithmetic.divide(draw, _constant(x), _constant(other))
+
+
+def _constant(given: Any) -> Any:
+    """Return a value as it is, and a constant as an array."""
+    return given if isinstance(given, Value) else numbers(given)
 
 
 def size(draw: Drawing, x: Any, dim: int | None = None) -> Any:

@@ -99,8 +99,8 @@ def _result(draw: Drawing, module: Any, node: Any, found: dict[fx.Node, Any]) ->
             raise draw.refuse("layers with hooks are not supported")
         args = (layer, *args)
     else:
-        kinds: dict[Any, Any] = functions.METHODS if node.op == "call_method" else (
-            functions.FUNCTIONS
+        kinds: dict[Any, Any] = (
+            functions.METHODS if node.op == "call_method" else (functions.FUNCTIONS)
         )
         function = kinds.get(node.target)
         told = str(getattr(node.target, "__name__", node.target))
@@ -208,4 +208,3 @@ _MODULES: dict[Any, Callable[..., Any]] = {
     nn.Dropout2d: _identity,
 }
 """Layers of PyTorch, subclasses after what they are derived from if they differ."""
-
