@@ -1,4 +1,4 @@
-"""PyTorch: linear layers and 1 × 1 convolutions replaced by compiled operators, and fine-tuned."""
+"""PyTorch: layers replaced by compiled operators and fine-tuned, and whole networks compiled."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ except ImportError as error:
     raise missing("PyTorch 2.5 or newer", "torch") from error
 
 from maddjit.integrations.agreement import ReplacementError
+from maddjit.integrations.networks.compiled import CompiledNetwork
+from maddjit.integrations.networks.converting import Converted
+from maddjit.integrations.networks.graph import UnsupportedLayerError
+from maddjit.integrations.networks.report import NetworkReport
 from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
 from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
 from maddjit.integrations.torch.converting import convert
 from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
+from maddjit.integrations.torch.networks import compile_network, convert_network
 from maddjit.integrations.torch.replacing import replace_linear
 from maddjit.integrations.torch.report import Replacement, Report
 from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
@@ -25,19 +30,25 @@ from maddjit.integrations.torch.strassen_tile_counts import TileMacs, parameter_
 
 __all__ = [
     "CompiledLayers",
+    "CompiledNetwork",
     "Conversion",
+    "Converted",
     "ConvertedLayer",
     "Costs",
     "MaddnessConv1x1",
     "MaddnessLinear",
+    "NetworkReport",
     "Replacement",
     "ReplacementError",
     "Report",
     "StrassenTileConv1x1",
     "StrassenTileLinear",
     "TileMacs",
+    "UnsupportedLayerError",
     "compile_layers",
+    "compile_network",
     "convert",
+    "convert_network",
     "fine_tune",
     "parameter_groups",
     "replace_linear",
