@@ -15,8 +15,13 @@ from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
 from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
 from maddjit.integrations.torch.converting import convert
+from maddjit.integrations.torch.distilling import Distillation, Progress, Schedule, distil
 from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
+from maddjit.integrations.torch.look_up_convolution import LookUpConv2d
+from maddjit.integrations.torch.look_up_network import LookUpNetwork, PlanePool
+from maddjit.integrations.torch.look_up_replacing import with_look_ups
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
+from maddjit.integrations.torch.plane_modules import ExactConv2d, ExactLinear, Scale
 from maddjit.integrations.torch.replacing import replace_linear
 from maddjit.integrations.torch.report import Replacement, Report
 from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
@@ -28,18 +33,29 @@ __all__ = [
     "Conversion",
     "ConvertedLayer",
     "Costs",
+    "Distillation",
+    "ExactConv2d",
+    "ExactLinear",
+    "LookUpConv2d",
+    "LookUpNetwork",
     "MaddnessConv1x1",
     "MaddnessLinear",
+    "PlanePool",
+    "Progress",
     "Replacement",
     "ReplacementError",
     "Report",
+    "Scale",
+    "Schedule",
     "StrassenTileConv1x1",
     "StrassenTileLinear",
     "TileMacs",
     "compile_layers",
     "convert",
+    "distil",
     "fine_tune",
     "parameter_groups",
     "replace_linear",
     "requantise",
+    "with_look_ups",
 ]
