@@ -19,9 +19,14 @@ from maddjit.integrations.networks.report import NetworkReport
 from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
 from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
 from maddjit.integrations.torch.converting import convert
+from maddjit.integrations.torch.distilling import Distillation, Progress, Schedule, distil
 from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
+from maddjit.integrations.torch.look_up_convolution import LookUpConv2d
+from maddjit.integrations.torch.look_up_network import LookUpNetwork, PlanePool
+from maddjit.integrations.torch.look_up_replacing import with_look_ups
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.networks import compile_network, convert_network
+from maddjit.integrations.torch.plane_modules import ExactConv2d, ExactLinear, Scale
 from maddjit.integrations.torch.replacing import replace_linear
 from maddjit.integrations.torch.report import Replacement, Report
 from maddjit.integrations.torch.strassen_tile import StrassenTileLinear
@@ -35,12 +40,21 @@ __all__ = [
     "Converted",
     "ConvertedLayer",
     "Costs",
+    "Distillation",
+    "ExactConv2d",
+    "ExactLinear",
+    "LookUpConv2d",
+    "LookUpNetwork",
     "MaddnessConv1x1",
     "MaddnessLinear",
     "NetworkReport",
+    "PlanePool",
+    "Progress",
     "Replacement",
     "ReplacementError",
     "Report",
+    "Scale",
+    "Schedule",
     "StrassenTileConv1x1",
     "StrassenTileLinear",
     "TileMacs",
@@ -49,8 +63,10 @@ __all__ = [
     "compile_network",
     "convert",
     "convert_network",
+    "distil",
     "fine_tune",
     "parameter_groups",
     "replace_linear",
     "requantise",
+    "with_look_ups",
 ]
