@@ -11,7 +11,7 @@ EXTRAS = progress plot safetensors cli sklearn onnx dask
 LOWER = x86-64-v3 x86-64
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels networks docs front clean
+.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels networks convolutions docs front clean
 
 # List the targets.
 help:
@@ -100,6 +100,10 @@ service: $(VENV)/.bench
 kernels: $(VENV)/.bench
 	$(BIN)/python -m benchmarks kernels
 	$(BIN)/python docs/_ext/kernels_page.py
+
+# Convolutions by look-ups beside 8 bits and float32 (minutes a level).
+convolutions: $(VENV)/.bench
+	$(BIN)/python -m benchmarks convolutions
 
 # Train small networks with layers of many kinds (some ten hours; it goes on where it stopped). It
 # writes the plot and the table of docs/networks.md, too.
