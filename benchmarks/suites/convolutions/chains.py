@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Chain:
     kernel: int = 3
     ratios: tuple[float, ...] = (1, 0.5)
     """Codebooks for each channel."""
+    byte_groups: tuple[int, ...] = (8, 1)
+    """Neighbouring codebooks whose entries add up to a byte."""
 
     @property
     def title(self) -> str:
@@ -62,15 +65,15 @@ class Chain:
         return self.images * self.size * self.size
 
 
-def model(chain: Chain, n_codebooks: int, seed: int) -> maddjit.ConvolutionModel:
-    """Return a layer of random trees and tables; times do not depend on what they hold."""
+def model(chain: Chain, n_codebooks: int, group: int, seed: int) -> maddjit.ConvolutionModel:
+    """Return a layer of random trees, and of random tables as ``byte_group=group`` makes them."""
     rng = np.random.default_rng(seed)
     n_features = chain.channels * chain.kernel**2
     product = maddjit.MaddnessModel(
         split_dims=rng.integers(0, n_features, (n_codebooks, 4)),
         thresholds=np.rint(rng.uniform(-100, 100, (n_codebooks, 15))).astype(np.float32),
-        tables=rng.integers(0, 256, (n_codebooks, 16, chain.channels), dtype=np.uint8),
-        scale=np.full(chain.channels, np.float32(STEP / n_codebooks)),
+        tables=rng.integers(0, 256 // group, (n_codebooks, 16, chain.channels), np.uint8),
+        scale=np.full(chain.channels, np.float32(STEP * group / n_codebooks)),
         offset=np.zeros(chain.channels, np.float32),
         n_features=n_features,
     )
@@ -78,11 +81,11 @@ def model(chain: Chain, n_codebooks: int, seed: int) -> maddjit.ConvolutionModel
     return maddjit.ConvolutionModel((product,), window)
 
 
-def look_ups(chain: Chain, n_codebooks: int, n_layers: int) -> Callable[[], object]:
+def look_ups(chain: Chain, n_codebooks: int, group: int, n_layers: int) -> Callable[[], object]:
     """Return a compiled chain of look-ups; its outputs are compared with the reference once."""
     planes = Planes(chain.channels, chain.size, chain.size, STEP, ZERO)
     end = maddjit.Epilogue("int8", step=STEP, zero_point=ZERO, arithmetic="integer")
-    layers = [LookUp(model(chain, n_codebooks, seed), end) for seed in range(n_layers)]
+    layers = [LookUp(model(chain, n_codebooks, group, seed), end) for seed in range(n_layers)]
     steps = [Step(layer, (i,), planes) for i, layer in enumerate([Quantise("uint8"), *layers])]
     network = Network(tuple(steps), (chain.channels, chain.size, chain.size))
     op = maddjit.compile(network)
@@ -160,9 +163,7 @@ def by_torch(chain: Chain, is_uint8: bool, n_layers: int) -> Callable[[], object
         ws = [torch.from_numpy(weights(chain, i)) for i in range(n_layers)]
         ws = [w.contiguous(memory_format=torch.channels_last) for w in ws]
         functions = torch.nn.functional
-        layers = [
-            lambda x, w=w: functions.conv2d(x, w, padding=chain.padding).relu_() for w in ws
-        ]
+        layers = [lambda x, w=w: functions.conv2d(x, w, padding=chain.padding).relu_() for w in ws]
 
     def run() -> object:
         y = x
@@ -185,19 +186,28 @@ def _packed(torch: Any, chain: Chain, w: NDArray[np.float32]) -> Any:
     return prepack(whole, torch.zeros(chain.channels), [1, 1], sides, [1, 1], 1)
 
 
+def own(chain: Chain) -> list[tuple[str, int, int, float]]:
+    """Return the name of each way by look-ups, its codebooks, their group, codebooks a channel."""
+    return [
+        (f"C = {n}" + ", each entry widened" * (group == 1), n, group, ratio)
+        for ratio in chain.ratios
+        for group in chain.byte_groups
+        for n in [round(chain.channels * ratio)]
+    ]
+
+
 def ways(chain: Chain) -> dict[str, Make]:
     """Return all ways to compute a chain."""
     found: dict[str, Make] = {}
-    for ratio in chain.ratios:
-        n = round(chain.channels * ratio)
-        found[f"C = {n}"] = lambda n_layers, n=n: look_ups(chain, n, n_layers)
+    for name, n, group, _ in own(chain):
+        found[name] = partial(look_ups, chain, n, group)
     for name, by, is_uint8 in (
         (UINT8, by_onnxruntime, True),
         (FLOAT32, by_onnxruntime, False),
         (TORCH_UINT8, by_torch, True),
         (TORCH_FLOAT32, by_torch, False),
     ):
-        found[name] = lambda n_layers, by=by, is_uint8=is_uint8: by(chain, is_uint8, n_layers)
+        found[name] = partial(by, chain, is_uint8)
     return found
 
 
@@ -206,9 +216,9 @@ def measure(chain: Chain, limits: Any) -> Record:
     left_out: dict[str, str] = {}
     candidates = list(_candidates(chain, left_out))
     turns = take_turns(candidates, limits.rounds, limits.turn, uncounted=1)
-    names = [one.name.removesuffix(f", {LONG}") for one in candidates][:: 2]
+    names = [one.name.removesuffix(f", {LONG}") for one in candidates[::2]]
     layers = {name: _layer(turns, name) for name in names}
-    own = [name for name in layers if name.startswith("C = ")]
+    tried = {name: (group, ratio) for name, _, group, ratio in own(chain)}
     return {
         "kind": "chain",
         "title": chain.title,
@@ -218,11 +228,11 @@ def measure(chain: Chain, limits: Any) -> Record:
             name: {
                 rival: quartiles(times / layers[name])
                 for rival, times in layers.items()
-                if rival not in own
+                if rival not in tried
             }
-            for name in own
+            for name in tried
         },
-        "ratios": dict(zip(own, chain.ratios, strict=True)),
+        "ratios": {name: ratio for name, (group, ratio) in tried.items() if group > 1},
         "left_out": left_out,
     }
 

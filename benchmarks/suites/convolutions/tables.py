@@ -58,7 +58,7 @@ def means(found: Sequence[Record]) -> str:
                     for task in _chains(results)
                     if task["shape"][3] == 3 and task["shape"][1] > 7
                     for name, over in task["faster"].items()
-                    if task["ratios"][name] == ratio and rival in over
+                    if task["ratios"].get(name) == ratio and rival in over
                 ]
                 if medians:
                     mean = float(np.exp(np.mean(np.log(medians))))
