@@ -73,7 +73,7 @@ def model(chain: Chain, n_codebooks: int, group: int, seed: int) -> maddjit.Conv
         split_dims=rng.integers(0, n_features, (n_codebooks, 4)),
         thresholds=np.rint(rng.uniform(-100, 100, (n_codebooks, 15))).astype(np.float32),
         tables=rng.integers(0, 256 // group, (n_codebooks, 16, chain.channels), np.uint8),
-        scale=np.full(chain.channels, np.float32(STEP * group / n_codebooks)),
+        scale=np.full(chain.channels, np.float32(STEP / n_codebooks)),
         offset=np.zeros(chain.channels, np.float32),
         n_features=n_features,
     )
