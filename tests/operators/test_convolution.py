@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,26 @@ def test_bits(window: Window, groups: int, epilogue: Epilogue) -> None:
         result = op(x)
         assert result.dtype == expected.dtype
         assert (result == expected).all()
+
+
+@pytest.mark.parametrize("epilogue", [REQUANTISED, Epilogue()], ids=["int8", "float32"])
+def test_trees_that_are_merged_and_trees_whose_leaves_are_exchanged(
+    level: str, epilogue: Epilogue
+) -> None:
+    """Some trees split the same columns, some are equal, and some send all bytes to the right."""
+    model = product(27, 5, 21)
+    split_dims, thresholds = np.array(model.split_dims), np.array(model.thresholds)
+    split_dims[3:9] = split_dims[2]
+    thresholds[3:6] = thresholds[2]
+    thresholds[12:, ::2] = -128
+    thresholds[15:, 1::3] = -400
+    thresholds[18:, 5:] = 300
+    tables = np.array(model.tables)
+    tables[20] = 0
+    model = replace(model, split_dims=split_dims, thresholds=thresholds, tables=tables)
+    convolution = ConvolutionModel((model,), Window((3, 3), padding=(1, 1, 1, 1)))
+    op = ConvolutionOperator(convolution, build, level, "int8", epilogue, fill=-3)
+    rng = np.random.default_rng(0)
+    for n_images, height, width in ((1, 1, 2), (1, 9, 7), (3, 10, 12)):
+        x = rng.integers(-128, 128, (n_images, 3, height, width), dtype=np.int8)
+        assert (op(x) == convolve(convolution, x, epilogue, fill=-3)).all()
