@@ -267,9 +267,12 @@ def _scanning(plan: Plan) -> str:
             "those tiles again that reach into the short list, and settles it exactly"
         )
     if plan.columns and plan.columns.quads:
+        reason = f"{plan.group} codebooks fill a byte"
+        if plan.columns.quads.by_lanes:
+            reason = "four vectors of sums are packed to one of bytes"
         return (
             f"looks up four codebooks at once and adds 32-bit sums, because columns of the result "
-            f"are contiguous and {plan.group} codebooks fill a byte"
+            f"are contiguous and {reason}"
         )
     if plan.columns:
         tile = plan.columns.tiles[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -324,3 +325,26 @@ def test_options_that_do_not_fit() -> None:
     op = maddjit.compile(model, quantise=step)
     with pytest.raises(TypeError, match="float32, which is quantised, or int8, not uint8"):
         op(planes((1, 3, 4, 4), "uint8"))
+
+
+@pytest.mark.parametrize("epilogue", [REQUANTISED, None], ids=["int8", "float32"])
+def test_trees_that_are_merged_and_trees_whose_leaves_are_exchanged(
+    level: str, epilogue: Epilogue | None
+) -> None:
+    """Some trees split the same columns, some are equal, and some send all bytes to the right."""
+    model = product(27, 5, 21)
+    split_dims, thresholds = np.array(model.split_dims), np.array(model.thresholds)
+    split_dims[3:9] = split_dims[2]
+    thresholds[3:6] = thresholds[2]
+    thresholds[12:, ::2] = -128
+    thresholds[15:, 1::3] = -400
+    thresholds[18:, 5:] = 300
+    tables = np.array(model.tables)
+    tables[20] = 0
+    model = replace(model, split_dims=split_dims, thresholds=thresholds, tables=tables)
+    convolution = ConvolutionModel((model,), Window((3, 3), padding=(1, 1, 1, 1)), -3)
+    op = maddjit.compile(convolution, level, dtype="int8", epilogue=epilogue)
+    for shape in ((1, 3, 1, 2), (1, 3, 9, 7), (3, 3, 10, 12)):
+        x = planes(shape, "int8")
+        expected = reference.convolve(convolution, x, epilogue)
+        assert same_bits(np.ascontiguousarray(op(x)), expected)

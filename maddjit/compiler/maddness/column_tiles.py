@@ -131,11 +131,12 @@ def _carried(way: str, index: int, lanes: int, sum_bits: int) -> tuple[tuple[str
     return accumulators(index, lanes, sum_bits)
 
 
-def _unrolled(sums: Sums) -> int:
+def _unrolled(sums: Sums, shape: tuple[int, int]) -> int:
     """Return the codebooks in straight-line code: few, or a group that is widened together."""
     if sums.bits == 8:
         return settings.COLUMN_UNROLLED
-    return max(settings.COLUMN_UNROLLED, min(sums.group, settings.COLUMN_GROUP))
+    most = settings.COLUMN_GROUP.get(shape, settings.MOST_COLUMN_GROUP)
+    return max(settings.COLUMN_UNROLLED, min(sums.group, most))
 
 
 def _tile(
@@ -174,7 +175,7 @@ def _tile(
         planes=planes,
         runs=plan_runs(
             summands,
-            _unrolled(summands.sums),
+            _unrolled(summands.sums, (at_once, vectors)),
             [entries] * at_once,
             [i * output_bytes for i in range(at_once)],
         ),
