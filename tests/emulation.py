@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS, WORD_PRODUCTS
+from maddjit.compiler.intrinsics import PACKS, ROUNDED_BYTES, WORD_PRODUCTS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -79,6 +79,7 @@ _PACKS = {
     for vector_bytes, names in PACKS.items()
     for name, size, low, high in zip(names, (4, 2), (-(2**15), 0), (2**15 - 1, 255), strict=True)
 }
+_PACKS |= {names[2]: (size // 2, 2, -128, 127) for size, names in ROUNDED_BYTES.items()}
 """Of each pack: lanes of a vector, bytes of a lane, and the limits of what it becomes."""
 
 
@@ -118,6 +119,22 @@ define internal <{lanes} x i32> @{name}({words} %a, {words} %b) {{
   %odd = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{odd}>
   %sums = add <{lanes} x i32> %even, %odd
   ret <{lanes} x i32> %sums
+}}"""
+
+
+def _define_round(name: str, lanes: int) -> str:
+    """Define rounding to 32 bits, for numbers that are saturated to fewer bits later."""
+    vector, more = f"<{lanes} x float>", ", <16 x i32> %z, i16 %m, i32 %r" * ("mask" in name)
+    return f"""
+define internal <{lanes} x i32> @{name}({vector} %a{more}) {{
+  %is.low = fcmp olt {vector} %a, splat (float -1048576.0)
+  %raised = select <{lanes} x i1> %is.low, {vector} splat (float -1048576.0), {vector} %a
+  %is.high = fcmp ogt {vector} %raised, splat (float 1048576.0)
+  %clamped = select <{lanes} x i1> %is.high, {vector} splat (float 1048576.0), {vector} %raised
+  %up = fadd {vector} %clamped, splat (float 0x4168000000000000)
+  %rounded = fsub {vector} %up, splat (float 0x4168000000000000)
+  %whole = fptosi {vector} %rounded to <{lanes} x i32>
+  ret <{lanes} x i32> %whole
 }}"""
 
 
@@ -183,11 +200,13 @@ def emulate(ir: str) -> str:
         if declaration.search(ir):
             body = _define_pack(own, *pack)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
-    for vector_bytes, name in WORD_PRODUCTS.items():
+    others = [(name, size, _define_words) for size, name in WORD_PRODUCTS.items()]
+    others += [(names[0], size, _define_round) for size, names in ROUNDED_BYTES.items()]
+    for name, vector_bytes, define in others:
         own = "emulated." + name.removeprefix("llvm.")
         declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
         if declaration.search(ir):
-            body = _define_words(own, vector_bytes // 4)
+            body = define(own, vector_bytes // 4)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"

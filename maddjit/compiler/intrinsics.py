@@ -10,6 +10,7 @@ GENERIC = (
     *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.sadd.sat.v{lanes}i16" for lanes in (8, 16, 32)),
     "llvm.ctpop.i64",
     "llvm.fmuladd.v16f32",
     "llvm.sqrt.f32",
@@ -49,6 +50,17 @@ WORD_PRODUCTS = {
     64: "llvm.x86.avx512.pmaddw.d.512",
 }
 """By the bytes of a register: what multiplies words with signs and sums two products in 32 bits."""
+
+ROUNDED_BYTES = {
+    16: ("llvm.x86.sse2.cvtps2dq", "llvm.x86.sse2.packssdw.128", "llvm.x86.sse2.packsswb.128"),
+    32: ("llvm.x86.avx.cvt.ps2dq.256", "llvm.x86.avx2.packssdw", "llvm.x86.avx2.packsswb"),
+    64: (
+        "llvm.x86.avx512.mask.cvtps2dq.512",
+        "llvm.x86.avx512.packssdw.512",
+        "llvm.x86.avx512.packsswb.512",
+    ),
+}
+"""By the bytes of a register: what rounds float32 to 32 bits, and packs those to 16 and to 8."""
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
@@ -92,5 +104,10 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
     """Return the intrinsics that read, pack and multiply vectors of rows of so many bytes."""
-    packs = PACKS[vector_bytes]
-    return (*MASKED_LOADS.get(vector_bytes, {}).values(), *packs, WORD_PRODUCTS[vector_bytes])
+    names = (
+        *MASKED_LOADS.get(vector_bytes, {}).values(),
+        *PACKS[vector_bytes],
+        WORD_PRODUCTS[vector_bytes],
+        *ROUNDED_BYTES[vector_bytes],
+    )
+    return tuple(dict.fromkeys(names))

@@ -153,6 +153,12 @@ class Target:
         name = intrinsics.WORD_PRODUCTS[self.vector_bytes]
         return name if name in self.intrinsics else ""
 
+    @property
+    def rounded_bytes(self) -> tuple[str, str, str] | None:
+        """The instructions that round float32 to 32 bits, and pack those to 16 bits and to 8."""
+        names = intrinsics.ROUNDED_BYTES[self.vector_bytes]
+        return names if set(names) <= set(self.intrinsics) else None
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")

@@ -18,8 +18,56 @@ from maddjit.compiler.network.places import Place
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How four vectors of outputs are rounded and packed to int8 at once.
+
+    It is for outputs that are proved to be within 32 bits in units of the results. Packs saturate,
+    which clamps. Limits of the epilogue are those of the results, since rounding is monotonous.
+
+    Attributes
+    ----------
+    round, narrow, pack : str
+        The instructions.
+    order : tuple of int
+        The order of packed groups of four bytes that puts them in the order of the outputs.
+    least, most : int
+        The limits of the results.
+    """
+
+    round: str
+    narrow: str
+    pack: str
+    order: tuple[int, ...]
+    least: int
+    most: int
+
+    @property
+    def words(self) -> int:
+        """Words of a vector."""
+        return 2 * len(self.order)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a vector."""
+        return 4 * len(self.order)
+
+    @property
+    def masks(self) -> str:
+        """The types of further arguments of the instruction that rounds: none, or a mask's."""
+        return ", <16 x i32>, i16, i32 immarg" if "mask" in self.round else ""
+
+    @property
+    def unmasked(self) -> str:
+        """Those arguments for all lanes, rounded as always."""
+        return ", <16 x i32> zeroinitializer, i16 -1, i32 4" if self.masks else ""
+
+
+@dataclass(frozen=True)
 class Endings:
-    """How the sums of a layer end: the names of its constants, and what becomes of an output."""
+    """How the sums of a layer end: the names of its constants, and what becomes of an output.
+
+    `packing` is None where outputs are finished by plain instructions.
+    """
 
     initial: str
     scale: str
@@ -27,6 +75,7 @@ class Endings:
     ending: Ending
     element: str
     itemsize: int
+    packing: Packing | None = None
 
 
 @dataclass(frozen=True)

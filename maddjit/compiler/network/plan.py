@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from maddjit.compiler.maddness.plan import Plan
-from maddjit.compiler.network.exact import Convolving, RowProducts
+from maddjit.compiler.network.exact import Convolving, Packing, RowProducts
 from maddjit.compiler.network.filling import Clearing
 from maddjit.compiler.network.multiplying import Products
 from maddjit.compiler.network.operations import (
@@ -89,6 +89,12 @@ class NetworkPlan:
     def about(self) -> tuple[int, int, int]:
         """That constant: bytes of a workspace, images of a group, and operations."""
         return self.workspace_bytes, self.images, len(self.operations)
+
+    @property
+    def packings(self) -> tuple[Packing, ...]:
+        """How results are packed: one that names all instructions, or none."""
+        found = (op.endings.packing for op in self.operations if isinstance(op, Convolving))
+        return tuple(filter(None, found))[:1]
 
     @property
     def words(self) -> int:

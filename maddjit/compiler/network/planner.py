@@ -245,9 +245,9 @@ class _Planning:
         offsets = tap_offsets(given.window, x, channels)
         group_step = channels * down * across * x.channel_step
         if isinstance(layer, Exact):
-            zero_point = self.network.planes(step.inputs[0]).zero_point
+            planes = self.network.planes(step.inputs[0])
             found, constants = convolving(
-                layer, zero_point, x, to, offsets, group_step, self.target, self.name, self.work
+                layer, planes, x, to, offsets, group_step, self.target, self.name, self.work
             )
             self.work_bytes = max(self.work_bytes, found.scratch_bytes)
             self.constants |= constants
@@ -274,8 +274,8 @@ class _Planning:
                 own = x.channels(g * inputs, inputs), to.channels(g * outputs, outputs)
                 self.call(g, *own, signature, "")
             return
-        zero_point = self.network.planes(step.inputs[0]).zero_point
-        found, constants = row_products(layer, zero_point, x, to, self.target, self.name)
+        planes = self.network.planes(step.inputs[0])
+        found, constants = row_products(layer, planes, x, to, self.target, self.name)
         self.constants |= constants
         self.do(found)
 
