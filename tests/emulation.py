@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS, ROUNDED_BYTES, WORD_PRODUCTS
+from maddjit.compiler.intrinsics import PACKS, WHOLE_NUMBERS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -79,7 +79,7 @@ _PACKS = {
     for vector_bytes, names in PACKS.items()
     for name, size, low, high in zip(names, (4, 2), (-(2**15), 0), (2**15 - 1, 255), strict=True)
 }
-_PACKS |= {names[2]: (size // 2, 2, -128, 127) for size, names in ROUNDED_BYTES.items()}
+_PACKS |= {each.pack: (size // 2, 2, -128, 127) for size, each in WHOLE_NUMBERS.items()}
 """Of each pack: lanes of a vector, bytes of a lane, and the limits of what it becomes."""
 
 
@@ -200,8 +200,8 @@ def emulate(ir: str) -> str:
         if declaration.search(ir):
             body = _define_pack(own, *pack)
             ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
-    others = [(name, size, _define_words) for size, name in WORD_PRODUCTS.items()]
-    others += [(names[0], size, _define_round) for size, names in ROUNDED_BYTES.items()]
+    others = [(each.products, size, _define_words) for size, each in WHOLE_NUMBERS.items()]
+    others += [(each.round, size, _define_round) for size, each in WHOLE_NUMBERS.items()]
     for name, vector_bytes, define in others:
         own = "emulated." + name.removeprefix("llvm.")
         declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)

@@ -39,8 +39,8 @@ exporting  looking
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
-compiler.network
 compiler.c_interface
+compiler.network
 compiler.strassen_tile  compiler.maddness
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache  compiler.frames

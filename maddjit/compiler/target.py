@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from maddjit.compiler import intrinsics
-from maddjit.compiler.intrinsics import Lookups
+from maddjit.compiler.intrinsics import Lookups, WholeNumbers
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
@@ -148,16 +148,10 @@ class Target:
         return names if set(names) <= set(self.intrinsics) else None
 
     @property
-    def word_products(self) -> str:
-        """The instruction that multiplies words and sums two products in 32 bits, or nothing."""
-        name = intrinsics.WORD_PRODUCTS[self.vector_bytes]
-        return name if name in self.intrinsics else ""
-
-    @property
-    def rounded_bytes(self) -> tuple[str, str, str] | None:
-        """The instructions that round float32 to 32 bits, and pack those to 16 bits and to 8."""
-        names = intrinsics.ROUNDED_BYTES[self.vector_bytes]
-        return names if set(names) <= set(self.intrinsics) else None
+    def whole_numbers(self) -> WholeNumbers | None:
+        """The instructions that multiply, round and pack whole numbers; None if there are none."""
+        found = intrinsics.WHOLE_NUMBERS[self.vector_bytes]
+        return found if set(found.names) <= set(self.intrinsics) else None
 
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""

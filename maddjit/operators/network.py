@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from functools import cached_property
 from time import perf_counter
@@ -19,6 +20,7 @@ from maddjit.compiler.render import render_network
 from maddjit.compiler.request import target_of
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import aligned_zeros
+from maddjit.exporting.export import Exported, export_plan
 from maddjit.models.network import Network
 from maddjit.operators.network_code import CompiledNetwork
 from maddjit.operators.network_report import LayerReport, NetworkReport, layers_of
@@ -183,6 +185,22 @@ class NetworkOperator:
         """Return the assembly."""
         first, *others = render_network(self.plan)
         return llvm.to_text(first, self._target, "assembly", others)
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        name: str = "network",
+        compiler: str | None = None,
+    ) -> Exported:
+        """Write the network for programs in C, as `maddjit.export` does, which says more.
+
+        Raises
+        ------
+        ValueError, LinkError, OSError
+            As for `maddjit.export`.
+        """
+        return export_plan(self.plan, directory, name, compiler=compiler)
 
     @property
     def report(self) -> NetworkReport:

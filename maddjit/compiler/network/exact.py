@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maddjit.compiler.conversion import Ending
+from maddjit.compiler.intrinsics import WholeNumbers
 from maddjit.compiler.network import settings
 from maddjit.compiler.network.multiplying import (
     Halving,
@@ -26,7 +27,7 @@ class Packing:
 
     Attributes
     ----------
-    round, narrow, pack : str
+    by : WholeNumbers
         The instructions.
     order : tuple of int
         The order of packed groups of four bytes that puts them in the order of the outputs.
@@ -34,9 +35,7 @@ class Packing:
         The limits of the results.
     """
 
-    round: str
-    narrow: str
-    pack: str
+    by: WholeNumbers
     order: tuple[int, ...]
     least: int
     most: int
@@ -54,7 +53,7 @@ class Packing:
     @property
     def masks(self) -> str:
         """The types of further arguments of the instruction that rounds: none, or a mask's."""
-        return ", <16 x i32>, i16, i32 immarg" if "mask" in self.round else ""
+        return ", <16 x i32>, i16, i32 immarg" if "mask" in self.by.round else ""
 
     @property
     def unmasked(self) -> str:

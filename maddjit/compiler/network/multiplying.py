@@ -51,8 +51,8 @@ def products_of(target: Target) -> Products:
     """Return how a target multiplies integers."""
     if target.byte_products:
         return Products(4, 8, target.byte_products, target.lanes)
-    if target.word_products:
-        return Products(2, 16, target.word_products, target.lanes)
+    if target.whole_numbers:
+        return Products(2, 16, target.whole_numbers.products, target.lanes)
     return Products(1, 32, "", target.lanes)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.compiler.conversion import Ending, ending, literal
+from maddjit.compiler.conversion import literal
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.network import settings
@@ -20,10 +20,9 @@ from maddjit.compiler.network.operations import (
     Flattening,
     LayingOut,
     Leaving,
-    Pooling,
-    Quantising,
 )
 from maddjit.compiler.network.places import Block, Place, arrange, framed, in_rows
+from maddjit.compiler.network.plain import ending_of, pooling, quantising, signature_of
 from maddjit.compiler.network.plan import NetworkPlan, Operation
 from maddjit.compiler.network.preparing import (
     ONE,
@@ -73,6 +72,7 @@ def plan_network(network: Network, target: Target, symbol: str = NETWORK_SYMBOL)
         planes_bytes=planning.planes_bytes,
         workspace_bytes=planning.work + planning.work_bytes,
         products=products_of(target),
+        signature=signature_of(network),
         input_shape=network.input_shape,
         output_shape=network.output_shape,
         constants=tuple(planning.constants.items()),
@@ -211,7 +211,7 @@ class _Planning:
         assert isinstance(layer, Add)
         taken = [self.network.planes(value) for value in step.inputs]
         low = float(layer.least - planes.zero_point)
-        ended = _ending(Epilogue("int8", low=low, zero_point=planes.zero_point), self.target)
+        ended = ending_of(Epilogue("int8", low=low, zero_point=planes.zero_point), self.target)
         ratios = [float(np.float32(each.step) / np.float32(planes.step)) for each in taken]
         a, b = (self.value(value) for value in step.inputs)
         return Adding(
@@ -278,45 +278,3 @@ class _Planning:
         found, constants = row_products(layer, planes, x, to, self.target, self.name)
         self.constants |= constants
         self.do(found)
-
-
-def quantising(to: Place, planes: Planes, dtype: str, target: Target) -> Quantising:
-    """Return how images become planes."""
-    epilogue = Epilogue("int8", step=planes.step, zero_point=planes.zero_point)
-    is_bytes = dtype == "uint8"
-    all_bytes = np.arange(256, dtype=np.float32)
-    is_shift = is_bytes and bool((epilogue(all_bytes) == all_bytes - 128).all())
-    most = target.vector_bytes if is_bytes else target.lanes
-    return Quantising(
-        to,
-        "i8" if is_bytes else "float",
-        1 if is_bytes else 4,
-        is_shift,
-        _ending(epilogue, target),
-        line_of(to.shape[2], most),
-    )
-
-
-def pooling(layer: MaxPool | AveragePool, x: Place, to: Place, vector_bytes: int) -> Pooling:
-    """Return how the largest number or the mean of windows is found."""
-    window = layer.window
-    top, _, left, _ = window.padding
-    reciprocal = ""
-    if isinstance(layer, AveragePool):
-        reciprocal = literal(float(np.float32(1) / np.float32(window.n_taps)))
-    return Pooling(
-        x,
-        to,
-        -(top * x.pitch + left),
-        window.kernel,
-        window.stride,
-        window.dilation,
-        1 if to.is_rows else picking_lanes(to.shape[2], window.stride[1], vector_bytes),
-        reciprocal,
-    )
-
-
-def _ending(epilogue: Epilogue, target: Target) -> Ending:
-    found = ending(Signature(epilogue=epilogue), target)
-    assert found is not None
-    return found

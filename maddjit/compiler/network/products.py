@@ -179,7 +179,7 @@ def packing_of(
 
     `most` is the largest distance of an input from its zero point.
     """
-    if epilogue.dtype != "int8" or target.rounded_bytes is None:
+    if epilogue.dtype != "int8" or target.whole_numbers is None:
         return None
     weights = layer.weights.reshape(layer.n_outputs, -1).astype(np.float64)
     largest = np.abs(weights).sum(axis=1) * most * np.abs(layer.scale) + np.abs(layer.offset)
@@ -191,4 +191,4 @@ def packing_of(
     least, most = plain(limits).tolist()
     groups = target.vector_bytes // 16
     order = tuple(4 * group + vector for vector in range(4) for group in range(groups))
-    return Packing(*target.rounded_bytes, order, least, most)
+    return Packing(target.whole_numbers, order, least, most)
