@@ -144,9 +144,7 @@ def seen_by_one(
     return tuple(seen), tuple(unseen)
 
 
-def group_images(
-    network: Network, rooms: dict[tuple[int, int], Geometry], most: int = settings.GROUP_BYTES
-) -> int:
+def group_images(network: Network, rooms: dict[tuple[int, int], Geometry]) -> int:
     """Return how many images go through the network together.
 
     The inputs and outputs of each layer, copies included, fit a share of an L2 cache.
@@ -160,4 +158,4 @@ def group_images(
         if copy is not None:
             places.append(copy)
         largest = max(largest, sum(place.image_bytes for place in places))
-    return max(1, min(settings.MOST_IMAGES, most // largest))
+    return max(1, min(settings.MOST_IMAGES, settings.GROUP_BYTES // largest))
