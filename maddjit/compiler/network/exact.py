@@ -15,6 +15,7 @@ from maddjit.compiler.network.multiplying import (
     SideBySide,
     Unit,
 )
+from maddjit.compiler.network.operations import Taps
 from maddjit.compiler.network.places import Place
 
 
@@ -92,8 +93,10 @@ class Convolving:
     vectors, block : int
         Vectors of pixels of a tile, and pixels whose taps are placed side by side.
     tiles : tuple of OutputTile
-    weights, offsets : str
-        The names of constants: weights, and how far each tap is from an output.
+    weights : str
+        The name of the constant.
+    taps : Taps
+        How far each tap is from an output.
     weights_bytes : int
         Bytes of the weights of a group.
     endings : Endings
@@ -112,7 +115,7 @@ class Convolving:
     block: int
     tiles: tuple[OutputTile, ...]
     weights: str
-    offsets: str
+    taps: Taps
     weights_bytes: int
     endings: Endings
     scratch: int

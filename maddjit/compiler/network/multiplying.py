@@ -41,6 +41,10 @@ class Products:
         """Bytes of a vector."""
         return 4 * self.lanes
 
+    def whole(self, n: int) -> int:
+        """Return a number of products, rounded up to those of whole instructions."""
+        return -(-n // self.unit) * self.unit
+
     def packed(self, weights: NDArray[np.int8]) -> bytes:
         """Return weights (…, unit) as the instruction takes them, 4 bytes for each group."""
         kind = {8: "<i1", 16: "<i2", 32: "<i4"}[self.bits]

@@ -51,7 +51,8 @@ def pooling(layer: MaxPool | AveragePool, x: Place, to: Place, vector_bytes: int
     return Pooling(
         x,
         to,
-        -(top * x.pitch + left),
+        top,
+        left,
         window.kernel,
         window.stride,
         window.dilation,

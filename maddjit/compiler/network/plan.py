@@ -54,6 +54,8 @@ class NetworkPlan:
         For each operation, the step of the network that it belongs to.
     kernels : tuple of Plan
         The kernels of look-ups, each a module of its own.
+    image_steps : tuple of int
+        The bytes between neighbouring images of a row, of all geometries.
     planes_bytes, workspace_bytes : int
         Bytes of all planes, and of everything that a call works in.
     products : Products
@@ -72,6 +74,7 @@ class NetworkPlan:
     operations: tuple[Operation, ...]
     steps: tuple[int, ...]
     kernels: tuple[Plan, ...]
+    image_steps: tuple[int, ...]
     planes_bytes: int
     workspace_bytes: int
     products: Products

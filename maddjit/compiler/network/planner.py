@@ -20,6 +20,7 @@ from maddjit.compiler.network.operations import (
     Flattening,
     LayingOut,
     Leaving,
+    Taps,
 )
 from maddjit.compiler.network.places import Block, Place, arrange, framed, in_rows
 from maddjit.compiler.network.plain import ending_of, pooling, quantising, signature_of
@@ -32,6 +33,7 @@ from maddjit.compiler.network.preparing import (
     prepared,
     seen_by_one,
     tap_offsets,
+    taps_of,
 )
 from maddjit.compiler.network.products import convolving, row_products
 from maddjit.compiler.signature import Signature
@@ -48,6 +50,7 @@ from maddjit.models.layers import (
     Quantise,
 )
 from maddjit.models.network import Network, Step
+from maddjit.models.window import Window
 
 NETWORK_SYMBOL = "maddjit_network"
 """The name of a network's function, unless it is exported under another one."""
@@ -69,6 +72,7 @@ def plan_network(network: Network, target: Target, symbol: str = NETWORK_SYMBOL)
         operations=tuple(planning.operations),
         steps=tuple(planning.steps),
         kernels=tuple(planning.kernels),
+        image_steps=planning.image_steps,
         planes_bytes=planning.planes_bytes,
         workspace_bytes=planning.work + planning.work_bytes,
         products=products_of(target),
@@ -111,7 +115,12 @@ class _Planning:
                 blocks["value", i + 1] = block, place
         self.planes_bytes = arrange([block for block, _ in blocks.values()])
         self.places = {key: place.at(block.begin) for key, (block, place) in blocks.items()}
-        self.work = lines(self.planes_bytes + settings.END)
+        steps = {place.image_step for place in self.places.values() if not place.is_rows}
+        self.image_steps = tuple(sorted(steps))
+        self.offsets = lines(self.planes_bytes + settings.END)
+        products = products_of(self.target)
+        most = max([0, *(products.whole(taps_of(step)) for step in network.steps)])
+        self.work = self.offsets + lines(8 * most)
 
     def _unplaced(self, planes: Planes) -> Place:
         if planes.shape[1:] == ONE:
@@ -224,7 +233,9 @@ class _Planning:
             self.vector_bytes,
         )
 
-    def call(self, product: int, x: Place, to: Place, signature: Signature, offsets: str) -> None:
+    def call(
+        self, product: int, x: Place, to: Place, signature: Signature, taps: Taps | None
+    ) -> None:
         """Add the kernel of a product of look-ups."""
         layer = self.network.steps[self.number].layer
         assert isinstance(layer, LookUp)
@@ -232,7 +243,16 @@ class _Planning:
         symbol = f"{self.symbol}_{self.name}_{product}"
         self.kernels.append(replace(plan, symbol=symbol))
         self.work_bytes = max(self.work_bytes, plan.workspace_bytes)
-        self.do(Calling(x, to, symbol, offsets, self.work))
+        self.do(Calling(x, to, symbol, taps, self.work))
+
+    def taps(self, window: Window, x: Place, channels: int) -> Taps:
+        """Return where taps are; some are repeated, so that instructions take whole groups."""
+        base, rows = tap_offsets(window, x, channels)
+        whole = products_of(self.target).whole(len(base))
+        for name, offsets in (("base", base), ("rows", rows)):
+            wanted = np.pad(offsets, (0, whole - len(base)), mode="edge")
+            self.constants[f"{self.name}.{name}"] = wanted.astype("<i8").tobytes()
+        return Taps(f"{self.name}.base", f"{self.name}.rows", whole, self.offsets)
 
     def add_planes(
         self, step: Step, layer: LookUp | Exact, given: Prepared, x: Place, to: Place
@@ -242,24 +262,22 @@ class _Planning:
         down, across = given.window.stride
         groups = layer.model.groups if isinstance(layer, LookUp) else layer.groups
         channels = x.shape[0] // (down * across) // groups
-        offsets = tap_offsets(given.window, x, channels)
+        taps = self.taps(given.window, x, channels)
         group_step = channels * down * across * x.channel_step
         if isinstance(layer, Exact):
             planes = self.network.planes(step.inputs[0])
             found, constants = convolving(
-                layer, planes, x, to, offsets, group_step, self.target, self.name, self.work
+                layer, planes, x, to, taps, group_step, self.target, self.name, self.work
             )
             self.work_bytes = max(self.work_bytes, found.scratch_bytes)
             self.constants |= constants
             self.do(found)
             return
-        name = f"{self.name}.offsets"
-        self.constants[name] = offsets.astype("<i8").tobytes()
         signature = Signature("int8", "F", epilogue=layer.epilogue, out_order="F", placed=True)
         outputs = to.shape[0] // groups
         for g in range(groups):
             source = replace(x, offset=x.offset + g * group_step)
-            self.call(g, source, to.channels(g * outputs, outputs), signature, name)
+            self.call(g, source, to.channels(g * outputs, outputs), signature, taps)
 
     def add_rows(
         self, step: Step, layer: LookUp | Exact | Dense, x: Place, to: Place | None
@@ -272,7 +290,7 @@ class _Planning:
             signature = Signature("int8", epilogue=layer.epilogue)
             for g in range(layer.model.groups):
                 own = x.channels(g * inputs, inputs), to.channels(g * outputs, outputs)
-                self.call(g, *own, signature, "")
+                self.call(g, *own, signature, None)
             return
         planes = self.network.planes(step.inputs[0])
         found, constants = row_products(layer, planes, x, to, self.target, self.name)

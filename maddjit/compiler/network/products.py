@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler.conversion import ending
@@ -24,6 +23,7 @@ from maddjit.compiler.network.multiplying import (
     output_tiles,
     products_of,
 )
+from maddjit.compiler.network.operations import Taps
 from maddjit.compiler.network.places import Place
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
@@ -37,7 +37,7 @@ def convolving(
     given: Planes,
     x: Place,
     to: Place,
-    offsets: NDArray[np.int64],
+    taps: Taps,
     group_step: int,
     target: Target,
     name: str,
@@ -51,8 +51,8 @@ def convolving(
     given : Planes
         Its inputs.
     x, to : Place
-    offsets : array
-        How far each tap of a group is from an output.
+    taps : Taps
+        How far each tap of a group is from an output, `unit` times a whole number of them.
     group_step : int
         Bytes from the inputs of one group to those of the next.
     target : Target
@@ -66,7 +66,6 @@ def convolving(
     n_units = -(-weights.shape[2] // products.unit)
     missing = n_units * products.unit - weights.shape[2]
     weights = np.pad(weights, ((0, 0), (0, 0), (0, missing)))
-    offsets = np.pad(offsets, (0, missing), mode="edge")
     pixels = vectors * products.lanes
     most = settings.EXACT_BLOCK_BYTES // (4 * n_units) // pixels * pixels
     tiles = output_tiles(outputs, at_once, 4 * n_units)
@@ -78,10 +77,7 @@ def convolving(
         for first in range(tile.first, tile.first + tile.n * tile.count, tile.n)
     )
     endings, constants = _endings(layer, given, products, target, name)
-    constants |= {
-        f"{name}.weights": packed,
-        f"{name}.offsets": offsets.astype("<i8").tobytes(),
-    }
+    constants[f"{name}.weights"] = packed
     found = Convolving(
         x=x,
         to=to,
@@ -94,7 +90,7 @@ def convolving(
         block=max(pixels, min(most, 1024)),
         tiles=tiles,
         weights=f"{name}.weights",
-        offsets=f"{name}.offsets",
+        taps=taps,
         weights_bytes=len(packed) // layer.groups,
         endings=endings,
         scratch=scratch,
