@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS, WORD_PRODUCTS, WORDS
+from maddjit.compiler.intrinsics import PACKS, WHOLE_NUMBERS, WORDS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -81,6 +81,7 @@ _PACKED = (
     *((n, name, 4, 0, 2**16 - 1) for n, words in WORDS.items() if (name := words.narrow)),
 )
 _PACKS = {name: (n // size, size, low, high) for n, name, size, low, high in _PACKED}
+_PACKS |= {each.pack: (size // 2, 2, -128, 127) for size, each in WHOLE_NUMBERS.items()}
 """Of each pack: lanes of a vector, bytes of a lane, and the limits of what it becomes."""
 
 
@@ -135,6 +136,22 @@ define internal <{lanes} x i32> @{name}({words} %a, {words} %b) {{
   %odd = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{odd}>
   %sums = add <{lanes} x i32> %even, %odd
   ret <{lanes} x i32> %sums
+}}"""
+
+
+def _define_round(name: str, lanes: int) -> str:
+    """Define rounding to 32 bits, for numbers that are saturated to fewer bits later."""
+    vector, more = f"<{lanes} x float>", ", <16 x i32> %z, i16 %m, i32 %r" * ("mask" in name)
+    return f"""
+define internal <{lanes} x i32> @{name}({vector} %a{more}) {{
+  %is.low = fcmp olt {vector} %a, splat (float -1048576.0)
+  %raised = select <{lanes} x i1> %is.low, {vector} splat (float -1048576.0), {vector} %a
+  %is.high = fcmp ogt {vector} %raised, splat (float 1048576.0)
+  %clamped = select <{lanes} x i1> %is.high, {vector} splat (float 1048576.0), {vector} %raised
+  %up = fadd {vector} %clamped, splat (float 0x4168000000000000)
+  %rounded = fsub {vector} %up, splat (float 0x4168000000000000)
+  %whole = fptosi {vector} %rounded to <{lanes} x i32>
+  ret <{lanes} x i32> %whole
 }}"""
 
 
@@ -196,8 +213,11 @@ def emulate(ir: str) -> str:
         ir = _replaced(
             ir, words.product, lambda own, lanes=n_bytes // 2: _define_product(own, lanes)
         )
-    for n_bytes, name in WORD_PRODUCTS.items():
-        ir = _replaced(ir, name, lambda own, lanes=n_bytes // 4: _define_words(own, lanes))
+    for n_bytes, each in WHOLE_NUMBERS.items():
+        for name, define in ((each.products, _define_words), (each.round, _define_round)):
+            ir = _replaced(
+                ir, name, lambda own, lanes=n_bytes // 4, define=define: define(own, lanes)
+            )
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"
     return ir

@@ -40,8 +40,8 @@ compiler.convolution
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
-compiler.network
 compiler.c_interface
+compiler.network
 compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache  compiler.frames

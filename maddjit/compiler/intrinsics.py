@@ -46,12 +46,53 @@ VBMI_BYTE_SHUFFLES: Lookups = (
 )
 AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
-WORD_PRODUCTS = {
-    16: "llvm.x86.sse2.pmadd.wd",
-    32: "llvm.x86.avx2.pmadd.wd",
-    64: "llvm.x86.avx512.pmaddw.d.512",
+
+@dataclass(frozen=True)
+class WholeNumbers:
+    """What multiplies, rounds and packs whole numbers in vectors.
+
+    Attributes
+    ----------
+    products : str
+        The instruction that multiplies words with signs and sums two products in 32 bits.
+    round : str
+        The instruction that rounds float32 to 32 bits.
+    narrow, pack : str
+        The instructions that pack two vectors of 32 bits to one of 16, and two of those to bytes.
+    """
+
+    products: str
+    round: str
+    narrow: str
+    pack: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return self.products, self.round, self.narrow, self.pack
+
+
+WHOLE_NUMBERS = {
+    16: WholeNumbers(
+        "llvm.x86.sse2.pmadd.wd",
+        "llvm.x86.sse2.cvtps2dq",
+        "llvm.x86.sse2.packssdw.128",
+        "llvm.x86.sse2.packsswb.128",
+    ),
+    32: WholeNumbers(
+        "llvm.x86.avx2.pmadd.wd",
+        "llvm.x86.avx.cvt.ps2dq.256",
+        "llvm.x86.avx2.packssdw",
+        "llvm.x86.avx2.packsswb",
+    ),
+    64: WholeNumbers(
+        "llvm.x86.avx512.pmaddw.d.512",
+        "llvm.x86.avx512.mask.cvtps2dq.512",
+        "llvm.x86.avx512.packssdw.512",
+        "llvm.x86.avx512.packsswb.512",
+    ),
 }
-"""By the bytes of a register: what multiplies words with signs and sums two products in 32 bits."""
+"""What multiplies, rounds and packs whole numbers, by the bytes of a register."""
 
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
@@ -137,7 +178,7 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
     """Return the x86 intrinsics that read, multiply and pack vectors of rows of so many bytes."""
     words = WORDS[vector_bytes].names if vector_bytes > 16 else ()  # plain x86-64 has none
-    packs = (*PACKS[vector_bytes], WORD_PRODUCTS[vector_bytes])
+    packs = (*PACKS[vector_bytes], *WHOLE_NUMBERS[vector_bytes].names)
     return tuple(dict.fromkeys((*MASKED_LOADS.get(vector_bytes, {}).values(), *packs, *words)))
 
 

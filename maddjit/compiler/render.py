@@ -131,10 +131,17 @@ def _with_probe(text: str, triple: str) -> str:
     return text.replace(begun, f"{begun}{added}\n", 1)
 
 
-def render_interface(interface: Interface) -> str:
-    """Return the LLVM IR of an exported kernel, its C function and constants, as a module."""
-    function = _environment().get_template("c/interface.ll.j2").render(c=interface)
-    return f"{render(interface.plan)}\n{function}"
+def render_interface(interface: Interface) -> tuple[str, ...]:
+    """Return the LLVM IR of an exported kernel, its C function and constants, as a module.
+
+    Those of a network's other kernels follow, which are to be linked to it.
+    """
+    function, plan = (
+        _environment().get_template("c/interface.ll.j2").render(c=interface),
+        interface.plan,
+    )
+    first, *others = render_network(plan) if isinstance(plan, NetworkPlan) else (render(plan),)
+    return f"{first}\n{function}", *others
 
 
 def render_c(interface: Interface) -> dict[str, str]:

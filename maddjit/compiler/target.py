@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from maddjit.compiler import intrinsics
-from maddjit.compiler.intrinsics import Lookups, Words
+from maddjit.compiler.intrinsics import Lookups, WholeNumbers, Words
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
@@ -154,10 +154,10 @@ class Target:
         return words if set(words.names) <= set(self.intrinsics) else None
 
     @property
-    def word_products(self) -> str:
-        """The instruction that multiplies words and sums two products in 32 bits, or nothing."""
-        name = intrinsics.WORD_PRODUCTS[self.vector_bytes]
-        return name if name in self.intrinsics else ""
+    def whole_numbers(self) -> WholeNumbers | None:
+        """The instructions that multiply, round and pack whole numbers; None if there are none."""
+        found = intrinsics.WHOLE_NUMBERS[self.vector_bytes]
+        return found if set(found.names) <= set(self.intrinsics) else None
 
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""

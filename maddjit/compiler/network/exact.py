@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maddjit.compiler.conversion import Ending
+from maddjit.compiler.intrinsics import WholeNumbers
 from maddjit.compiler.network import settings
 from maddjit.compiler.network.multiplying import (
     Halving,
@@ -14,12 +15,59 @@ from maddjit.compiler.network.multiplying import (
     SideBySide,
     Unit,
 )
+from maddjit.compiler.network.operations import Taps
 from maddjit.compiler.network.places import Place
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How four vectors of outputs are rounded and packed to int8 at once.
+
+    It is for outputs that are proved to be within 32 bits in units of the results. Packs saturate,
+    which clamps. Limits of the epilogue are those of the results, since rounding is monotonous.
+
+    Attributes
+    ----------
+    by : WholeNumbers
+        The instructions.
+    order : tuple of int
+        The order of packed groups of four bytes that puts them in the order of the outputs.
+    least, most : int
+        The limits of the results.
+    """
+
+    by: WholeNumbers
+    order: tuple[int, ...]
+    least: int
+    most: int
+
+    @property
+    def words(self) -> int:
+        """Words of a vector."""
+        return 2 * len(self.order)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a vector."""
+        return 4 * len(self.order)
+
+    @property
+    def masks(self) -> str:
+        """The types of further arguments of the instruction that rounds: none, or a mask's."""
+        return ", <16 x i32>, i16, i32 immarg" if "mask" in self.by.round else ""
+
+    @property
+    def unmasked(self) -> str:
+        """Those arguments for all lanes, rounded as always."""
+        return ", <16 x i32> zeroinitializer, i16 -1, i32 4" if self.masks else ""
+
+
+@dataclass(frozen=True)
 class Endings:
-    """How the sums of a layer end: the names of its constants, and what becomes of an output."""
+    """How the sums of a layer end: the names of its constants, and what becomes of an output.
+
+    `packing` is None where outputs are finished by plain instructions.
+    """
 
     initial: str
     scale: str
@@ -27,6 +75,7 @@ class Endings:
     ending: Ending
     element: str
     itemsize: int
+    packing: Packing | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +93,10 @@ class Convolving:
     vectors, block : int
         Vectors of pixels of a tile, and pixels whose taps are placed side by side.
     tiles : tuple of OutputTile
-    weights, offsets : str
-        The names of constants: weights, and how far each tap is from an output.
+    weights : str
+        The name of the constant.
+    taps : Taps
+        How far each tap is from an output.
     weights_bytes : int
         Bytes of the weights of a group.
     endings : Endings
@@ -64,7 +115,7 @@ class Convolving:
     block: int
     tiles: tuple[OutputTile, ...]
     weights: str
-    offsets: str
+    taps: Taps
     weights_bytes: int
     endings: Endings
     scratch: int

@@ -91,12 +91,12 @@ def phases(shape: tuple[int, int, int], stride: tuple[int, int]) -> tuple[Phase,
 
 @dataclass(frozen=True)
 class Gaps:
-    """What is filled of one phase: behind each row but the last one, and behind that one."""
+    """What is filled of one phase: behind each row of an image, and behind all rows."""
 
     offset: int
     rows: int
     row: Fill
-    image: Fill
+    below: Fill
 
 
 @dataclass(frozen=True)
@@ -109,35 +109,30 @@ class Clearing:
     value: int
     gaps: tuple[Gaps, ...]
     lead: Fill
-    tail: Fill
 
     kind = "clear"
 
 
 def clearing(place: Place, value: int, lanes: int, stride: tuple[int, int] = (1, 1)) -> Clearing:
     """Return how a place is cleared; with a stride it holds phases of planes of its shape."""
-    count = stride[0] * stride[1]
     gaps = []
     for phase in phases(place.shape, stride):
-        is_empty = phase.height < 1 or phase.width < 1
-        rows = 0 if is_empty else phase.height - 1
-        last = 0 if is_empty else rows * place.pitch + phase.width
+        height, width = max(phase.height, 0), max(phase.width, 0)
         gaps.append(
             Gaps(
                 phase.index * place.channel_step,
-                rows,
-                Fill(max(phase.width, 0), place.pitch - max(phase.width, 0), lanes),
-                Fill(last, place.image_step - last, lanes),
+                height,
+                Fill(width, place.image_step - width, lanes),
+                Fill(0, place.end - height * place.most_pitch, lanes),
             )
         )
     return Clearing(
         place,
         place.shape[0],
-        place.channel_step * count,
+        place.channel_step * stride[0] * stride[1],
         value,
         tuple(gaps),
         Fill(-place.lead, place.lead, lanes),
-        Fill(0, place.tail, lanes),
     )
 
 

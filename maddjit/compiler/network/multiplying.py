@@ -41,6 +41,10 @@ class Products:
         """Bytes of a vector."""
         return 4 * self.lanes
 
+    def whole(self, n: int) -> int:
+        """Return a number of products, rounded up to those of whole instructions."""
+        return -(-n // self.unit) * self.unit
+
     def packed(self, weights: NDArray[np.int8]) -> bytes:
         """Return weights (…, unit) as the instruction takes them, 4 bytes for each group."""
         kind = {8: "<i1", 16: "<i2", 32: "<i4"}[self.bits]
@@ -51,8 +55,8 @@ def products_of(target: Target) -> Products:
     """Return how a target multiplies integers."""
     if target.byte_products:
         return Products(4, 8, target.byte_products, target.lanes)
-    if target.word_products:
-        return Products(2, 16, target.word_products, target.lanes)
+    if target.whole_numbers:
+        return Products(2, 16, target.whole_numbers.products, target.lanes)
     return Products(1, 32, "", target.lanes)
 
 

@@ -62,18 +62,9 @@ class LayingOut:
         """Bytes that a vector of results is picked from."""
         return self.lanes * self.stride[1]
 
-    @property
-    def row_step(self) -> int:
-        """Bytes between the rows of a phase where they come from."""
-        return self.x.pitch * self.stride[0]
-
     def starts(self, phase: Phase) -> tuple[tuple[int, int], ...]:
         """Return where each vector of a row begins: where it is read, and where it is written."""
         return tuple((at * self.stride[1], at) for at in range(0, phase.width, self.lanes))
-
-    def source(self, phase: Phase) -> int:
-        """Return the offset of a phase's first row where it comes from."""
-        return phase.row * self.x.pitch
 
     def goal(self, phase: Phase) -> int:
         """Return the offset of a phase where it goes."""
@@ -85,13 +76,36 @@ class LayingOut:
 
 
 @dataclass(frozen=True)
+class Taps:
+    """How far each tap is from an output, which depends on the pitch: base + rows · pitch.
+
+    Attributes
+    ----------
+    base, rows : str
+        The names of the two constants.
+    n : int
+        All taps of a group's planes.
+    place : int
+        Where the sums are kept during a call.
+    """
+
+    base: str
+    rows: str
+    n: int
+    place: int
+
+
+@dataclass(frozen=True)
 class Calling:
-    """Look-ups: the kernel of a MADDNESS model, by columns that are placed or by rows."""
+    """Look-ups: the kernel of a MADDNESS model, by columns that are placed or by rows.
+
+    `taps` is None for one by rows.
+    """
 
     x: Place
     to: Place
     symbol: str
-    offsets: str
+    taps: Taps | None
     workspace: int
 
     kind = "look_up"
@@ -104,8 +118,8 @@ class Pooling:
     Attributes
     ----------
     x, to : Place
-    first : int
-        The offset of what the first window sees first.
+    above, left : int
+        Where the first window begins: so many rows and columns in front of the first number.
     kernel, stride, dilation : (int, int)
     lanes : int
         Outputs of a vector.
@@ -115,7 +129,8 @@ class Pooling:
 
     x: Place
     to: Place
-    first: int
+    above: int
+    left: int
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]
@@ -144,21 +159,6 @@ class Pooling:
         """The offsets of a row of the window's entries."""
         return tuple(i * self.dilation[1] for i in range(self.kernel[1]))
 
-    @property
-    def row_step(self) -> int:
-        """Bytes between the first rows of two neighbouring rows of outputs."""
-        return self.stride[0] * self.x.pitch
-
-    @property
-    def tap_step(self) -> int:
-        """Bytes between two rows of the window's entries."""
-        return self.dilation[0] * self.x.pitch
-
-    @property
-    def lanes_of_all(self) -> tuple[int, ...]:
-        """The numbers of the lanes."""
-        return tuple(range(self.lanes))
-
 
 @dataclass(frozen=True)
 class Adding:
@@ -182,8 +182,8 @@ class Flattening:
     Attributes
     ----------
     x, to : Place
-    seen : tuple of (int, int)
-        The number of each entry that sees a pixel, and the pixel's offset.
+    seen : tuple of (int, int, int)
+        The number of each entry that sees a pixel, and the pixel's row and column.
     unseen : tuple of int
         The numbers of the other entries.
     value : int
@@ -194,7 +194,7 @@ class Flattening:
 
     x: Place
     to: Place
-    seen: tuple[tuple[int, int], ...]
+    seen: tuple[tuple[int, int, int], ...]
     unseen: tuple[int, ...]
     value: int
     n_taps: int

@@ -12,27 +12,39 @@ from maddjit.compiler.workspace import LINE, lines, odd_lines
 class Geometry:
     """How all planes of one resolution lie: those of a layer's input and output lie alike.
 
+    The images of a group stand side by side: the first rows of all images, then the second rows,
+    and so on. So what stands outside of an image takes a few columns between images, and a few rows
+    above and below all of them. The pitch, from one row to the next, is `step` times the number of
+    images that are there.
+
     Attributes
     ----------
-    pitch, image_rows : int
-        Bytes from one row to the next, and rows from one image to the next.
-    lead, tail : int
-        Bytes in front of the first image and behind the last one that a window may reach.
+    step : int
+        Bytes from one image of a row to the next.
+    rows : int
+        Rows of the highest planes.
+    lead_rows, lead_columns, tail_rows, tail_columns : int
+        How far a window reaches in front of the first number of a plane and behind its last one.
     """
 
-    pitch: int
-    image_rows: int
-    lead: int = 0
-    tail: int = 0
+    step: int
+    rows: int
+    lead_rows: int = 0
+    lead_columns: int = 0
+    tail_rows: int = 0
+    tail_columns: int = 0
 
-    @property
-    def image_step(self) -> int:
-        """Bytes from one image of a plane to the next."""
-        return self.pitch * self.image_rows
+    def lead(self, images: int) -> int:
+        """Return the bytes in front of the first number."""
+        return self.lead_rows * images * self.step + self.lead_columns
+
+    def end(self, images: int) -> int:
+        """Return the bytes from the first number to the last one that a window reaches."""
+        return (self.rows + self.tail_rows) * images * self.step + self.tail_columns
 
     def plane_step(self, images: int) -> int:
         """Return the bytes from one plane to the next: an odd number of cache lines."""
-        return odd_lines(self.lead + images * self.image_step + max(self.tail, settings.SLACK))
+        return odd_lines(self.lead(images) + self.end(images) + settings.SLACK)
 
 
 @dataclass(frozen=True)
@@ -40,16 +52,19 @@ class Place:
     """Where numbers of int8 lie, in bytes from the begin of the arena.
 
     Number (image, channel, row, column) is at ``offset + image * image_step + channel *
-    channel_step + row * pitch + column``. Planes of one number each lie in rows instead, one row
-    for each image: then `channel_step` is 1.
+    channel_step + row * pitch + column``. The pitch depends on the number of images. Planes of one
+    number each lie in rows instead, one row for each image: then `channel_step` is 1.
 
     Attributes
     ----------
     shape : (int, int, int)
         Planes, rows and columns.
-    offset, channel_step, image_step, pitch : int
-    lead, tail : int
-        Bytes in front of a plane's first image and behind its last one that windows reach.
+    offset, channel_step, image_step : int
+    most_pitch : int
+        The pitch of a whole group of images.
+    lead, end : int
+        Bytes in front of the first number of a plane that windows reach, and those from there to
+        the last one.
     n_bytes : int
         All bytes, those in front of the first plane included.
     """
@@ -58,9 +73,9 @@ class Place:
     offset: int
     channel_step: int
     image_step: int
-    pitch: int
+    most_pitch: int
     lead: int
-    tail: int
+    end: int
     n_bytes: int
 
     @property
@@ -69,20 +84,25 @@ class Place:
         return self.channel_step == 1
 
     @property
+    def pitch(self) -> str:
+        """The pitch, as code names it."""
+        return "1" if self.is_rows else f"%pitch.{self.image_step}"
+
+    @property
     def begin(self) -> int:
         """Where the memory begins."""
         return self.offset - self.lead
 
     @property
-    def behind(self) -> int:
-        """Bytes of an image behind the last number of a plane: run = images · step − behind."""
-        _, height, width = self.shape
-        return self.image_step - (height - 1) * self.pitch - width
+    def gap(self) -> int:
+        """Bytes between two images of a row: a run of all rows ends so many bytes earlier."""
+        return self.image_step - self.shape[2]
 
     @property
     def image_bytes(self) -> int:
         """Bytes of an image, with all that lies between its rows."""
-        return self.image_step * (1 if self.is_rows else self.shape[0])
+        channels, height, _ = self.shape
+        return self.image_step * (1 if self.is_rows else channels * height)
 
     def at(self, begin: int) -> Place:
         """Return this place, moved so that its memory begins there."""
@@ -102,12 +122,12 @@ def framed(shape: tuple[int, int, int], geometry: Geometry, images: int) -> Plac
     step = geometry.plane_step(images)
     return Place(
         shape=shape,
-        offset=geometry.lead,
+        offset=geometry.lead(images),
         channel_step=step,
-        image_step=geometry.image_step,
-        pitch=geometry.pitch,
-        lead=geometry.lead,
-        tail=geometry.tail,
+        image_step=geometry.step,
+        most_pitch=images * geometry.step,
+        lead=geometry.lead(images),
+        end=geometry.end(images),
         n_bytes=shape[0] * step,
     )
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.compiler.conversion import Ending, ending, literal
+from maddjit.compiler.conversion import literal
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.network import settings
@@ -20,10 +20,10 @@ from maddjit.compiler.network.operations import (
     Flattening,
     LayingOut,
     Leaving,
-    Pooling,
-    Quantising,
+    Taps,
 )
 from maddjit.compiler.network.places import Block, Place, arrange, framed, in_rows
+from maddjit.compiler.network.plain import ending_of, pooling, quantising, signature_of
 from maddjit.compiler.network.plan import NetworkPlan, Operation
 from maddjit.compiler.network.preparing import (
     ONE,
@@ -33,6 +33,7 @@ from maddjit.compiler.network.preparing import (
     prepared,
     seen_by_one,
     tap_offsets,
+    taps_of,
 )
 from maddjit.compiler.network.products import convolving, row_products
 from maddjit.compiler.signature import Signature
@@ -49,6 +50,7 @@ from maddjit.models.layers import (
     Quantise,
 )
 from maddjit.models.network import Network, Step
+from maddjit.models.window import Window
 
 NETWORK_SYMBOL = "maddjit_network"
 """The name of a network's function, unless it is exported under another one."""
@@ -70,9 +72,11 @@ def plan_network(network: Network, target: Target, symbol: str = NETWORK_SYMBOL)
         operations=tuple(planning.operations),
         steps=tuple(planning.steps),
         kernels=tuple(planning.kernels),
+        image_steps=planning.image_steps,
         planes_bytes=planning.planes_bytes,
         workspace_bytes=planning.work + planning.work_bytes,
         products=products_of(target),
+        signature=signature_of(network),
         input_shape=network.input_shape,
         output_shape=network.output_shape,
         constants=tuple(planning.constants.items()),
@@ -111,7 +115,12 @@ class _Planning:
                 blocks["value", i + 1] = block, place
         self.planes_bytes = arrange([block for block, _ in blocks.values()])
         self.places = {key: place.at(block.begin) for key, (block, place) in blocks.items()}
-        self.work = lines(self.planes_bytes + settings.END)
+        steps = {place.image_step for place in self.places.values() if not place.is_rows}
+        self.image_steps = tuple(sorted(steps))
+        self.offsets = lines(self.planes_bytes + settings.END)
+        products = products_of(self.target)
+        most = max([0, *(products.whole(taps_of(step)) for step in network.steps)])
+        self.work = self.offsets + lines(8 * most)
 
     def _unplaced(self, planes: Planes) -> Place:
         if planes.shape[1:] == ONE:
@@ -211,7 +220,7 @@ class _Planning:
         assert isinstance(layer, Add)
         taken = [self.network.planes(value) for value in step.inputs]
         low = float(layer.least - planes.zero_point)
-        ended = _ending(Epilogue("int8", low=low, zero_point=planes.zero_point), self.target)
+        ended = ending_of(Epilogue("int8", low=low, zero_point=planes.zero_point), self.target)
         ratios = [float(np.float32(each.step) / np.float32(planes.step)) for each in taken]
         a, b = (self.value(value) for value in step.inputs)
         return Adding(
@@ -224,7 +233,9 @@ class _Planning:
             self.vector_bytes,
         )
 
-    def call(self, product: int, x: Place, to: Place, signature: Signature, offsets: str) -> None:
+    def call(
+        self, product: int, x: Place, to: Place, signature: Signature, taps: Taps | None
+    ) -> None:
         """Add the kernel of a product of look-ups."""
         layer = self.network.steps[self.number].layer
         assert isinstance(layer, LookUp)
@@ -232,7 +243,16 @@ class _Planning:
         symbol = f"{self.symbol}_{self.name}_{product}"
         self.kernels.append(replace(plan, symbol=symbol))
         self.work_bytes = max(self.work_bytes, plan.workspace_bytes)
-        self.do(Calling(x, to, symbol, offsets, self.work))
+        self.do(Calling(x, to, symbol, taps, self.work))
+
+    def taps(self, window: Window, x: Place, channels: int) -> Taps:
+        """Return where taps are; some are repeated, so that instructions take whole groups."""
+        base, rows = tap_offsets(window, x, channels)
+        whole = products_of(self.target).whole(len(base))
+        for name, offsets in (("base", base), ("rows", rows)):
+            wanted = np.pad(offsets, (0, whole - len(base)), mode="edge")
+            self.constants[f"{self.name}.{name}"] = wanted.astype("<i8").tobytes()
+        return Taps(f"{self.name}.base", f"{self.name}.rows", whole, self.offsets)
 
     def add_planes(
         self, step: Step, layer: LookUp | Exact, given: Prepared, x: Place, to: Place
@@ -242,24 +262,22 @@ class _Planning:
         down, across = given.window.stride
         groups = layer.model.groups if isinstance(layer, LookUp) else layer.groups
         channels = x.shape[0] // (down * across) // groups
-        offsets = tap_offsets(given.window, x, channels)
+        taps = self.taps(given.window, x, channels)
         group_step = channels * down * across * x.channel_step
         if isinstance(layer, Exact):
-            zero_point = self.network.planes(step.inputs[0]).zero_point
+            planes = self.network.planes(step.inputs[0])
             found, constants = convolving(
-                layer, zero_point, x, to, offsets, group_step, self.target, self.name, self.work
+                layer, planes, x, to, taps, group_step, self.target, self.name, self.work
             )
             self.work_bytes = max(self.work_bytes, found.scratch_bytes)
             self.constants |= constants
             self.do(found)
             return
-        name = f"{self.name}.offsets"
-        self.constants[name] = offsets.astype("<i8").tobytes()
         signature = Signature("int8", "F", epilogue=layer.epilogue, out_order="F", placed=True)
         outputs = to.shape[0] // groups
         for g in range(groups):
             source = replace(x, offset=x.offset + g * group_step)
-            self.call(g, source, to.channels(g * outputs, outputs), signature, name)
+            self.call(g, source, to.channels(g * outputs, outputs), signature, taps)
 
     def add_rows(
         self, step: Step, layer: LookUp | Exact | Dense, x: Place, to: Place | None
@@ -272,51 +290,9 @@ class _Planning:
             signature = Signature("int8", epilogue=layer.epilogue)
             for g in range(layer.model.groups):
                 own = x.channels(g * inputs, inputs), to.channels(g * outputs, outputs)
-                self.call(g, *own, signature, "")
+                self.call(g, *own, signature, None)
             return
-        zero_point = self.network.planes(step.inputs[0]).zero_point
-        found, constants = row_products(layer, zero_point, x, to, self.target, self.name)
+        planes = self.network.planes(step.inputs[0])
+        found, constants = row_products(layer, planes, x, to, self.target, self.name)
         self.constants |= constants
         self.do(found)
-
-
-def quantising(to: Place, planes: Planes, dtype: str, target: Target) -> Quantising:
-    """Return how images become planes."""
-    epilogue = Epilogue("int8", step=planes.step, zero_point=planes.zero_point)
-    is_bytes = dtype == "uint8"
-    all_bytes = np.arange(256, dtype=np.float32)
-    is_shift = is_bytes and bool((epilogue(all_bytes) == all_bytes - 128).all())
-    most = target.vector_bytes if is_bytes else target.lanes
-    return Quantising(
-        to,
-        "i8" if is_bytes else "float",
-        1 if is_bytes else 4,
-        is_shift,
-        _ending(epilogue, target),
-        line_of(to.shape[2], most),
-    )
-
-
-def pooling(layer: MaxPool | AveragePool, x: Place, to: Place, vector_bytes: int) -> Pooling:
-    """Return how the largest number or the mean of windows is found."""
-    window = layer.window
-    top, _, left, _ = window.padding
-    reciprocal = ""
-    if isinstance(layer, AveragePool):
-        reciprocal = literal(float(np.float32(1) / np.float32(window.n_taps)))
-    return Pooling(
-        x,
-        to,
-        -(top * x.pitch + left),
-        window.kernel,
-        window.stride,
-        window.dilation,
-        1 if to.is_rows else picking_lanes(to.shape[2], window.stride[1], vector_bytes),
-        reciprocal,
-    )
-
-
-def _ending(epilogue: Epilogue, target: Target) -> Ending:
-    found = ending(Signature(epilogue=epilogue), target)
-    assert found is not None
-    return found

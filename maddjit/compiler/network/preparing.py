@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -54,6 +54,13 @@ def window_of(step: Step, height: int, width: int) -> Window | None:
     return Window((height, width)) if isinstance(step.layer, Dense) else None
 
 
+def taps_of(step: Step) -> int:
+    """Return how many taps a group of a convolution has."""
+    if isinstance(step.layer, LookUp):
+        return step.layer.model.products[0].n_features
+    return step.layer.weights[0].size if isinstance(step.layer, Exact) else 0
+
+
 def is_product(step: Step) -> bool:
     """Tell whether a layer is a convolution or a last layer."""
     return isinstance(step.layer, LookUp | Exact | Dense)
@@ -80,14 +87,19 @@ def geometries(network: Network) -> dict[tuple[int, int], Geometry]:
 
 def _room(size: tuple[int, int], needed: Iterable[tuple[Window, Frame]]) -> Geometry:
     """Return the least geometry that holds planes of a size and all of these frames."""
-    needed = list(needed)
-    pitch = max([size[1], *(frame.pitch for _, frame in needed)])
-    rows = max([size[0], *(frame.image_rows for _, frame in needed)])
-    lead = tail = 0
+    room = Geometry(size[1], size[0])
     for window, frame in needed:
-        seen = offsets_of(window, replace(frame, pitch=pitch), 1, 0)
-        lead, tail = max(lead, -int(seen.min())), max(tail, int(seen.max()))
-    return Geometry(pitch, rows, lead, tail)
+        seen = [tap[0] // window.stride[0] for tap in window.taps()]
+        beside = [tap[1] // window.stride[1] for tap in window.taps()]
+        room = Geometry(
+            max(room.step, frame.pitch),
+            max(room.rows, frame.height),
+            max(room.lead_rows, -min(seen)),
+            max(room.lead_columns, -min(beside)),
+            max(room.tail_rows, max(seen)),
+            max(room.tail_columns, max(beside)),
+        )
+    return room
 
 
 def prepared(
@@ -110,12 +122,7 @@ def prepared(
         if not any(window.padding):
             return Prepared("same", None, window)
         top, bottom, left, right = window.padding
-        room = Geometry(
-            given.width + max(left, right),
-            given.height + max(top, bottom),
-            top * (given.width + max(left, right)) + left,
-            bottom * (given.width + max(left, right)) + right,
-        )
+        room = Geometry(given.width + max(left, right), given.height, top, left, bottom, right)
         return Prepared("padded", framed(given.shape, room, images), window)
     if window.stride == (1, 1) and size == out:
         return Prepared("same", None, window)
@@ -124,29 +131,30 @@ def prepared(
     return Prepared("phases", framed(shape, rooms[out], images), window)
 
 
-def tap_offsets(window: Window, place: Place, channels: int) -> NDArray[np.int64]:
-    """Return how far what each tap sees of each plane is from an output, in bytes."""
-    frame = Frame(*place.shape[1:], place.pitch, 1, 0, 0)
-    return offsets_of(window, frame, channels, place.channel_step)
+def tap_offsets(
+    window: Window, place: Place, channels: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how far what each tap sees of each plane is from an output: bytes, and rows."""
+    base = offsets_of(window, Frame(1, 1, 0, 1, 0, 0), channels, place.channel_step)
+    rows = offsets_of(window, Frame(1, 1, 1, 1, 0, 0), channels, place.channel_step) - base
+    return base, rows
 
 
 def seen_by_one(
     window: Window, place: Place
-) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+) -> tuple[tuple[tuple[int, int, int], ...], tuple[int, ...]]:
     """Return which entries of a window's only position see a pixel, where; and which see none."""
     _, height, width = place.shape
     seen, unseen = [], []
     for number, (row, column) in enumerate(window.taps()):
         if 0 <= row < height and 0 <= column < width:
-            seen.append((number, row * place.pitch + column))
+            seen.append((number, row, column))
         else:
             unseen.append(number)
     return tuple(seen), tuple(unseen)
 
 
-def group_images(
-    network: Network, rooms: dict[tuple[int, int], Geometry], most: int = settings.GROUP_BYTES
-) -> int:
+def group_images(network: Network, rooms: dict[tuple[int, int], Geometry]) -> int:
     """Return how many images go through the network together.
 
     The inputs and outputs of each layer, copies included, fit a share of an L2 cache.
@@ -160,4 +168,4 @@ def group_images(
         if copy is not None:
             places.append(copy)
         largest = max(largest, sum(place.image_bytes for place in places))
-    return max(1, min(settings.MOST_IMAGES, most // largest))
+    return max(1, min(settings.MOST_IMAGES, settings.GROUP_BYTES // largest))

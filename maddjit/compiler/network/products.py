@@ -10,32 +10,34 @@ read and write planes of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler.conversion import ending
 from maddjit.compiler.network import settings
-from maddjit.compiler.network.exact import Convolving, Endings, RowProducts
+from maddjit.compiler.network.exact import Convolving, Endings, Packing, RowProducts
 from maddjit.compiler.network.multiplying import (
     Products,
     output_tiles,
     products_of,
 )
+from maddjit.compiler.network.operations import Taps
 from maddjit.compiler.network.places import Place
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
-from maddjit.models.layers import Dense, Exact
+from maddjit.models.layers import Dense, Exact, Planes
 
 Constants = dict[str, bytes]
 
 
 def convolving(
     layer: Exact,
-    zero_point: int,
+    given: Planes,
     x: Place,
     to: Place,
-    offsets: NDArray[np.int64],
+    taps: Taps,
     group_step: int,
     target: Target,
     name: str,
@@ -46,11 +48,11 @@ def convolving(
     Parameters
     ----------
     layer : Exact
-    zero_point : int
-        That of its inputs.
+    given : Planes
+        Its inputs.
     x, to : Place
-    offsets : array
-        How far each tap of a group is from an output.
+    taps : Taps
+        How far each tap of a group is from an output, `unit` times a whole number of them.
     group_step : int
         Bytes from the inputs of one group to those of the next.
     target : Target
@@ -64,7 +66,6 @@ def convolving(
     n_units = -(-weights.shape[2] // products.unit)
     missing = n_units * products.unit - weights.shape[2]
     weights = np.pad(weights, ((0, 0), (0, 0), (0, missing)))
-    offsets = np.pad(offsets, (0, missing), mode="edge")
     pixels = vectors * products.lanes
     most = settings.EXACT_BLOCK_BYTES // (4 * n_units) // pixels * pixels
     tiles = output_tiles(outputs, at_once, 4 * n_units)
@@ -75,11 +76,8 @@ def convolving(
         for tile in tiles
         for first in range(tile.first, tile.first + tile.n * tile.count, tile.n)
     )
-    endings, constants = _endings(layer, zero_point, products, target, name)
-    constants |= {
-        f"{name}.weights": packed,
-        f"{name}.offsets": offsets.astype("<i8").tobytes(),
-    }
+    endings, constants = _endings(layer, given, products, target, name)
+    constants[f"{name}.weights"] = packed
     found = Convolving(
         x=x,
         to=to,
@@ -92,7 +90,7 @@ def convolving(
         block=max(pixels, min(most, 1024)),
         tiles=tiles,
         weights=f"{name}.weights",
-        offsets=f"{name}.offsets",
+        taps=taps,
         weights_bytes=len(packed) // layer.groups,
         endings=endings,
         scratch=scratch,
@@ -102,7 +100,7 @@ def convolving(
 
 def row_products(
     layer: Exact | Dense,
-    zero_point: int,
+    given: Planes,
     x: Place,
     to: Place | None,
     target: Target,
@@ -130,7 +128,7 @@ def row_products(
         for tile in tiles
         for first in range(tile.first, tile.first + tile.n * tile.count, tile.n)
     )
-    endings, constants = _endings(layer, zero_point, products, target, name)
+    endings, constants = _endings(layer, given, products, target, name)
     found = RowProducts(
         x=x,
         to=to,
@@ -150,7 +148,7 @@ def row_products(
 
 
 def _endings(
-    layer: Exact | Dense, zero_point: int, products: Products, target: Target, name: str
+    layer: Exact | Dense, given: Planes, products: Products, target: Target, name: str
 ) -> tuple[Endings, Constants]:
     """Return how sums end. They begin with what the zero point and the shift of numbers add."""
     epilogue = layer.epilogue if isinstance(layer, Exact) else Epilogue()
@@ -160,9 +158,33 @@ def _endings(
     assert found is not None
     form = signature.output
     constants = {
-        f"{name}.initial": (-(zero_point + products.shift) * sums).astype("<i4").tobytes(),
+        f"{name}.initial": (-(given.zero_point + products.shift) * sums).astype("<i4").tobytes(),
         f"{name}.scale": layer.scale.astype("<f4").tobytes(),
         f"{name}.offset": layer.offset.astype("<f4").tobytes(),
     }
+    packing = packing_of(layer, epilogue, given.most, target)
     names = list(constants)
-    return Endings(names[0], names[1], names[2], found, form.element, form.itemsize), constants
+    ends = Endings(names[0], names[1], names[2], found, form.element, form.itemsize, packing)
+    return ends, constants
+
+
+def packing_of(
+    layer: Exact | Dense, epilogue: Epilogue, most: int, target: Target
+) -> Packing | None:
+    """Return how outputs are packed; None if that is not proved to be right.
+
+    `most` is the largest distance of an input from its zero point.
+    """
+    if epilogue.dtype != "int8" or target.whole_numbers is None:
+        return None
+    weights = layer.weights.reshape(layer.n_outputs, -1).astype(np.float64)
+    largest = np.abs(weights).sum(axis=1) * most * np.abs(layer.scale) + np.abs(layer.offset)
+    if largest.max() / epilogue.step >= settings.PACKED_UNITS:
+        return None
+    # The results of the limits themselves: an epilogue without limits clamps to those of int8.
+    plain = replace(epilogue, low=-np.inf, high=np.inf)
+    limits = np.array([epilogue.low, epilogue.high], np.float32)
+    least, most = plain(limits).tolist()
+    groups = target.vector_bytes // 16
+    order = tuple(4 * group + vector for vector in range(4) for group in range(groups))
+    return Packing(target.whole_numbers, order, least, most)

@@ -11,6 +11,7 @@ MOST_READ = 256  # Bytes that a vector of every few elements is picked from.
 # Exact convolutions
 EXACT_BLOCK_BYTES = 16 * 1024  # Taps of a block of pixels, side by side: part of an L1 cache.
 EXACT_SHAPES = {16: (2, 4), 32: (4, 4)}  # By registers: outputs and vectors of pixels of a tile.
+PACKED_UNITS = 2.0**30  # Outputs that are surely within 32 bits, in units of results.
 MOST_UNROLLED = 8  # Groups of taps in straight-line code.
 
 # Exact products of rows
