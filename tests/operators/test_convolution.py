@@ -146,6 +146,7 @@ def test_bits_in_bands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bands, "PART_BYTES", 2000)
+    monkeypatch.setattr(bands, "LEAST_IN_PLACE", 100)
     model = model_of(window, channels=9, n_outputs=20, groups=groups)
     op = maddjit.compile(model, level, dtype=dtype, epilogue=REQUANTISED)
     op._runner(op._request.signature)._least_rows = 1
@@ -202,13 +203,13 @@ def test_memory_stays_inside_its_workspace(level: str) -> None:
         x = planes(shape, "int8")
         expected = op(x)
         span = (0, len(x) * shape[2])
-        n_bytes = runner._new_job((None, *span), x, expected).n_bytes
+        n_bytes = runner._new_steps((False, *span), x, expected).n_bytes + runner._workspace_bytes
         for at_end in (True, False):
             with between_guards(n_bytes, at_end) as workspace:
                 workspace[:] = 0xA5
-                runner._spare[:] = [bands.Address.of(workspace)]
+                runner._spare[:] = [workspace]
                 assert same_bits(op(x), expected)
-                assert runner._spare.pop().array is workspace
+                assert runner._spare.pop() is workspace
 
 
 def test_layouts_of_results(level: str) -> None:
