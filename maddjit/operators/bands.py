@@ -19,8 +19,9 @@ from maddjit.operators.layouts import (
     seen_of,
 )
 
-PART_BYTES = 1024 * 1024
-"""Bytes of frames and outputs that are worked on together: half of an L2 cache."""
+PART_BYTES = 512 * 1024
+"""Bytes of frames and outputs that are worked on together: part of an L2 cache, which the arrays
+stream through. Fewer rows are slower to encode and scan, and more edges are copied."""
 LEAST_ROWS = 4
 """The fewest rows of outputs that are a part of an image: its edges are copied for each part."""
 LEAST_IN_PLACE = 256
@@ -92,7 +93,7 @@ def steps_of(job: Job, span: tuple[int, int], head: Sequence[int]) -> Steps:
     """
     (height, rows), columns = (job.x.shape[1], job.y.shape[1]), job.y.shape[2]
     in_place = rows * columns >= LEAST_IN_PLACE and is_in_place(job)
-    each = image_bytes(job)
+    each = max(1, image_bytes(job, in_place))
     most_images = 1 if in_place else max(1, PART_BYTES // each)
     most_rows = max(LEAST_ROWS, rows * PART_BYTES // each)
     found: dict[tuple[int, ...], tuple[Layout, NDArray[np.int64]]] = {}

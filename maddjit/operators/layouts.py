@@ -161,13 +161,17 @@ def address_of(array: NDArray[Any]) -> int:
     return address
 
 
-def image_bytes(job: Job) -> int:
+def image_bytes(job: Job, in_place: bool) -> int:
     """Return the bytes of the frame and of the outputs of one image, about."""
     channels, height, width = job.x.shape
     frame = frame_of(job.window, height, width)
     down, across = job.window.stride
-    inputs = channels * down * across * frame.image_step * job.x.itemsize
-    return inputs + job.y.shape[0] * frame.image_step * job.y.itemsize
+    n_bytes = 0
+    if not (in_place and _reads(job, frame, height)):
+        n_bytes += channels * down * across * frame.image_step * job.x.itemsize
+    if not (in_place and _writes(job, frame, job.y.shape[1])):
+        n_bytes += job.y.shape[0] * frame.image_step * job.y.itemsize
+    return n_bytes
 
 
 def is_in_place(job: Job) -> bool:
