@@ -262,7 +262,7 @@ def _phases(
     image_step, channel_step, row_step, column_step = job.x.strides
     phases = []
     for p, q in sorted({(dy % down, dx % across) for dy, dx in window.taps()}):
-        above = max(0, -((first + p) // down))
+        above = min(frame.height, max(0, -((first + p) // down)))
         until = max(above, -(-(min(height - first, seen_rows) - p) // down))
         sizes = Sizes(
             channels=channels,

@@ -152,4 +152,4 @@ def bits_of(fill: int, form: Format) -> int:
             raise ValueError(
                 f"planes of {form.name} cannot hold {fill}, which the model has outside of planes"
             )
-    return int(np.array(fill, form.dtype).view(f"u{form.itemsize}"))
+    return int(np.array(fill, form.dtype).view(f"i{form.itemsize}"))

@@ -127,7 +127,7 @@ def test_bits_at_every_size(
 CASES = [
     (Window((3, 3), padding=(1, 1, 1, 1)), 1),
     (Window((1, 1)), 1),
-    (Window((1, 1), stride=(2, 2)), 1),
+    (Window((1, 1), stride=(2, 2), padding=(2, 1, 4, 3)), 1),
     (Window((3, 3), (2, 2), (0, 1, 0, 1)), 2),
     (Window((5, 3), (1, 2), (2, 0, 1, 3), (1, 2)), 1),
     (Window((3, 3)), 3),
@@ -141,6 +141,7 @@ def test_bits_in_bands(
     level: str, window: Window, groups: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bands, "PART_BYTES", 2000)
+    monkeypatch.setattr(bands, "LEAST_ROWS", 1)
     monkeypatch.setattr(bands, "LEAST_IN_PLACE", 100)
     model = model_of(window, channels=9, n_outputs=20, groups=groups)
     op = maddjit.compile(model, level, dtype=dtype, epilogue=REQUANTISED)
