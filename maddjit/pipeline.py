@@ -15,6 +15,7 @@ from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import cache, llvm
 from maddjit.compiler.convolution import ask_convolution, check_plain
 from maddjit.compiler.fingerprint import plan_key
+from maddjit.compiler.planes.drive import DriveRequest
 from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
@@ -240,7 +241,7 @@ def operator_of(request: Request) -> AnyOperator:
     return CompiledOperator(request, build)
 
 
-def build(request: Request | MoveRequest) -> Kernel[Any]:
+def build(request: Request | MoveRequest | DriveRequest) -> Kernel[Any]:
     """Return the kernel of a request: plan, cache, render, LLVM, load.
 
     It notes the seconds that each phase took. A kernel that the cache has is neither rendered nor

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maddjit.compiler import llvm, render
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.planes.drive import DrivePlan
 from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
@@ -33,7 +34,7 @@ def key_of(*parts: bytes | memoryview) -> str | None:
     return _digest(tools, *parts).hex() if tools else None
 
 
-def plan_key(plan: Plan | TilePlan | MovePlan) -> str | None:
+def plan_key(plan: Plan | TilePlan | MovePlan | DrivePlan) -> str | None:
     """Return the name of a plan's object, which its numbers, constants and target determine.
 
     None if the sources of this installation are not there as text.

@@ -13,6 +13,7 @@ from maddjit.arrays.files import can_write
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.network.plan import NetworkPlan
+from maddjit.compiler.planes.drive import DrivePlan
 from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.strassen_tile.plan import TilePlan
@@ -109,7 +110,7 @@ def render_call(call: Any) -> str:
     return _environment().get_template("python/call.ll.j2").render(call=call)
 
 
-def render(plan: Plan | TilePlan | MovePlan | NetworkPlan) -> str:
+def render(plan: Plan | TilePlan | MovePlan | DrivePlan | NetworkPlan) -> str:
     """Return the LLVM IR of a plan's kernel, as a module."""
     text = _environment().get_template(plan.template).render(plan=plan)
     return _with_probe(text, plan.target.triple)

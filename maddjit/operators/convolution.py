@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,16 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_planes, check_out, check_threads
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import SUMS
+from maddjit.arrays.formats import SUMS, Format
 from maddjit.compiler.convolution import ConvolutionRequest
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.signature import Result, Signature
 from maddjit.compiler.target import Target
+from maddjit.models.window import Window
 from maddjit.operators.base import Build
 from maddjit.operators.kernel import Kernel, Kernels
 from maddjit.operators.placed import Placed
 from maddjit.operators.pool import Pool
 from maddjit.operators.report import ConvolutionReport, convolution_report_of
+from maddjit.operators.runner import Runner
 
 
 class ConvolutionOperator:
@@ -39,6 +42,8 @@ class ConvolutionOperator:
         )
         self._placed: dict[Signature, Placed] = {}
         self._chosen: dict[tuple[str, Result, str], Placed] = {}
+        self._by_rows: dict[tuple[str, Result, str], Runner] = {}
+        self._sees_pixels = self.model.groups == 1 and self.model.window == Window((1, 1))
         self._pool = Pool()
         self._runner(request.signature)
 
@@ -137,12 +142,47 @@ class ConvolutionOperator:
             answer = check_out(out, shape, runner.dtype)
         is_apart = out is not None and (not out.flags.aligned or np.may_share_memory(out, planes))
         written = np.empty(shape, runner.dtype) if is_apart else answer
-        if answer.size:
-            asked_threads = self._request.threads if threads is None else check_threads(threads)
+        asked_threads = self._request.threads if threads is None else check_threads(threads)
+        if answer.size and self._are_rows(planes, form, written, result):
+            self._run_rows(kind, planes, written, asked_threads)
+        elif answer.size:
             runner(planes, form, written, asked_threads)
         if is_apart:
             answer[...] = written
         return answer
+
+    def _are_rows(
+        self, planes: NDArray[Any], form: Format, written: NDArray[Any], result: Result
+    ) -> bool:
+        """Tell whether kernels by rows are at least as fast: no pixel sees another one.
+
+        All channels of a pixel lie side by side then, and so do its results. For bytes it is as
+        fast to turn them.
+        """
+        return (
+            self._sees_pixels
+            and result != "codes"
+            and planes.itemsize + written.itemsize > 2
+            and form.name == self._inner(form.name)
+            and planes.transpose(0, 2, 3, 1).flags.c_contiguous
+            and written.transpose(0, 2, 3, 1).flags.c_contiguous
+        )
+
+    def _run_rows(
+        self,
+        kind: tuple[str, Result, str],
+        planes: NDArray[Any],
+        written: NDArray[Any],
+        threads: int,
+    ) -> None:
+        """Write results of pixels that are rows, (N · H · W, C)."""
+        runner = self._by_rows.get(kind)
+        if runner is None:
+            signature = replace(self._signature(*kind), order="C", out_order="C", placed=False)
+            runner = self._by_rows[kind] = Runner.of(self._groups[0][signature])
+        rows = planes.transpose(0, 2, 3, 1).reshape(-1, planes.shape[1])
+        results = written.transpose(0, 2, 3, 1).reshape(-1, written.shape[1])
+        runner(rows, results, threads, runner.kernel.plan.rows_per_thread)
 
     def _choose(self, dtype: str, result: Result, sums: str) -> Placed:
         """Return what runs the kernels for planes of a dtype; it is kept."""

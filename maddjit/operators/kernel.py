@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from maddjit.compiler import llvm
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.planes.drive import DrivePlan
 from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
@@ -19,7 +20,7 @@ from maddjit.compiler.strassen_tile.plan import TilePlan
 P = TypeVar("P", Plan, TilePlan)
 """The type of an operator's plans."""
 
-Any_P = TypeVar("Any_P", Plan, TilePlan, MovePlan)
+Any_P = TypeVar("Any_P", Plan, TilePlan, MovePlan, DrivePlan)
 """The type of a kernel's plan."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,15 +12,15 @@ from maddjit.arrays.formats import INPUTS, Format, float32_to_bfloat16
 from maddjit.compiler.convolution import ConvolutionRequest
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.workspace import aligned_zeros, lines
-from maddjit.operators.bands import Address, Band, Job, Layout, Planes, job_of
+from maddjit.operators.bands import Steps, steps_of
 from maddjit.operators.base import Build
 from maddjit.operators.kernel import Kernel
-from maddjit.operators.moving import Move, move
-from maddjit.operators.runner import KERNEL
+from maddjit.operators.layouts import Band, Job, Layout, Planes, address_of
+from maddjit.operators.moving import Move, drive, move
 from maddjit.operators.threads import run, spans
 
-_MOST_JOBS = 32
-"""The jobs that are kept; when there are more, all are forgotten."""
+_MOST_STEPS = 32
+"""The steps of calls that are kept; when there are more, all are forgotten."""
 
 
 class Placed:
@@ -52,7 +51,6 @@ class Placed:
         self._inner = INPUTS[signature.dtype]
         self._fill = bits_of(model.fill, self._inner)
         self._kernels = kernels
-        self._run = [KERNEL(kernel.function.address) for kernel in kernels]
         self._workspace_bytes = lines(max(kernel.plan.workspace_bytes for kernel in kernels))
         self._least_rows = plan.rows_per_thread
         target = request.target
@@ -62,70 +60,56 @@ class Placed:
             self._quantise = move("enter", 1, target, build, request.quantise)
         self._leave = move("leave", self.dtype.itemsize, target, build)
         self.moves: list[Move] = [self._enter, self._quantise, self._leave]
-        self._jobs: dict[Any, Job] = {}
-        self._spare: list[Address] = []
+        self._driver = drive(target, build)
+        self._steps: dict[Any, Steps] = {}
+        self._spare: list[NDArray[np.uint8]] = []
 
     def __call__(self, x: NDArray[Any], form: Format, y: NDArray[Any], threads: int = 1) -> None:
         """Write the results of aligned planes into `y`, which shares no memory with them."""
-        enter = self._enter if form is self._inner else self._quantise
+        is_converted = form is not self._inner
         n_rows = y.shape[0] * y.shape[2]
         if threads == 1:
-            self._work(x, y, enter, 0, n_rows)
+            self._work(x, y, is_converted, 0, n_rows)
         else:
             least = -(-self._least_rows // y.shape[3])
-            run(partial(self._work, x, y, enter), spans(n_rows, threads, least, 1))
+            run(partial(self._work, x, y, is_converted), spans(n_rows, threads, least, 1))
 
-    def _work(self, x: NDArray[Any], y: NDArray[Any], enter: Move, first: int, last: int) -> None:
+    def _work(
+        self, x: NDArray[Any], y: NDArray[Any], is_converted: bool, first: int, last: int
+    ) -> None:
         """Compute a span of the rows of all images; the arguments hold what it reads and writes."""
-        key = (x.shape, x.strides, y.strides, first, last)
-        job = self._jobs.get(key) or self._new_job(key, x, y)
-        x_address = x.__array_interface__["data"][0]
-        y_address = y.__array_interface__["data"][0]
-        memory = self._memory(job.n_bytes)
-        frame = memory.address
-        enter_frame, leave_frame = enter.run, self._leave.run
-        for step in job.steps:
-            layout = step.layout
-            source = x_address + step.source
-            for phase in layout.phases:
-                enter_frame(source + phase.source, frame + phase.goal, phase.sizes.address)
-            begin, results = frame + layout.lead, frame + layout.frame_bytes
-            for kernel in self._run:
-                kernel(
-                    begin,
-                    layout.run,
-                    layout.itemsize,
-                    layout.offsets.address,
-                    results,
-                    layout.output_step,
-                    frame + layout.n_bytes,
-                    0,
-                )
-                begin += layout.group_step
-                results += layout.group_output_step
-            if self._is_codes:
-                self._leave_codes(layout, memory.array, y, step.band)
-            else:
-                goal = y_address + step.goal
-                leave_frame(frame + layout.frame_bytes, goal, layout.leaving.address)
+        key = (x.shape, x.strides, y.strides, is_converted, first, last)
+        steps = self._steps.get(key) or self._new_steps(key, x, y)
+        memory = self._memory(steps.n_bytes + self._workspace_bytes)
+        arguments = (address_of(x), address_of(y), address_of(memory), steps.address)
+        if not self._is_codes:
+            self._driver.run(*arguments, 0, len(steps.bands))
+        else:
+            for number, (band, layout) in enumerate(zip(steps.bands, steps.layouts, strict=True)):
+                self._driver.run(*arguments, number, number + 1)
+                self._leave_codes(layout, memory, y, band)
         self._spare.append(memory)
 
-    def _new_job(self, key: Any, x: NDArray[Any], y: NDArray[Any]) -> Job:
-        """Return what there is to do for a span of rows; the jobs of the last calls are kept."""
-        job = job_of(
+    def _new_steps(self, key: tuple[Any, ...], x: NDArray[Any], y: NDArray[Any]) -> Steps:
+        """Return what there is to do for a span of rows; that of the last calls is kept."""
+        *_, is_converted, first, last = key
+        job = Job(
             self._window,
             self._groups,
-            Planes(x.shape[1:], x.strides, self._inner.itemsize),
+            Planes(x.shape[1:], x.strides, self._inner.itemsize, is_converted),
             Planes(y.shape[1:], y.strides, y.itemsize),
-            key[-2:],
             self._fill,
             self._group_planes if self._is_codes else 0,
         )
-        job = replace(job, n_bytes=job.n_bytes + self._workspace_bytes)
-        if len(self._jobs) >= _MOST_JOBS:
-            self._jobs = {}
-        self._jobs[key] = job
-        return job
+        enter = self._quantise if is_converted else self._enter
+        leave = 0 if self._is_codes else self._leave.kernel.function.address
+        kernels = [kernel.function.address for kernel in self._kernels]
+        head = (self._groups, enter.kernel.function.address, leave, *kernels)
+        steps = steps_of(job, (first, last), head)
+        if len(self._steps) >= _MOST_STEPS:
+            self._steps = {}
+        self._steps[key] = steps
+        return steps
 
     def _leave_codes(
         self, layout: Layout, memory: NDArray[np.uint8], y: NDArray[Any], band: Band
@@ -143,15 +127,13 @@ class Placed:
             planes = slice(group * n_codes, (group + 1) * n_codes)
             y[images, planes, band.row : band.row + n_rows] = codes
 
-    def _memory(self, n_bytes: int) -> Address:
+    def _memory(self, n_bytes: int) -> NDArray[np.uint8]:
         """Return memory to work in, if possible of an earlier call: fresh pages cost time."""
         try:
             memory = self._spare.pop()
         except IndexError:
-            return Address.of(aligned_zeros(n_bytes, np.uint8))
-        if memory.array.nbytes >= n_bytes:
-            return memory
-        return Address.of(aligned_zeros(n_bytes, np.uint8))
+            return aligned_zeros(n_bytes, np.uint8)
+        return memory if memory.nbytes >= n_bytes else aligned_zeros(n_bytes, np.uint8)
 
 
 def bits_of(fill: int, form: Format) -> int:
@@ -170,4 +152,4 @@ def bits_of(fill: int, form: Format) -> int:
             raise ValueError(
                 f"planes of {form.name} cannot hold {fill}, which the model has outside of planes"
             )
-    return int(np.array(fill, form.dtype).view(f"u{form.itemsize}"))
+    return int(np.array(fill, form.dtype).view(f"i{form.itemsize}"))
