@@ -15,7 +15,7 @@ from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.networks.compiled import CompiledNetwork
 from maddjit.integrations.networks.converting import Converted
 from maddjit.integrations.networks.graph import UnsupportedLayerError
-from maddjit.integrations.networks.report import NetworkReport
+from maddjit.integrations.networks.report import ConversionReport
 from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
 from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
 from maddjit.integrations.torch.converting import convert
@@ -32,12 +32,12 @@ __all__ = [
     "CompiledLayers",
     "CompiledNetwork",
     "Conversion",
+    "ConversionReport",
     "Converted",
     "ConvertedLayer",
     "Costs",
     "MaddnessConv1x1",
     "MaddnessLinear",
-    "NetworkReport",
     "Replacement",
     "ReplacementError",
     "Report",
