@@ -36,10 +36,10 @@ def calibrated(
     and zero point with what they are made of. With "mse" the range is the share of the whole one
     that has the least squared error.
     """
-    n_batches = len(list(batches(images)))
+    n_batches = len(list(batches(graph, images)))
     rng = np.random.default_rng(random_state)
     watches = [_Watch() for _ in graph.nodes]
-    for part in batches(images):
+    for part in batches(graph, images):
         for watch, value in zip(watches, values(graph, part), strict=True):
             numbers = value.ravel()
             watch.least = min(watch.least, float(numbers.min()))

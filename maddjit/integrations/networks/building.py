@@ -121,7 +121,7 @@ def _exact_results(
     """Return what the exact graph gives at places of convolutions, and its outputs."""
     parts: dict[int, list[NDArray[np.float32]]] = {number: [] for number in places}
     outputs, first = [], 0
-    for batch in batches(images):
+    for batch in batches(graph, images):
         found: list[NDArray[Any]] = []
         for number, node in enumerate(graph.nodes):
             given = [found[each] for each in node.inputs] or [batch.astype(np.float32)]

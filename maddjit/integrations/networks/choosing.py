@@ -24,8 +24,8 @@ from maddjit.models.network import Planes, Step
 
 logger = logging.getLogger(__name__)
 
-Advance = Callable[[], object]
-"""Called after each fit."""
+Advance = Callable[[], bool]
+"""Called after each fit; False means that nothing more is to be tried."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def options_of(
     Options that are not predicted to be faster than the exact layer are left out, and so are
     numbers of codebooks whose sums cannot be requantised.
     """
-    found = []
+    found: list[Option] = []
     base = measured_loss(task, exact.outputs[task.held])
     for number, of_layer in multiples.items():
         before = step_nanoseconds(task, exact.network.steps[number], target)
@@ -118,13 +118,13 @@ def options_of(
                 step, _ = look_up_step(task, number, n_codebooks, stored)
             except ValueError as error:
                 logger.info("%s: %s", task.graph.nodes[number].name, error)
-                continue
-            finally:
-                advance()
-            time = step_nanoseconds(task, step, target)
-            if time < before:
-                loss = measured_loss(task, run_from(task, exact, number, step)) - base
-                found.append(Option(number, n_codebooks, max(0.0, loss), time))
+            else:
+                time = step_nanoseconds(task, step, target)
+                if time < before:
+                    loss = measured_loss(task, run_from(task, exact, number, step)) - base
+                    found.append(Option(number, n_codebooks, max(0.0, loss), time))
+            if not advance():
+                return found
     return found
 
 
@@ -190,10 +190,11 @@ def chosen(
     while first < last:  # choices up to `first` are within the loss, or the fewest allowed
         middle = (first + last + 1) // 2
         loss = measured_loss(task, built(task, path[middle]).outputs[task.held])
-        advance()
         logger.debug("%s: a loss of %.4g", path[middle], loss)
         if loss <= max_loss:
             first = middle
         else:
             last = middle - 1
+        if not advance():
+            break
     return path[first]

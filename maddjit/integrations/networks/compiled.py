@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.integrations.networks.converting import Converted
-from maddjit.integrations.networks.report import NetworkReport
+from maddjit.integrations.networks.report import ConversionReport
 from maddjit.models.network import Network
 from maddjit.pipeline import compile
 
@@ -23,13 +23,13 @@ class CompiledNetwork:
         What is computed, as a record; `maddjit.save` stores it.
     operator : NetworkOperator
         What `maddjit.compile` made of it.
-    report : NetworkReport
+    report : ConversionReport
         What became of each layer.
     """
 
     network: Network
     operator: Any
-    report: NetworkReport
+    report: ConversionReport
 
     @classmethod
     def of(cls, converted: Converted, target: str | None, threads: int) -> CompiledNetwork:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from maddjit.arrays.checks import check_random_state
 from maddjit.compiler.request import target_of
@@ -33,8 +33,8 @@ from maddjit.integrations.networks.choosing import (
     path_of,
     step_nanoseconds,
 )
-from maddjit.integrations.networks.graph import Graph, Shape
-from maddjit.integrations.networks.report import LayerLine, NetworkReport
+from maddjit.integrations.networks.graph import Convolution, Graph, Node, Shape
+from maddjit.integrations.networks.report import ConversionReport, LayerLine
 from maddjit.learning.progress import Progress, steps
 from maddjit.models.network import (
     Add,
@@ -105,15 +105,19 @@ class Converted:
     Attributes
     ----------
     network : Network
-    report : NetworkReport
+    report : ConversionReport
     """
 
     network: Network
-    report: NetworkReport
+    report: ConversionReport
 
 
-def as_calibration(images: ArrayLike) -> NDArray[Any]:
+def as_calibration(images: Any) -> NDArray[Any]:
     """Return calibration images, checked: (N, C, H, W), float32 or uint8.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) array_like, or iterable of such batches
 
     Raises
     ------
@@ -122,6 +126,9 @@ def as_calibration(images: ArrayLike) -> NDArray[Any]:
     TypeError
         If they are not real numbers.
     """
+    if not hasattr(images, "__array__"):
+        batches = [np.asarray(batch) for batch in images]
+        images = np.concatenate(batches) if {batch.ndim for batch in batches} == {4} else batches
     found = np.asarray(images)
     if found.ndim != 4 or 0 in found.shape:
         raise ValueError(f"calibration must be images (N, C, H, W), not shape {found.shape}")
@@ -175,10 +182,10 @@ def converted(
 def _multiples(graph: Graph, options: Options) -> dict[int, Sequence[float]]:
     """Return for each convolution that may become look-ups the multiples of planes to try.
 
-    By default the first layer and linear layers stay exact: look-ups save nothing there.
+    By default the first layer, linear and depthwise layers stay exact: look-ups save nothing there.
     """
     nodes, all_ = graph.nodes, candidates_of(graph)
-    usual = [n for n in all_[1:] if not nodes[n].is_linear]
+    usual = [n for n in all_[1:] if not nodes[n].is_linear and not _is_depthwise(nodes[n])]
     given = options.codebooks
     if given is None:
         if (options.max_loss, options.max_time) == (None, None):
@@ -194,6 +201,11 @@ def _multiples(graph: Graph, options: Options) -> dict[int, Sequence[float]]:
             if multiple is not None:
                 found[number] = (float(multiple),)
     return dict(sorted(found.items()))
+
+
+def _is_depthwise(node: Node) -> bool:
+    operation = node.operation
+    return isinstance(operation, Convolution) and operation.weights.shape[1] == 1
 
 
 def _named(graph: Graph, numbers: Sequence[int], patterns: Sequence[str]) -> list[int]:
@@ -245,7 +257,7 @@ def _shape(planes: Planes | None) -> Shape | None:
 
 def _report(
     task: Task, choice: Choice, last: Built, found: Sequence[Option], target: Target
-) -> NetworkReport:
+) -> ConversionReport:
     times = _times(task, last, target)
     lines = tuple(
         LayerLine(
@@ -263,7 +275,7 @@ def _report(
         name = task.graph.nodes[option.number].name
         options[name] = (*options.get(name, ()), option)
     exact = last if not choice else built(task, {})
-    return NetworkReport(
+    return ConversionReport(
         layers=lines,
         options=options,
         loss=measured_loss(task, last.outputs[task.held]),

@@ -26,8 +26,9 @@ def nanoseconds(
         product = settings.PRODUCT_NANOSECONDS[bool(target.byte_products)]
         return time + product * layer.weights.size * n_pixels
     if isinstance(layer, LookUp):
-        n_vectors = n_pixels / target.vector_bytes
+        size = target.vector_bytes
+        shuffle, level = settings.SHUFFLE_NANOSECONDS[size], settings.LEVEL_NANOSECONDS[size]
         for each in layer.model.products:
-            time += n_vectors * settings.SHUFFLE_NANOSECONDS * each.n_codebooks * each.n_outputs
-            time += n_vectors * settings.LEVEL_NANOSECONDS * each.n_codebooks * each.depth
+            of_a_codebook = shuffle * each.n_outputs + level * each.depth
+            time += n_pixels / size * each.n_codebooks * of_a_codebook
     return time

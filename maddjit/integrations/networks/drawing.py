@@ -48,6 +48,17 @@ class Value:
     zeros: Sides = NO_SIDES
 
 
+class _Batch:
+    """The number of images, which nothing can be computed with while a network is read."""
+
+    def __repr__(self) -> str:
+        return "N"
+
+
+BATCH = _Batch()
+"""What stands for the first axis in shapes."""
+
+
 class Drawing:
     """A graph that is being made; `name` is the layer that errors are about."""
 

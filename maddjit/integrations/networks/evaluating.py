@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,10 @@ from maddjit.integrations.networks.graph import (
 from maddjit.models.window import Window
 
 BATCH = 64
-"""Images that are evaluated together."""
+"""Images that are evaluated together, at most."""
+
+NUMBERS = 2**25
+"""Numbers of a graph that exist at once, unless a single image has more."""
 
 
 def seen(window: Window, x: NDArray[Any], fill: float) -> Iterator[NDArray[Any]]:
@@ -103,15 +107,17 @@ def values(graph: Graph, images: NDArray[Any]) -> list[NDArray[Any]]:
 
 def outputs(graph: Graph, images: NDArray[Any]) -> NDArray[Any]:
     """Return the outputs for images: rows (N, M), or planes (N, M, H, W)."""
-    parts = [values(graph, part)[-1] for part in batches(images)]
+    parts = [values(graph, part)[-1] for part in batches(graph, images)]
     y = np.concatenate(parts)
     return y.reshape(len(y), -1) if graph.is_flat else y
 
 
-def batches(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield the images in batches."""
-    for first in range(0, len(images), BATCH):
-        yield images[first : first + BATCH]
+def batches(graph: Graph, images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the images in batches for which all values of a graph exist at once."""
+    of_an_image = sum(math.prod(node.shape) for node in graph.nodes)
+    n_images = min(BATCH, max(1, NUMBERS // of_an_image))
+    for first in range(0, len(images), n_images):
+        yield images[first : first + n_images]
 
 
 def in_batches(function: Callable[..., NDArray[Any]], *given: NDArray[Any]) -> NDArray[Any]:

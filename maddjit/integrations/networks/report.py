@@ -37,7 +37,7 @@ class LayerLine:
 
 
 @dataclass(frozen=True)
-class NetworkReport:
+class ConversionReport:
     """``print(report)`` shows a line for each layer, and what the whole network loses.
 
     Attributes

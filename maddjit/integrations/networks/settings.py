@@ -35,13 +35,13 @@ HELD_OUT = 0.25
 LEAST_HELD_OUT = 20
 """Images that must be kept back to measure losses on."""
 
-# Predicted times (costs.py), in nanoseconds of a core of about 3 GHz
+# Predicted times (costs.py), in nanoseconds, measured on an Emerald Rapids of about 3 GHz
 
-SHUFFLE_NANOSECONDS = 0.5
-"""A look-up in a vector of pixels: a shuffle and its share of additions."""
-LEVEL_NANOSECONDS = 1.3
-"""A level of a tree for a vector of pixels: read, fetch a threshold, compare, add a bit."""
-PRODUCT_NANOSECONDS = {False: 0.0133, True: 0.0045}
+SHUFFLE_NANOSECONDS = {16: 0.28, 32: 0.28, 64: 0.42}
+"""A look-up in a vector of pixels of so many bytes: a shuffle and its share of additions."""
+LEVEL_NANOSECONDS = {16: 0.6, 32: 0.6, 64: 1.2}
+"""A level of a tree for such a vector: read, fetch a threshold, compare, add a bit."""
+PRODUCT_NANOSECONDS = {False: 0.0145, True: 0.0027}
 """An 8-bit product and its sum: without and with an instruction for them."""
-BYTE_NANOSECONDS = 0.05
-"""A byte of activations that is read or written."""
+BYTE_NANOSECONDS = 0.15
+"""A byte of activations that is read or written, with its share of borders and of rounding."""

@@ -16,7 +16,7 @@ from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.networks.compiled import CompiledNetwork
 from maddjit.integrations.networks.converting import Converted
 from maddjit.integrations.networks.graph import UnsupportedLayerError
-from maddjit.integrations.networks.report import NetworkReport
+from maddjit.integrations.networks.report import ConversionReport
 from maddjit.integrations.onnx.loading import Feed, Source
 from maddjit.integrations.onnx.networks import compile_network, convert_network
 from maddjit.integrations.onnx.replacing import run_replaced
@@ -24,10 +24,10 @@ from maddjit.integrations.onnx.taking import KnownProduct, initialisers, take
 
 __all__ = [
     "CompiledNetwork",
+    "ConversionReport",
     "Converted",
     "Feed",
     "KnownProduct",
-    "NetworkReport",
     "ReplacementError",
     "Source",
     "UnsupportedLayerError",

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import helper
 
 from maddjit.integrations.networks import arithmetic
-from maddjit.integrations.networks.drawing import Drawing, Value
+from maddjit.integrations.networks.drawing import BATCH, Drawing, Value
 from maddjit.integrations.networks.folding import folded
 from maddjit.integrations.networks.graph import Graph, Shape, UnsupportedLayerError
 from maddjit.integrations.networks.sides import NO_SIDES, Sides, same_padding
@@ -21,9 +21,6 @@ Given = Sequence[Any]
 """The inputs of a node: values, shapes, arrays for constants, None for those that are left out."""
 
 Attributes = dict[str, Any]
-
-BATCH = "the number of images"
-"""What stands for the first axis in shapes."""
 
 
 def graph_of(proto: Any, shape: Shape) -> Graph:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from maddjit.integrations.networks.compiled import CompiledNetwork
 from maddjit.integrations.networks.converting import Converted, Options, as_calibration, converted
 from maddjit.integrations.onnx.loading import Source, check_weights, loaded
@@ -14,7 +12,7 @@ from maddjit.integrations.onnx.network_graph import graph_of
 
 def compile_network(
     model: Source,
-    calibration: ArrayLike,
+    calibration: Any,
     *,
     target: str | None = None,
     threads: int = 1,
@@ -33,7 +31,7 @@ def compile_network(
     ----------
     model : path or onnx.ModelProto
         With one input and one output.
-    calibration : (N, C, H, W) array_like
+    calibration : (N, C, H, W) array_like, or iterable of such batches
     target : str, optional
     threads : int
         As for `maddjit.compile`.
@@ -61,7 +59,7 @@ def compile_network(
 
 
 def convert_network(
-    model: Source, calibration: ArrayLike, *, target: str | None = None, **options: Any
+    model: Source, calibration: Any, *, target: str | None = None, **options: Any
 ) -> Converted:
     """Return the network of a model and its report without compiling it.
 

@@ -15,7 +15,7 @@ from maddjit.integrations.agreement import ReplacementError
 from maddjit.integrations.networks.compiled import CompiledNetwork
 from maddjit.integrations.networks.converting import Converted
 from maddjit.integrations.networks.graph import UnsupportedLayerError
-from maddjit.integrations.networks.report import NetworkReport
+from maddjit.integrations.networks.report import ConversionReport
 from maddjit.integrations.torch.compiling import CompiledLayers, compile_layers
 from maddjit.integrations.torch.conversion_report import Conversion, ConvertedLayer, Costs
 from maddjit.integrations.torch.converting import convert
@@ -37,6 +37,7 @@ __all__ = [
     "CompiledLayers",
     "CompiledNetwork",
     "Conversion",
+    "ConversionReport",
     "Converted",
     "ConvertedLayer",
     "Costs",
@@ -47,7 +48,6 @@ __all__ = [
     "LookUpNetwork",
     "MaddnessConv1x1",
     "MaddnessLinear",
-    "NetworkReport",
     "PlanePool",
     "Progress",
     "Replacement",

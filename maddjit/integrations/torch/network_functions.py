@@ -11,12 +11,9 @@ import torch
 from torch.nn import functional
 
 from maddjit.integrations.networks import arithmetic
-from maddjit.integrations.networks.drawing import Drawing, Value
+from maddjit.integrations.networks.drawing import BATCH, Drawing, Value
 from maddjit.integrations.networks.sides import same_padding
 from maddjit.models.window import Window
-
-BATCH = "the number of images"
-"""What stands for the first axis in shapes: it is not known while a module is traced."""
 
 Function = Callable[..., Any]
 """A function of a drawing and of the arguments of PyTorch's function."""

@@ -105,7 +105,7 @@ def _result(draw: Drawing, module: Any, node: Any, found: dict[fx.Node, Any]) ->
         function = kinds.get(node.target)
         told = str(getattr(node.target, "__name__", node.target))
         if not any(isinstance(each, Value) for each in _flat(args, kwargs)):
-            return _of_constants(node, args, kwargs)
+            function, args = _of_constants, (node, *args)
     if function is None:
         raise draw.refuse(f"{told} is not supported")
     try:
@@ -121,8 +121,8 @@ def _flat(args: Any, kwargs: Any) -> list[Any]:
     return found
 
 
-def _of_constants(node: Any, args: Any, kwargs: Any) -> Any:
-    """Return what a function gives for constants; sizes that depend on the batch are refused."""
+def _of_constants(draw: Drawing, node: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return what a function gives for constants. The number of images is none: a TypeError."""
     if node.op == "call_method":
         return getattr(args[0], node.target)(*args[1:], **kwargs)
     return node.target(*args, **kwargs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -65,13 +64,14 @@ def compile_network(
     ----------
     module : nn.Module
         It takes images (N, C, H, W) and gives one tensor.
-    calibration : (N, C, H, W) tensor or array
+    calibration : (N, C, H, W) tensor or array, or iterable of such batches
         Images like those that will come, some hundreds: float32, or uint8 if the module takes
         their values as floating-point numbers. The network takes images of that shape and dtype.
     codebooks : float or dict of str to float, optional
         Codebooks for each input plane of a convolution: 1, 2, 0.5 … A number is for all
         convolutions but the first one. A dict has names of layers, with wildcards; layers that it
-        does not name, or for which it has None, are exact.
+        does not name, or for which it has None, are exact. Depthwise layers are exact unless they
+        are named.
     max_loss : float, optional
         The most that the network may lose on the images kept back: the share of images whose
         winner is not that of `module`. For single outputs and planes it is the squared error over
@@ -82,7 +82,7 @@ def compile_network(
         The codebooks for each input plane that are tried, with limits.
     layers : sequence of str, optional
         Names of layers that are tried, with wildcards. By default these are all convolutions but
-        the first one.
+        the first one and depthwise ones.
     ranges : {"mse", "minmax"} or float
         How the range of int8 numbers is chosen: for the least squared error, as the whole range, or
         so as to hold that percentage of the numbers.
@@ -163,8 +163,16 @@ def convert_network(
     Network(1 × 8 × 8: 1 Quantise, 1 Exact, 1 Dense)
     """
     refuse_compiled(module)
-    images = calibration.numpy(force=True) if isinstance(calibration, torch.Tensor) else calibration
-    found = as_calibration(np.asarray(images))
+    found = as_calibration(_arrays(calibration))
     channels, height, width = found.shape[1:]
     graph = graph_of(module, (channels, height, width))
     return converted(graph, found, Options(**options), target)
+
+
+def _arrays(calibration: Any) -> Any:
+    """Return tensors as arrays, in batches if there are any."""
+    if isinstance(calibration, torch.Tensor):
+        return calibration.numpy(force=True)
+    if hasattr(calibration, "__array__"):
+        return calibration
+    return [_arrays(batch) for batch in calibration]

@@ -264,3 +264,37 @@ def test_constant_images() -> None:
     graph, images = small_graph(), np.zeros((4, 3, 8, 8), np.float32)
     made = converted(graph, images, Options(), LEVEL)
     np.testing.assert_allclose(run(made.network, images), outputs(graph, images), atol=0.05)
+
+
+def test_batches_and_interrupts() -> None:
+    batches = [IMAGES[:20], IMAGES[20:]]
+    assert (as_calibration(iter(batches)) == IMAGES).all()
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
+        as_calibration([IMAGES[0, 0], IMAGES[1, 0]])
+    images = np.concatenate([IMAGES, IMAGES])
+    calls: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> bool:
+        calls.append((done, total))
+        return False
+
+    options = Options(max_loss=0.5, n_patches=300, progress=stop)
+    report = converted(small_graph(), images, options, LEVEL).report
+    assert len(calls) <= 2
+    assert sum(map(len, report.options.values())) <= 1
+
+
+def test_depthwise_layers_stay_exact_unless_named() -> None:
+    options = Options(codebooks=1, n_patches=300)
+    kinds = {
+        line.name: line.kind
+        for line in converted(small_graph(), IMAGES, options, LEVEL).report.layers
+    }
+    assert kinds["deep"] == "exact"
+    assert kinds["two"] == "look-ups"
+    named = Options(codebooks={"deep": 1}, n_patches=300)
+    kinds = {
+        line.name: line.kind
+        for line in converted(small_graph(), IMAGES, named, LEVEL).report.layers
+    }
+    assert kinds["deep"] == "look-ups"

@@ -197,6 +197,14 @@ def test_uint8_images() -> None:
     assert np.mean((found - expected) ** 2) < 0.001 * expected.var()
 
 
+def test_sizes() -> None:
+    module, x = Sizes(False).double(), images(3).double()
+    with torch.no_grad():
+        expected = module(x).numpy()
+    found = outputs(graph_of(module, SHAPE), x.numpy())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
 class Deciding(nn.Module):
     def forward(self, x: Any) -> Any:
         return x if x.sum() > 0 else -x
@@ -217,6 +225,20 @@ class Pair(nn.Module):
         return x, x
 
 
+class Sizes(nn.Module):
+    """Computes with the sizes of an image, or also with the number of images."""
+
+    def __init__(self, with_images: bool) -> None:
+        super().__init__()
+        self.with_images, self.head = with_images, nn.Linear(432, 3)
+
+    def forward(self, x: Any) -> Any:
+        n, channels, height, width = x.shape[0], x.shape[1], x.size(2), x.size(-1)
+        if self.with_images:
+            return x.reshape(n * channels, height * width)
+        return self.head(x.reshape(n, channels * height * width))
+
+
 def hooked() -> Any:
     layer = nn.Conv2d(3, 3, 1)
     layer.register_forward_hook(lambda *_: None)
@@ -230,6 +252,7 @@ def hooked() -> Any:
         (Two(), "one input"),
         (Product(), "mul: a product of two tensors"),
         (Pair(), "single tensor"),
+        (Sizes(True), "mul: mul is called in a way"),
         (hooked(), "0: layers with hooks"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU()), "1: a layer of class SiLU is not supported"),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 3)), "0: a layer of class ConvTranspose2d"),
