@@ -1,10 +1,7 @@
-"""The whole way from a model to a callable: compile, emit, and build, which makes one kernel."""
+"""The whole way from a model to a callable: compile, and emit, which shows its code."""
 
 from __future__ import annotations
 
-import logging
-from time import perf_counter
-from types import MappingProxyType
 from typing import Any, Literal, get_args, overload
 
 from numpy.typing import NDArray
@@ -12,11 +9,8 @@ from numpy.typing import NDArray
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
-from maddjit.compiler import cache, llvm
+from maddjit.compiler import llvm
 from maddjit.compiler.convolution import ask_convolution, check_plain
-from maddjit.compiler.fingerprint import plan_key
-from maddjit.compiler.planes.drive import DriveRequest
-from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
 from maddjit.compiler.signature import Choices, Result, Signature
@@ -24,8 +18,8 @@ from maddjit.compiler.target import named
 from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.network import Network
 from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.operators.building import build
 from maddjit.operators.convolution import ConvolutionOperator
-from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.network import NetworkOperator
 from maddjit.operators.network_code import build_network
@@ -38,8 +32,6 @@ AnyOperator = CompiledOperator | TileOperator | WinnerOperator
 
 Stage = Literal["template", "optimized", "assembly"]
 """Texts of a kernel: LLVM IR as the templates render it, as LLVM leaves it, and assembly."""
-
-logger = logging.getLogger(__name__)
 
 
 @overload
@@ -239,38 +231,6 @@ def operator_of(request: Request) -> AnyOperator:
     if request.signature.result == "winners":
         return WinnerOperator(request, build)
     return CompiledOperator(request, build)
-
-
-def build(request: Request | MoveRequest | DriveRequest) -> Kernel[Any]:
-    """Return the kernel of a request: plan, cache, render, LLVM, load.
-
-    It notes the seconds that each phase took. A kernel that the cache has is neither rendered nor
-    compiled.
-    """
-    seconds: dict[str, float] = {}
-    last = perf_counter()
-
-    def passed(phase: str) -> None:
-        nonlocal last
-        now = perf_counter()
-        seconds[phase], last = now - last, now
-
-    plan = request.plan()
-    passed("plan")
-    key = plan_key(plan)
-    code = cache.read(key)
-    passed("cache")
-    if code is None:
-        ir = render(plan)
-        passed("render")
-        code = llvm.to_object(ir, plan.target)
-        passed("llvm")
-        cache.write(key, code)
-        passed("keep")
-    function = llvm.load(code, plan.symbol, plan.target, plan.sequences_symbol)
-    passed("load")
-    logger.debug("compiled %s: %s", plan.symbol, seconds)
-    return Kernel(plan, len(code), function, MappingProxyType(seconds))
 
 
 def emit(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypeVar
 
 Lookups = tuple[tuple[int, str], ...]
 """Look-ups in tables that registers hold: the entries of a table, and the intrinsic."""
@@ -164,6 +166,14 @@ WORDS = {
     ),
 }
 """What multiplies and packs words, by the bytes of a register."""
+
+
+G = TypeVar("G", Words, WholeNumbers)
+
+
+def granted(some: G, names: Collection[str]) -> G | None:
+    """Return some instructions if all of them are among these names."""
+    return some if set(some.names) <= set(names) else None
 
 
 def names_of(*tables: Lookups) -> tuple[str, ...]:

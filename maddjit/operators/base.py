@@ -25,7 +25,7 @@ from maddjit.operators.pool import Pool
 from maddjit.operators.runner import Runner
 
 Build = Callable[[Request | MoveRequest | DriveRequest], Kernel[Any]]
-"""A function that compiles one kernel: `maddjit.pipeline.build`, except in tests."""
+"""A function that compiles one kernel: `maddjit.operators.building.build`, except in tests."""
 
 
 class BaseOperator(Generic[P]):

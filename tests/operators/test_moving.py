@@ -15,8 +15,8 @@ from maddjit.compiler.planes.plan import plan_move
 from maddjit.compiler.planes.sizes import Sizes
 from maddjit.compiler.render import render
 from maddjit.compiler.target import LEVELS, named, resolve
+from maddjit.operators.building import build
 from maddjit.operators.moving import move
-from maddjit.pipeline import build
 from tests.operators.test_memory import between_guards
 
 LAYOUTS = {
