@@ -30,6 +30,7 @@ from maddjit.models.strassen_tile import StrassenTileModel, TileReport
 from maddjit.operators import report as _report
 from maddjit.operators import watching
 from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.network import NetworkOperator
 from maddjit.operators.report import TileOperatorReport
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.watching import DriftWarning
@@ -58,6 +59,7 @@ __all__ = [
     "ModelFileError",
     "NativeCodeError",
     "Network",
+    "NetworkOperator",
     "Selection",
     "ShortList",
     "StrassenTileModel",
