@@ -34,6 +34,7 @@ from maddjit.operators import report as _report
 from maddjit.operators import watching
 from maddjit.operators.convolution import ConvolutionOperator
 from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.network import NetworkOperator
 from maddjit.operators.report import ConvolutionReport, TileOperatorReport
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.watching import DriftWarning
@@ -66,6 +67,7 @@ __all__ = [
     "ModelFileError",
     "NativeCodeError",
     "Network",
+    "NetworkOperator",
     "Selection",
     "ShortList",
     "StrassenTileModel",

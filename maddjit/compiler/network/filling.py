@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from maddjit.compiler.network import settings
@@ -98,6 +99,16 @@ class Gaps:
     row: Fill
     below: Fill
 
+    @property
+    def at_once(self) -> int:
+        """Rows that straight-line code fills."""
+        return settings.GAPS_AT_ONCE if self.row.n_bytes < self.row.lanes else 1
+
+    @property
+    def whole_mask(self) -> int:
+        """The mask that rounds a number of rows down to so many."""
+        return -self.at_once
+
 
 @dataclass(frozen=True)
 class Clearing:
@@ -113,11 +124,37 @@ class Clearing:
     kind = "clear"
 
 
-def clearing(place: Place, value: int, lanes: int, stride: tuple[int, int] = (1, 1)) -> Clearing:
-    """Return how a place is cleared; with a stride it holds phases of planes of its shape."""
+def clearing(
+    place: Place,
+    value: int,
+    lanes: int,
+    stride: tuple[int, int] = (1, 1),
+    wanted: Collection[int] = (0,),
+    written: int = 1,
+) -> Clearing:
+    """Return how a place is cleared.
+
+    Parameters
+    ----------
+    place : Place
+        With a stride, it holds phases of planes of its shape.
+    value : int
+        What is written.
+    lanes : int
+        Bytes of a vector.
+    stride : (int, int)
+    wanted : collection of int
+        The phases that are cleared.
+    written : int
+        Bytes of the vectors that wrote the rows. What they hold behind a row is filled already.
+    """
     gaps = []
     for phase in phases(place.shape, stride):
+        if phase.index not in wanted:
+            continue
         height, width = max(phase.height, 0), max(phase.width, 0)
+        if height and width:
+            width = min(-(-width // written) * written, place.image_step)
         gaps.append(
             Gaps(
                 phase.index * place.channel_step,

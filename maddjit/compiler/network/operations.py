@@ -37,20 +37,38 @@ class Quantising:
 class LayingOut:
     """Planes are copied to another place, each taken apart into phases.
 
-    Vectors of results may reach behind a row; what is there is written, or cleared, later.
+    Vectors of results may reach behind a row, where they hold what stands outside of the planes.
+    What they write behind the gap is written once more later.
+
+    Attributes
+    ----------
+    x, to : Place
+    stride : (int, int)
+    lanes : int
+        Bytes of a vector of results.
+    wanted : tuple of int
+        The phases that are copied.
+    value : int
+        What stands outside of the planes.
     """
 
     x: Place
     to: Place
     stride: tuple[int, int]
     lanes: int
+    wanted: tuple[int, ...] = (0,)
+    value: int = 0
 
     kind = "lay_out"
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases of a plane."""
-        return phases(self.x.shape, self.stride)
+    def lines(self) -> tuple[tuple[Phase, tuple[Phase, ...]], ...]:
+        """The first phase of each row of phases that has any, and all of that row."""
+        found: dict[int, list[Phase]] = {}
+        for phase in phases(self.x.shape, self.stride):
+            if phase.index in self.wanted and phase.height > 0 and phase.width > 0:
+                found.setdefault(phase.row, []).append(phase)
+        return tuple((each[0], tuple(each)) for each in found.values())
 
     @property
     def to_step(self) -> int:
@@ -59,12 +77,15 @@ class LayingOut:
 
     @property
     def read(self) -> int:
-        """Bytes that a vector of results is picked from."""
-        return self.lanes * self.stride[1]
+        """Bytes that a vector of results is picked from: a power of two."""
+        return 1 << (self.lanes * self.stride[1] - 1).bit_length()
 
-    def starts(self, phase: Phase) -> tuple[tuple[int, int], ...]:
-        """Return where each vector of a row begins: where it is read, and where it is written."""
-        return tuple((at * self.stride[1], at) for at in range(0, phase.width, self.lanes))
+    def starts(self, phase: Phase) -> tuple[tuple[int, int, int], ...]:
+        """Return where each vector of a row is read and written, and how much of it is pixels."""
+        return tuple(
+            (at * self.stride[1], at, min(self.lanes, phase.width - at))
+            for at in range(0, phase.width, self.lanes)
+        )
 
     def goal(self, phase: Phase) -> int:
         """Return the offset of a phase where it goes."""
@@ -72,7 +93,7 @@ class LayingOut:
 
     def picked(self, phase: Phase) -> tuple[int, ...]:
         """Return the lanes of what is read that a vector of results has."""
-        return tuple(range(phase.column, self.read, self.stride[1]))
+        return tuple(range(phase.column, self.lanes * self.stride[1], self.stride[1]))
 
 
 @dataclass(frozen=True)
@@ -141,13 +162,13 @@ class Pooling:
 
     @property
     def read(self) -> int:
-        """Bytes that a vector is picked from."""
-        return self.lanes * self.stride[1]
+        """Bytes that a vector is picked from: a power of two."""
+        return 1 << (self.lanes * self.stride[1] - 1).bit_length()
 
     @property
     def picked(self) -> tuple[int, ...]:
         """The lanes of what is read that a vector has."""
-        return tuple(range(0, self.read, self.stride[1]))
+        return tuple(range(0, self.lanes * self.stride[1], self.stride[1]))
 
     @property
     def starts(self) -> tuple[tuple[int, int], ...]:

@@ -30,6 +30,7 @@ from maddjit.compiler.network.preparing import (
     Prepared,
     geometries,
     group_images,
+    phases_seen,
     prepared,
     seen_by_one,
     tap_offsets,
@@ -189,11 +190,10 @@ class _Planning:
             if value in step.inputs
         )
 
-    def copying(self, x: Place, to: Place, stride: tuple[int, int] = (1, 1)) -> LayingOut:
-        """Return how planes are copied from place to place, or taken apart into phases."""
-        width = -(-x.shape[2] // stride[1])
-        lanes = 1 if to.is_rows else picking_lanes(width, stride[1], self.vector_bytes)
-        return LayingOut(x, to, stride, lanes)
+    def copying(self, x: Place, to: Place) -> LayingOut:
+        """Return how planes are copied from place to place."""
+        lanes = 1 if to.is_rows else picking_lanes(x.shape[2], 1, self.vector_bytes)
+        return LayingOut(x, to, (1, 1), lanes)
 
     def prepare(self, step: Step, given: Prepared) -> Place:
         """Return the place that a layer reads; add what copies its input there."""
@@ -208,10 +208,13 @@ class _Planning:
             self.do(Flattening(x, to, seen, unseen, zero_point, window.n_taps))
         else:
             stride = window.stride if given.way == "phases" else (1, 1)
-            self.do(self.copying(x, to, stride))
             outside = -128 if isinstance(step.layer, MaxPool) else zero_point
-            phases_shape = replace(to, shape=x.shape)
-            self.do(clearing(phases_shape, outside, self.vector_bytes, stride))
+            wanted = phases_seen(window, stride)
+            width = min(to.image_step, -(-x.shape[2] // stride[1]) + settings.MOST_GAP)
+            lanes = picking_lanes(width, stride[1], self.vector_bytes)
+            self.do(LayingOut(x, to, stride, lanes, wanted, outside))
+            own = replace(to, shape=x.shape)
+            self.do(clearing(own, outside, self.vector_bytes, stride, wanted, lanes))
         return to
 
     def adding(self, step: Step, planes: Planes, to: Place) -> Adding:

@@ -131,6 +131,12 @@ def prepared(
     return Prepared("phases", framed(shape, rooms[out], images), window)
 
 
+def phases_seen(window: Window, stride: tuple[int, int]) -> tuple[int, ...]:
+    """Return the numbers of the phases that a window's entries see."""
+    down, across = stride
+    return tuple(sorted({(y % down) * across + x % across for y, x in window.taps()}))
+
+
 def tap_offsets(
     window: Window, place: Place, channels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

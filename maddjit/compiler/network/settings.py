@@ -6,6 +6,8 @@ GROUP_BYTES = 512 * 1024  # Inputs and outputs of a layer for the images that go
 MOST_IMAGES = 64  # Images of a group: more share no table that fewer would not.
 SLACK = 64  # Bytes behind each plane, which vectors of results may overwrite.
 END = 1024  # Bytes behind all planes, which vectors may read.
+MOST_GAP = 4  # Columns between images that vectors of copies fill beside their pixels.
+GAPS_AT_ONCE = 8  # Gaps between images that straight-line code fills.
 MOST_READ = 256  # Bytes that a vector of every few elements is picked from.
 
 # Exact convolutions
