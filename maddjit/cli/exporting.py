@@ -38,8 +38,6 @@ def add(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> Answer:
-    request = kernels.request(
-        kernels.load_product(options.model), options, "export", options.system
-    )
+    request = kernels.request(kernels.product_in(options.model), options, "export", options.system)
     written = export_request(request, options.dir, options.name)
     return Answer(str(written), {"dir": options.dir, "name": options.name, "written": written})

@@ -10,12 +10,11 @@ from maddjit.cli import kernels, training
 from maddjit.cli.answers import Answer, UsageError
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import Matrix, check_pair, read
-from maddjit.cli.kernels import Product
 from maddjit.cli.outputs import check_output
 from maddjit.learning.fit import fit
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.learning.winners.calibration import calibrate
-from maddjit.models.storage import to_bytes
+from maddjit.models.storage import Product, to_bytes
 
 _TABLES = {
     "codebooks": "n_codebooks",

@@ -9,37 +9,13 @@ from maddjit.arrays.formats import INPUTS
 from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
-from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import load
+from maddjit.models.storage import Product, load
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
 
 ORDERS = ("C", "F", "strided")
 """The orders of A that --order takes."""
-
-
-Product = MaddnessModel | StrassenTileModel
-"""Models whose operators take rows."""
-
-
-def load_product(path: str) -> Product:
-    """Return the model in a file, if its operator takes rows.
-
-    Raises
-    ------
-    UsageError
-        If it is a convolution.
-    ModelFileError, FileNotFoundError
-        As for `maddjit.load`.
-    """
-    model = load(path)
-    if isinstance(model, ConvolutionModel):
-        raise UsageError(
-            f"{path} holds a convolution: from the command line it can be compiled and inspected, "
-            "as a plan, --ir or --asm plain"
-        )
-    return model
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +54,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="what a Strassen-Tile model multiplies in (default: float32)",
     )
+
+
+def product_in(path: str) -> Product:
+    """Return the model of one product that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it holds a model of another kind.
+    """
+    found = load(path)
+    if not isinstance(found, Product):
+        raise UsageError(f"{path} holds a {type(found).__name__}: this command takes products")
+    return found
 
 
 def result_of(model: Product, options: argparse.Namespace) -> str:

@@ -14,7 +14,10 @@ from maddjit.models.strassen_tile import StrassenTileModel
 
 __all__ = ["ModelFileError", "about", "from_bytes", "load", "provenance_of", "save", "to_bytes"]
 
-Model = MaddnessModel | StrassenTileModel | ConvolutionModel
+Product = MaddnessModel | StrassenTileModel
+"""The kinds of models that approximate one product."""
+
+Model = Product | ConvolutionModel
 """The kinds of models that files hold."""
 
 
