@@ -25,8 +25,8 @@ stream through. Fewer rows are slower to encode and scan, and more edges are cop
 LEAST_ROWS = 4
 """The fewest rows of outputs that are a part of an image: its edges are copied for each part."""
 LEAST_IN_PLACE = 32
-"""Outputs of an image from which on kernels read or write arrays themselves. 49 are half as fast
-again as in frames, though a frame has many images in one run."""
+"""Outputs of an image from which on kernels read or write arrays themselves: fewer leave vectors of
+outputs unfilled. In frames many images are one run."""
 
 
 def bands(first: int, last: int, rows: int, most_images: int, most_rows: int) -> Iterator[Band]:

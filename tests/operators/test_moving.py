@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler import llvm
+from maddjit.compiler.planes.drive import DriveRequest
 from maddjit.compiler.planes.plan import plan_move
 from maddjit.compiler.planes.sizes import Sizes
 from maddjit.compiler.render import render
@@ -185,8 +186,8 @@ def test_rows_that_are_one(level: str) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", ["enter", "leave", "clear"])
 def test_every_level_has_code(level: str, kind: Any) -> None:
-    plan = plan_move(kind, "i8", named(level))
-    assert plan.symbol in llvm.to_text_apart(render(plan), plan.target, "assembly")
+    for plan in (plan_move(kind, "i8", named(level)), DriveRequest(named(level)).plan()):
+        assert plan.symbol in llvm.to_text_apart(render(plan), plan.target, "assembly")
 
 
 def test_only_bytes_are_quantised() -> None:
