@@ -9,7 +9,6 @@ from maddjit.arrays.formats import INPUTS
 from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
-from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.storage import Model, Product, load
 from maddjit.models.strassen_tile import StrassenTileModel
@@ -17,31 +16,6 @@ from maddjit.pipeline import AnyOperator, operator_of
 
 ORDERS = ("C", "F", "strided")
 """The orders of A that --order takes."""
-
-
-def product_in(path: str) -> Product:
-    """Return the model in a file, if its operator takes rows.
-
-    Raises
-    ------
-    UsageError
-        If it is a convolution or a network.
-    ModelFileError, FileNotFoundError
-        As for `maddjit.load`.
-    """
-    return of_rows(load(path), path)
-
-
-def of_rows(model: Model, path: str) -> Product:
-    """Return a model that came from a file if its operator takes rows; errors as `product_in`."""
-    if isinstance(model, ConvolutionModel):
-        raise UsageError(
-            f"{path} holds a convolution: from the command line it can be compiled and inspected, "
-            "as a plan, --ir or --asm plain"
-        )
-    if not isinstance(model, Product):
-        raise UsageError(f"{path} holds a {type(model).__name__}: this command takes products")
-    return model
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +54,24 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="what a Strassen-Tile model multiplies in (default: float32)",
     )
+
+
+def product_in(path: str) -> Product:
+    """Return the model of one product that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it holds a model of another kind.
+    """
+    return of_rows(load(path), path)
+
+
+def of_rows(model: Model, path: str) -> Product:
+    """Return a model that came from a file if it is one product; errors as of `product_in`."""
+    if not isinstance(model, Product):
+        raise UsageError(f"{path} holds a {type(model).__name__}: this command takes products")
+    return model
 
 
 def result_of(model: Product, options: argparse.Namespace) -> str:

@@ -199,8 +199,7 @@ def _taken_apart(
 ) -> dict[str, Any]:
     """Return a record's fields that are not arrays, ready for JSON; add its arrays to `arrays`.
 
-    Arrays are named by their fields, with dots between the fields of nested records and between
-    the numbers of records in a tuple.
+    Arrays are named by their fields, with dots between the fields of nested records.
     """
     parts = _PARTS.get(kind, {})
     tree: dict[str, Any] = {}

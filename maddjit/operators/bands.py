@@ -24,9 +24,9 @@ PART_BYTES = 512 * 1024
 stream through. Fewer rows are slower to encode and scan, and more edges are copied."""
 LEAST_ROWS = 4
 """The fewest rows of outputs that are a part of an image: its edges are copied for each part."""
-LEAST_IN_PLACE = 256
-"""Outputs of an image from which on kernels read or write arrays themselves: for fewer it is better
-to copy many images into one run."""
+LEAST_IN_PLACE = 32
+"""Outputs of an image from which on kernels read or write arrays themselves: fewer leave vectors of
+outputs unfilled. In frames many images are one run."""
 
 
 def bands(first: int, last: int, rows: int, most_images: int, most_rows: int) -> Iterator[Band]:

@@ -242,7 +242,7 @@ def layout_of(job: Job, band: Band, in_place: bool) -> Layout:
         output_step=output_step,
         group_output_step=group_output_step,
         n_bytes=frame_bytes + (0 if writes else groups * group_output_step),
-        leaving=None if writes else leaving.array(),
+        leaving=None if writes else leaving.merged.array(),
         image_step=frame.image_step,
         pitch=frame.pitch,
     )
@@ -282,5 +282,5 @@ def _phases(
             fill=job.fill,
         )
         source = (p + above * down) * row_step + q * column_step
-        phases.append(Phase(source, (p * across + q) * plane_step, sizes.array()))
+        phases.append(Phase(source, (p * across + q) * plane_step, sizes.merged.array()))
     return tuple(phases)

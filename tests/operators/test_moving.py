@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler import llvm
+from maddjit.compiler.planes.drive import DriveRequest
 from maddjit.compiler.planes.plan import plan_move
 from maddjit.compiler.planes.sizes import Sizes
 from maddjit.compiler.render import render
@@ -157,11 +158,36 @@ def test_columns_apart(level: str, dtype: str, step: int, at_end: bool) -> None:
                 assert (flat == before).all(), (n, c, h, w)
 
 
+def test_rows_that_are_one(level: str) -> None:
+    target = resolve(level, llvm.host())
+    enter, leave = (move(kind, 1, target, build) for kind in ("enter", "leave"))
+    rng = np.random.default_rng(0)
+    for layout in LAYOUTS.values():
+        for images, channels, rows, columns in SHAPES:
+            in_memory, axes = layout(images, channels, rows, columns)
+            x = rng.integers(-100, 100, in_memory).astype(np.int8).transpose(axes)
+            steps = (x.strides[1], x.strides[0], *x.strides[2:])
+            image_step = columns * (rows + 3)
+            run = 5 + images * image_step + 2
+            sizes = Sizes(
+                channels, images, rows, columns, run, image_step, columns, 5, 2, 2, *steps, 7
+            )
+            assert (sizes.merged.rows == 1) == (rows == 1 or layout is not LAYOUTS["columns"])
+            frames = rng.integers(-100, 100, (2, channels * run)).astype(np.int8)
+            for frame, told in zip(frames, (sizes.array(), sizes.merged.array()), strict=True):
+                enter.run(x.ctypes.data, frame.ctypes.data, told.ctypes.data)
+                again = np.zeros_like(x)
+                if again.strides == x.strides:
+                    leave.run(frame.ctypes.data, again.ctypes.data, told.ctypes.data)
+                    assert (again == x).all()
+            assert (frames[0] == frames[1]).all()
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", ["enter", "leave", "clear"])
 def test_every_level_has_code(level: str, kind: Any) -> None:
-    plan = plan_move(kind, "i8", named(level))
-    assert plan.symbol in llvm.to_text_apart(render(plan), plan.target, "assembly")
+    for plan in (plan_move(kind, "i8", named(level)), DriveRequest(named(level)).plan()):
+        assert plan.symbol in llvm.to_text_apart(render(plan), plan.target, "assembly")
 
 
 def test_only_bytes_are_quantised() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,31 @@ class Sizes:
     array_row_step: int = 0
     array_column_step: int = 0
     fill: int = 0
+
+    @property
+    def merged(self) -> Sizes:
+        """The same movement with all rows of an image as one, if nothing is between them.
+
+        What is above the rows then counts as a part of the lead, and the tail is shorter by it: a
+        run ends where it did. The tail may become negative.
+        """
+        is_run = self.pitch == self.columns
+        if (
+            self.rows < 2
+            or not is_run
+            or self.array_row_step != self.columns * (self.array_column_step)
+        ):
+            return self
+        above, columns = self.above * self.pitch, self.rows * self.columns
+        return replace(
+            self,
+            rows=1,
+            columns=columns,
+            pitch=columns,
+            lead=self.lead + above,
+            tail=self.tail - above,
+            above=0,
+        )
 
     def array(self) -> NDArray[np.int64]:
         """Return the array that movements are called with."""
