@@ -280,6 +280,7 @@ def _report(
         options=options,
         loss=measured_loss(task, last.outputs[task.held]),
         exact_loss=measured_loss(task, exact.outputs[task.held]),
+        exact_nanoseconds=sum(_times(task, exact, target).values()),
         metric=metric_of(task),
         n_images=len(task.images[task.held]),
         is_held_out=task.n_learned < len(task.images),

@@ -49,6 +49,8 @@ class ConversionReport:
         What the network loses on the images kept back.
     exact_loss : float
         What the network loses there if all layers are exact in 8 bits.
+    exact_nanoseconds : float
+        The predicted time of that network for an image.
     metric : str
         What the losses are, in words.
     n_images : int
@@ -63,6 +65,7 @@ class ConversionReport:
     options: dict[str, tuple[Option, ...]]
     loss: float
     exact_loss: float
+    exact_nanoseconds: float
     metric: str
     n_images: int
     is_held_out: bool
@@ -82,7 +85,8 @@ class ConversionReport:
             row = f"{line.name:{width}}  {kind:18}  {size:16}  {line.nanoseconds / 1000:8.1f} µs"
             told.append(row + (f"  NMSE {line.error:.3f}" if line.error is not None else ""))
         told.append(
-            f"predicted for {self.level}, one thread: {self.nanoseconds / 1000:.1f} µs for an image"
+            f"predicted for {self.level} and one thread: {self.nanoseconds / 1000:.1f} µs an image; "
+            f"all exact in 8 bits: {self.exact_nanoseconds / 1000:.1f} µs"
         )
         told.append(
             f"{self.metric}, on {self.n_images} images "
