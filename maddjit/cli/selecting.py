@@ -13,7 +13,7 @@ from maddjit.cli.answers import Answer, UsageError
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import Matrix, MissingExtraError, read
 from maddjit.cli.outputs import check_output
-from maddjit.models.storage import save
+from maddjit.models.storage import Product, save
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.winners import WinnerOperator
 from maddjit.selection.found import Selection
