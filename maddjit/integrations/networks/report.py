@@ -85,7 +85,7 @@ class ConversionReport:
             row = f"{line.name:{width}}  {kind:18}  {size:16}  {line.nanoseconds / 1000:8.1f} µs"
             told.append(row + (f"  NMSE {line.error:.3f}" if line.error is not None else ""))
         told.append(
-            f"predicted for {self.level} and one thread: {self.nanoseconds / 1000:.1f} µs an image; "
+            f"predicted for {self.level}, one thread: {self.nanoseconds / 1000:.1f} µs an image; "
             f"all exact in 8 bits: {self.exact_nanoseconds / 1000:.1f} µs"
         )
         told.append(
