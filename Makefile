@@ -71,7 +71,8 @@ torch: extra-torch
 	build/extras/torch/bin/python -m pytest -m '' tests/integrations/torch maddjit/integrations \
 	  tests/benchmarks/test_networks.py \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]" \
-	  "tests/test_docs.py::test_page[docs/guides/trained-layers.md]"
+	  "tests/test_docs.py::test_page[docs/guides/trained-layers.md]" \
+	  "tests/test_docs.py::test_page[docs/guides/whole-network.md]"
 
 # Measure operators against everything that makes the same product. Some minutes a level on a quiet
 # machine. Each suite writes its JSON and its page into benchmarks/results/. On a machine with
