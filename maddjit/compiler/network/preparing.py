@@ -163,7 +163,8 @@ def seen_by_one(
 def group_images(network: Network, rooms: dict[tuple[int, int], Geometry]) -> int:
     """Return how many images go through the network together.
 
-    The inputs and outputs of each layer, copies included, fit a share of an L2 cache.
+    The inputs and outputs of each layer, copies included, fit a share of an L2 cache. Where tables
+    do not fit one anyway, more images share each reading of them.
     """
     largest = 1
     for step in network.steps:
@@ -174,4 +175,14 @@ def group_images(network: Network, rooms: dict[tuple[int, int], Geometry]) -> in
         if copy is not None:
             places.append(copy)
         largest = max(largest, sum(place.image_bytes for place in places))
-    return max(1, min(settings.MOST_IMAGES, settings.GROUP_BYTES // largest))
+    tables = sum(table_bytes(step) for step in network.steps)
+    is_far = tables > settings.FAR_TABLE_BYTES
+    most = settings.FAR_GROUP_BYTES if is_far else settings.GROUP_BYTES
+    return max(1, min(settings.MOST_IMAGES, most // largest))
+
+
+def table_bytes(step: Step) -> int:
+    """Return the bytes of a layer's tables or weights."""
+    if isinstance(step.layer, LookUp):
+        return sum(product.tables.nbytes for product in step.layer.model.products)
+    return step.layer.weights.nbytes if isinstance(step.layer, Exact | Dense) else 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 GROUP_BYTES = 512 * 1024  # Inputs and outputs of a layer for the images that go through together.
+FAR_TABLE_BYTES = 2 * 1024 * 1024  # Tables from here on do not fit most L2 caches.
+FAR_GROUP_BYTES = 4 * 1024 * 1024  # As GROUP_BYTES, for networks of such tables.
 MOST_IMAGES = 64  # Images of a group: more share no table that fewer would not.
 SLACK = 64  # Bytes behind each plane, which vectors of results may overwrite.
 END = 1024  # Bytes behind all planes, which vectors may read.
