@@ -24,6 +24,7 @@ from maddjit.integrations.torch.fine_tuning import fine_tune, requantise
 from maddjit.integrations.torch.look_up_convolution import LookUpConv2d
 from maddjit.integrations.torch.look_up_network import LookUpNetwork, PlanePool
 from maddjit.integrations.torch.look_up_replacing import with_look_ups
+from maddjit.integrations.torch.look_up_trees import compile_look_ups
 from maddjit.integrations.torch.modules import MaddnessConv1x1, MaddnessLinear
 from maddjit.integrations.torch.networks import compile_network, convert_network
 from maddjit.integrations.torch.plane_modules import ExactConv2d, ExactLinear, Scale
@@ -60,6 +61,7 @@ __all__ = [
     "TileMacs",
     "UnsupportedLayerError",
     "compile_layers",
+    "compile_look_ups",
     "compile_network",
     "convert",
     "convert_network",

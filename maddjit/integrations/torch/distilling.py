@@ -14,9 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maddjit.integrations.torch.look_up_convolution import LookUpConv2d
 from maddjit.integrations.torch.look_up_network import LookUpNetwork
 
 logger = logging.getLogger(__name__)
+
+FINISHING = 0.75
+"""The share of the steps after which the outputs of the network alone count."""
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A function of images and a generator that returns other images of the same shape."""
@@ -42,6 +46,9 @@ class Schedule:
         outputs' distribution from the given network's.
     softness : float
         What outputs are divided by in that divergence.
+    layer_share : float
+        The weight of the normalised squared errors of all layers by look-ups, after ReLU, against
+        the given network's. It counts until three quarters of the steps are done.
     seed : int
         Of the order of images and of all that `augment` draws.
     """
@@ -51,9 +58,10 @@ class Schedule:
     rate: float = 1e-3
     threshold_rate: float = 0.5
     exact_rate: float = 0.1
-    cooling: float = 0.3
+    cooling: float = 0.25
     label_share: float = 0.3
     softness: float = 2.0
+    layer_share: float = 1.0
     seed: int = 0
 
 
@@ -82,7 +90,7 @@ class Distillation:
     student : LookUpNetwork
         What is trained, in place, on its device.
     teacher : nn.Module
-        The network whose outputs are learned.
+        The network whose outputs are learned. Its modules have the names of the student's layers.
     images : (N, C, H, W) tensor
         uint8, which become numbers from 0 to 1, or of floating point.
     labels : (N,) tensor, optional
@@ -109,10 +117,11 @@ class Distillation:
             raise ValueError(f"{len(images)} images are fewer than a batch of {schedule.batch}")
         self.n_steps = schedule.epochs * self.per_epoch
         self.step = 0
-        self.rates = {}
         kinds: dict[str, list[nn.Parameter]] = {"tables": [], "thresholds": [], "exact": []}
         looked_up = {id(part) for layer in student.look_ups() for part in layer.parameters()}
         for name, part in student.named_parameters():
+            if not part.requires_grad:
+                continue
             kind = "exact" if id(part) not in looked_up else "tables"
             kinds["thresholds" if name.endswith(".thresholds") else kind].append(part)
         shares = {"tables": 1, "thresholds": schedule.threshold_rate, "exact": schedule.exact_rate}
@@ -133,9 +142,17 @@ class Distillation:
         for layer, start in zip(self.student.look_ups(), self.temperatures, strict=True):
             layer.temperature.fill_(start * schedule.cooling**done)
         x, labels = self._batch()
+        share = schedule.layer_share if done < FINISHING else 0
+        seen: dict[str, Tensor] = {}
+        hooks = self._watched(seen) if share else []
         with torch.no_grad():
             wanted = self.teacher(x)
-        loss = self._loss(self.student(x), wanted, labels)
+        for hook in hooks:
+            hook.remove()
+        y, outputs = self.student.with_outputs(x)
+        loss = self._loss(y, wanted, labels)
+        for name, target in seen.items():
+            loss = loss + share * ((outputs[name] - target) ** 2).mean() / target.var()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -143,6 +160,21 @@ class Distillation:
             layer.project()
         self.step += 1
         return float(loss.detach())
+
+    def _watched(self, seen: dict[str, Tensor]) -> list[Any]:
+        """Make the teacher's layers write what layers by look-ups should give; return the hooks."""
+
+        def keeping(name: str, layer: LookUpConv2d) -> Callable[..., None]:
+            def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+                seen[name] = output.clamp(min=0) if layer.relu else output
+
+            return keep
+
+        return [
+            self.teacher.get_submodule(name).register_forward_hook(keeping(name, layer))
+            for name, layer in zip(self.student.names, self.student.layers, strict=True)
+            if isinstance(layer, LookUpConv2d)
+        ]
 
     def _batch(self) -> tuple[Tensor, Tensor | None]:
         """Return the images and labels of this step, which depend on seed and step alone."""
@@ -249,4 +281,5 @@ def distil(
         total, since = 0.0, 0
         if progress is not None and progress(told) is False:
             break
-    return student.eval()
+    student.eval()
+    return student

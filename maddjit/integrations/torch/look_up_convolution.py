@@ -112,7 +112,7 @@ class LookUpConv2d(nn.Module):
         levels, scale, offset = self._levels()
         product = MaddnessModel(
             self.split_dims.cpu().numpy(),
-            self._cuts(self._marks()).detach().float().cpu().numpy(),
+            self.cuts().float().cpu().numpy(),
             levels.detach().round().to(torch.uint8).cpu().numpy(),
             scale.cpu().numpy(),
             offset.detach().cpu().numpy(),
@@ -138,14 +138,13 @@ class LookUpConv2d(nn.Module):
 
     def _sums(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return sums (M, Ho · Wo · N), scale, offset and levels."""
-        taps = self._taps(x)
+        taps = self.taps(x)
         levels, scale, offset = self._levels()
-        marks = self._marks()
-        cuts = self._cuts(marks)
+        marks, cuts = self._marks(), self.cuts()
         sums = LookUpSums.apply(taps, marks, cuts, levels, self.temperature, self.precision)
         return sums, scale, offset, levels
 
-    def _taps(self, x: Tensor) -> Tensor:
+    def taps(self, x: Tensor) -> Tensor:
         """Return what each level of each tree compares, (C, T, Ho · Wo · N)."""
         top, bottom, left, right = self.window.padding
         sides = (0, 0, left, right, top, bottom)
@@ -156,10 +155,14 @@ class LookUpConv2d(nn.Module):
         """Return thresholds in units of the input's numbers."""
         return self.thresholds / self.input.step + self.input.zero_point
 
-    @staticmethod
-    def _cuts(marks: Tensor) -> Tensor:
+    def cuts(self) -> Tensor:
         """Return the whole numbers from −128 to 128 that decide as the thresholds do."""
-        return marks.detach().ceil().clamp(-128, 128)
+        return self._marks().detach().ceil().clamp(-128, 128)
+
+    def scales(self) -> Tensor:
+        """Return what a unit of each output's sums stands for, (M,) float32."""
+        own = self.tables.detach()
+        return self._fit(own.amax(1) - own.amin(1))[0]
 
     def _levels(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return entries before they are rounded, (C, K, M), and scale and offset in float32."""

@@ -85,10 +85,16 @@ class LookUpNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return outputs (N, M) for images (N, C, H, W) of floating point or uint8."""
-        x = self.quantised(images)
-        for layer in self.layers:
+        return self.with_outputs(images)[0]
+
+    def with_outputs(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outputs (N, M), and what the planes of each look-up layer stand for."""
+        x, outputs = self.quantised(images), {}
+        for name, layer in zip(self.names, self.layers, strict=True):
             x = layer(x)
-        return x
+            if isinstance(layer, LookUpConv2d):
+                outputs[name] = (x - layer.output.zero_point) * layer.output.step
+        return x, outputs
 
     def look_ups(self) -> list[LookUpConv2d]:
         """Return the layers by look-ups, in order."""

@@ -13,12 +13,25 @@ from torch import Tensor, nn
 
 from maddjit.integrations.torch.look_up_convolution import LookUpConv2d
 from maddjit.integrations.torch.look_up_network import LookUpNetwork, PlanePool
-from maddjit.integrations.torch.look_up_trees import codes_of
+from maddjit.integrations.torch.look_up_regression import regress
 from maddjit.integrations.torch.plane_modules import ExactConv2d, ExactLinear, Scale
 from maddjit.learning.convolution import fit_convolution
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.window import Window
 
 logger = logging.getLogger(__name__)
+
+TOGETHER = 256
+"""Images that a layer takes at once."""
+
+WIDTH = 1.2
+"""The first temperature of a layer, in standard deviations of the numbers that it compares."""
+
+EXPRESSED = 0.9
+"""The share of outputs whose tables need no entries raised; steps of outputs are as large."""
+
+UNLIMITED = 1e30
+"""A step that stands for no limit."""
 
 
 @dataclass(frozen=True)
@@ -134,55 +147,120 @@ def with_look_ups(
     -------
     LookUpNetwork
     """
+    units = units_of(module, tuple(images.shape[1:]))
+    known = {unit.name for unit in units if isinstance(unit.layer, nn.Conv2d)}
+    if unknown := set(codebooks) - known:
+        raise ValueError(f"no convolution has the name {', '.join(sorted(unknown))}")
     rng = np.random.default_rng(random_state)
-    scale = image_scale or Scale(1 / 255, -128)
-    student = LookUpNetwork([], scale, [])
-    with torch.no_grad():
-        exact, q = images, student.quantised(images)
-        for unit in units_of(module, tuple(images.shape[1:])):
-            layer: nn.Module
+    fitting = _Fitting(byte_group, n_patches, quantile, rng, precision, options)
+    student = LookUpNetwork([], image_scale or Scale(1 / 255, -128), [])
+    fitting.replace_all(units, student, images, codebooks)
+    return student
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """How layers are replaced: the options of `with_look_ups`."""
+
+    byte_group: int
+    n_patches: int
+    quantile: float
+    rng: np.random.Generator
+    precision: torch.dtype | None
+    options: dict[str, Any]
+
+    @torch.no_grad()
+    def replace_all(
+        self,
+        units: list[Unit],
+        student: LookUpNetwork,
+        images: Tensor,
+        codebooks: Mapping[str, int],
+    ) -> None:
+        """Add a layer to the student for each unit."""
+        exact, q, scale = images, student.quantised(images), student.images
+        for unit in units:
+            layer: Any
             if isinstance(unit.layer, nn.MaxPool2d):
                 layer, exact = PlanePool(unit.window), unit.layer(exact)
             elif unit.is_last:
-                layer = ExactLinear(unit.layer.weight, unit.layer.bias, scale)
+                layer = ExactLinear(*_parameters(unit.layer), scale)
             else:
-                weight = unit.layer.weight.reshape(
-                    len(unit.layer.weight), exact.shape[1], *unit.window.kernel
-                )
-                down, across = unit.window.stride
-                top, bottom, left, right = unit.window.padding
-                padded = nn.functional.pad(exact, (left, right, top, bottom))
-                exact = nn.functional.conv2d(
-                    padded, weight, unit.layer.bias, (down, across), dilation=unit.window.dilation
-                )
-                after = exact.clamp(min=0) if unit.relu else exact
-                output = _scale_of(after, unit.relu, quantile)
-                if count := codebooks.get(unit.name):
-                    layer = _looked_up(
-                        unit,
-                        weight,
-                        q,
-                        exact,
-                        scale,
-                        output,
-                        count,
-                        n_patches,
-                        byte_group,
-                        rng,
-                        options,
-                    )
-                    layer.precision = precision
-                    layer.temperature.fill_(0.3 * float(q[:256].std()))
-                else:
-                    layer = ExactConv2d(
-                        weight, unit.layer.bias, unit.window, scale, output, relu=unit.relu
-                    )
-                exact, scale = after, layer.output
-            q = layer(q) if unit.is_last else torch.cat([layer(part) for part in q.split(256)])
+                layer, exact = self.replaced(unit, exact, q, scale, codebooks.get(unit.name, 0))
+                scale = layer.output
+            if not unit.is_last:
+                q = torch.cat([layer(part) for part in q.split(TOGETHER)])
             student.layers.append(layer)
             student.names.append(unit.name)
             logger.info("%s: %s", unit.name, layer)
-    return student
+
+    def replaced(
+        self, unit: Unit, exact: Tensor, q: Tensor, input: Scale, n_codebooks: int
+    ) -> tuple[LookUpConv2d | ExactConv2d, Tensor]:
+        """Return a layer over int8 planes, and the exact outputs of the given layer.
+
+        Parameters
+        ----------
+        unit : Unit
+        exact, q : (N, C, H, W) tensors
+            The inputs of the given layer, and the planes that the new layer takes.
+        input : Scale
+            What the planes stand for.
+        n_codebooks : int
+            0 for an exact layer.
+        """
+        weight, bias = _parameters(unit.layer)
+        weight = weight.reshape(len(weight), exact.shape[1], *unit.window.kernel)
+        top, bottom, left, right = unit.window.padding
+        padded = nn.functional.pad(exact, (left, right, top, bottom))
+        wanted = nn.functional.conv2d(
+            padded, weight, bias, unit.window.stride, dilation=unit.window.dilation
+        )
+        after = wanted.clamp(min=0) if unit.relu else wanted
+        output = _scale_of(after, unit.relu, self.quantile)
+        if not n_codebooks:
+            layer = ExactConv2d(weight, bias, unit.window, input, output, relu=unit.relu)
+            return layer, after
+        looked_up = LookUpConv2d(
+            self._fitted(unit.window, weight, bias, q, input, n_codebooks),
+            input,
+            Scale(UNLIMITED, 0),
+            relu=unit.relu,
+            byte_group=self.byte_group,
+            temperature=max(1.0, WIDTH * float(q[:TOGETHER].std())),
+            precision=self.precision,
+        )
+        regress(looked_up, q, wanted, self.n_patches, self.rng)
+        step = max(output.step, float(looked_up.scales().quantile(EXPRESSED)) * (1 + 2**-10))
+        looked_up.output = Scale(step, output.zero_point)
+        looked_up.project()
+        return looked_up, after
+
+    def _fitted(
+        self, window: Window, weight: Tensor, bias: Tensor, q: Tensor, input: Scale, count: int
+    ) -> ConvolutionModel:
+        """Return trees and tables for planes q as they are stored."""
+        weight = weight * input.step
+        bias = bias - input.zero_point * weight.flatten(1).sum(1)
+        return fit_convolution(
+            q.to(torch.int8).contiguous().numpy(),
+            weight.numpy(),
+            count,
+            stride=window.stride,
+            padding=window.padding,
+            dilation=window.dilation,
+            bias=bias.numpy(),
+            fill=input.zero_point,
+            n_patches=self.n_patches,
+            random_state=int(self.rng.integers(2**31)),
+            **self.options,
+        )
+
+
+def _parameters(layer: Any) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a layer; zeros if it has no bias."""
+    weight = layer.weight.detach()
+    return weight, torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach()
 
 
 def _scale_of(outputs: Tensor, relu: bool, quantile: float) -> Scale:
@@ -192,100 +270,6 @@ def _scale_of(outputs: Tensor, relu: bool, quantile: float) -> Scale:
     count = max(1, int(len(sizes) * (1 - quantile)))
     largest = float(sizes.topk(count).values[-1]) if len(sizes) else 1.0
     return Scale.up_to(largest) if relu else Scale(largest / 127, 0)
-
-
-def _looked_up(
-    unit: Unit,
-    weight: Tensor,
-    q: Tensor,
-    exact: Tensor,
-    input: Scale,
-    output: Scale,
-    count: int,
-    n_patches: int,
-    byte_group: int,
-    rng: np.random.Generator,
-    options: dict[str, Any],
-) -> LookUpConv2d:
-    """Return a layer with trees that are fitted, and tables that are regressed on `exact`."""
-    unit_weight = weight * input.step
-    bias = unit.layer.bias - input.zero_point * unit_weight.flatten(1).sum(1)
-    planes = q.to(torch.int8).contiguous().numpy()
-    window = unit.window
-    model = fit_convolution(
-        planes,
-        unit_weight.numpy(),
-        count,
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        bias=bias.numpy(),
-        fill=input.zero_point,
-        n_patches=n_patches,
-        random_state=int(rng.integers(2**31)),
-        **options,
-    )
-    layer = LookUpConv2d(model, input, output, relu=unit.relu, byte_group=byte_group)
-    regress(layer, q, exact, n_patches, rng)
-    span = layer.tables.detach().amax(1) - layer.tables.detach().amin(1)
-    layer.output = Scale(float("inf"), 0)
-    needed, _ = layer._fit(span)
-    layer.output = Scale(max(output.step, 1.001 * float(needed.quantile(0.9))), output.zero_point)
-    logger.info(
-        "%s: step %.5f, tables need %s",
-        unit.name,
-        output.step,
-        needed.quantile(torch.tensor([0.5, 0.9, 1.0])),
-    )
-    layer.project()
-    return layer
-
-
-def regress(
-    layer: LookUpConv2d,
-    q: Tensor,
-    exact: Tensor,
-    n_patches: int,
-    rng: np.random.Generator,
-    penalty: float = 3.0,
-) -> None:
-    """Set tables and bias so that outputs for planes q come close to `exact` in the mean square."""
-    n_codebooks, n_leaves, n_outputs = layer.tables.shape
-    per_image = exact.shape[2] * exact.shape[3]
-    images = rng.permutation(len(q))[: max(1, 8 * n_patches // per_image)]
-    some = max(1, per_image * len(images) // n_patches)
-    size = n_codebooks * n_leaves
-    gram = torch.zeros(size, size, dtype=torch.float64)
-    right = torch.zeros(size, n_outputs, dtype=torch.float64)
-    cuts = layer._cuts(layer._marks())
-    start = layer.tables.detach()
-    mean = torch.zeros(n_outputs, dtype=torch.float64)
-    parts = []
-    for chunk in np.array_split(images, -(-len(images) // 64)):
-        x = q[torch.from_numpy(chunk)]
-        taps = layer._taps(x)
-        rows = torch.from_numpy(rng.permutation(taps.shape[2])[::some])
-        codes = codes_of(taps[:, :, rows], cuts)
-        target = exact[torch.from_numpy(chunk)].permute(1, 2, 3, 0).flatten(1)[:, rows]
-        parts.append((codes, target))
-    n_rows = sum(target.shape[1] for _, target in parts)
-    mean = sum(target.double().sum(1) for _, target in parts) / n_rows  # type: ignore[assignment]
-    shares = torch.zeros(size, dtype=torch.float64)
-    for codes, target in parts:
-        chosen = torch.zeros(n_codebooks, n_leaves, codes.shape[1])
-        chosen.scatter_(1, codes[:, None].long(), 1)
-        flat = chosen.flatten(0, 1)
-        shares += flat.sum(1).double()
-        gram += (flat @ flat.T).double()
-        right += (flat @ (target.T - mean.float())).double()
-    shares /= n_rows
-    gram -= n_rows * torch.outer(shares, shares)  # one-hot vectors about their means
-    begin = start.flatten(0, 1).double()
-    right -= torch.zeros(1)  # targets are centred already
-    gram.diagonal().add_(penalty)
-    tables = torch.linalg.solve(gram, right + penalty * begin)
-    layer.tables.data.copy_(tables.view(n_codebooks, n_leaves, n_outputs))
-    layer.bias.data.copy_(mean - (shares[:, None] * tables).sum(0))
 
 
 def _pair(given: int | tuple[int, int]) -> tuple[int, int]:

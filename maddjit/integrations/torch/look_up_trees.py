@@ -60,7 +60,7 @@ def walk(
         to_right = right if share is None else share * right
         rights.append(right)
         shares += [1 - right if share is None else share - to_right, to_right]
-    means: dict[int, Tensor] = {n_nodes + k: values[:, k] for k in range(n_nodes + 1)}
+    means = {n_nodes + k: values[:, k].to(taps.dtype) for k in range(n_nodes + 1)}
     of_taps: list[Any] = [0] * depth
     of_nodes: list[Any] = [None] * n_nodes
     for node in reversed(range(n_nodes)):
@@ -75,18 +75,33 @@ def walk(
     return torch.stack(of_taps, 1), torch.stack(of_nodes, 1)
 
 
+def chosen_leaves(codes: Tensor, n_leaves: int, dtype: torch.dtype) -> Tensor:
+    """Return codes (C, R) as one-hot vectors (C, K, R)."""
+    numbers = codes.float()  # comparisons of float32 are vectorised
+    return torch.stack([(numbers == leaf).to(dtype) for leaf in range(n_leaves)], 1)
+
+
 class Kernels:
-    """The two functions above as they are, or compiled by torch once `use` was called."""
+    """The functions above as they are, or as `compile_look_ups` compiled them."""
 
     codes_of = staticmethod(codes_of)
+    chosen_leaves = staticmethod(chosen_leaves)
     walk = staticmethod(walk)
 
-    @classmethod
-    def use(cls, compiled: bool) -> None:
-        """Compile the functions, which needs a C++ compiler on CPUs, or take them as they are."""
-        for function in (codes_of, walk):
-            used = torch.compile(function, dynamic=False) if compiled else function
-            setattr(cls, function.__name__, staticmethod(used))
+
+def compile_look_ups(on: bool = True) -> None:
+    """Let torch compile what layers by look-ups compute in training, in this process.
+
+    Training is about three times as fast then. On CPUs `torch.compile` needs a C++ compiler.
+
+    Parameters
+    ----------
+    on : bool
+        False goes back to functions that are not compiled.
+    """
+    for function in (codes_of, chosen_leaves, walk):
+        used = torch.compile(function, dynamic=True) if on else function
+        setattr(Kernels, function.__name__, staticmethod(used))
 
 
 class LookUpSums(torch.autograd.Function):
@@ -95,11 +110,11 @@ class LookUpSums(torch.autograd.Function):
     Forward, row r of tree c reaches one leaf k(c, r), and the sum of output m is
     ``Σ_c rint(levels[c, k(c, r), m])``: whole numbers, which float32 holds without error.
 
-    Backward, two steps are replaced by smooth ones. Rounding counts as the identity. The choice of a
-    leaf counts as a random walk down the tree: at a node with h = tap − threshold a row goes right
-    with probability ``s(h) = (1 + tanh(h / τ)) / 2``, whose gradient is that of tanh(h / τ) / 2, and
-    p[k] is the product of the probabilities along the path to leaf k. So with E = rint(levels) and
-    the gradient g of the sums:
+    Backward, two steps are replaced by smooth ones. Rounding counts as the identity. The choice of
+    a leaf counts as a random walk down the tree: at a node with h = tap − threshold a row goes
+    right with probability ``s(h) = (1 + tanh(h / τ)) / 2``, whose gradient is that of tanh(h / τ)
+    / 2, and p[k] is the product of the probabilities along the path to leaf k. So with
+    E = rint(levels) and the gradient g of the sums:
 
     - ``levels``: leaf k receives g from the rows that reach it. The one-hot vector of the forward
       pass stands here, and not p.
@@ -152,14 +167,10 @@ class LookUpSums(torch.autograd.Function):
         parts = []
         for start in range(0, n_codebooks, together):
             own = slice(start, start + together)
-            n_own = len(codes[own])
-            chosen = torch.zeros(n_own, n_leaves, n_rows, dtype=kind, device=grad.device)
-            chosen.scatter_(1, codes[own, None].long(), 1)
-            of_levels = (chosen.flatten(0, 1) @ by_rows).view(n_own, n_leaves, n_outputs)
-            values = (centred[own].flatten(0, 1) @ grad).view(n_own, n_leaves, n_rows)
-            of_own, of_nodes = Kernels.walk(
-                taps[own], thresholds[own], values.to(taps.dtype), temperature
-            )
+            chosen = Kernels.chosen_leaves(codes[own], n_leaves, kind)
+            of_levels = (chosen.flatten(0, 1) @ by_rows).view(-1, n_leaves, n_outputs)
+            values = (centred[own].flatten(0, 1) @ grad).view(-1, n_leaves, n_rows)
+            of_own, of_nodes = Kernels.walk(taps[own], thresholds[own], values, temperature)
             parts.append((of_own, of_nodes.sum(2).neg_(), of_levels))
         of_taps, of_thresholds, of_levels = (torch.cat(part) for part in zip(*parts, strict=True))
         return of_taps, of_thresholds, None, of_levels.to(entries.dtype), None, None

@@ -108,10 +108,9 @@ def test_endings_are_those_of_models(seed: int) -> None:
     arrays = torch.tensor(model.scale), torch.tensor(model.offset)
     try:
         wanted = Requantising.of(model, epilogue)
-    except ValueError as error:
+    except ValueError:
         with pytest.raises(ValueError, match="more than 16 bits"):
             ending_of(*arrays, largest, epilogue.step, -128, -128)
-        assert "more than 16 bits" in str(error)
         return
     ending = ending_of(*arrays, largest, epilogue.step, -128, -128)
     assert np.array_equal(ending.multiplier.numpy(), wanted.multiplier)
