@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import maddjit
-import maddjit.torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import network
