@@ -112,10 +112,10 @@ def exact_layer(node: Node, given: Sequence[Planes], planes: Planes | None) -> L
         return (MaxPool if operation.kind == "max" else AveragePool)(operation.window)
     if isinstance(operation, Sum):
         assert planes is not None
-        return Add(least_of(operation.low, planes))
+        return Add(stored_limit(operation.low, planes), stored_limit(operation.high, planes))
     return Concatenate()
 
 
-def least_of(low: float, planes: Planes) -> int:
-    """Return the least number that a clamp leaves."""
-    return int(np.clip(np.rint(low / planes.step) + planes.zero_point, -128, 127))
+def stored_limit(limit: float, planes: Planes) -> int:
+    """Return the int8 number nearest to a limit of a clamp."""
+    return int(np.clip(np.rint(limit / planes.step) + planes.zero_point, -128, 127))

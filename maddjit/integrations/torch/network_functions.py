@@ -172,8 +172,13 @@ def mean(draw: Drawing, x: Any, dim: Any = None, keepdim: bool = False, dtype: A
 
 
 def identity(draw: Drawing, x: Any, *_: Any, **__: Any) -> Any:
-    """Add nothing: dropout in evaluation mode, copies, `contiguous`."""
+    """Add nothing: dropout in evaluation mode, `contiguous`."""
     return x
+
+
+def copy(draw: Drawing, x: Any, **_: Any) -> Any:
+    """Add nothing; what is written to the copy or to the tensor is not seen in the other one."""
+    return draw.copy(x)
 
 
 def dropout(draw: Drawing, x: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
@@ -254,8 +259,11 @@ def _constant(given: Any) -> Any:
 
 def size(draw: Drawing, x: Any, dim: int | None = None) -> Any:
     """Return the shape of a tensor, or one of its axes."""
-    own = draw.shape(x)
-    whole = (BATCH, math.prod(own)) if x.is_flat else (BATCH, *own)
+    channels, *own = draw.shape(x)
+    top, bottom, left, right = x.zeros
+    rows, columns = own[0] + top + bottom, own[1] + left + right
+    planes = (rows, columns, channels) if x.channels_last else (channels, rows, columns)
+    whole = (BATCH, math.prod(planes)) if x.is_flat else (BATCH, *planes)
     return whole if dim is None else whole[dim]
 
 
@@ -288,6 +296,7 @@ FUNCTIONS: dict[Any, Function] = {
     functional.adaptive_avg_pool2d: adaptive_average_pool,
     torch.mean: mean,
     **dict.fromkeys((functional.dropout, functional.dropout2d), dropout),
+    torch.clone: copy,
     torch.flatten: flatten,
     torch.reshape: reshape,
     torch.permute: permute,
@@ -305,7 +314,8 @@ FUNCTIONS: dict[Any, Function] = {
 METHODS: dict[str, Function] = {
     **dict.fromkeys(("relu", "relu_"), relu),
     **dict.fromkeys(("clamp", "clamp_", "clip", "clip_"), clamp),
-    **dict.fromkeys(("contiguous", "clone", "detach"), identity),
+    **dict.fromkeys(("contiguous", "detach"), identity),
+    "clone": copy,
     **dict.fromkeys(("view", "reshape"), reshape),
     **dict.fromkeys(("add", "add_"), add),
     **dict.fromkeys(("sub", "sub_"), subtract),

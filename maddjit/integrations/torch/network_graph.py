@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from maddjit.integrations.networks.drawing import Drawing, Value
@@ -18,6 +19,9 @@ from maddjit.integrations.torch.rows import evaluating
 
 _WRITING = frozenset({"iadd", "isub", "imul", "itruediv"})
 """Operators that write to their first argument."""
+
+_INPLACE = {"relu": 1, "relu6": 1, "hardtanh": 3}
+"""Where functions that may write to their first argument are told so."""
 
 
 def graph_of(module: nn.Module, shape: Shape) -> Graph:
@@ -41,6 +45,11 @@ def graph_of(module: nn.Module, shape: Shape) -> Graph:
 
 def drawn(module: nn.Module, shape: Shape) -> Graph:
     """Return the graph of a module as it was traced; parameters and errors are as in `graph_of`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedLayerError(
+            f"{type(module).__name__}: modules of torch.jit cannot be traced, take the module that "
+            "it was made from"
+        )
     draw = Drawing(shape)
     with evaluating(module):
         holder = nn.Sequential(module) if Tracer(_is_leaf).is_leaf_module(module, "") else module
@@ -135,7 +144,10 @@ def _writes(module: Any, node: Any) -> bool:
     if node.op == "call_module":
         return bool(getattr(module.get_submodule(node.target), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
-    return name.endswith("_") or name in _WRITING or bool(node.kwargs.get("inplace", False))
+    if name.endswith("_") or name in _WRITING:
+        return True
+    at = _INPLACE.get(name, len(node.args))
+    return bool(node.kwargs.get("inplace", node.args[at] if at < len(node.args) else False))
 
 
 def _overwrite(found: dict[fx.Node, Any], written: fx.Node, result: Any) -> None:
@@ -144,7 +156,7 @@ def _overwrite(found: dict[fx.Node, Any], written: fx.Node, result: Any) -> None
     if not isinstance(old, Value) or not isinstance(result, Value):
         return
     for node, value in found.items():
-        if isinstance(value, Value) and value.node == old.node:
+        if isinstance(value, Value) and (value.node, value.memory) == (old.node, old.memory):
             found[node] = replace(value, node=result.node)
 
 

@@ -62,6 +62,21 @@ class Overwritten(nn.Module):
         return self.layer(z) + y
 
 
+class Copied(nn.Module):
+    """Copies stay as they are when the tensor is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        before, padded = y.clone(), functional.pad(y, (1, 1, 1, 1))
+        z = functional.relu(y, True)
+        z = z * z.shape[1] + functional.relu6(before, inplace=True) + y
+        return z + self.layer(padded)
+
+
 class Permuted(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +123,7 @@ NETWORKS: dict[str, Any] = {
     "depthwise": depthwise,
     "residual": Residual,
     "overwritten": Overwritten,
+    "copied": Copied,
     "permuted": Permuted,
 }
 
@@ -262,6 +278,7 @@ def hooked() -> Any:
         (nn.Sequential(nn.AdaptiveAvgPool2d(5)), "unequal sizes"),
         (nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False)), "count the padding"),
         (nn.Sequential(nn.Conv2d(3, 4, 20)), "too small"),
+        (torch.jit.script(nn.Conv2d(3, 4, 3)), "modules of torch.jit"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
