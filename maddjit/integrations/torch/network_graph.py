@@ -20,9 +20,6 @@ from maddjit.integrations.torch.rows import evaluating
 _WRITING = frozenset({"iadd", "isub", "imul", "itruediv"})
 """Operators that write to their first argument."""
 
-_INPLACE = {"relu": 1, "relu6": 1, "hardtanh": 3}
-"""Where functions that may write to their first argument are told so."""
-
 
 def graph_of(module: nn.Module, shape: Shape) -> Graph:
     """Return the exact graph of a module in evaluation mode, batch-norms and clamps folded.
@@ -144,10 +141,7 @@ def _writes(module: Any, node: Any) -> bool:
     if node.op == "call_module":
         return bool(getattr(module.get_submodule(node.target), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
-    if name.endswith("_") or name in _WRITING:
-        return True
-    at = _INPLACE.get(name, len(node.args))
-    return bool(node.kwargs.get("inplace", node.args[at] if at < len(node.args) else False))
+    return name.endswith("_") or name in _WRITING or bool(node.kwargs.get("inplace", False))
 
 
 def _overwrite(found: dict[fx.Node, Any], written: fx.Node, result: Any) -> None:
