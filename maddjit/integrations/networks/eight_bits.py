@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.integrations.networks import settings
 from maddjit.integrations.networks.activations import keeps_step
 from maddjit.integrations.networks.graph import (
     Affine,
@@ -20,6 +19,7 @@ from maddjit.integrations.networks.graph import (
     Sum,
     limits_of,
 )
+from maddjit.models.layers import SUM_LIMIT
 from maddjit.models.network import (
     Add,
     AveragePool,
@@ -45,7 +45,7 @@ def rounded(
     largest = np.abs(rows).max(axis=1)
     absolute = np.abs(rows).sum(axis=1)
     # Rounding adds half a step to each weight at most.
-    room = (settings.SUM_LIMIT - 1) / most - rows.shape[1] / 2
+    room = (SUM_LIMIT - 1) / most - rows.shape[1] / 2
     if room <= 0:
         raise ValueError(f"{rows.shape[1]} inputs are too many for sums below 2²⁴")
     steps = np.maximum(largest / 127, absolute / room)

@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from maddjit.integrations.networks import arithmetic
 from maddjit.integrations.networks.drawing import BATCH, Drawing, Value
-from maddjit.integrations.networks.sides import same_padding
-from maddjit.models.window import Window
+from maddjit.models.window import Window, same_padding
 
 Function = Callable[..., Any]
 """A function of a drawing and of the arguments of PyTorch's function."""
@@ -51,7 +50,9 @@ def convolution(
         raise draw.refuse(f"weights must have 4 axes, not {weights.ndim}")
     window = Window(pair(weights.shape[2:]), pair(stride), dilation=pair(dilation))
     if padding == "same":
-        sides = same_padding("SAME_UPPER", draw.shape(x)[1:], window)
+        _, height, width = draw.shape(x)
+        geometry = window.kernel, window.stride, window.dilation
+        sides = same_padding("upper", *geometry, (height, width))
     else:
         down, across = (0, 0) if padding == "valid" else pair(padding)
         sides = (down, down, across, across)

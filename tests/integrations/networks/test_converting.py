@@ -18,6 +18,7 @@ from maddjit.integrations.networks.eight_bits import rounded
 from maddjit.integrations.networks.evaluating import outputs, values
 from maddjit.integrations.networks.folding import folded
 from maddjit.integrations.networks.look_ups import Places
+from maddjit.models.layers import SUM_LIMIT
 from maddjit.models.network import Add, Dense, Exact, LookUp, Planes
 from maddjit.models.window import Window
 from maddjit.reference.convolution import convolve
@@ -80,7 +81,7 @@ def test_sums_stay_below_their_limit() -> None:
     """Very many weights of one size get fewer bits."""
     planes = Planes(2000, 1, 1, 1.0, -128)
     weights, steps = rounded(np.ones((1, 2000, 1, 1)), planes)
-    assert 255 * np.abs(weights.astype(int)).sum() < settings.SUM_LIMIT
+    assert 255 * np.abs(weights.astype(int)).sum() < SUM_LIMIT
     np.testing.assert_allclose(weights * steps, 1, rtol=0.02)
     with pytest.raises(ValueError, match="too many"):
         rounded(np.ones((1, 200_000)), planes)
