@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maddjit.integrations.networks import settings
 from maddjit.integrations.networks.activations import calibrated, step_of, tied
 from maddjit.integrations.networks.building import Task, built, candidates_of, look_up_step
 from maddjit.integrations.networks.choosing import Option, loss_of, path_of
