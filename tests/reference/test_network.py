@@ -95,6 +95,12 @@ def test_add_and_concatenate() -> None:
     assert (run(network, IMAGES) == np.concatenate([q, q], axis=1)).all()
 
 
+def test_limits_of_sums() -> None:
+    for limits in ((-129, 127), (0, 128), (5, 4)):
+        with pytest.raises(ValueError, match="least and most"):
+            Add(*limits)
+
+
 def test_dense() -> None:
     weights = np.random.default_rng(2).integers(-128, 128, (3, 60))
     layer = Dense(weights, np.float32([0.1, 0.2, 0.3]), np.float32([1, 2, 3]))
