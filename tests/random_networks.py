@@ -121,9 +121,9 @@ class Making:
         given = self.planes()
         return self.pool(AveragePool(Window((given.height, given.width))))
 
-    def total(self, a: int, b: int, least: int = -128) -> int:
+    def total(self, a: int, b: int, least: int = -128, most: int = 127) -> int:
         planes = replace(self.planes(a), step=0.035, zero_point=-90)
-        return self.add(Add(least), (a, b), planes)
+        return self.add(Add(least, most), (a, b), planes)
 
     def joined(self, *values: int) -> int:
         planes = replace(
@@ -159,7 +159,7 @@ def residual(seed: int, size: tuple[int, int] = (7, 6)) -> Network:
     made = Making(seed, (3, *size))
     stem = made.exact(SAME, 6, groups=3, zero_point=-40)
     left = made.look_up(SAME, 6, 4, zero_point=-40)
-    total = made.total(stem, left, least=-90)
+    total = made.total(stem, left, least=-90, most=100)
     right = made.look_up(Window((1, 1)), 8, 3, groups=2, value=total)
     pooled = made.pool(MaxPool(SAME), total)
     mean = made.pool(AveragePool(Window((3, 2), padding=(1, 1, 0, 1))), total)

@@ -279,8 +279,15 @@ def _in_numbers(
     """Return weights and bias for planes as they are stored once they are quantised."""
     if quantise is None:
         return weights, bias
-    if not isinstance(quantise, Epilogue) or not quantise.is_integer:
-        raise ValueError(f"quantise must be an Epilogue for int8 or uint8, not {quantise!r}")
+    if (
+        not isinstance(quantise, Epilogue)
+        or not quantise.is_integer
+        or quantise.arithmetic != "float"
+    ):
+        raise ValueError(
+            'quantise must be an Epilogue for int8 or uint8 with arithmetic="float", '
+            f"not {quantise!r}"
+        )
     scaled = weights.astype(np.float64) * quantise.step
     return scaled, bias - quantise.zero_point * scaled.sum(axis=(1, 2, 3))
 

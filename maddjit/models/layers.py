@@ -202,16 +202,21 @@ class Add:
     """The sum of two inputs of the same shape, requantised.
 
     In float32, each operation rounded: ``rint((a − a₀) * (a_step / step) + (b − b₀) * (b_step /
-    step)) + zero_point``, clipped to [`least`, 127]. The ratios of steps are rounded to float32;
+    step)) + zero_point``, clipped to [`least`, `most`]. The ratios of steps are rounded to float32;
     they are from 2⁻⁶⁴ to 2⁶⁴.
     """
 
     least: int = -128
+    most: int = 127
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "least", index(self.least))
-        if not -128 <= self.least <= 127:
-            raise ValueError(f"least must be from -128 to 127, not {self.least}")
+        object.__setattr__(self, "most", index(self.most))
+        if not -128 <= self.least <= self.most <= 127:
+            raise ValueError(
+                "least and most must be in order and from -128 to 127, not "
+                f"{self.least} and {self.most}"
+            )
 
 
 @stored()

@@ -16,8 +16,6 @@ from maddjit.operators.kernel import Kernel
 
 _BETWEEN = ctypes.CFUNCTYPE(None, *3 * (ctypes.c_void_p,))
 """void enter(array, frame, sizes), void leave(frame, array, sizes)."""
-_WITHIN = ctypes.CFUNCTYPE(None, *2 * (ctypes.c_void_p,))
-"""void clear(frame, sizes)."""
 _DRIVE = ctypes.CFUNCTYPE(None, *4 * (ctypes.c_void_p,), *2 * (ctypes.c_int64,))
 """void drive(x, y, memory, job, first, end): the steps from `first` up to `end`."""
 
@@ -39,8 +37,7 @@ def move(
 ) -> Move:
     """Return a movement for frames whose elements have so many bytes; a process makes it once."""
     kernel = build(MoveRequest(kind, ELEMENTS[itemsize], target, quantise))
-    prototype = _WITHIN if kind == "clear" else _BETWEEN
-    return Move(kernel, prototype(kernel.function.address))
+    return Move(kernel, _BETWEEN(kernel.function.address))
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ def add(
         (q.astype(np.float32) - np.float32(each.zero_point)) * ratio
         for q, each, ratio in zip(given, taken, ratios(taken, planes), strict=True)
     )
-    units = np.clip(np.rint(a + b), layer.least - planes.zero_point, 127 - planes.zero_point)
+    least, most = layer.least - planes.zero_point, layer.most - planes.zero_point
+    units = np.clip(np.rint(a + b), least, most)
     whole: NDArray[np.int8] = (units.astype(np.int32) + planes.zero_point).astype(np.int8)
     return whole

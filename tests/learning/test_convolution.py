@@ -199,6 +199,7 @@ def test_padding_in_words_and_numbers() -> None:
         ({"validation": 1.0}, ValueError, "validation"),
         ({"validation": IMAGES[:, :2]}, ValueError, "validation must have 4 channels"),
         ({"quantise": Epilogue()}, ValueError, "quantise"),
+        ({"quantise": Epilogue("int8", arithmetic="integer")}, ValueError, "quantise must be"),
         ({"random_state": -1}, ValueError, "random_state"),
         ({"n_codebooks": 100}, ValueError, "n_codebooks"),
     ],

@@ -83,16 +83,22 @@ def test_max_pool_takes_the_least_number_outside() -> None:
 
 def test_add_and_concatenate() -> None:
     other = Step(AveragePool(Window((1, 1))), (1,), Planes(2, 5, 6, 1.5, -100))
-    total = Step(Add(least=-20), (1, 2), Planes(2, 5, 6, 2.0, -30))
+    total = Step(Add(least=-20, most=90), (1, 2), Planes(2, 5, 6, 2.0, -30))
     q, y = (
         values(network_of(other.layer, other.planes, replace(total, inputs=(1, 2))), IMAGES)[i]
         for i in (1, 3)
     )
     term = (q.astype(np.float32) + np.float32(100)) * np.float32(0.75)
-    assert (y == np.clip(np.rint(term + term) - 30, -20, 127)).all()
+    assert (y == np.clip(np.rint(term + term) - 30, -20, 90)).all()
     both = Step(Concatenate(), (2, 1), Planes(4, 5, 6, 1.5, -100))
     network = network_of(MaxPool(Window((1, 1))), other.planes, both)
     assert (run(network, IMAGES) == np.concatenate([q, q], axis=1)).all()
+
+
+def test_limits_of_sums() -> None:
+    for limits in ((-129, 127), (0, 128), (5, 4)):
+        with pytest.raises(ValueError, match="least and most"):
+            Add(*limits)
 
 
 def test_dense() -> None:

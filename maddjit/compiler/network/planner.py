@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -223,7 +224,10 @@ class _Planning:
         assert isinstance(layer, Add)
         taken = [self.network.planes(value) for value in step.inputs]
         low = float(layer.least - planes.zero_point)
-        ended = ending_of(Epilogue("int8", low=low, zero_point=planes.zero_point), self.target)
+        # Numbers above 127 saturate.
+        high = float(layer.most - planes.zero_point) if layer.most < 127 else math.inf
+        limited = Epilogue("int8", low, high, zero_point=planes.zero_point)
+        ended = ending_of(limited, self.target)
         ratios = [float(np.float32(each.step) / np.float32(planes.step)) for each in taken]
         a, b = (self.value(value) for value in step.inputs)
         return Adding(

@@ -12,7 +12,7 @@ from maddjit.compiler.planes.sizes import NAMES
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 
-Kind = Literal["enter", "leave", "clear"]
+Kind = Literal["enter", "leave"]
 """From an array to a frame, from a frame to an array, or filling what belongs to no image."""
 
 Element = Literal["i8", "i16", "i32", "i64"]
@@ -105,7 +105,7 @@ class MovePlan:
     symbol : str
         Name of the function.
     target : Target
-    kind : {"enter", "leave", "clear"}
+    kind : {"enter", "leave"}
     element : str
         LLVM's type of the elements of a frame.
     itemsize, array_itemsize : int
@@ -161,7 +161,7 @@ def plan_move(
 
     Parameters
     ----------
-    kind : {"enter", "leave", "clear"}
+    kind : {"enter", "leave"}
     element : {"i8", "i16", "i32", "i64"}
         The type of the elements of the frame.
     target : Target

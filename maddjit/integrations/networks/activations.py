@@ -35,13 +35,20 @@ def calibrated(
     Zero is always one of the numbers. Values that pools and concatenations pass on have one step
     and zero point with what they are made of. With "mse" the range is the share of the whole one
     that has the least squared error.
+
+    Raises
+    ------
+    ValueError
+        If a node gives NaN or infinities for the images.
     """
     n_batches = len(list(batches(graph, images)))
     rng = np.random.default_rng(random_state)
     watches = [_Watch() for _ in graph.nodes]
     for part in batches(graph, images):
-        for watch, value in zip(watches, values(graph, part), strict=True):
+        for node, watch, value in zip(graph.nodes, watches, values(graph, part), strict=True):
             numbers = value.ravel()
+            if not np.isfinite(numbers).all():
+                raise ValueError(f"{node.name}: it gives NaN or infinities for calibration images")
             watch.least = min(watch.least, float(numbers.min()))
             watch.largest = max(watch.largest, float(numbers.max()))
             most = -(-settings.SAMPLED // n_batches)
@@ -105,6 +112,7 @@ def _least_error(sample: NDArray[np.float32], least: float, largest: float) -> t
     for share in settings.SHARES:
         step, zero = step_of(share * least, share * largest)
         stored = np.clip(np.rint(sample / np.float32(step)), -128 - zero, 127 - zero)
-        errors.append(float(np.mean((stored * np.float32(step) - sample) ** 2)))
+        lost = (stored * np.float32(step) - sample).astype(np.float64)
+        errors.append(float(np.mean(lost**2)))
     share = settings.SHARES[int(np.argmin(errors))]
     return share * least, share * largest

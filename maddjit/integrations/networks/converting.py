@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -96,6 +97,13 @@ class Options:
         if self.n_patches < 1:
             raise ValueError(f"n_patches must be 1 or more, not {self.n_patches}")
         check_random_state(self.random_state)
+        given = self.codebooks
+        named = given.values() if isinstance(given, Mapping) else (given,)
+        for multiple in (*named, *self.multiples):
+            if multiple is not None and not 0 < float(multiple) < math.inf:
+                raise ValueError(
+                    f"codebooks for each plane must be a number above 0, not {multiple}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +132,16 @@ def as_calibration(images: Any) -> NDArray[Any]:
     ValueError
         If they have another shape, there is none, or a number is not finite.
     TypeError
-        If they are not real numbers.
+        If they are not real numbers, or batches hold more than images.
     """
     if not hasattr(images, "__array__"):
-        batches = [np.asarray(batch) for batch in images]
+        try:
+            batches = [np.asarray(batch) for batch in images]
+        except ValueError as error:
+            raise TypeError(
+                "calibration must be images (N, C, H, W) or batches of them, each one array: leave "
+                "out labels"
+            ) from error
         images = np.concatenate(batches) if {batch.ndim for batch in batches} == {4} else batches
     found = np.asarray(images)
     if found.ndim != 4 or 0 in found.shape:

@@ -40,12 +40,15 @@ class Value:
         Whether its axes, or the numbers of its rows, are in the order (H, W, C).
     zeros : Sides
         Zeros that are still to be put around the planes.
+    memory : int
+        Values of one node share memory if this is equal: a copy has another number.
     """
 
     node: int
     is_flat: bool = False
     channels_last: bool = False
     zeros: Sides = NO_SIDES
+    memory: int = 0
 
 
 class _Batch:
@@ -65,6 +68,7 @@ class Drawing:
     def __init__(self, shape: Shape) -> None:
         self.nodes = [Node("image", Image(), (), shape)]
         self.name = ""
+        self._copies = 0
 
     def refuse(self, why: str) -> UnsupportedLayerError:
         """Return the error that the present layer cannot be taken."""
@@ -111,6 +115,11 @@ class Drawing:
             return window.output_size(*shape[1:])
         except ValueError as error:
             raise self.refuse(str(error)) from error
+
+    def copy(self, value: Value) -> Value:
+        """Return a value as it is now: writing to either leaves the other one as it is."""
+        self._copies += 1
+        return replace(value, memory=self._copies)
 
     def convolution(
         self,
@@ -271,7 +280,7 @@ class Drawing:
         if min(sides) < 0:
             raise self.refuse("negative padding is not supported")
         both = [a + b for a, b in zip(given.zeros, sides, strict=True)]
-        return replace(given, zeros=(both[0], both[1], both[2], both[3]))
+        return replace(self.copy(given), zeros=(both[0], both[1], both[2], both[3]))
 
     def finish(self, value: Any) -> Graph:
         """Return the graph whose output is a value, without nodes that it does not need."""

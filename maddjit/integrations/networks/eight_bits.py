@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.integrations.networks import settings
 from maddjit.integrations.networks.activations import keeps_step
 from maddjit.integrations.networks.graph import (
     Affine,
@@ -20,6 +19,7 @@ from maddjit.integrations.networks.graph import (
     Sum,
     limits_of,
 )
+from maddjit.models.layers import SUM_LIMIT
 from maddjit.models.network import (
     Add,
     AveragePool,
@@ -45,7 +45,7 @@ def rounded(
     largest = np.abs(rows).max(axis=1)
     absolute = np.abs(rows).sum(axis=1)
     # Rounding adds half a step to each weight at most.
-    room = (settings.SUM_LIMIT - 1) / most - rows.shape[1] / 2
+    room = (SUM_LIMIT - 1) / most - rows.shape[1] / 2
     if room <= 0:
         raise ValueError(f"{rows.shape[1]} inputs are too many for sums below 2²⁴")
     steps = np.maximum(largest / 127, absolute / room)
@@ -112,10 +112,10 @@ def exact_layer(node: Node, given: Sequence[Planes], planes: Planes | None) -> L
         return (MaxPool if operation.kind == "max" else AveragePool)(operation.window)
     if isinstance(operation, Sum):
         assert planes is not None
-        return Add(least_of(operation.low, planes))
+        return Add(stored_limit(operation.low, planes), stored_limit(operation.high, planes))
     return Concatenate()
 
 
-def least_of(low: float, planes: Planes) -> int:
-    """Return the least number that a clamp leaves."""
-    return int(np.clip(np.rint(low / planes.step) + planes.zero_point, -128, 127))
+def stored_limit(limit: float, planes: Planes) -> int:
+    """Return the int8 number nearest to a limit of a clamp."""
+    return int(np.clip(np.rint(limit / planes.step) + planes.zero_point, -128, 127))

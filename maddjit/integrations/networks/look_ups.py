@@ -147,5 +147,14 @@ def error_of(
 
 
 def look_up_layer(node: Node, model: ConvolutionModel, planes: Planes) -> LookUp:
-    """Return the layer whose results are stored as `planes`."""
-    return LookUp(model, epilogue_of(node, planes, "integer"))
+    """Return the layer whose results are stored as `planes`.
+
+    Raises
+    ------
+    ValueError
+        If its sums cannot be requantised in integers; the message names the layer.
+    """
+    try:
+        return LookUp(model, epilogue_of(node, planes, "integer"))
+    except ValueError as error:
+        raise ValueError(f"{node.name}: {error}") from error

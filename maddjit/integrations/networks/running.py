@@ -90,6 +90,6 @@ def _plain(step: Step, given: Sequence[Stored], taken: Sequence[Planes]) -> Stor
             (q.astype(np.float32) - np.float32(each.zero_point)) * (np.float32(each.step) / step_)
             for q, each in zip(given, taken, strict=True)
         )
-        units = np.clip(np.rint(a + b), layer.least - zero, 127 - zero)
+        units = np.clip(np.rint(a + b), layer.least - zero, layer.most - zero)
         return np.asarray((units.astype(np.int32) + zero).astype(np.int8))
     return np.concatenate(given, axis=1)

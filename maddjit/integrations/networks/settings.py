@@ -14,11 +14,6 @@ SHARES = tuple(0.3 + 0.02 * i for i in range(36))
 LEVELS = 255
 """Steps from the least int8 number to the largest."""
 
-# Exact 8-bit layers (eight_bits.py)
-
-SUM_LIMIT = 2**24
-"""Sums of exact layers are smaller, so that float32 holds them."""
-
 # Look-ups (look_ups.py)
 
 BYTE_GROUP = 8

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from maddjit.integrations.networks.graph import Shape
 from maddjit.models.window import Window
@@ -27,21 +25,3 @@ def rounded_up(window: Window, shape: Shape) -> Window:
             steps -= 1
         sides[2 * axis + 1] += max(0, steps * stride + reach - size - before - after)
     return replace(window, padding=(sides[0], sides[1], sides[2], sides[3]))
-
-
-Kind = Literal["SAME_UPPER", "SAME_LOWER"]
-
-
-def same_padding(kind: Kind, size: Sequence[int], window: Window) -> Sides:
-    """Return the padding with which outputs have ⌈size / stride⌉ rows and columns.
-
-    "SAME_UPPER" puts the odd row or column below and on the right, "SAME_LOWER" on the other sides.
-    """
-    sides: list[int] = []
-    for axis in (0, 1):
-        reach = window.dilation[axis] * (window.kernel[axis] - 1) + 1
-        steps = -(-size[axis] // window.stride[axis]) - 1
-        total = max(0, steps * window.stride[axis] + reach - size[axis])
-        less, more = total // 2, total - total // 2
-        sides += [less, more] if kind == "SAME_UPPER" else [more, less]
-    return sides[0], sides[1], sides[2], sides[3]

@@ -13,9 +13,9 @@ from maddjit.integrations.networks import arithmetic
 from maddjit.integrations.networks.drawing import BATCH, Drawing, Value
 from maddjit.integrations.networks.folding import folded
 from maddjit.integrations.networks.graph import Graph, Shape, UnsupportedLayerError
-from maddjit.integrations.networks.sides import NO_SIDES, Sides, same_padding
+from maddjit.integrations.networks.sides import NO_SIDES, Sides
 from maddjit.integrations.onnx.graph import DOMAINS, constant, indexed, is_constant
-from maddjit.models.window import Window
+from maddjit.models.window import Window, same_padding
 
 Given = Sequence[Any]
 """The inputs of a node: values, shapes, arrays for constants, None for those that are left out."""
@@ -79,7 +79,10 @@ def _window(draw: Drawing, x: Any, kernel: Sequence[int], own: Attributes) -> Wi
     kind = own.get("auto_pad", b"NOTSET").decode()
     sides: Sides = NO_SIDES
     if kind == "SAME_UPPER" or kind == "SAME_LOWER":
-        sides = same_padding(kind, draw.shape(x)[1:], window)
+        where = "upper" if kind == "SAME_UPPER" else "lower"
+        _, *size = draw.shape(x)
+        geometry = window.kernel, window.stride, window.dilation
+        sides = same_padding(where, *geometry, (size[0], size[1]))
     elif kind == "NOTSET":
         top, left, bottom, right = own.get("pads", (0, 0, 0, 0))
         sides = (top, bottom, left, right)

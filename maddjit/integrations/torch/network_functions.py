@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from maddjit.integrations.networks import arithmetic
 from maddjit.integrations.networks.drawing import BATCH, Drawing, Value
-from maddjit.integrations.networks.sides import same_padding
-from maddjit.models.window import Window
+from maddjit.models.window import Window, same_padding
 
 Function = Callable[..., Any]
 """A function of a drawing and of the arguments of PyTorch's function."""
@@ -51,7 +50,9 @@ def convolution(
         raise draw.refuse(f"weights must have 4 axes, not {weights.ndim}")
     window = Window(pair(weights.shape[2:]), pair(stride), dilation=pair(dilation))
     if padding == "same":
-        sides = same_padding("SAME_UPPER", draw.shape(x)[1:], window)
+        _, height, width = draw.shape(x)
+        geometry = window.kernel, window.stride, window.dilation
+        sides = same_padding("upper", *geometry, (height, width))
     else:
         down, across = (0, 0) if padding == "valid" else pair(padding)
         sides = (down, down, across, across)
@@ -172,8 +173,13 @@ def mean(draw: Drawing, x: Any, dim: Any = None, keepdim: bool = False, dtype: A
 
 
 def identity(draw: Drawing, x: Any, *_: Any, **__: Any) -> Any:
-    """Add nothing: dropout in evaluation mode, copies, `contiguous`."""
+    """Add nothing: dropout in evaluation mode, `contiguous`."""
     return x
+
+
+def copy(draw: Drawing, x: Any, **_: Any) -> Any:
+    """Add nothing; what is written to the copy or to the tensor is not seen in the other one."""
+    return draw.copy(x)
 
 
 def dropout(draw: Drawing, x: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
@@ -254,8 +260,11 @@ def _constant(given: Any) -> Any:
 
 def size(draw: Drawing, x: Any, dim: int | None = None) -> Any:
     """Return the shape of a tensor, or one of its axes."""
-    own = draw.shape(x)
-    whole = (BATCH, math.prod(own)) if x.is_flat else (BATCH, *own)
+    channels, *own = draw.shape(x)
+    top, bottom, left, right = x.zeros
+    rows, columns = own[0] + top + bottom, own[1] + left + right
+    planes = (rows, columns, channels) if x.channels_last else (channels, rows, columns)
+    whole = (BATCH, math.prod(planes)) if x.is_flat else (BATCH, *planes)
     return whole if dim is None else whole[dim]
 
 
@@ -288,6 +297,7 @@ FUNCTIONS: dict[Any, Function] = {
     functional.adaptive_avg_pool2d: adaptive_average_pool,
     torch.mean: mean,
     **dict.fromkeys((functional.dropout, functional.dropout2d), dropout),
+    torch.clone: copy,
     torch.flatten: flatten,
     torch.reshape: reshape,
     torch.permute: permute,
@@ -305,7 +315,8 @@ FUNCTIONS: dict[Any, Function] = {
 METHODS: dict[str, Function] = {
     **dict.fromkeys(("relu", "relu_"), relu),
     **dict.fromkeys(("clamp", "clamp_", "clip", "clip_"), clamp),
-    **dict.fromkeys(("contiguous", "clone", "detach"), identity),
+    **dict.fromkeys(("contiguous", "detach"), identity),
+    "clone": copy,
     **dict.fromkeys(("view", "reshape"), reshape),
     **dict.fromkeys(("add", "add_"), add),
     **dict.fromkeys(("sub", "sub_"), subtract),

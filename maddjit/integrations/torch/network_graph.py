@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from maddjit.integrations.networks.drawing import Drawing, Value
@@ -41,6 +42,11 @@ def graph_of(module: nn.Module, shape: Shape) -> Graph:
 
 def drawn(module: nn.Module, shape: Shape) -> Graph:
     """Return the graph of a module as it was traced; parameters and errors are as in `graph_of`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedLayerError(
+            f"{type(module).__name__}: modules of torch.jit cannot be traced, take the module that "
+            "it was made from"
+        )
     draw = Drawing(shape)
     with evaluating(module):
         holder = nn.Sequential(module) if Tracer(_is_leaf).is_leaf_module(module, "") else module
@@ -144,7 +150,7 @@ def _overwrite(found: dict[fx.Node, Any], written: fx.Node, result: Any) -> None
     if not isinstance(old, Value) or not isinstance(result, Value):
         return
     for node, value in found.items():
-        if isinstance(value, Value) and value.node == old.node:
+        if isinstance(value, Value) and (value.node, value.memory) == (old.node, old.memory):
             found[node] = replace(value, node=result.node)
 
 

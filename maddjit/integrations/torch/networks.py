@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -115,7 +115,7 @@ def compile_network(
         choose by, no network is predicted to be as fast as `max_time`, or a layer cannot be
         look-ups with so few codebooks.
     TypeError
-        If calibration does not hold real numbers.
+        If calibration does not hold real numbers, or its batches hold more than images.
     """
     made = convert_network(
         module,
@@ -172,7 +172,8 @@ def convert_network(
 def _arrays(calibration: Any) -> Any:
     """Return tensors as arrays, in batches if there are any."""
     if isinstance(calibration, torch.Tensor):
-        return calibration.numpy(force=True)
-    if hasattr(calibration, "__array__"):
+        is_bfloat16 = calibration.dtype == torch.bfloat16
+        return (calibration.float() if is_bfloat16 else calibration).numpy(force=True)
+    if hasattr(calibration, "__array__") or isinstance(calibration, Mapping | str | float | int):
         return calibration
     return [_arrays(batch) for batch in calibration]

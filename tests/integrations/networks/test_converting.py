@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maddjit.integrations.networks import settings
 from maddjit.integrations.networks.activations import calibrated, step_of, tied
 from maddjit.integrations.networks.building import Task, built, candidates_of, look_up_step
 from maddjit.integrations.networks.choosing import Option, loss_of, path_of
@@ -18,6 +17,7 @@ from maddjit.integrations.networks.eight_bits import rounded
 from maddjit.integrations.networks.evaluating import outputs, values
 from maddjit.integrations.networks.folding import folded
 from maddjit.integrations.networks.look_ups import Places
+from maddjit.models.layers import SUM_LIMIT
 from maddjit.models.network import Add, Dense, Exact, LookUp, Planes
 from maddjit.models.window import Window
 from maddjit.reference.convolution import convolve
@@ -80,7 +80,7 @@ def test_sums_stay_below_their_limit() -> None:
     """Very many weights of one size get fewer bits."""
     planes = Planes(2000, 1, 1, 1.0, -128)
     weights, steps = rounded(np.ones((1, 2000, 1, 1)), planes)
-    assert 255 * np.abs(weights.astype(int)).sum() < settings.SUM_LIMIT
+    assert 255 * np.abs(weights.astype(int)).sum() < SUM_LIMIT
     np.testing.assert_allclose(weights * steps, 1, rtol=0.02)
     with pytest.raises(ValueError, match="too many"):
         rounded(np.ones((1, 200_000)), planes)
@@ -227,9 +227,32 @@ def test_a_clamp_behind_a_sum() -> None:
     assert abs((layer.least - planes.zero_point) * planes.step + 0.5) <= planes.step
 
 
+def test_a_clamp_of_a_sum_that_is_joined_with_larger_planes() -> None:
+    draw = Drawing((3, 8, 8))
+    draw.name = "sum"
+    clamped = draw.clamp(draw.sum(draw.image, draw.image), 0.0, 1.0)
+    x = draw.join([clamped, draw.affine(draw.image, 40.0, 0.0)], 1)
+    made = converted(folded(draw.finish(x)), IMAGES, Options(ranges="minmax"), LEVEL)
+    planes = made.network.steps[-1].planes
+    assert planes is not None
+    q = run(made.network, IMAGES)[:, :3].astype(np.float64)
+    assert abs((q.max() - planes.zero_point) * planes.step - 1) <= planes.step
+
+
+def test_graphs_that_give_no_numbers() -> None:
+    draw = Drawing((3, 8, 8))
+    draw.name = "wide"
+    x = draw.affine(draw.affine(draw.image, 1e30, 0.0), 1e30, 0.0)
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="wide: it gives NaN"):
+        converted(draw.finish(x), IMAGES, Options(), LEVEL)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
+        ({"codebooks": 0}, "above 0"),
+        ({"codebooks": {"one": float("nan")}}, "above 0"),
+        ({"multiples": (1, -1)}, "above 0"),
         ({"codebooks": 1, "max_loss": 0.1}, "not both"),
         ({"held_out": 1.0}, "held_out"),
         ({"max_loss": -0.1}, "max_loss"),
@@ -254,6 +277,9 @@ def test_bad_calibration() -> None:
         as_calibration(np.full_like(IMAGES, np.inf))
     with pytest.raises(TypeError, match="real numbers"):
         as_calibration(IMAGES.astype(complex))
+    with pytest.raises(TypeError, match="leave out labels"):
+        as_calibration([(IMAGES, np.zeros(60))])
+    assert as_calibration(IMAGES[:2].tolist()).shape == (2, 3, 8, 8)
     assert as_calibration(IMAGES.astype(np.float64)).dtype == np.float32
     assert as_calibration(np.zeros((1, 1, 2, 2), np.uint8)).dtype == np.uint8
     with pytest.raises(ValueError, match="too few to choose by"):

@@ -9,7 +9,7 @@ from maddjit.integrations.networks.drawing import Drawing
 from maddjit.integrations.networks.evaluating import outputs
 from maddjit.integrations.networks.folding import folded
 from maddjit.integrations.networks.graph import Affine, Convolution, Pool, UnsupportedLayerError
-from maddjit.integrations.networks.sides import rounded_up, same_padding
+from maddjit.integrations.networks.sides import rounded_up
 from maddjit.models.window import Window
 from tests.integrations.networks.helping import IMAGES, SAME, rng, small_graph
 
@@ -82,18 +82,6 @@ def test_grouped_strided_and_dilated() -> None:
         group = padded[:, m // 2 * 2 : m // 2 * 2 + 2, 2 * i : 2 * i + 3, j : j + 3 : 2]
         expected = (group * weights[m]).sum(axis=(1, 2, 3)) + bias[m]
         np.testing.assert_allclose(found[:, m, i, j], expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("size", [1, 4, 5, 7])
-def test_same_padding(stride: int, size: int) -> None:
-    window = Window((3, 2), (stride, stride))
-    upper = same_padding("SAME_UPPER", (size, size), window)
-    lower = same_padding("SAME_LOWER", (size, size), window)
-    assert upper == (lower[1], lower[0], lower[3], lower[2])
-    assert 0 <= upper[1] - upper[0] <= 1
-    padded = Window(window.kernel, window.stride, upper)
-    assert padded.output_size(size, size) == (-(-size // stride),) * 2
 
 
 def test_rounding_up() -> None:

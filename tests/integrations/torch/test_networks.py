@@ -62,6 +62,21 @@ class Overwritten(nn.Module):
         return self.layer(z) + y
 
 
+class Copied(nn.Module):
+    """Copies stay as they are when the tensor is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        before, padded = y.clone(), functional.pad(y, (1, 1, 1, 1))
+        z = functional.relu(y, True)
+        z = z * z.shape[1] + functional.relu6(before, inplace=True) + y
+        return z + self.layer(padded)
+
+
 class Permuted(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +123,7 @@ NETWORKS: dict[str, Any] = {
     "depthwise": depthwise,
     "residual": Residual,
     "overwritten": Overwritten,
+    "copied": Copied,
     "permuted": Permuted,
 }
 
@@ -243,6 +259,12 @@ def hooked() -> Any:
     layer = nn.Conv2d(3, 3, 1)
     layer.register_forward_hook(lambda *_: None)
     return nn.Sequential(layer)
+
+
+def test_modules_of_jit_are_refused() -> None:
+    module = torch.jit.script(nn.Conv2d(3, 4, 3))
+    with pytest.raises(UnsupportedLayerError, match=r"modules of torch\.jit"):
+        graph_of(module, SHAPE)
 
 
 @pytest.mark.parametrize(
