@@ -105,7 +105,7 @@ def test_moves(level: str, dtype: str, layout: str, at_end: bool) -> None:
                 before = inside.copy()
                 frame = inside.view(inner)
                 enter.run(x.ctypes.data, frame.ctypes.data, told.ctypes.data)
-                runs, images = frame_views(frame, sizes)
+                _runs, images = frame_views(frame, sizes)
                 wanted = quantise(x) if quantise else x
                 expected = before.view(inner)
                 expected_runs, expected_images = frame_views(expected, sizes)
