@@ -11,7 +11,7 @@ EXTRAS = progress plot safetensors cli sklearn onnx dask
 LOWER = x86-64-v3 x86-64
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels networks docs front clean
+.PHONY: help demo test slow levels lint types wheel extras torch bench experiments winners tiles service kernels networks convolutions docs front clean
 
 # List the targets.
 help:
@@ -71,7 +71,8 @@ torch: extra-torch
 	build/extras/torch/bin/python -m pytest -m '' tests/integrations/torch maddjit/integrations \
 	  tests/benchmarks/test_networks.py \
 	  tests/test_examples.py::test_torch_replace "tests/test_docs.py::test_page[docs/guides/integrations.md]" \
-	  "tests/test_docs.py::test_page[docs/guides/trained-layers.md]"
+	  "tests/test_docs.py::test_page[docs/guides/trained-layers.md]" \
+	  "tests/test_docs.py::test_page[docs/guides/whole-network.md]"
 
 # Measure operators against everything that makes the same product. Some minutes a level on a quiet
 # machine. Each suite writes its JSON and its page into benchmarks/results/. On a machine with
@@ -100,6 +101,10 @@ service: $(VENV)/.bench
 kernels: $(VENV)/.bench
 	$(BIN)/python -m benchmarks kernels
 	$(BIN)/python docs/_ext/kernels_page.py
+
+# Convolutions by look-ups beside 8 bits and float32 (minutes a level).
+convolutions: $(VENV)/.bench
+	$(BIN)/python -m benchmarks convolutions
 
 # Train small networks with layers of many kinds (some ten hours; it goes on where it stopped). It
 # writes the plot and the table of docs/networks.md, too.

@@ -2,8 +2,8 @@
 
     python -m benchmarks SUITE [--small] [--only NAME …] [--render] …
 
-`SUITE` is performance, experiments, winners, tiles, service, front, kernels or
-networks;
+`SUITE` is performance, experiments, winners, tiles, service, front, kernels, networks
+or convolutions;
 ``python -m benchmarks SUITE -h`` lists the options. Everything is measured in this process, in one
 thread on one processor.
 """
@@ -25,6 +25,7 @@ SUITES = (
     "front",
     "kernels",
     "networks",
+    "convolutions",
 )
 
 

@@ -13,27 +13,35 @@ from maddjit.exporting import native
 from maddjit.exporting.export import Exported, export
 from maddjit.exporting.linking import LinkError
 from maddjit.learning.accuracy import AccuracyWarning
+from maddjit.learning.convolution import fit_convolution
 from maddjit.learning.elsewhere import from_arrays, from_halutmatmul
 from maddjit.learning.fit import fit
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.learning.winners.calibration import calibrate
 from maddjit.looking import pictures as pictures  # registers how models are drawn
 from maddjit.models import schemes, storage
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.drawing import plot
 from maddjit.models.fit_report import FitReport
 from maddjit.models.maddness import LowRankCore, MaddnessModel
+from maddjit.models.network import Network
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.short_list import CoverageError, ShortList
 from maddjit.models.storage import ModelFileError, load, save
 from maddjit.models.strassen_tile import StrassenTileModel, TileReport
+from maddjit.models.window import Window
 from maddjit.operators import report as _report
 from maddjit.operators import watching
+from maddjit.operators.convolution import ConvolutionOperator
 from maddjit.operators.maddness import CompiledOperator
-from maddjit.operators.report import TileOperatorReport
+from maddjit.operators.network import NetworkOperator
+from maddjit.operators.report import ConvolutionReport, TileOperatorReport
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.watching import DriftWarning
 from maddjit.operators.winners import WinnerOperator
 from maddjit.pipeline import compile, emit
+from maddjit.reference import convolution as convolution_reference
+from maddjit.reference import network as network_reference
 from maddjit.reference import strassen_tile as tile_reference
 from maddjit.selection import candidates
 from maddjit.selection.found import Selection
@@ -45,6 +53,9 @@ __all__ = [
     "BilinearScheme",
     "Choices",
     "CompiledOperator",
+    "ConvolutionModel",
+    "ConvolutionOperator",
+    "ConvolutionReport",
     "CoverageError",
     "DriftWarning",
     "Epilogue",
@@ -55,6 +66,8 @@ __all__ = [
     "MaddnessModel",
     "ModelFileError",
     "NativeCodeError",
+    "Network",
+    "NetworkOperator",
     "Selection",
     "ShortList",
     "StrassenTileModel",
@@ -62,18 +75,22 @@ __all__ = [
     "TileOperator",
     "TileOperatorReport",
     "TileReport",
+    "Window",
     "WinnerOperator",
     "__version__",
     "calibrate",
     "compile",
+    "convolution_reference",
     "emit",
     "export",
     "fit",
+    "fit_convolution",
     "fit_strassen_tile",
     "from_arrays",
     "from_halutmatmul",
     "load",
     "native",
+    "network_reference",
     "plot",
     "reference",
     "save",
@@ -89,6 +106,8 @@ _NAMED = {
     "native": native,
     "schemes": schemes,
     "storage": storage,
+    "convolution_reference": convolution_reference,
+    "network_reference": network_reference,
     "tile_reference": tile_reference,
     "candidates": candidates,
     "kernel": _report,

@@ -1,10 +1,7 @@
-"""The whole way from a model to a callable: compile, emit, and build, which makes one kernel."""
+"""The whole way from a model to a callable: compile, and emit, which shows its code."""
 
 from __future__ import annotations
 
-import logging
-from time import perf_counter
-from types import MappingProxyType
 from typing import Any, Literal, get_args, overload
 
 from numpy.typing import NDArray
@@ -12,15 +9,20 @@ from numpy.typing import NDArray
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
-from maddjit.compiler import cache, llvm
-from maddjit.compiler.fingerprint import plan_key
+from maddjit.compiler import llvm
+from maddjit.compiler.convolution import ask_convolution, check_plain
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request, ask, ask_kernel
 from maddjit.compiler.signature import Choices, Result, Signature
 from maddjit.compiler.target import named
+from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.network import Network
 from maddjit.models.strassen_tile import StrassenTileModel
-from maddjit.operators.kernel import Kernel
+from maddjit.operators.building import build
+from maddjit.operators.convolution import ConvolutionOperator
 from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.network import NetworkOperator
+from maddjit.operators.network_code import build_network
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.tuning import tuned
 from maddjit.operators.winners import WinnerOperator
@@ -30,8 +32,6 @@ AnyOperator = CompiledOperator | TileOperator | WinnerOperator
 
 Stage = Literal["template", "optimized", "assembly"]
 """Texts of a kernel: LLVM IR as the templates render it, as LLVM leaves it, and assembly."""
-
-logger = logging.getLogger(__name__)
 
 
 @overload
@@ -47,6 +47,25 @@ def compile(  # type: ignore[overload-overlap]  # other models are any objects w
     threads: int = 1,
     choices: Choices | None = None,
 ) -> TileOperator: ...
+
+
+@overload
+def compile(  # type: ignore[overload-overlap]
+    fitted: ConvolutionModel,
+    target: str | None = None,
+    *,
+    dtype: str = "float32",
+    epilogue: Epilogue | None = None,
+    quantise: Epilogue | None = None,
+    threads: int = 1,
+    choices: Choices | None = None,
+) -> ConvolutionOperator: ...
+
+
+@overload
+def compile(  # type: ignore[overload-overlap]
+    fitted: Network, target: str | None = None, *, threads: int = 1
+) -> NetworkOperator: ...
 
 
 @overload
@@ -92,14 +111,17 @@ def compile(
     threads: int = 1,
     precision: Precision = "float32",
     residual: bool = False,
+    quantise: Epilogue | None = None,
     tune: bool | NDArray[Any] = False,
     choices: Choices | None = None,
-) -> AnyOperator:
+) -> AnyOperator | ConvolutionOperator | NetworkOperator:
     """Compile a fitted model into machine code for this CPU.
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    fitted : MaddnessModel or any object with its arrays, or another kind of model
+        A `StrassenTileModel`, a `ConvolutionModel`, or a `maddjit.Network`.
+        For a network, `target` and `threads` are the only options.
     target : str, optional
         The feature level: "x86-64", "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), "x86-64-v4-vbmi" or
         "aarch64". By default it is the value of the environment variable MADDJIT_TARGET, or else
@@ -129,6 +151,9 @@ def compile(
     residual : bool
         Whether each call of a Strassen-Tile operator is given an array that is added to the outputs
         before they are clamped. The outputs must then be float32.
+    quantise : Epilogue, optional
+        How the operator of a convolution makes int8 or uint8 of float32 planes. The thresholds of
+        its model must then be about those numbers, and `fill` must be one of them.
     tune : bool or (N, D) array
         Whether the planner's choices are found by timing: the few most promising ones are tried on
         these rows, or on 2000 random rows if True, and the fastest is kept. That takes half a
@@ -139,11 +164,13 @@ def compile(
 
     Returns
     -------
-    CompiledOperator, TileOperator or WinnerOperator
+    CompiledOperator, TileOperator, WinnerOperator, ConvolutionOperator or NetworkOperator
         ``op(A)`` gives the same bits as ``maddjit.reference.apply(fitted, A)``, and for winners the
         same indices as ``maddjit.reference.settle(fitted, A, coverage)``. The outputs of a
         StrassenTileModel are within ``maddjit.tile_reference.error_bound(fitted, A)`` of
-        ``maddjit.reference.apply(fitted, A)``.
+        ``maddjit.reference.apply(fitted, A)``. For planes ``op(x)`` gives the same bits as
+        ``maddjit.convolution_reference.convolve(fitted, x)``, and for a network as
+        ``maddjit.network_reference.run(fitted, x)``.
 
     Raises
     ------
@@ -165,6 +192,19 @@ def compile(
     >>> op(A[:2]).shape
     (2, 3)
     """
+    if isinstance(fitted, Network):
+        asked = (result, k, coverage, dtype, order, epilogue, precision, residual, tune, choices)
+        if asked != ("outputs", None, 0.999, "float32", "C", None, "float32", False, False, None):
+            raise ValueError("a network has no options but target and threads")
+        return NetworkOperator(fitted, target, threads, build_network)
+    if isinstance(fitted, ConvolutionModel):
+        is_plain = (result, k, order, precision) == ("outputs", None, "C", "float32")
+        check_plain(is_plain and not residual and tune is False)
+        options: Any = {"dtype": dtype, "epilogue": epilogue, "quantise": quantise}
+        planned = ask_convolution(fitted, target, threads=threads, choices=choices, **options)
+        return ConvolutionOperator(planned, build)
+    if quantise is not None:
+        raise ValueError("quantise is for the planes of convolutions")
     request = ask(
         fitted,
         target,
@@ -191,38 +231,6 @@ def operator_of(request: Request) -> AnyOperator:
     if request.signature.result == "winners":
         return WinnerOperator(request, build)
     return CompiledOperator(request, build)
-
-
-def build(request: Request) -> Kernel[Any]:
-    """Return the kernel of a request: plan, cache, render, LLVM, load.
-
-    It notes the seconds that each phase took. A kernel that the cache has is neither rendered nor
-    compiled.
-    """
-    seconds: dict[str, float] = {}
-    last = perf_counter()
-
-    def passed(phase: str) -> None:
-        nonlocal last
-        now = perf_counter()
-        seconds[phase], last = now - last, now
-
-    plan = request.plan()
-    passed("plan")
-    key = plan_key(plan)
-    code = cache.read(key)
-    passed("cache")
-    if code is None:
-        ir = render(plan)
-        passed("render")
-        code = llvm.to_object(ir, plan.target)
-        passed("llvm")
-        cache.write(key, code)
-        passed("keep")
-    function = llvm.load(code, plan.symbol, plan.target, plan.sequences_symbol)
-    passed("load")
-    logger.debug("compiled %s: %s", plan.symbol, seconds)
-    return Kernel(plan, len(code), function, MappingProxyType(seconds))
 
 
 def emit(

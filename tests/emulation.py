@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS
+from maddjit.compiler.intrinsics import PACKS, WHOLE_NUMBERS, WORDS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -74,11 +74,14 @@ SEMANTICS = {
 }
 """What codes of tables never ask for is left out: a byte shuffle's zero for a negative index."""
 
-_PACKS = {
-    name: (vector_bytes // size, size, low, high)
-    for vector_bytes, names in PACKS.items()
-    for name, size, low, high in zip(names, (4, 2), (-(2**15), 0), (2**15 - 1, 255), strict=True)
-}
+_PACKED = (
+    *((n, name, 4, -(2**15), 2**15 - 1) for n, (name, _) in PACKS.items()),
+    *((n, name, 2, 0, 255) for n, (_, name) in PACKS.items()),
+    *((n, name, 2, -128, 127) for n, words in WORDS.items() for name in words.packs[:1]),
+    *((n, name, 4, 0, 2**16 - 1) for n, words in WORDS.items() if (name := words.narrow)),
+)
+_PACKS = {name: (n // size, size, low, high) for n, name, size, low, high in _PACKED}
+_PACKS |= {each.pack: (size // 2, 2, -128, 127) for size, each in WHOLE_NUMBERS.items()}
 """Of each pack: lanes of a vector, bytes of a lane, and the limits of what it becomes."""
 
 
@@ -102,6 +105,53 @@ define internal <{2 * lanes} x {narrow}> @{name}({vector} %a, {vector} %b) {{
   %clamped = select <{2 * lanes} x i1> %is.high, {both} splat ({wide} {high}), {both} %raised
   %narrow = trunc {both} %clamped to <{2 * lanes} x {narrow}>
   ret <{2 * lanes} x {narrow}> %narrow
+}}"""
+
+
+def _define_product(name: str, lanes: int) -> str:
+    """Define a product of words: the upper half of twice the product, rounded."""
+    words, numbers = f"<{lanes} x i16>", f"<{lanes} x i32>"
+    return f"""
+define internal {words} @{name}({words} %a, {words} %b) {{
+  %wide.a = sext {words} %a to {numbers}
+  %wide.b = sext {words} %b to {numbers}
+  %product = mul {numbers} %wide.a, %wide.b
+  %near = add {numbers} %product, splat (i32 16384)
+  %upper = ashr {numbers} %near, splat (i32 15)
+  %word = trunc {numbers} %upper to {words}
+  ret {words} %word
+}}"""
+
+
+def _define_words(name: str, lanes: int) -> str:
+    """Define products of words, two of which are added."""
+    words, wide = f"<{2 * lanes} x i16>", f"<{2 * lanes} x i32>"
+    even, odd = (", ".join(f"i32 {2 * i + side}" for i in range(lanes)) for side in (0, 1))
+    return f"""
+define internal <{lanes} x i32> @{name}({words} %a, {words} %b) {{
+  %left = sext {words} %a to {wide}
+  %right = sext {words} %b to {wide}
+  %products = mul {wide} %left, %right
+  %even = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{even}>
+  %odd = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{odd}>
+  %sums = add <{lanes} x i32> %even, %odd
+  ret <{lanes} x i32> %sums
+}}"""
+
+
+def _define_round(name: str, lanes: int) -> str:
+    """Define rounding to 32 bits, for numbers that are saturated to fewer bits later."""
+    vector, more = f"<{lanes} x float>", ", <16 x i32> %z, i16 %m, i32 %r" * ("mask" in name)
+    return f"""
+define internal <{lanes} x i32> @{name}({vector} %a{more}) {{
+  %is.low = fcmp olt {vector} %a, splat (float -1048576.0)
+  %raised = select <{lanes} x i1> %is.low, {vector} splat (float -1048576.0), {vector} %a
+  %is.high = fcmp ogt {vector} %raised, splat (float 1048576.0)
+  %clamped = select <{lanes} x i1> %is.high, {vector} splat (float 1048576.0), {vector} %raised
+  %up = fadd {vector} %clamped, splat (float 0x4168000000000000)
+  %rounded = fsub {vector} %up, splat (float 0x4168000000000000)
+  %whole = fptosi {vector} %rounded to <{lanes} x i32>
+  ret <{lanes} x i32> %whole
 }}"""
 
 
@@ -155,18 +205,32 @@ def emulate(ir: str) -> str:
     dot = "llvm.x86.avx512.vpdpbusd.512"
     ir = re.sub(rf"^declare .*@{re.escape(dot)}\(.*$", lambda _: _DOT, ir, flags=re.MULTILINE)
     ir = ir.replace(f"@{dot}(", "@emulated.dot(")
-    for name, (lanes, element, two, pick) in SEMANTICS.items():
-        own = "emulated." + name.removeprefix("llvm.")
-        declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
-        if declaration.search(ir):
-            body = _define(own, lanes, element, two, pick)
-            ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
+    for name, what in SEMANTICS.items():
+        ir = _replaced(ir, name, lambda own, what=what: _define(own, *what))
     for name, pack in _PACKS.items():
-        own = "emulated." + name.removeprefix("llvm.")
-        declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
-        if declaration.search(ir):
-            body = _define_pack(own, *pack)
-            ir = declaration.sub(lambda _, body=body: body, ir).replace(f"@{name}(", f"@{own}(")
+        ir = _replaced(ir, name, lambda own, pack=pack: _define_pack(own, *pack))
+    for n_bytes, words in WORDS.items():
+        ir = _replaced(
+            ir, words.product, lambda own, lanes=n_bytes // 2: _define_product(own, lanes)
+        )
+    for n_bytes, each in WHOLE_NUMBERS.items():
+        for name, define in ((each.products, _define_words), (each.round, _define_round)):
+            ir = _replaced(
+                ir, name, lambda own, lanes=n_bytes // 4, define=define: define(own, lanes)
+            )
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"
     return ir
+
+
+def _replaced(ir: str, name: str, define: Callable[[str], str]) -> str:
+    """Replace the declaration of an intrinsic, if there is one, by what `define` makes of a name.
+
+    All calls are of that name then.
+    """
+    declaration = re.compile(rf"^declare .*@{re.escape(name)}\(.*$", re.MULTILINE)
+    if not declaration.search(ir):
+        return ir
+    own = "emulated." + name.removeprefix("llvm.")
+    body = define(own)
+    return declaration.sub(lambda _: body, ir).replace(f"@{name}(", f"@{own}(")

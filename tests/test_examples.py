@@ -183,6 +183,16 @@ def test_fashion_mnist() -> None:
 
 
 @pytest.mark.slow
+@needs_fashion_mnist
+def test_whole_network() -> None:
+    script = "examples/fashion_mnist/whole_network.py"
+    output = run(script, "--images", "1000", "--batch", "20", "--rounds", "1")
+    found = re.search(r"^look-ups +([\d.]+) ", output, re.MULTILINE)
+    assert found
+    assert float(found[1]) > 0.88
+
+
+@pytest.mark.slow
 def test_within_budget() -> None:
     output = run("examples/within_budget.py", "--codebooks", "4", "8")
     assert "chosen within 0.01" in output

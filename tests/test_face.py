@@ -18,7 +18,7 @@ from tests.random_models import random_model
 KERNEL = "dtype order epilogue precision coverage"
 MODEL = "bias random_state progress"
 PARAMETERS = {
-    "compile": f"fitted target result k threads residual tune choices {KERNEL}",
+    "compile": f"fitted target result k threads residual tune choices quantise {KERNEL}",
     "emit": f"fitted target stage result out_order {KERNEL}",
     "export": "fitted directory name target system result k out_order residual choices compiler "
     + KERNEL,
@@ -26,6 +26,8 @@ PARAMETERS = {
     f"byte_group prototypes n_candidates penalty validation time_limit on_interrupt {MODEL}",
     "fit_strassen_tile": "B rank tile A_train scheme rows tile_rows regularisation max_iterations "
     f"validation_fraction {MODEL}",
+    "fit_convolution": "planes weights n_codebooks stride padding dilation groups fill quantise "
+    f"n_patches validation time_limit options {MODEL}",
     "select": "A_train B budget metric k validation targets n_codebooks n_prototypes core_ranks "
     f"tile_ranks others n_timed threads time_limit folder {MODEL}",
     "calibrate": "model A B k bias replace_bias random_state",
@@ -37,6 +39,8 @@ PARAMETERS = {
     "CompiledOperator.__call__": "self A out threads",
     "WinnerOperator.__call__": "self A threads",
     "TileOperator.__call__": "self A out threads residual",
+    "ConvolutionOperator.__call__": "self x out threads",
+    "convolution_reference.convolve": "model x epilogue fill",
 }
 """The parameters of public functions and operators, in any order."""
 
@@ -52,7 +56,8 @@ def test_functions_take_the_parameters_that_they_took(name: str) -> None:
 def test_modules_are_imported_by_their_public_names() -> None:
     code = (
         "import maddjit.native, maddjit.storage\n"
-        "from maddjit import reference, tile_reference\n"
+        "from maddjit import convolution_reference, reference, tile_reference\n"
+        "from maddjit.convolution_reference import convolve\n"
         "from maddjit.native import NativeOperator, load\n"
         "from maddjit.reference import Settled, apply, settle\n"
         "from maddjit.schemes import BilinearScheme, generic, strassen\n"

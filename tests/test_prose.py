@@ -16,7 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 120
 WRAPPED_ELSEWHERE = ("benchmarks/",)
 """The pages of results wrap their own text."""
-MEASURED = ("performance", "experiments", "winners", "tiles", "service", "kernels", "networks")
+MEASURED = (
+    "performance",
+    "experiments",
+    "winners",
+    "tiles",
+    "service",
+    "kernels",
+    "networks",
+    "convolutions",
+)
 OF_THE_REPOSITORY = re.compile(
     r"(?:maddjit|templates|tests|docs|benchmarks|examples|\.ci|\.github)/[\w./-]*|[\w./-]+\.(?:py|j2)"
 )

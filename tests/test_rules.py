@@ -30,23 +30,25 @@ FLOORS = f"""
 __main__
 cli
 integrations.dask  integrations.onnx  integrations.sklearn  integrations.torch
-integrations.agreement  integrations.extras  integrations.kept
+integrations.agreement  integrations.extras  integrations.kept  integrations.networks
 {FACE}
 selection
 pipeline
 operators
 exporting  looking
+compiler.convolution
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
 compiler.c_interface
-compiler.strassen_tile  compiler.maddness
+compiler.network
+compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache  compiler.frames
 compiler.objects  compiler.ownership  compiler.target  compiler.workspace
 compiler.platforms  compiler.intrinsics  compiler.c_matrix
 learning.convolution
-learning.fit  learning.elsewhere
+learning.fit  learning.elsewhere  learning.regressing
 learning.strassen_tile  learning.winners
 learning.maddness
 learning.task

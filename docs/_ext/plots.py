@@ -76,6 +76,11 @@ PLOTS = {
         "numpy.matmul",
         {"AVX2": "warm", "AVX-512": "third", "Zen 4": "cold"},
     ),
+    "convolutions": Plot(
+        "Times as fast as a convolution in 8 bits",
+        "8 bits",
+        {"AVX2": "warm", "AVX-512": "third", "AMX": "cold"},
+    ),
     "service": Plot(
         "Times as fast as the library's own way",
         "its own way",

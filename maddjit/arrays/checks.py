@@ -86,7 +86,7 @@ def check_threads(threads: int) -> int:
     return int(threads)
 
 
-def as_numbers(A: ArrayLike, bits: bool = False) -> tuple[NDArray[Any], Format]:
+def as_numbers(A: ArrayLike, bits: bool = False, name: str = "A") -> tuple[NDArray[Any], Format]:
     """Return A as an array of any shape, and the format of its elements.
 
     An array keeps its memory and strides; lists of numbers become float64, as in NumPy. Arrays of
@@ -98,7 +98,7 @@ def as_numbers(A: ArrayLike, bits: bool = False) -> tuple[NDArray[Any], Format]:
     TypeError
         If an array holds numbers of another format.
     """
-    rows = as_array("A", A)
+    rows = as_array(name, A)
     if not hasattr(A, "dtype") and rows.dtype.kind in "iu":
         rows = rows.astype(np.float64)
     form = format_of(rows.dtype)
@@ -109,8 +109,8 @@ def as_numbers(A: ArrayLike, bits: bool = False) -> tuple[NDArray[Any], Format]:
         form = format_of(native)
         if form is None:
             known = rows.dtype.kind in "biuf" and native != np.uint16  # which may be bfloat16
-            hint = ": A.astype(np.float32) converts it" if known else ""
-            raise TypeError(f"A must hold {', '.join(INPUTS)}, not {rows.dtype}{hint}")
+            hint = f": {name}.astype(np.float32) converts it" if known else ""
+            raise TypeError(f"{name} must hold {', '.join(INPUTS)}, not {rows.dtype}{hint}")
         rows = rows.astype(native)
     return (rows if rows.dtype == form.dtype else rows.view(form.dtype)), form
 
@@ -136,6 +136,29 @@ def as_rows(A: ArrayLike, n_features: int, bits: bool = False) -> tuple[NDArray[
             f"A must have shape (N, {n_features}) or ({n_features},), not {np.shape(A)}"
         )
     return rows, form, single
+
+
+def as_planes(x: ArrayLike, n_channels: int, bits: bool = False) -> tuple[NDArray[Any], Format]:
+    """Return x as planes (N, C, H, W) with aligned elements, and the format of its elements.
+
+    Elements are those that `as_numbers` takes.
+
+    Raises
+    ------
+    TypeError
+        If an array holds numbers of another format.
+    ValueError
+        If the shape is not (N, C, H, W), or planes have no rows or no columns.
+    """
+    planes, form = as_numbers(x, bits, "x")
+    shape = planes.shape
+    if planes.ndim != 4 or shape[1] != n_channels:
+        last = planes.ndim == 4 and shape[3] == n_channels
+        hint = ": x.transpose(0, 3, 1, 2) is the same memory as (N, C, H, W)" if last else ""
+        raise ValueError(f"x must have shape (N, {n_channels}, H, W), not {shape}{hint}")
+    if not (shape[2] and shape[3]):
+        raise ValueError(f"planes must have at least one row and one column, not shape {shape}")
+    return planes if planes.flags.aligned else planes.copy(), form
 
 
 def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

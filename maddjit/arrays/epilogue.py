@@ -87,9 +87,16 @@ class Epilogue:
     def __call__(self, y: NDArray[np.float32]) -> NDArray[Any]:
         """Return what a compiled operator stores for the outputs y; this is the definition.
 
-        It is not for ``arithmetic="integer"``, which takes sums instead of outputs.
+        Raises
+        ------
+        ValueError
+            If arithmetic is "integer": then `maddjit.reference.apply` makes results of sums.
         """
-        assert self.arithmetic == "float"
+        if self.arithmetic == "integer":
+            raise ValueError(
+                'an epilogue with arithmetic="integer" takes sums, not outputs: '
+                "maddjit.reference.apply computes it"
+            )
         if self.low > -np.inf:
             y = np.where(y > np.float32(self.low), y, np.float32(self.low))
         if self.high < np.inf:

@@ -10,7 +10,6 @@ from maddjit.cli.answers import Answer
 from maddjit.cli.commands import add_command
 from maddjit.compiler.platforms import SYSTEMS
 from maddjit.exporting.export import export_request
-from maddjit.models.storage import load
 
 
 def add(commands: Any) -> None:
@@ -39,6 +38,6 @@ def add(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> Answer:
-    request = kernels.request(load(options.model), options, "export", options.system)
+    request = kernels.request(kernels.product_in(options.model), options, "export", options.system)
     written = export_request(request, options.dir, options.name)
     return Answer(str(written), {"dir": options.dir, "name": options.name, "written": written})

@@ -14,7 +14,7 @@ from maddjit.cli.outputs import check_output
 from maddjit.learning.fit import fit
 from maddjit.learning.strassen_tile.fit import fit_strassen_tile
 from maddjit.learning.winners.calibration import calibrate
-from maddjit.models.storage import Model, to_bytes
+from maddjit.models.storage import Product, to_bytes
 
 _TABLES = {
     "codebooks": "n_codebooks",
@@ -171,7 +171,7 @@ def _learned(
     inputs: dict[str, Matrix],
     tables: dict[str, Any],
     tiles: dict[str, Any],
-) -> Model:
+) -> Product:
     """Return the model that the options ask for."""
     rows, right = inputs["A"].array, inputs["B"].array
     shared: dict[str, Any] = {

@@ -10,7 +10,7 @@ from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import Model
+from maddjit.models.storage import Model, Product, load
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
 
@@ -56,7 +56,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def result_of(model: Model, options: argparse.Namespace) -> str:
+def product_in(path: str) -> Product:
+    """Return the model of one product that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it holds a model of another kind.
+    """
+    return of_rows(load(path), path)
+
+
+def of_rows(model: Model, path: str) -> Product:
+    """Return a model that came from a file if it is one product; errors as of `product_in`."""
+    if not isinstance(model, Product):
+        raise UsageError(f"{path} holds a {type(model).__name__}: this command takes products")
+    return model
+
+
+def result_of(model: Product, options: argparse.Namespace) -> str:
     """Return the result that --result asks for; by default, what the model was made for."""
     short = getattr(model, "short_list", None)
     if options.result is not None:
@@ -65,7 +83,7 @@ def result_of(model: Model, options: argparse.Namespace) -> str:
 
 
 def request(
-    model: Model, options: argparse.Namespace, use: Use = "run", system: str | None = None
+    model: Product, options: argparse.Namespace, use: Use = "run", system: str | None = None
 ) -> Request:
     """Return the request that the flags make of a model; `use` and `system` are those of `ask`.
 
@@ -98,12 +116,12 @@ def request(
     )
 
 
-def operator(model: Model, options: argparse.Namespace) -> AnyOperator:
+def operator(model: Product, options: argparse.Namespace) -> AnyOperator:
     """Compile a model as the flags say."""
     return operator_of(request(model, options))
 
 
-def facts_of(model: Model) -> dict[str, Any]:
+def facts_of(model: Product) -> dict[str, Any]:
     """Return the kind, the sizes and the options of a model, for JSON."""
     sizes = {"n_features": model.n_features, "n_outputs": model.n_outputs}
     if isinstance(model, StrassenTileModel):
@@ -130,7 +148,7 @@ def facts_of(model: Model) -> dict[str, Any]:
     }
 
 
-def summary(model: Model) -> str:
+def summary(model: Product) -> str:
     """Return a model and its report in words, one to three lines."""
     lines = [repr(model)]
     if isinstance(model, MaddnessModel) and model.short_list:

@@ -13,7 +13,7 @@ from maddjit.cli.answers import Answer, UsageError
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import Matrix, MissingExtraError, read
 from maddjit.cli.outputs import check_output
-from maddjit.models.storage import Model, save
+from maddjit.models.storage import Product, save
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.winners import WinnerOperator
 from maddjit.selection.found import Selection
@@ -155,16 +155,16 @@ def _searched(
     return found
 
 
-def _chosen_model(found: Selection) -> tuple[Model | None, str]:
+def _chosen_model(found: Selection) -> tuple[Product | None, str]:
     """Return the model of the best way, if it has one, and the precision it is compiled in."""
     made = found.best.operator
-    model: Model | None = made.model if isinstance(made, WinnerOperator) else found.best.model
+    model: Product | None = made.model if isinstance(made, WinnerOperator) else found.best.model
     inner = getattr(made, "product", made)
     return model, inner.report.precision if isinstance(inner, TileOperator) else "float32"
 
 
 def _written(
-    path: str, found: Selection, model: Model | None, precision: str, provenance: dict[str, Any]
+    path: str, found: Selection, model: Product | None, precision: str, provenance: dict[str, Any]
 ) -> str:
     """Write the chosen model, if there is one, and return a line about it."""
     name = found.best.name
@@ -184,7 +184,7 @@ def _drawn(path: str, found: Selection, axes: Any) -> str:
 
 
 def _facts(
-    options: argparse.Namespace, found: Selection, model: Model | None, precision: str
+    options: argparse.Namespace, found: Selection, model: Product | None, precision: str
 ) -> dict[str, Any]:
     return {
         "best": found.best.name,

@@ -19,7 +19,7 @@ from maddjit.cli.inputs import read
 from maddjit.cli.peers import Multiply, eight_bit, largest_weight
 from maddjit.compiler import llvm
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import Model, load
+from maddjit.models.storage import Product
 from maddjit.selection.blas import one_thread
 from maddjit.selection.products import Winners
 
@@ -66,7 +66,7 @@ def add(commands: Any) -> None:
 def _bench(options: argparse.Namespace) -> Answer:
     if options.n < 1 or options.rounds < 1:
         raise UsageError("--n and --rounds must be 1 or more")
-    model = load(options.model)
+    model = kernels.product_in(options.model)
     right = _right(model, options)
     rows = _timed_rows(model, options)
     op = kernels.operator(model, options)
@@ -134,7 +134,7 @@ def take_turns(runs: Mapping[str, TimedCall], rounds: int) -> dict[str, NDArray[
 
 
 def _right(
-    model: Model, options: argparse.Namespace
+    model: Product, options: argparse.Namespace
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Return B and bias, if they are given or the model holds them."""
     if options.B is None:
@@ -160,7 +160,7 @@ def _right(
     return B, bias
 
 
-def _timed_rows(model: Model, options: argparse.Namespace) -> NDArray[np.float32]:
+def _timed_rows(model: Product, options: argparse.Namespace) -> NDArray[np.float32]:
     """Return rows (n, D): random ones, or the given ones, repeated or cut to n."""
     if options.rows is None:
         rng = np.random.default_rng(0)

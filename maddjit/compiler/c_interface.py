@@ -14,6 +14,7 @@ from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.c_matrix import CMatrix
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.network.plan import NetworkPlan
 from maddjit.compiler.platforms import System, files_of
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
@@ -41,7 +42,7 @@ class Interface:
     ----------
     name : str
         The prefix of every name that C sees.
-    plan : Plan or TilePlan
+    plan : Plan, TilePlan or NetworkPlan
         The kernel's plan. Its symbol contains the name, so that two operators can be linked into
         one program.
     what : {"outputs", "argmax", "topk"}
@@ -53,7 +54,7 @@ class Interface:
     """
 
     name: str
-    plan: Plan | TilePlan
+    plan: Plan | TilePlan | NetworkPlan
     what: Literal["outputs", "argmax", "topk"]
     llvm: str
     lists: Lists | None = None
@@ -62,7 +63,7 @@ class Interface:
     def of(
         cls,
         name: str,
-        plan: Plan | TilePlan,
+        plan: Plan | TilePlan | NetworkPlan,
         what: Literal["outputs", "argmax", "topk"],
         llvm: str,
         lists: Lists | None = None,
@@ -137,6 +138,11 @@ class Interface:
     def is_winners(self) -> bool:
         """Whether the kernel writes winners, with more numbers than the C function returns."""
         return self.plan.signature.result == "winners"
+
+    @property
+    def is_network(self) -> bool:
+        """Whether rows are images, which a network's function takes."""
+        return isinstance(self.plan, NetworkPlan)
 
     @property
     def width(self) -> int:
@@ -236,6 +242,8 @@ class Interface:
     @property
     def _product_words(self) -> str:
         plan = self.plan
+        if isinstance(plan, NetworkPlan):
+            return plan.told
         if isinstance(plan, TilePlan):
             kind = "rounded" if plan.kind == "exact" and plan.is_bfloat16 else plan.kind
             shape, precision = " x ".join(map(str, plan.shape)), plan.signature.precision

@@ -96,10 +96,9 @@ def read(key: str | None) -> bytes | None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         problem = doubt(os.fstat(descriptor), is_folder=False)
-        content = b"" if problem else file.read()
-    head = len(_MAGIC) + hashlib.sha256().digest_size
-    code = content[head:]
-    if not problem and content[:head] != _MAGIC + hashlib.sha256(key.encode() + code).digest():
+        head = b"" if problem else file.read(len(_MAGIC) + hashlib.sha256().digest_size)
+        code = file.read()
+    if not problem and head != _MAGIC + _digest(key, code):
         problem = "it is damaged"
     if problem:
         logger.warning("%s is not used: %s", path, problem)
@@ -122,7 +121,7 @@ def write(key: str | None, code: bytes) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _problem(folder):
             return
-        digest = hashlib.sha256(key.encode() + code).digest()
+        digest = _digest(key, code)
         descriptor, part = tempfile.mkstemp(_PART_SUFFIX, dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -134,6 +133,13 @@ def write(key: str | None, code: bytes) -> None:
         _evict(folder)
     except OSError as error:
         logger.info("%s cannot be written: %s", folder, error)
+
+
+def _digest(key: str, code: bytes) -> bytes:
+    """Return the digest of an object and its name; large objects are not copied for it."""
+    digest = hashlib.sha256(key.encode())
+    digest.update(code)
+    return digest.digest()
 
 
 def info() -> CacheInfo:

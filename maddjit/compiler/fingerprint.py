@@ -10,8 +10,12 @@ from pathlib import Path
 
 from maddjit.compiler import llvm, render
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.planes.drive import DrivePlan
+from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import Target
+from maddjit.models.archives import contents
+from maddjit.models.network import Network
 from maddjit.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -20,7 +24,7 @@ _ROOMS = ("arrays", "models", "compiler")
 """Packages whose modules, at any depth, decide what code a plan becomes."""
 
 
-def key_of(*parts: bytes) -> str | None:
+def key_of(*parts: bytes | memoryview) -> str | None:
     """Return the name of an object that depends on these parts and this installation alone.
 
     None if the sources of this installation are not there as text, because it is then unknown what
@@ -30,7 +34,7 @@ def key_of(*parts: bytes) -> str | None:
     return _digest(tools, *parts).hex() if tools else None
 
 
-def plan_key(plan: Plan | TilePlan) -> str | None:
+def plan_key(plan: Plan | TilePlan | MovePlan | DrivePlan) -> str | None:
     """Return the name of a plan's object, which its numbers, constants and target determine.
 
     None if the sources of this installation are not there as text.
@@ -45,6 +49,17 @@ def plan_key(plan: Plan | TilePlan) -> str | None:
         elif name != "packed":  # handed to calls, no part of the code
             parts.append(f"{name}={value!r}".encode())
     return key_of(*parts)
+
+
+def network_key(network: Network, target: Target) -> str | None:
+    """Return the name of a network's object, which the network and its target determine.
+
+    It takes no plan, so that a network whose object is in the cache is ready soon. None if the
+    sources of this installation are not there as text.
+    """
+    told, arrays = contents(network)
+    parts = (part for name, array in arrays.items() for part in (name.encode(), array.data))
+    return key_of(b"network", target_bytes(target), told.encode(), *parts)
 
 
 def target_bytes(target: Target) -> bytes:
@@ -84,10 +99,10 @@ def _tools() -> bytes | None:
     return _digest(versions.encode(), *texts)
 
 
-def _digest(*parts: bytes) -> bytes:
+def _digest(*parts: bytes | memoryview) -> bytes:
     """Return a digest that also depends on how the bytes are divided into parts."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(memoryview(part).nbytes.to_bytes(8, "little"))
         digest.update(part)
     return digest.digest()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeVar
+
 Lookups = tuple[tuple[int, str], ...]
 """Look-ups in tables that registers hold: the entries of a table, and the intrinsic."""
 
@@ -10,6 +14,7 @@ GENERIC = (
     *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
+    *(f"llvm.sadd.sat.v{lanes}i16" for lanes in (8, 16, 32)),
     "llvm.ctpop.i64",
     "llvm.fmuladd.v16f32",
     "llvm.sqrt.f32",
@@ -43,6 +48,54 @@ VBMI_BYTE_SHUFFLES: Lookups = (
 )
 AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
 
+
+@dataclass(frozen=True)
+class WholeNumbers:
+    """What multiplies, rounds and packs whole numbers in vectors.
+
+    Attributes
+    ----------
+    products : str
+        The instruction that multiplies words with signs and sums two products in 32 bits.
+    round : str
+        The instruction that rounds float32 to 32 bits.
+    narrow, pack : str
+        The instructions that pack two vectors of 32 bits to one of 16, and two of those to bytes.
+    """
+
+    products: str
+    round: str
+    narrow: str
+    pack: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return self.products, self.round, self.narrow, self.pack
+
+
+WHOLE_NUMBERS = {
+    16: WholeNumbers(
+        "llvm.x86.sse2.pmadd.wd",
+        "llvm.x86.sse2.cvtps2dq",
+        "llvm.x86.sse2.packssdw.128",
+        "llvm.x86.sse2.packsswb.128",
+    ),
+    32: WholeNumbers(
+        "llvm.x86.avx2.pmadd.wd",
+        "llvm.x86.avx.cvt.ps2dq.256",
+        "llvm.x86.avx2.packssdw",
+        "llvm.x86.avx2.packsswb",
+    ),
+    64: WholeNumbers(
+        "llvm.x86.avx512.pmaddw.d.512",
+        "llvm.x86.avx512.mask.cvtps2dq.512",
+        "llvm.x86.avx512.packssdw.512",
+        "llvm.x86.avx512.packsswb.512",
+    ),
+}
+"""What multiplies, rounds and packs whole numbers, by the bytes of a register."""
+
 BFLOAT16_PRODUCTS = "llvm.x86.avx512bf16.dpbf16ps.512"
 
 MASKED_LOADS: dict[int, dict[tuple[int, int], str]] = {
@@ -74,6 +127,55 @@ of 16 bits to one without."""
 NEON_BYTE_SHUFFLES: Lookups = ((16, "llvm.aarch64.neon.tbl1.v16i8"),)
 
 
+@dataclass(frozen=True)
+class Words:
+    """What multiplies and packs whole vectors of 16-bit words.
+
+    Attributes
+    ----------
+    product : str
+        The instruction that multiplies signed words and keeps the upper half of twice the product,
+        rounded.
+    packs : tuple of str
+        The instructions that pack two vectors of words to bytes with and without signs, lane by
+        lane of 16 bytes; empty if there are none.
+    narrow : str
+        The instruction that packs two vectors of 32-bit numbers to words without signs, likewise.
+    """
+
+    product: str
+    packs: tuple[str, ...] = ()
+    narrow: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return tuple(filter(None, (self.product, *self.packs, self.narrow)))
+
+
+WORDS = {
+    16: Words("llvm.aarch64.neon.sqrdmulh.v8i16"),
+    32: Words(
+        "llvm.x86.avx2.pmul.hr.sw",
+        ("llvm.x86.avx2.packsswb", "llvm.x86.avx2.packuswb"),
+    ),
+    64: Words(
+        "llvm.x86.avx512.pmul.hr.sw.512",
+        ("llvm.x86.avx512.packsswb.512", "llvm.x86.avx512.packuswb.512"),
+        "llvm.x86.avx512.packusdw.512",
+    ),
+}
+"""What multiplies and packs words, by the bytes of a register."""
+
+
+G = TypeVar("G", Words, WholeNumbers)
+
+
+def granted(some: G, names: Collection[str]) -> G | None:
+    """Return some instructions if all of them are among these names."""
+    return some if set(some.names) <= set(names) else None
+
+
 def names_of(*tables: Lookups) -> tuple[str, ...]:
     """Return the intrinsics of some look-ups, each once.
 
@@ -84,5 +186,11 @@ def names_of(*tables: Lookups) -> tuple[str, ...]:
 
 
 def rows_of(vector_bytes: int) -> tuple[str, ...]:
-    """Return the intrinsics that read and pack vectors of rows of so many bytes."""
-    return (*MASKED_LOADS.get(vector_bytes, {}).values(), *PACKS[vector_bytes])
+    """Return the x86 intrinsics that read, multiply and pack vectors of rows of so many bytes."""
+    words = WORDS[vector_bytes].names if vector_bytes > 16 else ()  # plain x86-64 has none
+    packs = (*PACKS[vector_bytes], *WHOLE_NUMBERS[vector_bytes].names)
+    return tuple(dict.fromkeys((*MASKED_LOADS.get(vector_bytes, {}).values(), *packs, *words)))
+
+
+NEON = names_of(NEON_BYTE_SHUFFLES) + WORDS[16].names
+"""Intrinsics of aarch64 alone."""

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -86,24 +86,43 @@ def _machine(target: Target) -> Any:
 
 
 @contextmanager
-def _parsed(ir: str, target: Target) -> Iterator[Any]:
+def _parsed(ir: str, target: Target, linked: Sequence[str] = ()) -> Iterator[Any]:
     """Provide the verified module of LLVM IR; refuse declarations that the target does not allow.
+
+    Other modules may be linked to it. Then their functions are internal, so that one object cannot
+    hide another one's.
 
     LLVM itself aborts the process on an intrinsic that the target lacks, and turns a misspelt one
     into a call to nowhere. The module is always freed before its context.
     """
     try:
         # Each module has a context of its own. The global one would keep every constant for ever.
-        module = llvm.parse_assembly(ir, llvm.create_context())
+        context = llvm.create_context()
+        module = llvm.parse_assembly(ir, context)
     except RuntimeError as error:
         raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
     with module:
         try:
+            names = [name for other in linked for name in _linked(module, other, context)]
+            for name in names:
+                module.get_function(name).linkage = "internal"
             module.verify()
         except RuntimeError as error:
             raise NativeCodeError(f"LLVM rejects the rendered code: {error}") from error
         _refuse(_declared(module) - set(target.intrinsics), target)
         yield module
+
+
+def _linked(module: Any, ir: str, context: Any) -> list[str]:
+    """Link a module of LLVM IR to another one; return the names of the functions that it brings."""
+    other = llvm.parse_assembly(ir, context)
+    names = [
+        function.name
+        for function in other.functions
+        if not function.is_declaration and function.linkage == llvm.Linkage.external
+    ]
+    module.link_in(other)
+    return names
 
 
 def _declared(module: Any) -> set[str]:
@@ -143,9 +162,9 @@ def _dispose(passes: Any) -> None:
 
 
 @contextmanager
-def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
+def _optimized(ir: str, target: Target, linked: Sequence[str] = ()) -> Iterator[tuple[Any, Any]]:
     """Provide the optimised module of LLVM IR, and the machine that emits its code."""
-    with _parsed(ir, target) as module, _machine(target) as machine:
+    with _parsed(ir, target, linked) as module, _machine(target) as machine:
         module.data_layout = str(machine.target_data)
         _optimize(module, machine)
         # Passes add intrinsics of their own, such as llvm.umin. Only those that become calls of a
@@ -155,7 +174,7 @@ def _optimized(ir: str, target: Target) -> Iterator[tuple[Any, Any]]:
         yield module, machine
 
 
-def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
+def to_object(ir: str, target: Target, hidden: str = "", linked: Sequence[str] = ()) -> bytes:
     """Return the relocatable object code of a module.
 
     Parameters
@@ -166,20 +185,22 @@ def to_object(ir: str, target: Target, hidden: str = "") -> bytes:
         The level to generate code for.
     hidden : str
         The function that is hidden from other libraries; empty if none is.
+    linked : sequence of str
+        Modules whose functions `ir` declares and calls.
 
     Raises
     ------
     NativeCodeError
         If LLVM rejects `ir` or it declares a function that the target does not allow.
     """
-    with _optimized(ir, target) as (module, machine):
+    with _optimized(ir, target, linked) as (module, machine):
         if hidden:
             module.get_function(hidden).visibility = "hidden"
         code: bytes = machine.emit_object(module)
     return code
 
 
-def to_text(ir: str, target: Target, stage: LoweredStage) -> str:
+def to_text(ir: str, target: Target, stage: LoweredStage, linked: Sequence[str] = ()) -> str:
     """Return the optimised IR or the assembly of a module, as text.
 
     Raises
@@ -187,7 +208,7 @@ def to_text(ir: str, target: Target, stage: LoweredStage) -> str:
     NativeCodeError
         If LLVM rejects `ir` or it declares a function that the target does not allow.
     """
-    with _optimized(ir, target) as (module, machine):
+    with _optimized(ir, target, linked) as (module, machine):
         text: str = str(module) if stage == "optimized" else machine.emit_assembly(module)
     return text
 
@@ -205,7 +226,7 @@ def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
     return _apart(target, {"ir": ir, "stage": stage}).decode()
 
 
-def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
+def to_object_apart(ir: str, target: Target, hidden: str = "", linked: Sequence[str] = ()) -> bytes:
     """Return the object of `to_object`, made by a separate process, because LLVM may abort it.
 
     Raises
@@ -213,7 +234,8 @@ def to_object_apart(ir: str, target: Target, hidden: str = "") -> bytes:
     NativeCodeError
         If that process fails.
     """
-    return _apart(target, {"ir": ir, "stage": "object", "hidden": hidden})
+    request = {"ir": ir, "stage": "object", "hidden": hidden, "linked": list(linked)}
+    return _apart(target, request)
 
 
 def _apart(target: Target, request: dict[str, Any]) -> bytes:

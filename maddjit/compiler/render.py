@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from maddjit.arrays.files import can_write
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.network.plan import NetworkPlan
+from maddjit.compiler.planes.drive import DrivePlan
+from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.platforms import stack_probe
 from maddjit.compiler.strassen_tile.plan import TilePlan
 
@@ -107,10 +110,15 @@ def render_call(call: Any) -> str:
     return _environment().get_template("python/call.ll.j2").render(call=call)
 
 
-def render(plan: Plan | TilePlan) -> str:
+def render(plan: Plan | TilePlan | MovePlan | DrivePlan | NetworkPlan) -> str:
     """Return the LLVM IR of a plan's kernel, as a module."""
     text = _environment().get_template(plan.template).render(plan=plan)
     return _with_probe(text, plan.target.triple)
+
+
+def render_network(plan: NetworkPlan) -> tuple[str, ...]:
+    """Return the LLVM IR of a network: the module of its own function, and those to be linked."""
+    return render(plan), *map(render, plan.kernels)
 
 
 def _with_probe(text: str, triple: str) -> str:
@@ -124,10 +132,17 @@ def _with_probe(text: str, triple: str) -> str:
     return text.replace(begun, f"{begun}{added}\n", 1)
 
 
-def render_interface(interface: Interface) -> str:
-    """Return the LLVM IR of an exported kernel, its C function and constants, as a module."""
-    function = _environment().get_template("c/interface.ll.j2").render(c=interface)
-    return f"{render(interface.plan)}\n{function}"
+def render_interface(interface: Interface) -> tuple[str, ...]:
+    """Return the LLVM IR of an exported kernel, its C function and constants, as a module.
+
+    Those of a network's other kernels follow, which are to be linked to it.
+    """
+    function, plan = (
+        _environment().get_template("c/interface.ll.j2").render(c=interface),
+        interface.plan,
+    )
+    first, *others = render_network(plan) if isinstance(plan, NetworkPlan) else (render(plan),)
+    return f"{first}\n{function}", *others
 
 
 def render_c(interface: Interface) -> dict[str, str]:

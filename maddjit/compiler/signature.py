@@ -47,7 +47,7 @@ class Signature:
         Whether Strassen-Tile adds its outputs to what Y already holds, which is float32.
     placed : bool
         Whether an array of offsets tells where each column of A begins, instead of a step from one
-        to the next. Columns are then contiguous, and results come by columns.
+        to the next. Columns are then contiguous, and results come by columns, but for codes.
 
     Raises
     ------
@@ -89,7 +89,9 @@ class Signature:
                 f"residual=True needs float32 outputs, not {self.epilogue.dtype}: the residual "
                 "lies where outputs are written"
             )
-        if self.placed and not self.order == self.out_order == "F":
+        if self.placed and not (
+            self.order == "F" and (self.out_order == "F" or self.result == "codes")
+        ):
             raise ValueError('columns are placed one by one where order and out_order are "F"')
 
     @property

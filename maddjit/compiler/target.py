@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from maddjit.compiler import intrinsics
-from maddjit.compiler.intrinsics import Lookups
+from maddjit.compiler.intrinsics import Lookups, WholeNumbers, Words
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
@@ -49,7 +49,7 @@ class Target:
     Attributes
     ----------
     name : str
-        The level, in the words of the x86-64 psABI where it has one.
+        The level, in the words of the x86-64 psABI if it has any.
     triple, cpu, features : str
         The platform, the CPU and the further features, as LLVM takes them.
     tune : str
@@ -58,10 +58,8 @@ class Target:
         Features that a machine must have to run the code.
     intrinsics : tuple of str
         The only functions that generated code may declare.
-    vector_bytes : int
-        Width of one vector register.
-    n_registers : int
-        Number of vector registers.
+    vector_bytes, n_registers : int
+        Width of a vector register, and the number of them.
     index_scale : int
         The largest factor of an index in the address of a vector that an instruction adds straight
         from memory; 0 if vectors must be loaded first.
@@ -70,7 +68,7 @@ class Target:
     converts_half : bool
         Whether float16 and float32 are converted by an instruction; LLVM would call a library.
     has_masks : bool
-        Whether comparisons leave masks, which select the lanes of vectors in one instruction.
+        Whether comparisons leave masks, which select lanes of vectors in one instruction.
     paired_bytes : tuple of int
         Sizes of elements of which one instruction shuffles two whole vectors.
     permutes : tuple of (int, str)
@@ -78,14 +76,13 @@ class Target:
     byte_shuffles : tuple of (int, str)
         Look-ups of bytes: the entries of a table in registers, and the instruction.
     byte_products : str
-        The instruction that multiplies bytes and sums four products in 32 bits. Plans use it for
-        whole vectors of 64 bytes alone: of today's levels, x86-64-v4-vbmi has it.
+        The instruction that multiplies bytes and sums four products in 32 bits, for 64 bytes.
     bfloat16_products : str
         The instruction that multiplies bfloat16 numbers and sums two products in float32.
     may_have_bfloat16 : bool
-        Whether `with_bfloat16` can promise that instruction: some CPUs of the level have it.
+        Whether `with_bfloat16` can promise that: some CPUs of the level have it.
     cache_bytes : int
-        Size of the last-level cache.
+        Size of the last cache.
     """
 
     name: str
@@ -147,6 +144,16 @@ class Target:
         names = intrinsics.PACKS[self.vector_bytes]
         return names if set(names) <= set(self.intrinsics) else None
 
+    @property
+    def words(self) -> Words | None:
+        """The instructions that multiply and pack words; None if there are none."""
+        return intrinsics.granted(intrinsics.WORDS[self.vector_bytes], self.intrinsics)
+
+    @property
+    def whole_numbers(self) -> WholeNumbers | None:
+        """Instructions that multiply, round and pack whole numbers; None if there are none."""
+        return intrinsics.granted(intrinsics.WHOLE_NUMBERS[self.vector_bytes], self.intrinsics)
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")
@@ -184,7 +191,6 @@ class Target:
 
 
 # The levels. Each one is a weaker level and what it adds.
-
 _AVX2 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "prfchw"})
 _VBMI = frozenset({"avx512vbmi", "avx512vnni"})
@@ -255,7 +261,7 @@ _AARCH64 = replace(
     name="aarch64",
     triple="aarch64-unknown-linux-gnu",
     cpu="generic",
-    intrinsics=intrinsics.GENERIC + intrinsics.names_of(intrinsics.NEON_BYTE_SHUFFLES),
+    intrinsics=intrinsics.GENERIC + intrinsics.NEON,
     n_registers=32,
     index_scale=0,
     fuses=True,

@@ -24,7 +24,7 @@ def main() -> int:
     target = replace(named(request["level"]), **request["target"])
     try:
         if stage == "object":
-            made = to_object(ir, target, request["hidden"])
+            made = to_object(ir, target, request["hidden"], request["linked"])
         else:
             made = to_text(ir, target, stage).encode()
     except NativeCodeError as error:

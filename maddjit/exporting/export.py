@@ -15,16 +15,23 @@ from maddjit.compiler import llvm
 from maddjit.compiler.c_interface import Interface
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.network.plan import NetworkPlan
+from maddjit.compiler.network.planner import plan_network
 from maddjit.compiler.objects import needed
 from maddjit.compiler.render import render_c, render_interface
-from maddjit.compiler.request import Request, What, ask
+from maddjit.compiler.request import Request, What, ask, target_of
 from maddjit.compiler.signature import Choices
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import missing_features
 from maddjit.exporting.linking import link
+from maddjit.models.network import Network
 
 _READABLE, _RUNNABLE = 0o644, 0o755
 """Permissions of files and libraries, whatever the umask: only the owner may write code."""
+
+
+_USUAL = ("outputs", None, 0.999, "float32", "C", "C", None, "float32", False)
+"""The options of `export` where none is given, in the order of its parameters."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,9 @@ def export(
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    fitted : MaddnessModel or any object with its arrays, StrassenTileModel, or Network
+        For a network, rows are images: all numbers of one side by side. Its options are `name`,
+        `target`, `system` and `compiler`.
     directory : path
         A folder, which is made if it does not exist. Files of earlier exports are replaced.
     name : str
@@ -141,6 +150,12 @@ def export(
     ...     "#define HEAD_N_FEATURES 32" in exported.header.read_text()
     True
     """
+    if isinstance(fitted, Network):
+        asked = (result, k, coverage, dtype, order, out_order, epilogue, precision, residual)
+        if (*asked, choices) != (*_USUAL, None):
+            raise ValueError("a network is exported without options of products")
+        plan = plan_network(fitted, target_of(target, "export", system))
+        return export_plan(plan, directory, name, compiler=compiler)
     request = ask(
         fitted,
         target,
@@ -169,7 +184,7 @@ def export_request(
 
 
 def export_plan(
-    plan: Plan | TilePlan,
+    plan: Plan | TilePlan | NetworkPlan,
     directory: str | os.PathLike[str],
     name: str,
     what: What = "outputs",
@@ -180,7 +195,10 @@ def export_plan(
 
     For winners, `lists` says how their kernel is called; it becomes a constant of the C function.
     """
-    plan = replace(plan, target=plan.target.for_linkers())
+    if isinstance(plan, NetworkPlan):
+        plan = plan.for_linkers()
+    else:
+        plan = replace(plan, target=plan.target.for_linkers())
     interface = Interface.of(name, plan, what, llvm.LLVM_VERSION, lists)
     emitted, texts = _object(interface), render_c(interface)
     folder = Path(directory)
@@ -207,9 +225,10 @@ def _object(interface: Interface) -> bytes:
     NativeCodeError
         If LLVM cannot emit it, or the object needs functions that are not in it.
     """
-    ir, symbol, target = render_interface(interface), interface.plan.symbol, interface.target
+    (ir, *linked), symbol = render_interface(interface), interface.plan.symbol
+    target = interface.target
     apart = bool(missing_features(target, llvm.host()))
-    code = (llvm.to_object_apart if apart else llvm.to_object)(ir, target, symbol)
+    code = (llvm.to_object_apart if apart else llvm.to_object)(ir, target, symbol, linked)
     if calls := needed(code):
         raise llvm.NativeCodeError(f"the object needs {', '.join(calls)}")
     return code

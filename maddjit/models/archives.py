@@ -25,7 +25,10 @@ FORMAT = _FORMATS[-1]
 
 _KINDS: dict[str, type[Any]] = {}
 """The classes of models that a file may hold, by the names that files call them."""
-_PARTS: dict[type[Any], dict[str, type[Any]]] = {}
+Part = type[Any] | tuple[type[Any], ...]
+"""The class of a field that is a record or a tuple of records; several where it can be any of them.
+"""
+_PARTS: dict[type[Any], dict[str, Part]] = {}
 """For each class of records, the fields that are records themselves, with their classes."""
 _ADDED: dict[type[Any], dict[str, tuple[int, Any]]] = {}
 """For each class, fields that it has since a format, counted from 1, and their values before it."""
@@ -48,7 +51,7 @@ K = TypeVar("K", bound=type[Any])
 
 
 def stored(
-    parts: Mapping[str, type[Any]] | None = None,
+    parts: Mapping[str, Part] | None = None,
     added: Mapping[str, tuple[int, Any]] | None = None,
 ) -> Callable[[K], K]:
     """Return a decorator that registers a class of frozen records for model files.
@@ -56,7 +59,8 @@ def stored(
     Parameters
     ----------
     parts : mapping, optional
-        The fields that are records themselves, each with its class.
+        The fields that are records themselves, or tuples of records, each with its class, or with
+        all classes that its records can have.
     added : mapping, optional
         Fields that older files lack. Each has the number of the first format with it, and the
         value that models of older files get.
@@ -113,7 +117,7 @@ def save(
 
     Parameters
     ----------
-    model : MaddnessModel or StrassenTileModel
+    model : MaddnessModel, StrassenTileModel, ConvolutionModel or Network
     path : path
         Where to write. A file that is there is replaced once all of the model is written.
     provenance : mapping, optional
@@ -144,6 +148,16 @@ def to_bytes(model: StoredModel, provenance: Mapping[str, Any] | None = None) ->
     file = BytesIO()
     _write(model, file, dict(provenance or {}))
     return file.getvalue()
+
+
+def contents(model: StoredModel) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return all that a model is: its fields that are no arrays, as text, and its arrays by name.
+
+    Equal models have equal contents. Arrays are not copied.
+    """
+    arrays: dict[str, Any] = {}
+    name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
+    return json.dumps([name, _taken_apart(model, kind, "", arrays)]), arrays
 
 
 @contextmanager
@@ -195,10 +209,38 @@ def _taken_apart(
             arrays[prefix + name] = value.astype(value.dtype.newbyteorder("<"), copy=False)
             tree[name] = {"shape": value.shape}
         elif name in parts and value is not None:
-            tree[name] = _taken_apart(value, parts[name], f"{prefix}{name}.", arrays)
+            tree[name] = _part_taken_apart(value, parts[name], f"{prefix}{name}.", arrays)
         else:
             tree[name] = value
     return tree
+
+
+def _part_taken_apart(value: Any, kind: Part, prefix: str, arrays: dict[str, Any]) -> Any:
+    """Return a field that is a record or a tuple of records, as `_taken_apart` does."""
+    if isinstance(value, tuple):
+        return [
+            _part_taken_apart(each, kind, f"{prefix}{number}.", arrays)
+            for number, each in enumerate(value)
+        ]
+    if isinstance(kind, tuple):
+        own = type(value)
+        return {"kind": own.__name__, "fields": _taken_apart(value, own, prefix, arrays)}
+    return _taken_apart(value, kind, prefix, arrays)
+
+
+def _part_put_together(kind: Part, tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
+    """Return the field that `_part_taken_apart` took apart."""
+    if isinstance(tree, list):
+        return tuple(
+            _part_put_together(kind, each, f"{prefix}{number}.", archive)
+            for number, each in enumerate(tree)
+        )
+    if isinstance(kind, tuple):
+        known = {each.__name__: each for each in kind}
+        if not isinstance(tree, dict) or tree.get("kind") not in known:
+            raise ValueError(f"{prefix[:-1]} is of no kind that this version knows")
+        return _put_together(known[tree["kind"]], tree.get("fields"), prefix, archive)
+    return _put_together(kind, tree, prefix, archive)
 
 
 def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
@@ -212,7 +254,7 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
             values[name] = (
                 value
                 if value is None
-                else _put_together(parts[name], value, f"{prefix}{name}.", archive)
+                else _part_put_together(parts[name], value, f"{prefix}{name}.", archive)
             )
         elif isinstance(value, dict):
             array = _array(archive, prefix + name)

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.arrays.checks import as_whole
+from maddjit.models.archives import StoredModel, stored
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.records import fields_of, made_again
 from maddjit.models.window import Window
 
 
+@stored({"products": MaddnessModel, "window": Window})
 @dataclass(frozen=True, eq=False)
-class ConvolutionModel:
+class ConvolutionModel(StoredModel):
     """Hash trees and look-up tables that approximate a convolution.
 
     The planes of group g, seen through the window, are the rows of A of ``products[g]``: its column
@@ -26,20 +29,31 @@ class ConvolutionModel:
     products : tuple of MaddnessModel
         One for each group, all with as many columns and outputs.
     window : Window
+    fill : int
+        What stands outside of the planes. It is the zero point of planes of int8 or uint8.
 
     Raises
     ------
     ValueError
         If there is no product, or the products and the window do not fit each other.
+    TypeError
+        If a product is not a MaddnessModel, the window is not a Window, or the fill is not a whole
+        number.
     """
 
     products: tuple[MaddnessModel, ...]
     window: Window
+    fill: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "products", tuple(self.products))
+        object.__setattr__(self, "fill", as_whole("fill", self.fill))
         if not self.products:
             raise ValueError("a convolution has at least one product")
+        if not all(isinstance(product, MaddnessModel) for product in self.products):
+            raise TypeError("products must be MaddnessModels")
+        if not isinstance(self.window, Window):
+            raise TypeError(f"window must be a Window, not {self.window!r}")
         sizes = {(product.n_features, product.n_outputs) for product in self.products}
         if len(sizes) > 1:
             raise ValueError(f"the products of all groups must have the same sizes, not {sizes}")
@@ -67,6 +81,19 @@ class ConvolutionModel:
     def n_outputs(self) -> int:
         """The number of output planes, M."""
         return self.groups * self.products[0].n_outputs
+
+    @property
+    def error(self) -> str:
+        """The error on patches that were not learned from, in words; empty if it is not known."""
+        reports = [product.report for product in self.products]
+        known = [report for report in reports if report is not None]
+        if not known:
+            return ""
+        if self.groups == 1:
+            return str(known[0])
+        worst = max(known, key=lambda report: report.nmse)
+        mean = sum(report.nmse for report in known) / len(known)
+        return f"NMSE {mean:.4g} on average over {self.groups} groups; worst group: {worst}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return made_again, (ConvolutionModel, fields_of(self))

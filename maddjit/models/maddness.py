@@ -239,6 +239,8 @@ class MaddnessModel(StoredModel):
                 why = "maddjit.load(path) first"
             elif isinstance(getattr(fitted, "model", None), cls):
                 why = "its .model is one"
+            elif isinstance(getattr(fitted, "products", None), tuple):
+                why = "each of its .products is one, and maddjit.compile takes it as a whole"
             raise TypeError(f"{type(fitted).__name__} is not a fitted model: {why}")
         arrays = {name: getattr(fitted, name) for name in names}
         core = getattr(fitted, "core", None)

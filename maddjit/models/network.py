@@ -1,139 +1,45 @@
-"""`Network`: layers over int8 planes, as frozen records; what each computes, in whole numbers."""
+"""`Network`: layers over int8 planes in the order in which they are computed, checked when made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from operator import index
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maddjit.arrays.epilogue import Epilogue
-from maddjit.models.convolution import ConvolutionModel
-from maddjit.models.window import Window
+from maddjit.models.archives import StoredModel, stored
+from maddjit.models.layers import (
+    Add,
+    AveragePool,
+    Concatenate,
+    Dense,
+    Exact,
+    Layer,
+    LookUp,
+    MaxPool,
+    Planes,
+    Quantise,
+    check_sums,
+)
 
-
-@dataclass(frozen=True)
-class Planes:
-    """Activations: int8 numbers q in planes, which stand for (q − zero_point) · step.
-
-    Attributes
-    ----------
-    channels, height, width : int
-    step : float
-        Rounded to float32.
-    zero_point : int
-        From −128 to 127. It also stands outside of the planes, where a window reaches over a side.
-    """
-
-    channels: int
-    height: int
-    width: int
-    step: float
-    zero_point: int
-
-
-@dataclass(frozen=True, eq=False)
-class Quantise:
-    """Float32 or uint8 images become planes: ``clip(rint(x · (1/step)) + zero_point)``.
-
-    That is `Epilogue("int8", step=step, zero_point=zero_point)`; uint8 is taken as float32 first.
-    """
-
-    dtype: Literal["float32", "uint8"] = "float32"
+__all__ = [
+    "Add",
+    "AveragePool",
+    "Concatenate",
+    "Dense",
+    "Exact",
+    "Layer",
+    "LookUp",
+    "MaxPool",
+    "Network",
+    "Planes",
+    "Quantise",
+    "Step",
+]
 
 
-@dataclass(frozen=True, eq=False)
-class LookUp:
-    """A convolution by look-ups; its outputs are requantised in integers.
-
-    The bits are those of ``convolve(model, q, epilogue, fill=zero_point of the input)``. Thresholds
-    and tables of `model` are about int8 numbers q as they are stored.
-    """
-
-    model: ConvolutionModel
-    epilogue: Epilogue
-
-
-@dataclass(frozen=True, eq=False)
-class Exact:
-    """An exact 8-bit convolution: integer sums of (q − zero_point) · weight, then a scale.
-
-    The result is ``epilogue(float32(sum) * scale + offset)``, product and sum each rounded to
-    float32. Sums are below 2²⁴, so that float32 holds them.
-
-    Attributes
-    ----------
-    weights : (M, C / groups, kh, kw) int8
-    scale, offset : (M,) float32
-    window : Window
-    groups : int
-    epilogue : Epilogue
-        int8 for planes, float32 for the last layer.
-    """
-
-    weights: NDArray[np.int8]
-    scale: NDArray[np.float32]
-    offset: NDArray[np.float32]
-    window: Window
-    groups: int
-    epilogue: Epilogue
-
-
-@dataclass(frozen=True, eq=False)
-class MaxPool:
-    """The largest number in each window; −128 stands outside of the planes."""
-
-    window: Window
-
-
-@dataclass(frozen=True, eq=False)
-class AveragePool:
-    """The mean of each window, zero points outside of the planes counted in.
-
-    The result is ``rint(float32(sum) * float32(1 / n_taps))``, ties to even.
-    """
-
-    window: Window
-
-
-@dataclass(frozen=True, eq=False)
-class Add:
-    """The sum of two inputs of the same shape, requantised.
-
-    In float32, each operation rounded: ``rint((a − a₀) * (a_step / step) + (b − b₀) * (b_step /
-    step)) + zero_point``, clipped to [`least`, 127]. The ratios of steps are rounded to float32.
-    """
-
-    least: int = -128
-
-
-@dataclass(frozen=True, eq=False)
-class Concatenate:
-    """The planes of several inputs, which have the same step and zero point, one after another."""
-
-
-@dataclass(frozen=True, eq=False)
-class Dense:
-    """A last layer: every number of the planes, in the order of (C, H, W), and exact products.
-
-    The result is ``float32(sum) * scale + offset``, where sums are of (q − zero_point) · weight.
-
-    Attributes
-    ----------
-    weights : (M, C · H · W) int8
-    scale, offset : (M,) float32
-    """
-
-    weights: NDArray[np.int8]
-    scale: NDArray[np.float32]
-    offset: NDArray[np.float32]
-
-
-Layer = Quantise | LookUp | Exact | MaxPool | AveragePool | Add | Concatenate | Dense
-"""All kinds of layers."""
-
-
+@stored({"layer": get_args(Layer), "planes": Planes})
 @dataclass(frozen=True, eq=False)
 class Step:
     """A layer, the values that it takes, and the planes that it gives.
@@ -154,27 +60,182 @@ class Step:
     planes: Planes | None
     name: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(index(number) for number in self.inputs))
+        if not isinstance(self.layer, get_args(Layer)):
+            raise TypeError(f"a step has a layer of a network, not {type(self.layer).__name__}")
+        if self.planes is not None and not isinstance(self.planes, Planes):
+            raise TypeError(f"a step gives Planes or None, not {type(self.planes).__name__}")
 
+    @property
+    def kind(self) -> str:
+        """The name of the layer's kind."""
+        return type(self.layer).__name__
+
+
+@stored({"steps": Step})
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(StoredModel):
     """A network over planes of int8: its steps in the order in which they are computed.
 
-    The first step is `Quantise`. `maddjit.network_reference.run` is the definition.
+    The first step is `Quantise`, and no other. Each value is taken by some later step, except for
+    the last one, which is the result. `maddjit.network_reference.run` is the definition.
 
     Attributes
     ----------
     steps : tuple of Step
     input_shape : (int, int, int)
         Planes, rows and columns of an image.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a layer does not fit the planes that it takes and gives; the error names the step.
     """
 
     steps: tuple[Step, ...]
     input_shape: tuple[int, int, int]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        object.__setattr__(self, "input_shape", tuple(index(size) for size in self.input_shape))
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise ValueError(f"images have planes, rows and columns, not {self.input_shape}")
+        if not self.steps or not isinstance(self.steps[0].layer, Quantise):
+            raise ValueError("the first step of a network is Quantise")
+        for number, step in enumerate(self.steps):
+            try:
+                self._check(number, step)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"{self.told(number)}: {error}") from error
+        unused = set(range(len(self.steps))) - {i for step in self.steps for i in step.inputs}
+        if unused:
+            raise ValueError(f"no step takes what {self.told(min(unused) - 1)} gives")
+
+    def told(self, number: int) -> str:
+        """Return how messages name a step."""
+        step = self.steps[number]
+        return f"step {number} ({step.kind}{f' {step.name!r}' if step.name else ''})"
+
+    def planes(self, value: int) -> Planes:
+        """Return the planes that are a value; 0 stands for the images and has none.
+
+        Raises
+        ------
+        ValueError
+            If the value is no planes.
+        """
+        found = self.steps[value - 1].planes if value else None
+        if found is None:
+            raise ValueError(f"value {value} is no planes of int8")
+        return found
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of images."""
+        first = self.steps[0].layer
+        assert isinstance(first, Quantise)
+        return np.dtype(np.uint8 if first.dtype == "uint8" else np.float32)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the result for one image: planes, rows and columns, or outputs."""
+        last = self.steps[-1]
+        if last.planes is not None:
+            return last.planes.shape
+        assert isinstance(last.layer, Dense | Exact)
+        return (last.layer.n_outputs,)
+
+    @property
+    def output_dtype(self) -> np.dtype[Any]:
+        """The dtype of the result."""
+        return np.dtype(np.float32 if self.steps[-1].planes is None else np.int8)
+
+    def _check(self, number: int, step: Step) -> None:
+        """Check one step against the values before it."""
+        layer, planes = step.layer, step.planes
+        wanted = 2 if isinstance(layer, Add) else 1
+        if len(step.inputs) != wanted and not (isinstance(layer, Concatenate) and step.inputs):
+            raise ValueError(f"it takes {wanted} inputs, not {len(step.inputs)}")
+        if isinstance(layer, Quantise) != (number == 0):
+            raise ValueError("Quantise is the first step, and no other")
+        least = 0 if number == 0 else 1
+        if not all(least <= value <= number for value in step.inputs):
+            raise ValueError(f"inputs must be from {least} to {number}, not {step.inputs}")
+        if planes is None and number < len(self.steps) - 1:
+            raise ValueError("only the last step may give float32 outputs")
+        given = [self.planes(value) for value in step.inputs if value]
+        shape = self.input_shape if number == 0 else shape_given(layer, given)
+        if planes is None:
+            if not is_float(layer):
+                raise ValueError("it gives planes, so the step must say which")
+            if shape[1:] != (1, 1):
+                raise ValueError(f"float32 outputs are (N, M), not planes of {shape}")
+            return
+        if is_float(layer):
+            raise ValueError("it gives float32 outputs, so the step has no planes")
+        if planes.shape != shape:
+            raise ValueError(f"it gives planes of {shape}, not {planes.shape}")
+        if isinstance(layer, LookUp | Exact):
+            same = (layer.epilogue.step, layer.epilogue.zero_point)
+        elif isinstance(layer, MaxPool | AveragePool | Concatenate):
+            same = (given[0].step, given[0].zero_point)
+        else:
+            if any(not 2.0**-64 <= each.step / planes.step <= 2.0**64 for each in given):
+                raise ValueError(f"its inputs' steps are too far from {planes.step}")
+            return
+        if (planes.step, planes.zero_point) != same:
+            raise ValueError(
+                f"its planes have step and zero point {same}, not "
+                f"{(planes.step, planes.zero_point)}"
+            )
+
     def __repr__(self) -> str:
         kinds: dict[str, int] = {}
         for step in self.steps:
-            kind = type(step.layer).__name__
-            kinds[kind] = kinds.get(kind, 0) + 1
+            kinds[step.kind] = kinds.get(step.kind, 0) + 1
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         return f"Network({' × '.join(map(str, self.input_shape))}: {told})"
+
+
+def is_float(layer: Layer) -> bool:
+    """Tell whether a layer gives float32 outputs instead of planes."""
+    return isinstance(layer, Dense) or (
+        isinstance(layer, Exact) and layer.epilogue.dtype == "float32"
+    )
+
+
+def shape_given(layer: Layer, given: list[Planes]) -> tuple[int, int, int]:
+    """Return the shape of what a layer gives for the planes that it takes.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not take such planes.
+    """
+    first = given[0]
+    if isinstance(layer, LookUp | Exact):
+        own = layer.model if isinstance(layer, LookUp) else layer
+        if own.n_channels != first.channels:
+            raise ValueError(f"it takes {own.n_channels} planes, not {first.channels}")
+        if isinstance(layer, Exact):
+            check_sums(layer, first)
+        return (own.n_outputs, *layer.window.output_size(first.height, first.width))
+    if isinstance(layer, MaxPool | AveragePool):
+        return (first.channels, *layer.window.output_size(first.height, first.width))
+    if isinstance(layer, Dense):
+        if layer.weights.shape[1] != first.size:
+            raise ValueError(f"it takes {layer.weights.shape[1]} numbers, not {first.size}")
+        check_sums(layer, first)
+        return (layer.n_outputs, 1, 1)
+    if isinstance(layer, Add):
+        if first.shape != given[1].shape:
+            raise ValueError(f"its inputs differ: {first.shape} and {given[1].shape}")
+        return first.shape
+    for other in given[1:]:
+        if other.shape[1:] != first.shape[1:] or (other.step, other.zero_point) != (
+            first.step,
+            first.zero_point,
+        ):
+            raise ValueError(f"its inputs differ in size, step or zero point: {first}, {other}")
+    return (sum(each.channels for each in given), *first.shape[1:])

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from maddjit.models.archives import ModelFileError, blamed, opened, read, save, to_bytes
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.network import Network
 from maddjit.models.strassen_tile import StrassenTileModel
 
 __all__ = ["ModelFileError", "about", "from_bytes", "load", "provenance_of", "save", "to_bytes"]
 
-Model = MaddnessModel | StrassenTileModel
+Product = MaddnessModel | StrassenTileModel
+"""The kinds of models that approximate one product."""
+
+Model = Product | ConvolutionModel | Network
 """The kinds of models that files hold."""
 
 
@@ -27,7 +32,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     Returns
     -------
-    MaddnessModel or StrassenTileModel
+    MaddnessModel, StrassenTileModel, ConvolutionModel or Network
         Made by its constructor, which checks every shape, index and range.
 
     Raises

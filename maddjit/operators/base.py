@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from maddjit.arrays.checks import as_rows, check_out
 from maddjit.arrays.formats import Format
 from maddjit.arrays.layout import Order
+from maddjit.compiler.planes.drive import DriveRequest
+from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
@@ -22,8 +24,8 @@ from maddjit.operators.kernel import Kernel, Kernels, P
 from maddjit.operators.pool import Pool
 from maddjit.operators.runner import Runner
 
-Build = Callable[[Request], Kernel[Any]]
-"""A function that compiles one kernel: `maddjit.pipeline.build`, except in tests."""
+Build = Callable[[Request | MoveRequest | DriveRequest], Kernel[Any]]
+"""A function that compiles one kernel: `maddjit.operators.building.build`, except in tests."""
 
 
 class BaseOperator(Generic[P]):

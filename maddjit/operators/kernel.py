@@ -11,6 +11,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from maddjit.compiler import llvm
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.planes.drive import DrivePlan
+from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.render import render
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.strassen_tile.plan import TilePlan
@@ -18,12 +20,15 @@ from maddjit.compiler.strassen_tile.plan import TilePlan
 P = TypeVar("P", Plan, TilePlan)
 """The type of an operator's plans."""
 
+Any_P = TypeVar("Any_P", Plan, TilePlan, MovePlan, DrivePlan)
+"""The type of a kernel's plan."""
+
 
 @dataclass(frozen=True)
-class Kernel(Generic[P]):
+class Kernel(Generic[Any_P]):
     """One compiled function: its plan, its code, and the seconds each phase took."""
 
-    plan: P
+    plan: Any_P
     code_bytes: int
     function: llvm.LoadedFunction = field(repr=False)
     seconds: Mapping[str, float]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from maddjit.compiler.maddness.plan import Plan
+from maddjit.compiler.planes.plan import MovePlan
 from maddjit.compiler.signature import Choices, Signature
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.strassen_tile import Kind, RowLayout
 from maddjit.operators.kernel import Kernel
 
@@ -120,6 +122,58 @@ class TileOperatorReport:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class ConvolutionReport:
+    """What the operator of a convolution has compiled, how, and how long that took.
+
+    Attributes
+    ----------
+    target : str
+        The feature level.
+    window : str
+        What the convolution sees, in words.
+    groups : int
+        The number of groups, each with a kernel of its own.
+    sum_bits : int
+        The width of the sums of the first group.
+    table_bytes, code_bytes : int
+        The size of the tables, and of the object code, which contains them, of all groups.
+    choices : str
+        What was chosen by the caller; "the rules" if the planner decided alone.
+    error : str
+        The error that was measured when the model was fitted; empty if it was not fitted.
+    kernels : dict
+        How each kernel of the first group reads planes and scans the tables, and why.
+    seconds : dict
+        How long each phase of compiling took, for each kernel and each movement of planes.
+    """
+
+    target: str
+    window: str
+    groups: int
+    sum_bits: int
+    table_bytes: int
+    code_bytes: int
+    choices: str
+    error: str
+    kernels: Mapping[str, str]
+    seconds: Mapping[str, Mapping[str, float]]
+
+    def __str__(self) -> str:
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        lines = [
+            f"target    {self.target}",
+            f"sees      {self.window}{groups}",
+            f"sums      {self.sum_bits} bits",
+            f"tables    {self.table_bytes} bytes in {self.code_bytes} bytes of object code",
+            f"chosen by {self.choices}",
+        ]
+        lines += [f"error     {self.error}"] if self.error else []
+        lines += [f"kernel    {name}: {how}" for name, how in self.kernels.items()]
+        lines += [f"          {name}: {how_made(took)}" for name, took in self.seconds.items()]
+        return "\n".join(lines)
+
+
 def how_made(seconds: Mapping[str, float]) -> str:
     """Return in words whether a kernel was compiled or found in the cache, and how long it took."""
     verb = "compiled" if "llvm" in seconds else "taken from the cache"
@@ -146,6 +200,32 @@ def report_of(
         timings=timings,
         kernels={name: _ways(k.plan) for name, k in named.items()},
         seconds={name: kernel.seconds for name, kernel in named.items()},
+    )
+
+
+def convolution_report_of(
+    model: ConvolutionModel,
+    default: Signature,
+    kernels: Sequence[Mapping[Signature, Kernel[Plan]]],
+    moves: Mapping[str, Kernel[MovePlan]],
+    choices: Choices,
+) -> ConvolutionReport:
+    """Return the report of a convolution's kernels, those of each group, and of its movements."""
+    first = kernels[0]
+    own = [group[default] for group in kernels]
+    seconds = {_name(signature): first[signature].seconds for signature in first}
+    seconds |= {name: move.seconds for name, move in moves.items()}
+    return ConvolutionReport(
+        target=own[0].plan.target.name,
+        window=str(model.window),
+        groups=model.groups,
+        sum_bits=own[0].plan.sum_bits,
+        table_bytes=sum(kernel.plan.table_bytes for kernel in own),
+        code_bytes=sum(kernel.code_bytes for kernel in own),
+        choices=str(choices),
+        error=model.error,
+        kernels={_name(signature): _ways(kernel.plan) for signature, kernel in first.items()},
+        seconds=seconds,
     )
 
 
@@ -187,9 +267,12 @@ def _scanning(plan: Plan) -> str:
             "those tiles again that reach into the short list, and settles it exactly"
         )
     if plan.columns and plan.columns.quads:
+        reason = f"{plan.group} codebooks fill a byte"
+        if plan.columns.quads.by_lanes:
+            reason = "four vectors of sums are packed to one of bytes"
         return (
             f"looks up four codebooks at once and adds 32-bit sums, because columns of the result "
-            f"are contiguous and {plan.group} codebooks fill a byte"
+            f"are contiguous and {reason}"
         )
     if plan.columns:
         tile = plan.columns.tiles[0]

@@ -26,8 +26,8 @@ _ARGUMENTS = (
     ctypes.c_void_p,
     ctypes.c_void_p,
 )
-"""The arguments of every kernel, in the order of `_KERNEL`."""
-_KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
+"""The arguments of every kernel, in the order of `KERNEL`."""
+KERNEL = ctypes.CFUNCTYPE(None, *_ARGUMENTS)
 """void kernel(A, n_rows, row_step, column_step, Y, Y_step, workspace, extra); steps in bytes.
 
 The extra argument is the packed B of kernels that name winners or multiply tiles. For others it is
@@ -65,7 +65,7 @@ class Runner:
         assert (lists is not None) == (plan.signature.result == "winners")
         return cls(
             kernel,
-            (_WINNERS_KERNEL if lists else _KERNEL)(kernel.function.address),
+            (_WINNERS_KERNEL if lists else KERNEL)(kernel.function.address),
             plan.signature.output.dtype,
             plan.workspace_bytes + (lists.n_bytes if lists else 0),
             plan.stage_bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,16 @@ from numpy.typing import NDArray
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.maddness import MaddnessModel
+from maddjit.reference import maddness
 from maddjit.reference.maddness import apply
 
 
 def convolve(
-    model: ConvolutionModel, x: NDArray[Any], epilogue: Epilogue | None = None, fill: int = 0
+    model: ConvolutionModel,
+    x: NDArray[Any],
+    epilogue: Epilogue | None = None,
+    fill: int | None = None,
 ) -> NDArray[Any]:
     """Return what a compiled convolution computes: `maddjit.reference.apply` on all patches.
 
@@ -24,18 +30,42 @@ def convolve(
         Planes of a format that `maddjit.reference.encode` takes.
     epilogue : Epilogue, optional
         What else happens to the outputs.
-    fill : int
-        What stands outside of the planes. It is the zero point of planes of int8 or uint8.
+    fill : int, optional
+        What stands outside of the planes, by default the model's `fill`.
 
     Returns
     -------
     (N, M, Ho, Wo) float32 array, or what the epilogue makes of it
     """
-    n_images = len(x)
+
+    def computed(product: MaddnessModel, patches: NDArray[Any]) -> NDArray[Any]:
+        return apply(product, patches, epilogue)
+
+    return _on_patches(model, x, fill, computed)
+
+
+def sums(model: ConvolutionModel, x: NDArray[Any], fill: int | None = None) -> NDArray[np.int32]:
+    """Return the integer sums before scale and offset, (N, M, Ho, Wo); arguments as `convolve`."""
+    return _on_patches(model, x, fill, maddness.sums)
+
+
+def encode(model: ConvolutionModel, x: NDArray[Any], fill: int | None = None) -> NDArray[np.uint8]:
+    """Return the codes, (N, groups · C, Ho, Wo), those of a group side by side."""
+    return _on_patches(model, x, fill, maddness.encode)
+
+
+def _on_patches(
+    model: ConvolutionModel,
+    x: NDArray[Any],
+    fill: int | None,
+    compute: Callable[[MaddnessModel, NDArray[Any]], NDArray[Any]],
+) -> NDArray[Any]:
+    """Return as planes what a function makes of each group's product and patches."""
     rows, columns = model.window.output_size(*x.shape[2:])
+    outside = model.fill if fill is None else fill
     planes = []
     for g, product in enumerate(model.products):
         channels = slice(g * model.group_channels, (g + 1) * model.group_channels)
-        y = apply(product, model.window.patches(x[:, channels], fill), epilogue)
-        planes.append(y.reshape(n_images, rows, columns, product.n_outputs))
+        y = compute(product, model.window.patches(x[:, channels], outside))
+        planes.append(y.reshape(len(x), rows, columns, y.shape[1]))
     return np.ascontiguousarray(np.concatenate(planes, axis=-1).transpose(0, 3, 1, 2))

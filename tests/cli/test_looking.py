@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import maddjit
 from maddjit.cli import main
 from maddjit.compiler import cache
 from tests.cli.running import facts, run
+from tests.random_models import random_model
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,28 @@ def test_compile_warms_the_cache(
     assert facts(capsys, "cache clear")["removed"] > 0
     assert main(["cache", "info"]) == 0
     assert "0 objects" in capsys.readouterr().out
+
+
+def test_convolutions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    product = random_model(0, n_features=18, n_codebooks=4, n_prototypes=8, n_outputs=5)
+    path = tmp_path / "model.npz"
+    window = maddjit.Window((3, 3), padding=(1, 1, 1, 1))
+    maddjit.ConvolutionModel((product,), window).save(path)
+    for options, expected in (
+        ("", "sees      a window of 3 × 3, padding 1, 1, 1, 1"),
+        ("--asm plain", ".section"),
+        ("--ir", "float32_placed_outputs"),
+    ):
+        assert main(["inspect", str(path), *options.split()]) == 0
+        assert expected in capsys.readouterr().out
+    assert main(["compile", str(path)]) == 0
+    assert "ConvolutionOperator" in capsys.readouterr().out
+    assert facts(capsys, f"inspect {path}")["model"]["kind"] == "convolution"
+    for command in (
+        f"bench {path}",
+        f"inspect {path} --html {tmp_path / 'page.html'}",
+        f"inspect {path} --order F",
+        f"compile {path} --also int8:C",
+    ):
+        assert run(command) == 2
+        assert "convolution" in capsys.readouterr().err.lower()

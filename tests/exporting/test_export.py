@@ -178,8 +178,13 @@ def test_other_dtypes_and_orders(dtype: str, order: Any, tmp_path: Path) -> None
 @needs_cc
 def test_columns_of_results_and_epilogues(tmp_path: Path) -> None:
     model, A = maddness(), some_rows(maddness(), 130)
-    for number, dtype in enumerate(("float32", "int8")):
-        epilogue = maddjit.Epilogue(low=0, dtype=dtype)
+    model = replace(model, scale=np.abs(model.scale), bias=None)
+    epilogues = (
+        maddjit.Epilogue(low=0),
+        maddjit.Epilogue("int8", low=0),
+        maddjit.Epilogue("uint8", step=64.0, zero_point=9, arithmetic="integer"),
+    )
+    for number, epilogue in enumerate(epilogues):
         op = maddjit.compile(model, order="F", epilogue=epilogue)
         exported = op.export(tmp_path / str(number), name="columns", out_order="F")
         loaded = maddjit.native.load(exported.library)  # type: ignore[arg-type]

@@ -9,22 +9,29 @@ import pytest
 from numpy.typing import NDArray
 
 from maddjit import reference
+from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler import llvm
-from maddjit.compiler.render import render
+from maddjit.compiler.network.planner import NETWORK_SYMBOL, plan_network
+from maddjit.compiler.render import render, render_network
 from maddjit.compiler.request import Request
 from maddjit.compiler.signature import RULES, Choices, Signature
-from maddjit.compiler.target import LEVELS
+from maddjit.compiler.target import LEVELS, Target
 from maddjit.models import schemes
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.network import Network
 from maddjit.operators.kernel import Kernel
 from maddjit.operators.maddness import CompiledOperator
+from maddjit.operators.network import NetworkOperator
+from maddjit.operators.network_code import CompiledNetwork
 from maddjit.operators.strassen_tile import TileOperator
 from maddjit.operators.winners import WinnerOperator
+from maddjit.reference import network as network_reference
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import same_bits
 from tests.emulation import emulate, emulated
 from tests.operators.test_strassen_tile import some_model
 from tests.random_models import random_model, rows_for, with_short_list
+from tests.random_networks import chain, residual
 
 
 def build(request: Request) -> Kernel[Any]:
@@ -43,9 +50,14 @@ def test_an_intrinsic_that_is_not_emulated_is_named() -> None:
 
 
 def operator(
-    model: MaddnessModel, level: str, dtype: str = "float32", choices: Choices = RULES
+    model: MaddnessModel,
+    level: str,
+    dtype: str = "float32",
+    choices: Choices = RULES,
+    epilogue: Epilogue | None = None,
 ) -> CompiledOperator:
-    request = Request(model, emulated(level), Signature(dtype), choices=choices)
+    signature = Signature(dtype, epilogue=epilogue or Epilogue())
+    request = Request(model, emulated(level), signature, choices=choices)
     return CompiledOperator(request, build)
 
 
@@ -104,3 +116,19 @@ def test_tiles(level: str) -> None:
     A = np.random.default_rng(0).standard_normal((131, 70)).astype(np.float32)
     away = np.abs(op(A) - tile_reference.multiply(model, A))
     assert (away <= tile_reference.error_bound(model, A)).all()
+
+
+def build_network(network: Network, target: Target) -> CompiledNetwork:
+    first, *others = map(emulate, render_network(plan_network(network, target)))
+    code = llvm.to_object(first, target, linked=others)
+    loaded = llvm.load(code, NETWORK_SYMBOL, target, f"{NETWORK_SYMBOL}_about")
+    return CompiledNetwork(loaded, len(code), {})
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name.startswith("x86")])
+def test_networks(level: str) -> None:
+    for network in (chain(0), residual(0)):
+        op = NetworkOperator(network, None, 1, build_network, emulated(level))
+        images = np.random.default_rng(0).standard_normal((9, *network.input_shape))
+        given = images.astype(np.float32)
+        assert same_bits(op(given), network_reference.run(network, given))

@@ -16,9 +16,9 @@ from maddjit.compiler import llvm, target
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.request import Request
 from maddjit.compiler.signature import Signature
+from maddjit.operators.building import build
 from maddjit.operators.maddness import CompiledOperator
 from maddjit.operators.pool import POOLED_BYTES, Pool
-from maddjit.pipeline import build
 from tests.conftest import same_bits
 from tests.random_models import random_model, rows_for
 

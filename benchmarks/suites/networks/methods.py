@@ -95,6 +95,7 @@ METHODS = (
     _tiles(49, "strassen"),
     _tiles(49, "random"),
     Method("dense-longer", "dense", longer=2),
+    Method("r24-longer", "tiles", 24, "random", longer=2),
 )
 """All ways that are trained, the most informative first."""
 SEEDS = 3
@@ -106,7 +107,7 @@ _OF_FILES = (
 """Methods that learn the second task, too."""
 _ONCE = (
     "r49-strassen", "r49-random", "r24-squares", "dense-longer", "dense-slower", "dense-faster",
-    "r24-slower", "r24-faster",
+    "r24-slower", "r24-faster", "r24-longer",
 )  # fmt: skip
 """Methods that learn with one seed."""
 

@@ -21,6 +21,7 @@ WORDS = {
     "dense-faster": "dense, twice the rate",
     "r24-slower": "r = 24, random, half the rate",
     "r24-faster": "r = 24, random, twice the rate",
+    "r24-longer": "r = 24, random, twice the epochs",
     "dense-tuned": "dense, trained on",
     "low-rank-tuned": "low rank from dense, fitted",
     "r24-squares": "r = 24, random, tiles of 2 × 2 patches",

@@ -11,6 +11,7 @@ from maddjit.compiler.maddness.tables import (
     requantising_constants,
     scale_constants,
     table_constants,
+    word_constants,
 )
 from maddjit.compiler.maddness.writing import OutputPlan
 from maddjit.compiler.signature import Signature
@@ -40,6 +41,8 @@ def constants_of(
     if output.requantising:
         width = scan.width if scan else model.n_outputs
         constants |= requantising_constants(output.requantising, width)
+    if output.requantising and columns and columns.words:
+        constants |= word_constants(output.requantising)
     if short:
         constants["bias"] = short.bias.astype("<f4").tobytes()
     if model.core and core:

@@ -107,6 +107,21 @@ class Plan:
         return self.sums.group
 
     @property
+    def packs_declared(self) -> tuple[str, ...]:
+        """The instructions that the encoder packs codes with."""
+        trees = self.encode.trees if self.signature.order == "F" else None
+        return tuple(name for turn in (trees.turns if trees else ()) for name in turn.packs or ())
+
+    @property
+    def encodes_by_fours(self) -> bool:
+        """Whether four codebooks are encoded, then placed side by side, before the next four.
+
+        Their codes stay in an L1 cache meanwhile. Rows are then vectors, and columns contiguous.
+        """
+        quads = self.columns.quads if self.columns else None
+        return self.signature.order == "F" and quads is not None and quads.by_lanes
+
+    @property
     def table_bytes(self) -> int:
         """Bytes of the tables as they are laid out."""
         return sum(len(table) for name, table in self.constants if name in TABLES)

@@ -30,6 +30,7 @@ from maddjit.compiler.signature import ROW_UNIT, RULES, Choices, Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE, Workspace
 from maddjit.models.maddness import MaddnessModel
+from maddjit.models.requantising import Requantising
 from maddjit.models.short_list import ShortList
 
 
@@ -71,14 +72,15 @@ def make_plan(
     row_block = choices.row_block or rows_of_block(wanted, signature, longest)
     encode = plan_encode(wanted, target, signature, row_block, choices.lines)
     summands = summands_of(wanted, sums, encode)
+    ending = requantising_of(model, signature)
     scan = columns = settle = core = None
     if signature.out_order == "F":
-        columns = checked_columns(summands, wanted.n_outputs, target, signature)
+        columns = checked_columns(summands, wanted.n_outputs, target, signature, ending)
     if signature.result != "codes" and not columns:
         scan = plan_scan(wanted, summands, target, signature, row_block, streams, choices)
-    if columns and has_few(wanted):
+    if columns and has_few(wanted) and not signature.placed:  # runs of pixels are long
         scan = plan_scan(wanted, summands, target, signature, row_block).without_lines
-        few = plan_few(scan.width * signature.output.itemsize, columns.shuffle.rows)
+        few = plan_few(scan.width * signature.output.itemsize, columns.least_rows)
         columns = replace(columns, few=few)
     elif scan and signature.out_order == "F":
         scan = turned(scan, wanted.n_outputs, target, signature, row_block)
@@ -88,7 +90,7 @@ def make_plan(
         width = scan.width if scan else None
         core = plan_core(wanted.core, target, signature, row_block, width)
     output = plan_output(wanted.n_outputs, target, signature, row_block, scan)
-    output = replace(output, requantising=requantising_of(model, signature))
+    output = replace(output, requantising=ending)
     time = row_nanoseconds(wanted, sums, target, signature, row_block, encode, scan, columns, core)
     constants = constants_of(wanted, signature, short, sums, encode, scan, columns, core, output)
     return Plan(
@@ -218,7 +220,11 @@ def plan_scan(
 
 
 def checked_columns(
-    summands: Summands, n_outputs: int, target: Target, signature: Signature
+    summands: Summands,
+    n_outputs: int,
+    target: Target,
+    signature: Signature,
+    requantising: Requantising | None,
 ) -> ColumnsPlan | None:
     """Return the scan by columns, or None if `target` has none for tables of this size.
 
@@ -230,7 +236,7 @@ def checked_columns(
     if signature.result not in ("outputs", "sums"):
         raise ValueError(f"there is no kernel for columns of {signature.result}")
     sums = signature.output.element if signature.result == "sums" else ""
-    return plan_columns(summands, n_outputs, target, sums)
+    return plan_columns(summands, n_outputs, target, sums, requantising)
 
 
 def turned(

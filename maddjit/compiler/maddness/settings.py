@@ -92,8 +92,11 @@ NARROW_SHAPES = {  # The same, if vectors have so many bytes.
     ("widened averages", 32, 16): (1, 1),
 }
 QUADS_SHAPE = (4, 2)  # Outputs and vectors of rows of a tile where codebooks are taken by fours.
+QUADS_PACKED_SHAPE = (2, 4)  # The same, where four vectors of sums are packed to one of bytes.
 COLUMN_UNROLLED = 2  # Codebooks in straight-line code: with more, LLVM spills.
-COLUMN_GROUP = 8  # Codebooks in straight-line code where as many add up in bytes.
+COLUMN_GROUP = {(3, 1): 16}  # Codebooks in straight-line code where as many add up in bytes, by the
+# shape of a tile; MOST_COLUMN_GROUP for other shapes, whose sums and tables need more registers.
+MOST_COLUMN_GROUP = 8
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
 FEW_ROWS = {16: 6, 32: 14, 64: 18}  # Rows that are scanned by rows instead, by those of a vector.
 FEW_TABLE_BYTES = 1024 * 1024  # The largest tables that code holds twice for that.

@@ -59,3 +59,16 @@ def requantising_constants(requantising: Requantising, width: int) -> dict[str, 
     ends = np.zeros((2, width), "<i4")
     ends[:, : len(requantising.addend)] = requantising.multiplier, requantising.addend
     return {"multiplier": ends[0].tobytes(), "addend": ends[1].tobytes()}
+
+
+def word_constants(requantising: Requantising) -> dict[str, bytes]:
+    """Return the multiplier and addend of each output as words, twice each.
+
+    Two words are filled into a vector by a load alone. Centred sums have lost 32768 each, and so
+    their products have lost the multiplier.
+    """
+    addend = requantising.addend + requantising.multiplier * requantising.is_centred
+    return {
+        "multiplier_words": np.repeat(requantising.multiplier, 2).astype("<i2").tobytes(),
+        "addend_words": np.repeat(addend, 2).astype("<i2").tobytes(),
+    }

@@ -49,7 +49,7 @@ def traced(module: Any, is_leaf: Callable[[Any], bool]) -> Any:
         Tells of a module inside whether its calls are not looked into. Calls of PyTorch's own
         modules and of those with hooks are not, either.
     """
-    tracer = _Tracer(is_leaf)
+    tracer = Tracer(is_leaf)
     if tracer.is_leaf_module(module, "") or "forward" in vars(module):
         return None
     kind: Any = type(module)
@@ -112,7 +112,7 @@ def _same(one: Any, other: Any) -> bool:
     return ids[0] == ids[1]
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """Traces a module, and keeps apart ``x += y`` and ``x = x + y``."""
 
     def __init__(self, is_leaf: Callable[[Any], bool]) -> None:

@@ -1,0 +1,1 @@
+"""The suite of convolutions: layers in chains, a whole network, and filters, beside 8 bits."""

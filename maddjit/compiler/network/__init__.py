@@ -1,0 +1,1 @@
+"""Whole networks: where their planes lie, and which kernels run over them."""

@@ -1,0 +1,1 @@
+"""Moving planes between arrays and frames: sizes of a call, plans, requests."""

@@ -1,0 +1,1 @@
+"""From trained networks of other libraries to `Network`: graphs, calibration and budgets."""
