@@ -139,7 +139,7 @@ class Network(StoredModel):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """The shape of the result for one image: planes, rows and columns, or outputs."""
+        """The planes, rows and columns of the result for one image, or its outputs."""
         last = self.steps[-1]
         if last.planes is not None:
             return last.planes.shape
