@@ -87,7 +87,7 @@ WINDOWS = st.builds(
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     window=WINDOWS,
     shape=st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 9)),
