@@ -24,6 +24,7 @@ from maddjit.compiler.request import plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve
 from maddjit.reference import strassen_tile as tile_reference
+from tests.random_networks import residual
 
 # OpenBLAS's kernels raise floating-point flags in registers that they do not use.
 warnings.filterwarnings("ignore", message=".* encountered in matmul")
@@ -96,4 +97,13 @@ if not is_second:
     away = np.abs(maddjit.compile(tiles)(A) - tile_reference.multiply(tiles, A))
     assert (away <= tile_reference.error_bound(tiles, A)).all()
     said("Strassen-Tile is within its bound")
+    network = residual(0)
+    images = rng.standard_normal((3, *network.input_shape)).astype(np.float32)
+    wanted = maddjit.network_reference.run(network, images)
+    assert np.array_equal(maddjit.compile(network)(images), wanted)
+    said(f"{network!r} has the reference's bits")
+    planes = maddjit.fit_convolution(images, rng.standard_normal((4, 3, 3, 3)), 3, padding=1)
+    wanted = maddjit.convolution_reference.convolve(planes, images)
+    assert np.array_equal(maddjit.compile(planes)(images), wanted)
+    said(f"{planes!r} has the reference's bits")
     loaded_as_on_apple_silicon(model)
