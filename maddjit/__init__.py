@@ -119,7 +119,7 @@ for _name, _module in _NAMED.items():
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Load an integration when asked for: `maddjit.torch` is `maddjit.integrations.torch`."""
+        """Load an integration when asked for, such as `maddjit.torch`."""
         if name in ("dask", "onnx", "sklearn", "torch"):
-            return import_module(f"maddjit.integrations.{name}")
+            return import_module(f"maddjit.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

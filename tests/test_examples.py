@@ -193,6 +193,19 @@ def test_whole_network() -> None:
 
 
 @pytest.mark.slow
+@needs_fashion_mnist
+def test_train_look_ups(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    script, file = "examples/fashion_mnist/train_look_ups.py", tmp_path / "look_ups.npz"
+    output = run(script, "--images", "400", "--epochs", "1", "--output", str(file))
+    assert "step 3 of 3" in output
+    found = re.search(r"^look-ups: held out [\d.]+, test ([\d.]+)", output, re.MULTILINE)
+    assert found
+    assert float(found[1]) > 0.7
+    assert file.is_file()
+
+
+@pytest.mark.slow
 def test_within_budget() -> None:
     output = run("examples/within_budget.py", "--codebooks", "4", "8")
     assert "chosen within 0.01" in output

@@ -29,6 +29,7 @@ FACE = "__init__"
 FLOORS = f"""
 __main__
 cli
+dask  onnx  sklearn  torch
 integrations.dask  integrations.onnx  integrations.sklearn  integrations.torch
 integrations.agreement  integrations.extras  integrations.kept  integrations.networks
 {FACE}

@@ -17,13 +17,13 @@ import sys
 import time
 from pathlib import Path
 
-import maddjit.torch
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 import maddjit
+import maddjit.torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import network
@@ -74,7 +74,8 @@ def main(options: argparse.Namespace) -> None:
         maddjit.torch.compile_look_ups()
     teacher = rivals.in_torch()
     images, labels = load("train")
-    held_out = images[N_TRAIN:], labels[N_TRAIN:]
+    held_out = images[N_TRAIN:][: options.images], labels[N_TRAIN:][: options.images]
+    images, labels = images[:N_TRAIN][: options.images], labels[:N_TRAIN][: options.images]
     shares = options.codebooks * (len(LAYERS) // len(options.codebooks))
     codebooks = {
         name: max(1, round(share * channels))
@@ -102,15 +103,15 @@ def main(options: argparse.Namespace) -> None:
     maddjit.torch.distil(
         student,
         teacher,
-        images[:N_TRAIN],
-        labels[:N_TRAIN],
+        images,
+        labels,
         maddjit.torch.Schedule(epochs=options.epochs, seed=options.seed),
         augment=augmented,
         checkpoint=options.checkpoint,
         progress=progress,
     )
     maddjit.save(student.network((1, 28, 28)), options.output)
-    test = load("test")
+    test = [part[: options.images] for part in load("test")]
     for name, net in ("exact", teacher), ("look-ups", student):
         print(f"{name}: held out {accuracy(net, *held_out):.4f}, test {accuracy(net, *test):.4f}")
 
@@ -124,6 +125,7 @@ if __name__ == "__main__":
         default=[1.0],
         help="codebooks for each input channel: one number, or one for each layer",
     )
+    parser.add_argument("--images", type=int, default=N_TRAIN, help="the most of each kind")
     parser.add_argument("--byte-group", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)

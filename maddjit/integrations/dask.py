@@ -21,6 +21,8 @@ try:
 except ImportError as error:
     raise missing("Dask", "dask") from error
 
+__all__ = ["apply", "n_operators"]
+
 _operators: Kept[Any] = Kept()
 """The operators of this process, by the hash of the bytes that tasks carry."""
 

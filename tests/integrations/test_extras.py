@@ -25,5 +25,9 @@ def test_integrations_have_short_names_and_load_when_asked_for() -> None:
     code = "import sys, maddjit; maddjit.sklearn.speed_up; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+    code = "from maddjit.sklearn import speed_up; import maddjit.sklearn as short; "
+    code += "import maddjit.integrations.sklearn as long; print(short.speed_up is long.speed_up)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
     with pytest.raises(AttributeError, match="no attribute 'tensorflow'"):
         maddjit.tensorflow  # type: ignore[attr-defined]  # noqa: B018

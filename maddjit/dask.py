@@ -1,0 +1,3 @@
+"""`maddjit.dask` is short for `maddjit.integrations.dask`."""
+
+from maddjit.integrations.dask import *

@@ -1,0 +1,3 @@
+"""`maddjit.onnx` is short for `maddjit.integrations.onnx`."""
+
+from maddjit.integrations.onnx import *

@@ -1,0 +1,3 @@
+"""`maddjit.sklearn` is short for `maddjit.integrations.sklearn`."""
+
+from maddjit.integrations.sklearn import *

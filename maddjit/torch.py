@@ -1,0 +1,3 @@
+"""`maddjit.torch` is short for `maddjit.integrations.torch`."""
+
+from maddjit.integrations.torch import *
