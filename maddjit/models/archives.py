@@ -18,7 +18,7 @@ from maddjit.arrays.files import write_whole
 from maddjit.models.drawing import plot
 from maddjit.version import __version__
 
-_FORMATS = ("maddjit-model-1", "maddjit-model-2", "maddjit-model-3")
+_FORMATS = ("maddjit-model-1", "maddjit-model-2", "maddjit-model-3", "maddjit-model-4")
 """The names of all formats, oldest first. Files of older ones are still read."""
 FORMAT = _FORMATS[-1]
 """The name of the format, which stands in every file."""
@@ -26,12 +26,13 @@ FORMAT = _FORMATS[-1]
 _KINDS: dict[str, type[Any]] = {}
 """The classes of models that a file may hold, by the names that files call them."""
 Part = type[Any] | tuple[type[Any], ...]
-"""The class of a field that is a record or a tuple of records; several where it can be any of them.
-"""
+"""The class of a field that is a record or a tuple of records, or all classes it can have."""
 _PARTS: dict[type[Any], dict[str, Part]] = {}
 """For each class of records, the fields that are records themselves, with their classes."""
 _ADDED: dict[type[Any], dict[str, tuple[int, Any]]] = {}
 """For each class, fields that it has since a format, counted from 1, and their values before it."""
+_MOVED: dict[type[Any], Mapping[str, type[Any]]] = {}
+"""For each class, fields that are records now and whose fields stood in it before, with classes."""
 _SINGLE = b"\x93NUMPY"
 """The first bytes of a file that holds a single array."""
 _PLAIN: dict[str, tuple[type, ...]] = {
@@ -53,6 +54,7 @@ K = TypeVar("K", bound=type[Any])
 def stored(
     parts: Mapping[str, Part] | None = None,
     added: Mapping[str, tuple[int, Any]] | None = None,
+    moved: Mapping[str, type[Any]] | None = None,
 ) -> Callable[[K], K]:
     """Return a decorator that registers a class of frozen records for model files.
 
@@ -62,14 +64,15 @@ def stored(
         The fields that are records themselves, or tuples of records, each with its class, or with
         all classes that its records can have.
     added : mapping, optional
-        Fields that older files lack. Each has the number of the first format with it, and the
-        value that models of older files get.
+        Fields that older files lack: the first format with each, and its value for older files.
+    moved : mapping, optional
+        Fields that are records of this class, where older files have the fields of that record.
     """
 
     def register(kind: K) -> K:
         if issubclass(kind, StoredModel):
             _KINDS[kind.__name__] = kind
-        _PARTS[kind], _ADDED[kind] = dict(parts or {}), dict(added or {})
+        _PARTS[kind], _ADDED[kind], _MOVED[kind] = dict(parts or {}), dict(added or {}), moved or {}
         return kind
 
     return register
@@ -153,7 +156,7 @@ def to_bytes(model: StoredModel, provenance: Mapping[str, Any] | None = None) ->
 def contents(model: StoredModel) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return all that a model is: its fields that are no arrays, as text, and its arrays by name.
 
-    Equal models have equal contents. Arrays are not copied.
+    Equal models have equal contents.
     """
     arrays: dict[str, Any] = {}
     name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
@@ -245,9 +248,11 @@ def _part_put_together(kind: Part, tree: Any, prefix: str, archive: zipfile.ZipF
 
 def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
     """Return the record that `_taken_apart` took apart into `tree` and arrays of the archive."""
-    parts, values = _PARTS.get(kind, {}), {}
+    parts, values = _PARTS.get(kind, {}), dict[str, Any]()
     own = {field.name: str(field.type) for field in fields(kind)}
-    if not isinstance(tree, dict) or set(tree) != set(own):
+    if isinstance(tree, dict):
+        tree, values = _moved(kind, tree, prefix, archive)
+    if not isinstance(tree, dict) or set(tree) | set(values) != set(own):
         raise ValueError(f"it does not have the fields of a {kind.__name__}")
     for name, value in tree.items():
         if name in parts:
@@ -268,6 +273,21 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
                 raise TypeError(f"{name} is {value!r}, no {own[name]}")
             values[name] = value
     return kind(**values)
+
+
+def _moved(
+    kind: type[Any], tree: dict[str, Any], prefix: str, archive: zipfile.ZipFile
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of an older file that stayed, and the records that others became."""
+    values: dict[str, Any] = {}
+    for name, part in _MOVED.get(kind, {}).items():
+        inner = {field.name for field in fields(part)}
+        if name not in tree and inner <= set(tree):  # as files of the first three formats have it
+            values[name] = _put_together(
+                part, {each: tree[each] for each in inner}, prefix, archive
+            )
+            tree = {each: value for each, value in tree.items() if each not in inner}
+    return tree, values
 
 
 def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 import maddjit
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.window import Window
 from maddjit.operators import bands
 from maddjit.reference import convolution as reference
 from tests.conftest import RUNNABLE, same_bits
 from tests.operators.test_memory import between_guards
+from tests.random_models import with_trees
 
 REQUANTISED = Epilogue("int8", step=0.013, zero_point=-128, arithmetic="integer")
 EPILOGUES = (
@@ -47,12 +49,14 @@ def product(
     depth = n_prototypes.bit_length() - 1
     thresholds = rng.integers(-100, 100, (n_codebooks, n_prototypes - 1))
     return MaddnessModel(
-        split_dims=rng.integers(0, n_features, (n_codebooks, depth)),
-        thresholds=np.sort(thresholds).astype(np.float32),
+        HashTrees(
+            rng.integers(0, n_features, (n_codebooks, depth)),
+            np.sort(thresholds).astype(np.float32),
+            n_features,
+        ),
         tables=rng.integers(0, 256, (n_codebooks, n_prototypes, n_outputs), dtype=np.uint8),
         scale=np.full(n_outputs, np.float32(0.012 / n_codebooks)),
         offset=np.full(n_outputs, np.float32(-1)),
-        n_features=n_features,
     )
 
 
@@ -342,7 +346,8 @@ def test_trees_that_are_merged_and_trees_whose_leaves_are_exchanged(
     thresholds[18:, 5:] = 300
     tables = np.array(model.tables)
     tables[20] = 0
-    model = replace(model, split_dims=split_dims, thresholds=thresholds, tables=tables)
+    model = with_trees(model, split_dims=split_dims, thresholds=thresholds)
+    model = replace(model, tables=tables)
     convolution = ConvolutionModel((model,), Window((3, 3), padding=(1, 1, 1, 1)), -3)
     op = maddjit.compile(convolution, level, dtype="int8", epilogue=epilogue)
     for shape in ((1, 3, 1, 2), (1, 3, 9, 7), (3, 3, 10, 12)):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 
 
@@ -36,13 +37,15 @@ class Learned:
     gram: NDArray[np.float64] | None = None
     core: tuple[NDArray[Any], NDArray[Any]] | None = None
 
+    def trees(self, n_features: int) -> HashTrees:
+        """Return the trees, for rows of so many columns."""
+        return HashTrees(self.split_dims, self.thresholds, n_features)
+
     def encoder(self, n_features: int) -> MaddnessModel:
         """Return a model that encodes rows by these trees; its single output means nothing."""
         return MaddnessModel(
-            split_dims=self.split_dims,
-            thresholds=self.thresholds,
+            self.trees(n_features),
             tables=np.zeros((*self.tables.shape[:2], 1), np.uint8),
             scale=np.ones(1, np.float32),
             offset=np.zeros(1, np.float32),
-            n_features=n_features,
         )

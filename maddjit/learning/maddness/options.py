@@ -8,8 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from maddjit.arrays.checks import as_whole
+from maddjit.models.core import MAX_RANK
+from maddjit.models.encoders import tree_depth
 from maddjit.models.fit_report import Objective
-from maddjit.models.maddness import MAX_RANK, Accumulate, tree_depth
+from maddjit.models.maddness import Accumulate
 
 Method = Literal["best", "paper"]
 Prototypes = Literal["ridge", "bucket-means"]
