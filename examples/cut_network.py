@@ -104,7 +104,7 @@ class Cut:
 
     def run(self, operators: Sequence[Operator], x: Floats) -> Floats:
         """Return the output for an image, with operators in the place of the layers."""
-        for piece, operator in zip(self.pieces, operators, strict=False):
+        for piece, operator in zip(self.pieces[:-1], operators, strict=True):
             x = operator(piece(x))
         return self.pieces[-1](x)
 

@@ -12,7 +12,7 @@ many times as fast it is as onnxruntime in 8 bits and in float32, each in a chai
 (where it has as many outputs as inputs). At last all of them are replaced, by look-ups and by
 onnxruntime's 8-bit convolutions.
 
-It needs ``pip install '.[heads]'`` and takes a minute or two. More codebooks take several times as
+It needs ``pip install '.[heads]'`` and takes a minute or two on an idle core. More codebooks take several times as
 long.
 """
 
@@ -124,7 +124,8 @@ def main(options: argparse.Namespace) -> None:
     except ValueError as error:
         print(f"compile_network: {error}")
     network = Cut(path)
-    layers, rest = network.layers[: options.layers], network.layers[options.layers :]
+    layers = network.layers[: options.layers]
+    rest = network.layers[len(layers) :]
     alphabet = ["", *network.metadata("character").splitlines(), " "]
     share = network.share(test[0], options.rounds)
     print(f"{len(network.layers)} layers take {share:.1%} of the time in float32;", end=" ")
