@@ -12,8 +12,8 @@ many times as fast it is as onnxruntime in 8 bits and in float32, each in a chai
 (where it has as many outputs as inputs). At last all of them are replaced, by look-ups and by
 onnxruntime's 8-bit convolutions.
 
-It needs ``pip install '.[heads]'`` and takes a minute or two on an idle core. More codebooks take several times as
-long.
+It needs ``pip install '.[heads]'`` and takes a minute or two on an idle core. More codebooks
+take several times as long.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def main(options: argparse.Namespace) -> None:
     layers = network.layers[: options.layers]
     rest = network.layers[len(layers) :]
     alphabet = ["", *network.metadata("character").splitlines(), " "]
-    share = network.share(test[0], options.rounds)
+    share = network.share(test[0], options.rounds + 20)
     print(f"{len(network.layers)} layers take {share:.1%} of the time in float32;", end=" ")
     print(f"without them the network would be {1 / (1 - share):.2f} times as fast\n", flush=True)
     exact = [network.whole(image)[0].argmax(axis=1) for image in test]
