@@ -322,7 +322,7 @@ def test_options_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="for the planes"):
         maddjit.compile(model.products[0], quantise=step)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"each of its \.products is one"):
-        maddjit.emit(model, "x86-64")
+        MaddnessModel.of(model)
     op = maddjit.compile(model, quantise=step)
     with pytest.raises(TypeError, match="float32, which is quantised, or int8, not uint8"):
         op(planes((1, 3, 4, 4), "uint8"))
