@@ -138,7 +138,7 @@ class Interface(Names):
             "words": self.words,
             "level": target.name,
             "architecture": target.architecture,
-            "requires": sorted(target.requires),
+            "requires": self.needs,
             "what": self.what,
             "dtype": signature.dtype,
             "output": signature.output.name,

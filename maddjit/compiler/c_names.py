@@ -119,9 +119,14 @@ class Names:
         return f"{float32(self.epilogue.step)!s}f" if self.epilogue.is_integer else ""
 
     @property
+    def needs(self) -> list[str]:
+        """The features that a CPU must have."""
+        return sorted(self.target.requires)
+
+    @property
     def features(self) -> str:
         """The features that a CPU must have, in words."""
-        return " ".join(sorted(self.target.requires)) or "nothing beyond its architecture"
+        return " ".join(self.needs) or "nothing beyond its architecture"
 
     @property
     def indent(self) -> str:

@@ -75,7 +75,7 @@ class PlanesInterface(Names):
             "words": self.words,
             "level": target.name,
             "architecture": target.architecture,
-            "requires": sorted(target.requires),
+            "requires": self.needs,
             "what": "planes",
             "dtype": plan.given.name,
             "output": plan.signature.output.name,

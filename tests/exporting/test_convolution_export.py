@@ -22,6 +22,7 @@ from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.window import Window
 from maddjit.reference import convolution as reference
 from tests.conftest import RUNNABLE
+from tests.exporting.conftest import QEMU
 from tests.exporting.test_export import CC, CXX, HERE, build_example, fnv, needs_cc, run
 from tests.operators.test_convolution import EPILOGUES, WINDOWS, model_of, planes
 
@@ -164,6 +165,22 @@ def test_other_machines(level: str, system: str, tmp_path: Path) -> None:
     exported = maddjit.export(KINDS["same"][0], tmp_path, target=level, system=system)
     assert "product_workspace_bytes" in exported.header.read_text()
     assert exported.object.stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["same", "strides and groups", "quantised"])
+def test_the_example_for_aarch64(kind: str, zig: str, tmp_path: Path) -> None:
+    model, options = KINDS[kind]
+    exported = maddjit.export(
+        model, tmp_path, name="head", target="aarch64", compiler=zig, **options
+    )
+    program = build_example(exported, *zig.split(), "-static")
+    op = maddjit.compile(model, **options)
+    for size in SIZES:
+        x = images_for(model, options, *size)
+        (tmp_path / "images").write_bytes(x.tobytes())
+        run(QEMU, program, *size[1:], tmp_path / "images", tmp_path / "results")
+        assert (tmp_path / "results").read_bytes() == op(x).tobytes()
 
 
 @needs_cc
