@@ -41,11 +41,12 @@ compiler.convolution
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
+compiler.c_planes
 compiler.c_interface
-compiler.network
+compiler.network  compiler.convolving
 compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
-compiler.llvm  compiler.signature  compiler.cache  compiler.frames
+compiler.llvm  compiler.signature  compiler.cache  compiler.frames  compiler.c_names
 compiler.objects  compiler.ownership  compiler.target  compiler.workspace
 compiler.platforms  compiler.intrinsics  compiler.c_matrix
 learning.convolution

@@ -213,7 +213,7 @@ def to_text(ir: str, target: Target, stage: LoweredStage, linked: Sequence[str] 
     return text
 
 
-def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
+def to_text_apart(ir: str, target: Target, stage: LoweredStage, linked: Sequence[str] = ()) -> str:
     """Return the text of `to_text`, made by a separate process, because LLVM may abort it.
 
     This is for targets that this machine may lack.
@@ -223,7 +223,7 @@ def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
     NativeCodeError
         If that process fails.
     """
-    return _apart(target, {"ir": ir, "stage": stage}).decode()
+    return _apart(target, {"ir": ir, "stage": stage, "linked": list(linked)}).decode()
 
 
 def to_object_apart(ir: str, target: Target, hidden: str = "", linked: Sequence[str] = ()) -> bytes:

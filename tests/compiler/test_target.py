@@ -170,7 +170,7 @@ MAY_READ = {
     "requires": {
         "compiler/target.py",
         "compiler/fingerprint.py",  # which code a target gets
-        "compiler/c_interface.py",  # the others report it
+        "compiler/c_names.py",  # the others report it
         "cli/doctor.py",
     },
 }

@@ -229,6 +229,21 @@ def test_layouts_of_results(level: str) -> None:
     assert (wide == -7).all()
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_results_are_planes_whatever_their_size(groups: int, layout: str) -> None:
+    for window in (Window((1, 1)), Window((1, 1), (2, 2)), Window((3, 3), padding=(1, 1, 1, 1))):
+        model = model_of(window, groups=groups)
+        op = maddjit.compile(model)
+        for size in ((0, 1, 1), (1, 1, 1), (5, 1, 1), (3, 1, 7), (2, 7, 1), (2, 8, 9)):
+            n_images, height, width = size
+            x = LAYOUTS[layout](planes((n_images, 3 * groups, height, width), "float32"))
+            found, expected = op(x), reference.convolve(model, x)
+            shape = (n_images, 5 * groups, *window.output_size(height, width))
+            assert found.shape == expected.shape == op.sums(x).shape == shape
+            assert same_bits(np.ascontiguousarray(found), expected)
+
+
 def test_out_may_overlap_x(level: str) -> None:
     model = model_of(CASES[0][0], channels=5, n_outputs=5)
     op = maddjit.compile(model, level, dtype="int8", epilogue=REQUANTISED)
@@ -326,7 +341,7 @@ def test_options_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="for the planes"):
         maddjit.compile(model.products[0], quantise=step)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"each of its \.products is one"):
-        maddjit.emit(model, "x86-64")
+        MaddnessModel.of(model)
     op = maddjit.compile(model, quantise=step)
     with pytest.raises(TypeError, match="float32, which is quantised, or int8, not uint8"):
         op(planes((1, 3, 4, 4), "uint8"))
