@@ -12,6 +12,7 @@ from types import MappingProxyType
 from maddjit.compiler import cache, llvm
 from maddjit.compiler.fingerprint import network_key
 from maddjit.compiler.network.planner import NETWORK_SYMBOL, plan_network
+from maddjit.compiler.objects import parted
 from maddjit.compiler.render import render_network
 from maddjit.compiler.target import Target
 from maddjit.models.network import Network
@@ -48,10 +49,10 @@ def build_network(network: Network, target: Target) -> CompiledNetwork:
         first, *others = render_network(plan)
         seconds["render"] = perf_counter() - begun - seconds["plan"]
         begun = perf_counter()
-        code = llvm.to_object(first, target, linked=others)
+        code = parted(llvm.to_object(first, target, linked=others))
         cache.write(key, code)
         seconds["llvm"] = perf_counter() - begun
     begun = perf_counter()
     function = llvm.load(code, NETWORK_SYMBOL, target, f"{NETWORK_SYMBOL}_about")
     seconds["load"] = perf_counter() - begun
-    return CompiledNetwork(function, len(code), MappingProxyType(seconds))
+    return CompiledNetwork(function, code.n_bytes, MappingProxyType(seconds))
