@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,11 @@ _ADDED: dict[type[Any], dict[str, tuple[int, Any]]] = {}
 """For each class, fields that it has since a format, counted from 1, and their values before it."""
 _SINGLE = b"\x93NUMPY"
 """The first bytes of a file that holds a single array."""
+_HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""Readers of the header of an array, by the version of its format."""
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
@@ -300,11 +306,18 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return a member of the archive, read to its end, where its checksum is compared."""
-    with archive.open(f"{name}.npy") as member:
-        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-        rest = member.read(1)
+    """Return a member of the archive, whose checksum is compared; the array is read-only."""
+    data = archive.read(f"{name}.npy")
+    file = BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{name} has version {version} of the format of arrays")
+    shape, is_fortran, dtype = _HEADERS[version](file)
+    begun, size = file.tell(), math.prod(shape)
     # An array whose elements take no bytes could have more elements than can ever be read.
-    if rest or array.dtype.itemsize == 0 or array.dtype.kind not in "biufU":
+    is_plain = dtype.itemsize > 0 and dtype.kind in "biufU" and min(shape, default=0) >= 0
+    if not is_plain or len(data) != begun + size * dtype.itemsize:
         raise ValueError(f"{name} is no array of numbers or text, or not all of its member")
-    return array
+    if not size:
+        return np.empty(shape, dtype)
+    return np.frombuffer(data, dtype, size, begun).reshape(shape, order="F" if is_fortran else "C")

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def frozen_array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return a read-only copy of `value` as an array of that dtype and shape.
+    """Return `value` as an array of that dtype and shape which nobody can change.
+
+    It is a copy, or `value` itself if it is such an array already.
 
     Raises
     ------
@@ -29,12 +31,21 @@ def frozen_array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...
         limits = np.iinfo(dtype)
         if given.min() < limits.min or given.max() > limits.max:
             raise ValueError(f"{name} does not fit {np.dtype(dtype)}")
+    if given.dtype == dtype and given.flags.c_contiguous and _is_fixed(given):
+        return given
     with np.errstate(over="ignore"):
-        array: NDArray[Any] = np.array(given, dtype=dtype, order="C")
+        array: NDArray[Any] = np.asarray(given, dtype=dtype, order="C")
     if array.dtype.kind == "f" and (np.isinf(array) & np.isfinite(given)).any():
         raise ValueError(f"{name} holds numbers beyond the range of {array.dtype}")
-    array.flags.writeable = False
-    return array
+    return np.frombuffer(array.tobytes(), array.dtype, array.size).reshape(shape)
+
+
+def _is_fixed(array: NDArray[Any]) -> bool:
+    """Tell whether an array's numbers are those of bytes, which NumPy lets nobody change."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, bytes)
 
 
 def fields_of(record: Any) -> dict[str, Any]:

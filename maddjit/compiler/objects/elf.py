@@ -50,9 +50,9 @@ def architecture(head: bytes) -> str | None:
 
 
 def without_constants(code: bytes, least: int) -> tuple[bytes, memoryview, str] | None:
-    """Return an object without the bytes of its constants, the bytes, and the symbol of their place.
+    """Return an object without the bytes of its constants, these bytes, and where they belong.
 
-    The place is memory that a loader clears and leaves writable.
+    They belong at a symbol, in memory that a loader clears and leaves writable.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def without_constants(code: bytes, least: int) -> tuple[bytes, memoryview, str] 
 
     Returns
     -------
-    tuple or None
+    object, constants, symbol : tuple or None
         None if the object is not ELF, or its largest section of constants is smaller or has numbers
         that a loader would change.
     """
