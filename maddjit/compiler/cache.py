@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from maddjit.arrays.ownership import doubt
 from maddjit.compiler.objects import Code
-from maddjit.compiler.ownership import doubt
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from maddjit.compiler.planes.drive import DriveRequest
 from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request
+from maddjit.models.records import let_go
 from maddjit.operators.kernel import Kernel
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def build(request: Request | MoveRequest | DriveRequest) -> Kernel[Any]:
         passed("llvm")
         cache.write(key, code)
         passed("keep")
+    let_go()
     function = llvm.load(code, plan.symbol, plan.target, plan.sequences_symbol)
     passed("load")
     logger.debug("compiled %s: %s", plan.symbol, seconds)

@@ -16,6 +16,7 @@ from maddjit.compiler.objects import parted
 from maddjit.compiler.render import render_network
 from maddjit.compiler.target import Target
 from maddjit.models.network import Network
+from maddjit.models.records import let_go
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def build_network(network: Network, target: Target) -> CompiledNetwork:
         cache.write(key, code)
         seconds["llvm"] = perf_counter() - begun
     begun = perf_counter()
+    let_go()
     function = llvm.load(code, NETWORK_SYMBOL, target, f"{NETWORK_SYMBOL}_about")
     seconds["load"] = perf_counter() - begun
     return CompiledNetwork(function, code.n_bytes, MappingProxyType(seconds))
