@@ -31,7 +31,7 @@ PARAMETERS = {
     "select": "A_train B budget metric k validation targets n_codebooks n_prototypes core_ranks "
     f"tile_ranks others n_timed threads time_limit folder {MODEL}",
     "calibrate": "model A B k bias replace_bias random_state",
-    "load": "path",
+    "load": "path mapped",
     "save": "model path provenance",
     "plot": "model A codebook figure",
     "native.load": "path name",

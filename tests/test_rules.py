@@ -47,7 +47,7 @@ compiler.network  compiler.convolving
 compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
 compiler.llvm  compiler.signature  compiler.cache  compiler.frames  compiler.c_names
-compiler.objects  compiler.ownership  compiler.target  compiler.workspace
+compiler.objects  compiler.target  compiler.workspace
 compiler.platforms  compiler.intrinsics  compiler.c_matrix
 learning.convolution
 learning.fit  learning.elsewhere  learning.regressing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.files import write_whole
 from maddjit.models.drawing import plot
+from maddjit.models.members import Archive, array_in
+from maddjit.models.records import MappedFile, let_go
 from maddjit.version import __version__
 
 _FORMATS = ("maddjit-model-1", "maddjit-model-2", "maddjit-model-3", "maddjit-model-4")
@@ -188,13 +191,20 @@ def _write(model: StoredModel, file: IO[bytes], provenance: dict[str, Any]) -> N
     np.savez(file, format=np.array(FORMAT), about=np.array(json.dumps(told)), **arrays)
 
 
-def read(file: IO[bytes]) -> Any:
-    """Return the model that an open file holds, made by its constructor."""
+def read(file: IO[bytes], is_mapped: bool = False) -> Any:
+    """Return the model that an open file holds, made by its constructor.
+
+    Large arrays of bytes may be mapped: they stay in the file.
+    """
     archive, told = opened(file)
+    if is_mapped:
+        archive.mapped = MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
     kind = _KINDS.get(told["kind"])
     if kind is None:
         raise ValueError(f"it holds a {told['kind']}, which this version does not know")
-    return _put_together(kind, told["fields"], "", archive)
+    model = _put_together(kind, told["fields"], "", archive)
+    let_go()
+    return model
 
 
 def _taken_apart(
@@ -231,7 +241,7 @@ def _part_taken_apart(value: Any, kind: Part, prefix: str, arrays: dict[str, Any
     return _taken_apart(value, kind, prefix, arrays)
 
 
-def _part_put_together(kind: Part, tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
+def _part_put_together(kind: Part, tree: Any, prefix: str, archive: Archive) -> Any:
     """Return the field that `_part_taken_apart` took apart."""
     if isinstance(tree, list):
         return tuple(
@@ -246,7 +256,7 @@ def _part_put_together(kind: Part, tree: Any, prefix: str, archive: zipfile.ZipF
     return _put_together(kind, tree, prefix, archive)
 
 
-def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
+def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Archive) -> Any:
     """Return the record that `_taken_apart` took apart into `tree` and arrays of the archive."""
     parts, values = _PARTS.get(kind, {}), dict[str, Any]()
     own = {field.name: str(field.type) for field in fields(kind)}
@@ -262,7 +272,7 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
                 else _part_put_together(parts[name], value, f"{prefix}{name}.", archive)
             )
         elif isinstance(value, dict):
-            array = _array(archive, prefix + name)
+            array = array_in(archive, prefix + name)
             if list(array.shape) != value.get("shape"):
                 raise ValueError(f"{prefix}{name} does not have the shape that the text says")
             values[name] = array
@@ -276,7 +286,7 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
 
 
 def _moved(
-    kind: type[Any], tree: dict[str, Any], prefix: str, archive: zipfile.ZipFile
+    kind: type[Any], tree: dict[str, Any], prefix: str, archive: Archive
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields of an older file that stayed, and the records that others became."""
     values: dict[str, Any] = {}
@@ -290,7 +300,7 @@ def _moved(
     return tree, values
 
 
-def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
+def opened(file: IO[bytes]) -> tuple[Archive, dict[str, Any]]:
     """Return the archive and its ``about``, once its format and its size are known to be sound."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -299,16 +309,16 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
         raise ValueError("it is neither .npz nor .npy")
     if first == _SINGLE:
         raise ValueError("it holds a single array")
-    archive = zipfile.ZipFile(file)
+    archive = Archive(file)
     members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
     if sum(member.file_size for member in members) > size:
         raise ValueError("its members are larger than itself")
-    written = _array(archive, "format")
+    written = array_in(archive, "format")
     if written.shape or str(written) not in _FORMATS:
         raise ValueError(f"it holds {str(written)[:100]!r}, not {FORMAT!r}")
-    told = json.loads(str(_array(archive, "about")))
+    told = json.loads(str(array_in(archive, "about")))
     if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
     if not isinstance(told.get("provenance", {}), dict):
@@ -317,14 +327,3 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     missing = _ADDED.get(_KINDS.get(told["kind"], object), {}).items()
     told["fields"] |= {name: value for name, (since, value) in missing if number < since}
     return archive, told
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return a member of the archive, read to its end, where its checksum is compared."""
-    with archive.open(f"{name}.npy") as member:
-        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-        rest = member.read(1)
-    # An array whose elements take no bytes could have more elements than can ever be read.
-    if rest or array.dtype.itemsize == 0 or array.dtype.kind not in "biufU":
-        raise ValueError(f"{name} is no array of numbers or text, or not all of its member")
-    return array

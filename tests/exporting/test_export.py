@@ -392,7 +392,7 @@ def test_libraries_of_others_are_refused(
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     if tmp_path.stat().st_uid == 0:  # root may change everything anyway
         maddjit.native.load(tmp_path)
-        monkeypatch.setattr("maddjit.compiler.ownership.ROOT", 1)
+        monkeypatch.setattr("maddjit.arrays.ownership.ROOT", 1)
     with pytest.raises(PermissionError, match="belongs to user"):
         maddjit.native.load(tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ import pytest
 import maddjit
 from maddjit import reference
 from maddjit.models import storage
-from maddjit.models.records import fields_of
+from maddjit.models.records import fields_of, let_go
 from tests.conftest import same_bits
 from tests.random_models import random_model, with_short_list
 
@@ -368,3 +369,69 @@ def test_no_pickle(tmp_path: Path) -> None:
     rewritten(path, scale=np.array([print, None], dtype=object))
     with pytest.raises(maddjit.ModelFileError, match="pickle"):
         maddjit.load(path)
+
+
+def large() -> maddjit.MaddnessModel:
+    return random_model(3, n_features=9, n_codebooks=40, n_prototypes=16, n_outputs=300)
+
+
+def test_mapped_tables_stay_in_their_file(tmp_path: Path) -> None:
+    model, path = large(), tmp_path / "model.npz"
+    storage.save(model, path)
+    A = np.random.default_rng(0).standard_normal((5, 9)).astype(np.float32)
+    wanted = reference.apply(model, A)
+    mapped = storage.load(path, mapped=True)
+    assert isinstance(mapped, maddjit.MaddnessModel)
+    assert same(mapped, model)
+    assert same(replace(mapped, n_features=9), model)
+    storage.save(fitted(), path)  # another file takes the place of the mapped one
+    let_go()
+    assert same(mapped, model)
+    assert same_bits(reference.apply(mapped, A), wanted)
+    assert same_bits(maddjit.compile(mapped)(A), wanted)
+    assert same(storage.load(path, mapped=True), fitted())
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.tables[0] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        mapped.tables.flags.writeable = True
+
+
+def test_a_mapped_file_may_be_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    storage.save(large(), path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [*rng.integers(0, len(whole), 100), *range(200)]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        other = tmp_path / "other.npz"
+        other.unlink(missing_ok=True)
+        other.write_bytes(flipped)
+        try:
+            found = storage.load(other, mapped=True)
+        except storage.ModelFileError:
+            continue
+        assert same(found, large())
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
+def test_what_others_may_write_is_not_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    storage.save(large(), path)
+    path.chmod(0o646)
+    with pytest.raises(PermissionError, match="is not mapped: others may write it"):
+        storage.load(path, mapped=True)
+    assert same(storage.load(path), large())
+
+
+def test_arrays_that_nobody_can_change_are_shared() -> None:
+    model = large()
+    assert replace(model, n_features=10).tables is model.tables
+    own = model.tables.copy()
+    own.flags.writeable = False  # which its owner can undo
+    other = replace(model, tables=own)
+    own.flags.writeable = True
+    own[0, 0, 0] ^= 1
+    assert same(other, model)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        model.tables.flags.writeable = True

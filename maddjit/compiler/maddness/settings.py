@@ -100,6 +100,9 @@ MOST_COLUMN_GROUP = 8
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
 FEW_ROWS = {16: 6, 32: 14, 64: 18}  # Rows that are scanned by rows instead, by those of a vector.
 FEW_TABLE_BYTES = 1024 * 1024  # The largest tables that code holds twice for that.
+TABLES_AHEAD = {4: 1, 1: 0}  # Tiles between the tables in use and those being fetched, by the
+# codebooks of a shuffle. Few rows read each table once or twice, from a far cache if there are many
+# layers; hardware does not follow from the tables of one output, often a page, to the next one's.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
 # Not counted: by the model, 64 look-ups take quads 2 instructions, and groups of g codebooks
 # 2 + 2 / g. That leaves out placing codes by fours, and the ends of 32-bit sums.
