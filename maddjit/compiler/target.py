@@ -77,6 +77,9 @@ class Target:
         Look-ups of bytes: the entries of a table in registers, and the instruction.
     byte_products : str
         The instruction that multiplies bytes and sums four products in 32 bits, for 64 bytes.
+    byte_pairs : str
+        The instruction that multiplies bytes without signs by bytes with signs, and sums two
+        products in 16 bits, clipped, for a whole vector.
     bfloat16_products : str
         The instruction that multiplies bfloat16 numbers and sums two products in float32.
     may_have_bfloat16 : bool
@@ -102,6 +105,7 @@ class Target:
     permutes: Lookups = ()
     byte_shuffles: Lookups = ()
     byte_products: str = ""
+    byte_pairs: str = ""
     bfloat16_products: str = ""
     may_have_bfloat16: bool = False
     cache_bytes: int = 32 * 1024 * 1024
@@ -216,12 +220,14 @@ _X86_64_V3 = replace(
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
     + intrinsics.rows_of(32)
-    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
+    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES)
+    + (intrinsics.BYTE_PAIRS[32],),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
     permutes=intrinsics.AVX2_PERMUTES,
     byte_shuffles=intrinsics.AVX2_BYTE_SHUFFLES,
+    byte_pairs=intrinsics.BYTE_PAIRS[32],
 )
 _X86_64_V4 = replace(
     _X86_64_V3,
@@ -232,13 +238,15 @@ _X86_64_V4 = replace(
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
     + intrinsics.rows_of(64)
-    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
+    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES)
+    + (intrinsics.BYTE_PAIRS[64],),
     vector_bytes=64,
     n_registers=32,
     has_masks=True,
     paired_bytes=(2, 4),
     permutes=intrinsics.AVX512_PERMUTES,
     byte_shuffles=intrinsics.AVX512_BYTE_SHUFFLES,
+    byte_pairs=intrinsics.BYTE_PAIRS[64],
     may_have_bfloat16=True,
 )
 _X86_64_V4_VBMI = replace(
@@ -255,6 +263,7 @@ _X86_64_V4_VBMI = replace(
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
     byte_products=intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
+    byte_pairs="",
 )
 _AARCH64 = replace(
     _X86_64,

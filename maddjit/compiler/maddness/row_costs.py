@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.additive_plan import AdditivePlan
 from maddjit.compiler.maddness.columns import ColumnsPlan
 from maddjit.compiler.maddness.core import CorePlan
 from maddjit.compiler.maddness.costs import instructions
@@ -13,6 +14,7 @@ from maddjit.compiler.maddness.scan_plan import ScanPlan
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE
+from maddjit.models.encoders import AdditiveCodes
 from maddjit.models.maddness import MaddnessModel
 
 
@@ -53,6 +55,8 @@ def read_bytes(model: MaddnessModel, signature: Signature) -> float:
     itemsize = INPUTS[signature.dtype].itemsize
     if model.core:
         return model.n_features * itemsize
+    if isinstance(model.encoder, AdditiveCodes):
+        return model.n_features * itemsize
     splits = set(model.split_dims.ravel().tolist())
     if signature.order == "F":
         return len(splits) * itemsize
@@ -69,6 +73,8 @@ def written_bytes(model: MaddnessModel, signature: Signature) -> float:
 
 def encode_instructions(encode: EncodePlan) -> float:
     """Return the instructions that make the codes of a row. A gather takes one for each lane."""
+    if encode.additive:
+        return additive_instructions(encode.additive)
     if encode.trees is None:
         return sum(
             len(batch.steps)
@@ -85,6 +91,11 @@ def encode_instructions(encode: EncodePlan) -> float:
     )
     n_codebooks = encode.codes.n_bytes // encode.codes.codebook_step
     return n_codebooks * len(turn.vectors) * of_a_vector / turn.rows
+
+
+def additive_instructions(additive: AdditivePlan) -> float:
+    """Return the instructions that make the additive codes of a row."""
+    return 0.0
 
 
 def scan_instructions(scan: ScanPlan, sums: Sums, model: MaddnessModel) -> float:

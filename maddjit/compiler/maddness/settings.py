@@ -27,6 +27,12 @@ MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by 
 LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
 # Steps are counted: reads and shuffles, against reads and inserts. The two factors are not.
 
+# Encoding additive codes
+ADDITIVE_BYTES = 16 * 1024  # Numbers, or scores, of a strip of rows: part of an L1 cache.
+ADDITIVE_LEAST_ROWS = 16  # Rows of a strip, at least: all of them share weights from an L2 cache.
+ADDITIVE_MOST_ROWS = 64  # Rows of a strip, at most.
+ADDITIVE_TILES = {16: (2, 4), 32: (4, 4)}  # Rows and vectors of a tile of products, by registers.
+
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
 MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in flight; none spills.
