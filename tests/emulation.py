@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import BYTE_PAIRS, PACKS, WHOLE_NUMBERS, WORDS
+from maddjit.compiler.intrinsics import BYTE_PAIRS, LEAST_WORD, PACKS, WHOLE_NUMBERS, WORDS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -161,6 +161,24 @@ define internal {words} @{name}({both} %a, {both} %b) {{
 }}"""
 
 
+def _define_least_word(name: str) -> str:
+    """Define the least of eight words without signs; the place that follows it is left out."""
+    lines, before = [], "%w0"
+    for i in range(8):
+        lines.append(f"  %w{i} = extractelement <8 x i16> %a, i32 {i}")
+        if i:
+            lines.append(f"  %c{i} = icmp ult i16 {before}, %w{i}")
+            lines.append(f"  %m{i} = select i1 %c{i}, i16 {before}, i16 %w{i}")
+            before = f"%m{i}"
+    body = "\n".join(lines)
+    return f"""
+define internal <8 x i16> @{name}(<8 x i16> %a) {{
+{body}
+  %least = insertelement <8 x i16> zeroinitializer, i16 {before}, i32 0
+  ret <8 x i16> %least
+}}"""
+
+
 def _define_round(name: str, lanes: int) -> str:
     """Define rounding to 32 bits, for numbers that are saturated to fewer bits later."""
     vector, more = f"<{lanes} x float>", ", <16 x i32> %z, i16 %m, i32 %r" * ("mask" in name)
@@ -242,6 +260,7 @@ def emulate(ir: str) -> str:
             )
     for n_bytes, pairs in BYTE_PAIRS.items():
         ir = _replaced(ir, pairs, lambda own, lanes=n_bytes // 2: _define_byte_pairs(own, lanes))
+    ir = _replaced(ir, LEAST_WORD, _define_least_word)
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"
     return ir

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from maddjit.compiler import intrinsics
 from maddjit.compiler.intrinsics import Lookups, WholeNumbers, Words
+from maddjit.compiler.platforms import Host as Host
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
@@ -17,26 +18,6 @@ BFLOAT16 = "avx512bf16"
 
 class TargetError(ValueError):
     """A target is unknown, or the CPU lacks a feature that it needs."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """What LLVM and the operating system grant on this machine."""
-
-    triple: str
-    cpu: str
-    features: frozenset[str]
-    cache_bytes: int
-
-    @property
-    def architecture(self) -> str:
-        """The architecture, such as ``x86_64``; ``arm64`` is called ``aarch64``."""
-        return architecture_of(self.triple)
-
-    @property
-    def system(self) -> str:
-        """The operating system, such as ``linux``."""
-        return system_of(self.triple)
 
 
 @dataclass(frozen=True)
@@ -77,9 +58,6 @@ class Target:
         Look-ups of bytes: the entries of a table in registers, and the instruction.
     byte_products : str
         The instruction that multiplies bytes and sums four products in 32 bits, for 64 bytes.
-    byte_pairs : str
-        The instruction that multiplies bytes without signs by bytes with signs, and sums two
-        products in 16 bits, clipped, for a whole vector.
     bfloat16_products : str
         The instruction that multiplies bfloat16 numbers and sums two products in float32.
     may_have_bfloat16 : bool
@@ -105,7 +83,6 @@ class Target:
     permutes: Lookups = ()
     byte_shuffles: Lookups = ()
     byte_products: str = ""
-    byte_pairs: str = ""
     bfloat16_products: str = ""
     may_have_bfloat16: bool = False
     cache_bytes: int = 32 * 1024 * 1024
@@ -157,6 +134,17 @@ class Target:
     def whole_numbers(self) -> WholeNumbers | None:
         """Instructions that multiply, round and pack whole numbers; None if there are none."""
         return intrinsics.granted(intrinsics.WHOLE_NUMBERS[self.vector_bytes], self.intrinsics)
+
+    @property
+    def byte_pairs(self) -> str:
+        """The instruction that multiplies bytes and sums two products in 16 bits, clipped."""
+        name = intrinsics.BYTE_PAIRS.get(self.vector_bytes, "")
+        return name if name in self.intrinsics else ""
+
+    @property
+    def least_word(self) -> str:
+        """The instruction that finds the least of eight words without signs."""
+        return intrinsics.LEAST_WORD if intrinsics.LEAST_WORD in self.intrinsics else ""
 
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
@@ -221,13 +209,12 @@ _X86_64_V3 = replace(
     intrinsics=_X86_64.intrinsics
     + intrinsics.rows_of(32)
     + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES)
-    + (intrinsics.BYTE_PAIRS[32],),
+    + (intrinsics.BYTE_PAIRS[32], intrinsics.LEAST_WORD),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
     permutes=intrinsics.AVX2_PERMUTES,
     byte_shuffles=intrinsics.AVX2_BYTE_SHUFFLES,
-    byte_pairs=intrinsics.BYTE_PAIRS[32],
 )
 _X86_64_V4 = replace(
     _X86_64_V3,
@@ -246,7 +233,6 @@ _X86_64_V4 = replace(
     paired_bytes=(2, 4),
     permutes=intrinsics.AVX512_PERMUTES,
     byte_shuffles=intrinsics.AVX512_BYTE_SHUFFLES,
-    byte_pairs=intrinsics.BYTE_PAIRS[64],
     may_have_bfloat16=True,
 )
 _X86_64_V4_VBMI = replace(
@@ -263,7 +249,6 @@ _X86_64_V4_VBMI = replace(
     ),
     byte_shuffles=intrinsics.VBMI_BYTE_SHUFFLES,
     byte_products=intrinsics.AVX512_VNNI_BYTE_PRODUCTS,
-    byte_pairs="",
 )
 _AARCH64 = replace(
     _X86_64,

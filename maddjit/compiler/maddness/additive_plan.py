@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from maddjit.compiler.intrinsics import WholeNumbers
 
+GROUP = 4
+"""Units that lie side by side in 16 bytes, and vectors that are packed together."""
+
 
 @dataclass(frozen=True)
 class UnitProducts:
@@ -57,6 +60,16 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Units whose products are added to a chain of sums: from its number `before` to `after`."""
+
+    units: tuple[Unit, ...]
+    chain: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
 class Stretch:
     """Groups of units with even steps; `together` holds those whose products are summed first.
 
@@ -69,6 +82,18 @@ class Stretch:
     group_step: int
     weights_step: int
     together: tuple[tuple[Unit, ...], ...]
+
+    def steps(self, chains: int) -> tuple[Step, ...]:
+        """Return the steps of a group, in turn for each of some chains of sums."""
+        return tuple(
+            Step(units, i % chains, i // chains, i // chains + 1)
+            for i, units in enumerate(self.together)
+        )
+
+    def ends(self, chains: int) -> tuple[int, ...]:
+        """Return the number of the last sum of each chain."""
+        steps = self.steps(chains)
+        return tuple(sum(step.chain == chain for step in steps) for chain in range(chains))
 
 
 @dataclass(frozen=True)
@@ -93,6 +118,8 @@ class Multiplication:
     is_score : bool
         Whether results are words of 16 bits, instead of numbers that are multiplied again.
     products : UnitProducts
+    ahead : int
+        Bytes of a row of A that are fetched ahead for each group of units, or 0.
     """
 
     name: str
@@ -106,6 +133,7 @@ class Multiplication:
     to_tile_step: int
     is_score: bool
     products: UnitProducts
+    ahead: int = 0
 
     @property
     def vector_bytes(self) -> int:
@@ -123,6 +151,23 @@ class Multiplication:
         lanes = self.products.lanes
         groups = range(0, lanes, 4)
         return tuple(side + group + i for group in groups for side in (0, lanes) for i in range(4))
+
+    def chains(self, rows: int) -> int:
+        """Return in how many chains the sums of so many rows are added up.
+
+        One row has few sums, and an addition waits for the one before it.
+        """
+        has_latency = self.products.unit == 4 and not self.products.widens
+        return GROUP if rows == 1 and has_latency else 1
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The vectors whose scores are packed together."""
+        return tuple((v, v + 1) for v in range(0, self.vectors, 2))
+
+    def ahead_offset(self, stretch: Stretch) -> int:
+        """Return where the bytes lie that are fetched ahead for the first group of a stretch."""
+        return stretch.offset // stretch.group_step * self.ahead
 
     def from_place(self, row: int, stretch: Stretch, unit: Unit) -> int:
         """Return where a unit of a row of a tile lies, from the first group on."""
@@ -229,6 +274,10 @@ class Choosing:
         Bytes of the places of a row's codes, 4 each.
     code_bytes, tile_bytes : int
         Bytes of what one code adds to another codebook, and what all codes of one add.
+    first_tiles : tuple of int
+        Where what is added to each codebook begins, if all codebooks are straight-line code.
+    least_word : str
+        The instruction that finds the least of eight words without signs, if there is one.
     """
 
     words: int
@@ -239,6 +288,24 @@ class Choosing:
     places_step: int
     code_bytes: int
     tile_bytes: int
+    first_tiles: tuple[int, ...]
+    least_word: str
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether codebooks are straight-line code instead of a loop."""
+        return bool(self.first_tiles)
+
+    @property
+    def halves(self) -> tuple[tuple[int, int], ...]:
+        """What is left of the words compared at once when they are halved, and twice as many."""
+        sizes = [self.part >> i for i in range(1, (self.part // 8).bit_length())]
+        return tuple((size, 2 * size) for size in sizes)
+
+    @property
+    def last_part(self) -> int:
+        """The part that has the best code of all."""
+        return self.n_parts - 1
 
     @property
     def n_places(self) -> int:

@@ -177,7 +177,8 @@ def additive_encode(
 ) -> EncodePlan:
     """Return how additive codes are chosen. They lie row by row, unless results come by columns."""
     n_codebooks, depth = encoder.n_codebooks, encoder.n_prototypes.bit_length() - 1
-    additive = plan_additive(encoder, target, signature.order)
+    itemsize = INPUTS[signature.dtype].itemsize
+    additive = plan_additive(encoder, target, signature.order, itemsize)
     if signature.out_order == "F":
         step = odd_lines(row_block)
         codes = Codes(1, step, step * n_codebooks)
@@ -263,7 +264,8 @@ def encode_constants(
 ) -> dict[str, bytes]:
     """Return the thresholds as `encode` reads them, and the split columns if it reads them."""
     if isinstance(model.encoder, AdditiveCodes):
-        return additive_constants(model.encoder, target, signature.order)
+        itemsize = INPUTS[signature.dtype].itemsize
+        return additive_constants(model.encoder, target, signature.order, itemsize)
     dtype = signature.dtype
     if encode.trees is None:
         return {"thresholds": batch_thresholds(model, encode.batches)}

@@ -31,7 +31,8 @@ LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps w
 ADDITIVE_BYTES = 16 * 1024  # Numbers, or scores, of a strip of rows: part of an L1 cache.
 ADDITIVE_LEAST_ROWS = 16  # Rows of a strip, at least: all of them share weights from an L2 cache.
 ADDITIVE_MOST_ROWS = 64  # Rows of a strip, at most.
-ADDITIVE_TILES = {16: (2, 4), 32: (4, 4)}  # Rows and vectors of a tile of products, by registers.
+ADDITIVE_TILES = {16: (1, 4), 32: (4, 4)}  # Rows and vectors of a tile of products, by registers.
+ADDITIVE_UNROLLED = 16  # Codebooks that straight-line code chooses in.
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
