@@ -60,16 +60,6 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Step:
-    """Units whose products are added to a chain of sums: from its number `before` to `after`."""
-
-    units: tuple[Unit, ...]
-    chain: int
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
 class Stretch:
     """Groups of units with even steps; `together` holds those whose products are summed first.
 
@@ -82,18 +72,6 @@ class Stretch:
     group_step: int
     weights_step: int
     together: tuple[tuple[Unit, ...], ...]
-
-    def steps(self, chains: int) -> tuple[Step, ...]:
-        """Return the steps of a group, in turn for each of some chains of sums."""
-        return tuple(
-            Step(units, i % chains, i // chains, i // chains + 1)
-            for i, units in enumerate(self.together)
-        )
-
-    def ends(self, chains: int) -> tuple[int, ...]:
-        """Return the number of the last sum of each chain."""
-        steps = self.steps(chains)
-        return tuple(sum(step.chain == chain for step in steps) for chain in range(chains))
 
 
 @dataclass(frozen=True)
@@ -151,14 +129,6 @@ class Multiplication:
         lanes = self.products.lanes
         groups = range(0, lanes, 4)
         return tuple(side + group + i for group in groups for side in (0, lanes) for i in range(4))
-
-    def chains(self, rows: int) -> int:
-        """Return in how many chains the sums of so many rows are added up.
-
-        One row has few sums, and an addition waits for the one before it.
-        """
-        has_latency = self.products.unit == 4 and not self.products.widens
-        return GROUP if rows == 1 and has_latency else 1
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
