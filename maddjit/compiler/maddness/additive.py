@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.additive_choosing import (
+    GROUP,
+    LEAST_WORDS,
+    MOST_WORDS,
+    plan_choosing,
+)
 from maddjit.compiler.maddness.additive_layout import Layout, directions_layout, row_layout
 from maddjit.compiler.maddness.additive_plan import (
-    GROUP,
     AdditivePlan,
-    Choosing,
     Multiplication,
     Reading,
     Stretch,
@@ -23,12 +27,6 @@ from maddjit.compiler.maddness.additive_weights import factors, packed_constants
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import lines
 from maddjit.models.encoders import AdditiveCodes
-
-LEAST_WORDS = 8
-"""Scores of a codebook, at least: those of a vector of 16 bytes."""
-
-_MOST_WORDS = 64
-"""Scores that are compared at once, at most."""
 
 
 def plan_additive(
@@ -76,14 +74,17 @@ def _planned_with(
             continue
         layouts.append(layout)
         weights, added, _ = factors(encoder, words, is_score)
-        each = _plan_multiplication(target, products, layout, weights, len(added), is_score)
+        n_outputs = len(added)
+        if is_score and GROUP * words <= MOST_WORDS:  # whole blocks of codebooks are read
+            n_outputs = -(-n_outputs // (GROUP * words)) * GROUP * words
+        each = _plan_multiplication(target, products, layout, weights, n_outputs, is_score)
         if not multiplications and order == "C":
             each = replace(each, ahead=GROUP * products.unit * itemsize)
         multiplications.append(each)
         sizes.append(rows * each.to_step)
         if not is_score:
             layout = directions_layout(each, encoder.rank)
-    choosing = _plan_choosing(encoder, target, words, multiplications[-1].to_step)
+    choosing = plan_choosing(encoder, target, words, multiplications[-1].to_step)
     sizes.append(rows * choosing.places_step)
     regions = np.cumsum([0, *map(lines, sizes)]).tolist()
     plan = AdditivePlan(
@@ -188,23 +189,3 @@ def _plan_multiplication(
         )
         at += count * step
     return replace(each, stretches=tuple(stretches), tile_bytes=at)
-
-
-def _plan_choosing(encoder: AdditiveCodes, target: Target, words: int, row_step: int) -> Choosing:
-    """Return how codes are chosen."""
-    part = min(words, _MOST_WORDS)
-    tile_bytes = 2 * words * encoder.n_prototypes
-    starts = [-(-c // GROUP) * GROUP * tile_bytes for c in range(encoder.n_codebooks)]
-    is_straight = encoder.n_codebooks <= settings.ADDITIVE_UNROLLED
-    return Choosing(
-        words=words,
-        part=part,
-        n_parts=words // part,
-        row_step=row_step,
-        codebook_step=2 * words,
-        places_step=4 * (-(-encoder.n_codebooks // GROUP) * GROUP),
-        code_bytes=2 * words,
-        tile_bytes=tile_bytes,
-        first_tiles=tuple(np.cumsum([0, *starts[:-1]]).tolist()) if is_straight else (),
-        least_word=target.least_word,
-    )

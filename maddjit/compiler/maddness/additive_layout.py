@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.compiler.maddness.additive_plan import GROUP, Multiplication, UnitProducts
+from maddjit.compiler.maddness.additive_choosing import GROUP
+from maddjit.compiler.maddness.additive_plan import Multiplication, UnitProducts
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maddjit.compiler.intrinsics import WholeNumbers
-
-GROUP = 4
-"""Units that lie side by side in 16 bytes, and vectors that are packed together."""
+from maddjit.compiler.maddness.additive_choosing import Choosing
 
 
 @dataclass(frozen=True)
@@ -226,66 +224,6 @@ class Reading:
     def filled(self, n: int) -> tuple[int, ...]:
         """Return the lanes that fill a vector of n elements up with zeros."""
         return tuple(min(lane, n) for lane in range(self.lanes))
-
-
-@dataclass(frozen=True)
-class Choosing:
-    """How codes are chosen by their scores, codebook after codebook.
-
-    Attributes
-    ----------
-    words : int
-        Scores of a codebook, those that fill up a vector included.
-    part, n_parts : int
-        Scores that are compared at once, and how often.
-    row_step, codebook_step : int
-        Bytes of the scores of a row, and of a codebook.
-    places_step : int
-        Bytes of the places of a row's codes, 4 each.
-    code_bytes, tile_bytes : int
-        Bytes of what one code adds to another codebook, and what all codes of one add.
-    first_tiles : tuple of int
-        Where what is added to each codebook begins, if all codebooks are straight-line code.
-    least_word : str
-        The instruction that finds the least of eight words without signs, if there is one.
-    """
-
-    words: int
-    part: int
-    n_parts: int
-    row_step: int
-    codebook_step: int
-    places_step: int
-    code_bytes: int
-    tile_bytes: int
-    first_tiles: tuple[int, ...]
-    least_word: str
-
-    @property
-    def is_straight(self) -> bool:
-        """Whether codebooks are straight-line code instead of a loop."""
-        return bool(self.first_tiles)
-
-    @property
-    def halves(self) -> tuple[tuple[int, int], ...]:
-        """What is left of the words compared at once when they are halved, and twice as many."""
-        sizes = [self.part >> i for i in range(1, (self.part // 8).bit_length())]
-        return tuple((size, 2 * size) for size in sizes)
-
-    @property
-    def last_part(self) -> int:
-        """The part that has the best code of all."""
-        return self.n_parts - 1
-
-    @property
-    def n_places(self) -> int:
-        """Codebooks, rounded up to those that are added side by side."""
-        return self.places_step // 4
-
-    @property
-    def firsts(self) -> tuple[int, ...]:
-        """The first code of each part."""
-        return tuple(range(0, self.words, self.part))
 
 
 @dataclass(frozen=True)

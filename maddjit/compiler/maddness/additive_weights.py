@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.compiler.maddness.additive_choosing import GROUP, gram_constant
 from maddjit.compiler.maddness.additive_layout import Layout
 from maddjit.compiler.maddness.additive_plan import (
-    GROUP,
     AdditivePlan,
-    Choosing,
     Multiplication,
     UnitProducts,
 )
@@ -36,7 +35,7 @@ def packed_constants(
         for kind, wholes in (("added", added), ("shifts", shifts)):
             padded = np.append(wholes, 0)[outputs]
             constants[f"{each.name}_{kind}"] = padded.astype("<i4").tobytes()
-    constants["gram"] = _gram(encoder, choosing)
+    constants["gram"] = gram_constant(encoder, choosing)
     return constants
 
 
@@ -117,14 +116,3 @@ def _packed(
         # (count, units, unit, n_tiles, sums) → (n_tiles, count, units, sums, unit)
         parts.append(tiles.transpose(3, 0, 1, 4, 2).reshape(each.n_tiles, -1))
     return np.hstack(parts).astype(f"<i{products.bits // 8}").tobytes()
-
-
-def _gram(encoder: AdditiveCodes, choosing: Choosing) -> bytes:
-    """Return what codes add: for each codebook the tiles of those before it, by fours."""
-    K, tiles = encoder.n_prototypes, []
-    more = ((0, 0), (0, choosing.words - K))
-    for c in range(encoder.n_codebooks):
-        before = [np.pad(encoder.gram[e, :, c], more) for e in range(c)]
-        before += [np.zeros((K, choosing.words), np.int16)] * (-c % GROUP)
-        tiles += before
-    return b"".join(tile.astype("<i2").tobytes() for tile in tiles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.additive_choosing import GROUP
 from maddjit.compiler.maddness.additive_plan import AdditivePlan, UnitProducts
 from maddjit.compiler.maddness.columns import ColumnsPlan
 from maddjit.compiler.maddness.core import CorePlan
@@ -107,9 +108,14 @@ def additive_instructions(additive: AdditivePlan, n_codebooks: int) -> float:
         of_a_unit = 1 + each.vectors * product_instructions(each.products)
         counted += each.n_tiles * (n_units * of_a_unit + settings.ADDITIVE_ENDING * each.vectors)
     n_vectors = -(-choosing.words // (2 * reading.lanes))
-    earlier = n_codebooks * (n_codebooks - 1) / 2
     counted += n_codebooks * settings.ADDITIVE_CHOOSING * n_vectors
-    return counted + earlier * (choosing.n_parts + n_vectors)
+    pairs = n_codebooks * (n_codebooks - 1) / 2
+    if (
+        choosing.block_words
+    ):  # codes are read once for a block, and add to several codebooks at once
+        of_a_block = 1 + -(-choosing.block_words // (2 * reading.lanes))
+        return counted + pairs * of_a_block / GROUP
+    return counted + pairs * (choosing.n_parts + n_vectors)
 
 
 def product_instructions(products: UnitProducts) -> float:

@@ -32,7 +32,6 @@ ADDITIVE_BYTES = 16 * 1024  # Numbers, or scores, of a strip of rows: part of an
 ADDITIVE_LEAST_ROWS = 16  # Rows of a strip, at least: all of them share weights from an L2 cache.
 ADDITIVE_MOST_ROWS = 64  # Rows of a strip, at most.
 ADDITIVE_TILES = {16: (1, 4), 32: (4, 4)}  # Rows and vectors of a tile of products, by registers.
-ADDITIVE_UNROLLED = 16  # Codebooks that straight-line code chooses in.
 
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.

@@ -95,8 +95,12 @@ def test_constants_have_the_sizes_of_the_plan(level: str) -> None:
     for each in plan.multiplications:
         assert len(constants[f"{each.name}_weights"]) == each.n_tiles * each.tile_bytes
         assert len(constants[f"{each.name}_added"]) == 4 * each.n_tiles * each.tile_numbers
-    tiles = 4 + 4 + 4 + 4  # of codebooks 1 … 4, by fours
+    tiles = 6 + 4 * 4 + 6  # within a block, from its four codebooks to the next, and within that
     assert len(constants["gram"]) == tiles * plan.choosing.tile_bytes
+    many = random_codes(1, **(SIZES | {"n_prototypes": 64}))
+    gram = additive_constants(many, named(level), "C", 4)["gram"]
+    tiles = 4 + 4 + 4 + 4  # of codebooks 1 … 4, by fours
+    assert len(gram) == tiles * planned(many, level).choosing.tile_bytes
 
 
 def test_functions_are_declared_once() -> None:
