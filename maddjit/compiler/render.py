@@ -115,7 +115,21 @@ def render_call(call: Any) -> str:
 def render(plan: Plan | TilePlan | MovePlan | DrivePlan | NetworkPlan | ConvolutionPlan) -> str:
     """Return the LLVM IR of a plan's kernel, as a module."""
     text = _environment().get_template(plan.template).render(plan=plan)
+    if isinstance(plan, Plan) and plan.encode.additive:
+        text = _declared_once(text)
     return _with_probe(text, plan.target.triple)
+
+
+def _declared_once(text: str) -> str:
+    """Return a module whose parts declare what they call, each function once."""
+    kept, known = [], set()
+    for line in text.split("\n"):
+        name = line.partition("@")[2].partition("(")[0] if line.startswith("declare ") else ""
+        if name not in known:
+            kept.append(line)
+        if name:
+            known.add(name)
+    return "\n".join(kept)
 
 
 def render_network(plan: NetworkPlan) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ def test_the_encoder_travels_with_the_model() -> None:
         ({"row_offset": np.full(9, np.inf)}, "finite"),
         ({"norms": np.zeros((3, 3), int)}, "norms must have shape"),
         ({"gram": np.ones((3, 4, 3, 4), int)}, "gram must be 0"),
+        ({"shifts": np.full(3, 32)}, "shifts must be from 0 to 31"),
+        ({"prototypes": np.full((3, 4, 5), -128)}, "prototypes must be from -127 to 127"),
         ({"norms": np.full((3, 4), 2**31 - 1)}, "score could exceed 32 bits"),
     ],
 )
@@ -50,6 +52,7 @@ def test_codes_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"matrix": np.full((9, 5), -128)}, "matrix must be from -127 to 127"),
         ({"shifts": np.full(5, 32)}, "shifts must be from 0 to 31"),
         ({"added": np.full(5, 2**31 - 1)}, "projection could exceed 32 bits"),
         ({"added": np.zeros(4, int)}, "added must have shape"),

@@ -10,6 +10,11 @@ from maddjit.models.encoders import AdditiveCodes
 from tests.random_models import random_additive
 
 
+def clipped(score: int) -> int:
+    """Return a number of 16 bits."""
+    return min(max(score, -(2**15)), 2**15 - 1)
+
+
 def slow_codes(codes: AdditiveCodes, row: list[float]) -> list[int]:
     """Return the codes of one row of float32 numbers."""
     q = []
@@ -31,7 +36,9 @@ def slow_codes(codes: AdditiveCodes, row: list[float]) -> list[int]:
         for k in range(codes.n_prototypes):
             own = codes.prototypes[c, k].tolist()
             score = int(codes.norms[c, k]) - sum(x * y for x, y in zip(u, own, strict=True))
-            score += sum(int(codes.gram[b, code, c, k]) for b, code in enumerate(chosen))
+            score = clipped(score >> int(codes.shifts[c]))
+            for b, code in enumerate(chosen):
+                score = clipped(score + int(codes.gram[b, code, c, k]))
             scores.append(score)
         chosen.append(scores.index(min(scores)))
     return chosen
@@ -43,7 +50,7 @@ def test_additive_codes(rank: int | None, n_prototypes: int) -> None:
     model = random_additive(
         1, n_features=11, rank=rank, n_codebooks=5, n_prototypes=n_prototypes, n_outputs=1
     )
-    A = np.random.default_rng(0).standard_normal((40, 11)).astype(np.float32)
+    A = np.random.default_rng(0).standard_normal((120, 11)).astype(np.float32)
     A[0, :4] = np.nan, np.inf, -np.inf, 3e38
     assert isinstance(model.encoder, AdditiveCodes)
     found = reference.encode(model, A)

@@ -17,6 +17,7 @@ from maddjit.compiler.maddness.tables import (
 )
 from maddjit.compiler.maddness.writing import OutputPlan
 from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import Target
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import ShortList
 
@@ -57,6 +58,7 @@ class Constants:
 
 def constants_of(
     model: MaddnessModel,
+    target: Target,
     signature: Signature,
     short: ShortList | None,
     sums: Sums,
@@ -68,7 +70,7 @@ def constants_of(
 ) -> dict[str, bytes | memoryview]:
     """Return the constants of a kernel by name, laid out as its parts read them."""
     constants: dict[str, bytes | memoryview] = {}
-    constants |= encode_constants(model, encode, signature.dtype)
+    constants |= encode_constants(model, encode, target, signature)
     if scan:
         constants |= table_constants(model, scan, sums)
     if scan and not short:

@@ -120,7 +120,8 @@ class Plan:
         Their codes stay in an L1 cache meanwhile. Rows are then vectors, and columns contiguous.
         """
         quads = self.columns.quads if self.columns else None
-        return self.signature.order == "F" and quads is not None and quads.by_lanes
+        by_lanes = quads is not None and quads.by_lanes and self.encode.trees is not None
+        return self.signature.order == "F" and by_lanes
 
     @property
     def table_bytes(self) -> int:
