@@ -66,7 +66,9 @@ def random_codes(
         projection = Projection(matrix, added, shifts)
     prototypes = rng.integers(-64, 65, (n_codebooks, n_prototypes, directions))
     most = int(64 * 64 * np.sqrt(directions)) + 1
-    gram = rng.integers(-most, most, (n_codebooks, n_prototypes, n_codebooks, n_prototypes))
+    shifts = max(0, int(np.log2(most / 4096))) + rng.integers(0, 3, n_codebooks)
+    unit = (most >> shifts)[:, np.newaxis]
+    gram = rng.integers(-unit, unit, (n_codebooks, n_prototypes, n_codebooks, n_prototypes))
     later = np.arange(n_codebooks)[:, np.newaxis] < np.arange(n_codebooks)
     return AdditiveCodes(
         rng.uniform(20, 40, n_features),
@@ -74,6 +76,7 @@ def random_codes(
         projection,
         prototypes,
         (128 * prototypes.sum(axis=2)) + rng.integers(-most, most, (n_codebooks, n_prototypes)),
+        shifts,
         gram * later[:, np.newaxis, :, np.newaxis],
     )
 

@@ -24,6 +24,9 @@ MAX_SHIFT = 31
 MOST_BYTE = 255
 """The largest element of a row, and of its directions, in bytes."""
 
+MOST_WEIGHT = 127
+"""The largest size of a weight: a byte also holds its negative."""
+
 MOST_SUM = 2**31 - 1
 """The largest sum that 32 bits hold."""
 
@@ -111,6 +114,16 @@ class HashTrees:
         return int(self.split_dims.shape[1])
 
 
+def _check_weights(name: str, weights: NDArray[np.int8]) -> None:
+    if weights.min() < -MOST_WEIGHT:
+        raise ValueError(f"{name} must be from {-MOST_WEIGHT} to {MOST_WEIGHT}")
+
+
+def _check_shifts(shifts: NDArray[np.int32]) -> None:
+    if shifts.min() < 0 or shifts.max() > MAX_SHIFT:
+        raise ValueError(f"shifts must be from 0 to {MAX_SHIFT}")
+
+
 @stored()
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -121,6 +134,7 @@ class Projection:
     Attributes
     ----------
     matrix : (D, r) int8
+        Weights from −127 to 127.
     added : (r,) int32
     shifts : (r,) int32
         From 0 to 31.
@@ -145,8 +159,8 @@ class Projection:
             ("shifts", np.int32, shape[1:]),
         ):
             object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, wanted))
-        if self.shifts.min() < 0 or self.shifts.max() > MAX_SHIFT:
-            raise ValueError(f"shifts must be from 0 to {MAX_SHIFT}")
+        _check_weights("matrix", self.matrix)
+        _check_shifts(self.shifts)
         reach = MOST_BYTE * np.abs(self.matrix.astype(np.int64)).sum(axis=0)
         if (reach + np.abs(self.added.astype(np.int64))).max() > MOST_SUM:
             raise ValueError("a projection could exceed 32 bits")
@@ -172,11 +186,14 @@ class AdditiveCodes:
     projection : Projection, optional
         How bytes become directions u. Without it they are the directions, and r = D.
     prototypes : (C, K, r) int8
-        A code's score begins as its norm less the product of u with its prototype.
+        Weights from −127 to 127. A code's score begins as ``(norm − u · prototype) >> shift``,
+        clipped to 16 bits.
     norms : (C, K) int32
-    gram : (C, K, C, K) int32
+    shifts : (C,) int32
+        The shift of each codebook, from 0 to 31.
+    gram : (C, K, C, K) int16
         What a chosen code, the first two axes, adds to the scores of later codebooks, the last two.
-        It is 0 for the same codebook and for earlier ones.
+        Every sum is clipped to 16 bits, too. It is 0 for the same codebook and for earlier ones.
 
     Raises
     ------
@@ -190,7 +207,8 @@ class AdditiveCodes:
     projection: Projection | None
     prototypes: NDArray[np.int8]
     norms: NDArray[np.int32]
-    gram: NDArray[np.int32]
+    shifts: NDArray[np.int32]
+    gram: NDArray[np.int16]
 
     def __post_init__(self) -> None:
         shape = np.shape(self.prototypes)
@@ -213,16 +231,18 @@ class AdditiveCodes:
             ("row_offset", np.float32, (n_features,)),
             ("prototypes", np.int8, shape),
             ("norms", np.int32, shape[:2]),
-            ("gram", np.int32, shape[:2] + shape[:2]),
+            ("shifts", np.int32, shape[:1]),
+            ("gram", np.int16, shape[:2] + shape[:2]),
         ):
             object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, wanted))
         if not (np.isfinite(self.row_scale).all() and np.isfinite(self.row_offset).all()):
             raise ValueError("row_scale and row_offset must be finite")
-        added = np.abs(self.gram.astype(np.int64)).max(axis=1)
-        if np.tril(added.max(axis=2)).any():
+        _check_weights("prototypes", self.prototypes)
+        _check_shifts(self.shifts)
+        if np.tril(self.gram.any(axis=(1, 3))).any():
             raise ValueError("gram must be 0 for the same codebook and for earlier ones")
         reach = MOST_BYTE * np.abs(self.prototypes.astype(np.int64)).sum(axis=2)
-        reach += np.abs(self.norms.astype(np.int64)) + added.sum(axis=0)
+        reach += np.abs(self.norms.astype(np.int64))
         if reach.max() > MOST_SUM:
             raise ValueError("a score could exceed 32 bits")
 

@@ -30,7 +30,8 @@ def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
 
     `AdditiveCodes` take elements as float32, float64 being rounded to nearest, and choose one
     codebook after another the code with the lowest score, of equal ones the first. `directions` are
-    u; scores are ``norms − u · prototypes`` and what ``gram`` adds for the codes chosen before.
+    u; scores are ``(norms − u · prototypes) >> shifts`` and what ``gram`` adds for the codes chosen
+    before, one after another. The first numbers and all sums are clipped to 16 bits.
 
     Parameters
     ----------
@@ -91,10 +92,12 @@ def directions(encoder: AdditiveCodes, rows: NDArray[np.float32]) -> NDArray[np.
 
 def _chosen(encoder: AdditiveCodes, u: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the codes of directions, chosen one codebook after another, (N, C)."""
+    least, most = np.iinfo(np.int16).min, np.iinfo(np.int16).max
     prototypes = encoder.prototypes.astype(np.int64).reshape(-1, encoder.rank)
-    scores = encoder.norms - (u @ prototypes.T).reshape(-1, *encoder.norms.shape)
+    products = (u @ prototypes.T).reshape(-1, *encoder.norms.shape)
+    scores = np.clip((encoder.norms - products) >> encoder.shifts[:, np.newaxis], least, most)
     codes = np.empty((len(u), encoder.n_codebooks), np.uint8)
     for c in range(encoder.n_codebooks):
         codes[:, c] = scores[:, c].argmin(axis=1)
-        scores += encoder.gram[c, codes[:, c]]
+        scores = np.clip(scores + encoder.gram[c, codes[:, c]], least, most)
     return codes
