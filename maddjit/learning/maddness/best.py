@@ -26,6 +26,7 @@ from maddjit.learning.maddness.regression import regression_work
 from maddjit.learning.maddness.sample import Sample, augmented
 from maddjit.learning.maddness.thresholds import find_edges
 from maddjit.learning.progress import Steps
+from maddjit.models.encoders import HashTrees
 
 logger = logging.getLogger(__name__)
 
@@ -274,8 +275,11 @@ def _finished(here: Fitting, trees: list[BinTree], B: NDArray[Any], penalty: flo
     shapes = [tree.with_thresholds(here.edges) for tree in trees]
     core = (B.astype(np.float64) @ goals.core, goals.core.T) if here.options.core_rank else None
     return Learned(
-        split_dims=np.stack([dims for dims, _ in shapes]).astype(np.int32),
-        thresholds=np.stack([thresholds for _, thresholds in shapes]),
+        HashTrees(
+            np.stack([dims for dims, _ in shapes]),
+            np.stack([thresholds for _, thresholds in shapes]),
+            len(B),
+        ),
         tables=tables,
         base=goals.mean @ goals.rest,
         gram=regression.gram,

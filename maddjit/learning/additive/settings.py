@@ -1,0 +1,58 @@
+"""The numbers that steer the learner of additive codes: ranks, k-means, turns, and scales.
+
+Changing one changes the models that are learned. Modules read them as ``settings.NAME``.
+"""
+
+from __future__ import annotations
+
+# Bytes of rows, and directions (frame.py)
+
+DIRECT_FEATURES = 128
+"""Columns of A up to which their bytes are the directions, and nothing is projected."""
+RANKS = (32, 64)
+"""Numbers of directions that are tried, fewest first."""
+LEAST_RANK_GAIN = 0.03
+"""Share of the error that more directions must save to be taken."""
+MAX_DEVIATIONS = 16.0
+"""Bytes reach this many standard deviations to each side of the mean, at most."""
+LEAST_RANGE = 2.0**-14
+"""A column's bytes span this share of its largest entry at least; float32 would blur less."""
+RANGE_ROWS = 8192
+"""Rows that the directions' ranges are found on, at most."""
+MOST_IN_GROUP = 126
+"""Positive weights of a group add up to this at most before they are rounded, and so do negative.
+
+With what rounding adds, groups of four stay within 128, so that sums of bytes times weights stay
+within 16 bits (see `maddjit.learning.additive.weights`)."""
+MOST_SCORE = 16_384
+"""Scores of training rows reach about this; the other half of 16 bits is kept for other rows."""
+SCORED_ROWS = 2048
+"""Rows on which scores are looked at to find their shifts, at most."""
+
+# Prototypes (clustering.py, codebooks.py)
+
+CLUSTERED_ROWS, CLUSTERED_ROWS_PER_PROTOTYPE = 8192, 64
+"""Rows that a codebook is clustered on: this many, or so many for each prototype if more."""
+SEEDS_TRIED = 4
+"""Rows drawn for each new centre, of which the best becomes one."""
+LLOYD_TURNS = 8
+"""Turns of k-means."""
+PROTOTYPE_PENALTY = 1.0
+"""The penalty of the regression of prototypes on codes."""
+MAX_TURNS = 4
+"""Turns of regression and new codes, at most."""
+
+# Choices (learner.py)
+
+PENALTIES = (1.0, 3.0, 10.0, 30.0)
+"""Penalties of the tables' regression that are tried."""
+PENALTY = 3.0
+"""The penalty while nothing is chosen."""
+MAX_CHOOSING = 20_000
+"""Rows that choices are made on, at most. A fifth of them judges the choices."""
+LEAST_JUDGED = 10
+"""Rows that must be there to judge choices; with fewer, nothing is chosen."""
+MAX_ROWS = 60_000
+"""Rows that prototypes are learned from, at most; tables are regressed on all rows."""
+CODED_TOGETHER = 2**21
+"""Scores that are computed at a time."""
