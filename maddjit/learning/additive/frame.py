@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.additive import settings
-from maddjit.learning.additive.weights import byte_scales
+from maddjit.learning.additive.weights import byte_scales, rounded
 from maddjit.learning.maddness.goals import Goals
 from maddjit.models.encoders import Projection
 
@@ -113,11 +113,12 @@ def _projection(bytes_: NDArray[np.float32], right: NDArray[np.float64]) -> Proj
     products = bytes_ @ right
     span = np.ptp(products, axis=0)
     reach = 2 * settings.MAX_DEVIATIONS * products.std(axis=0)
-    span = np.minimum(span, reach).max() * 1.02
-    gain = BYTE / span if span > 0 else 1.0
+    span = np.minimum(span, reach) * 1.02
+    gain = BYTE / np.where(span > 0, span, BYTE)
     shifts = np.clip(np.floor(np.log2(finest / gain)), 0, 31)
     scales = np.minimum(finest, gain * 2.0**shifts)
-    matrix = np.rint(right * scales).astype(np.int8)
+    centred = bytes_ - bytes_.mean(axis=0, dtype=np.float64)
+    matrix = rounded(right, scales, centred.T @ centred)
     products = exact_product(bytes_, matrix)
     low, high, mean = products.min(axis=0), products.max(axis=0), products.mean(axis=0)
     deviation = settings.MAX_DEVIATIONS * products.std(axis=0)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.additive import settings
-from maddjit.learning.additive.codebooks import codes_of, encoder_of, first_codes
+from maddjit.learning.additive.codebooks import codes_of, counts_of, encoder_of, first_codes
 from maddjit.learning.additive.frame import Frame
 from maddjit.learning.maddness.goals import Goals
 from maddjit.learning.maddness.learned import Learned
@@ -174,7 +174,7 @@ def _turns(part: _Part, frame: Frame, rng: np.random.Generator, advance: Steps) 
     codes = part.start(frame, u, rng)
     for turn in range(settings.MAX_TURNS):
         prototypes = part.ridge(codes).tables(centred, settings.PROTOTYPE_PENALTY)
-        encoder = encoder_of(frame, prototypes, u)
+        encoder = encoder_of(frame, prototypes, u, counts_of(codes, part.options.n_prototypes))
         codes = codes_of(encoder, u)
         if not len(there):
             yield _Found(frame, encoder, codes)

@@ -24,6 +24,10 @@ MOST_IN_GROUP = 126
 
 With what rounding adds, groups of four stay within 128, so that sums of bytes times weights stay
 within 16 bits (see `maddjit.learning.additive.weights`)."""
+SHRUNK_SHARE = 0.02
+"""Prototypes of this share of the rows may be shrunk, so that the others have finer weights."""
+DAMPING = 0.01
+"""Share of the mean square that steadies the rounding of weights together."""
 MOST_SCORE = 16_384
 """Scores of training rows reach about this; the other half of 16 bits is kept for other rows."""
 SCORED_ROWS = 2048
