@@ -40,7 +40,7 @@ def encoder_of(
     a scale of its own, and the shift with which its scores for some of the directions `u` take half
     of 16 bits. `counts` (C, K) says how often each code was chosen.
     """
-    n_codebooks, n_prototypes, rank = prototypes.shape
+    n_codebooks, _, rank = prototypes.shape
     exact = prototypes @ (frame.back @ frame.back.T)
     shared = exact.mean(axis=1, keepdims=True)
     scales, shrunk = _scales(exact - shared, counts)
