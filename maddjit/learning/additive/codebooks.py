@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from maddjit.learning.additive import settings
 from maddjit.learning.additive.clustering import clustered, nearest
 from maddjit.learning.additive.frame import Frame, exact_product
 from maddjit.learning.additive.weights import byte_scales, rounded
+from maddjit.learning.maddness.regression import one_hot
 from maddjit.models.encoders import AdditiveCodes
 
 LEAST, MOST = np.iinfo(np.int16).min, np.iinfo(np.int16).max
@@ -30,6 +33,28 @@ def first_codes(
     return codes
 
 
+def means_of(
+    codes: NDArray[np.uint8], n_prototypes: int, centred: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Return what rows (N, r) are on average, codebook after codebook, (C, K, r).
+
+    A codebook has the means of what the earlier ones leave. Codes without rows have 0.
+    """
+    left = centred.astype(np.float64)
+    means = np.empty((codes.shape[1], n_prototypes, left.shape[1]))
+    counts = counts_of(codes, n_prototypes)
+    for c, column in enumerate(codes.T):
+        sums = one_hot(column[:, np.newaxis], n_prototypes).T @ left
+        means[c] = sums / np.maximum(counts[c], 1)[:, np.newaxis]
+        left -= means[c][column]
+    return means
+
+
+def counts_of(codes: NDArray[np.uint8], n_prototypes: int) -> NDArray[np.intp]:
+    """Return how often each code occurs, (C, K)."""
+    return np.stack([np.bincount(column, minlength=n_prototypes) for column in codes.T])
+
+
 def encoder_of(
     frame: Frame, prototypes: NDArray[np.float64], u: NDArray[np.float32], counts: NDArray[np.intp]
 ) -> AdditiveCodes:
@@ -40,65 +65,49 @@ def encoder_of(
     a scale of its own, and the shift with which its scores for some of the directions `u` take half
     of 16 bits. `counts` (C, K) says how often each code was chosen.
     """
-    n_codebooks, _, rank = prototypes.shape
-    exact = prototypes @ (frame.back @ frame.back.T)
-    shared = exact.mean(axis=1, keepdims=True)
-    scales, shrunk = _scales(exact - shared, counts)
+    n_codebooks, n_prototypes, rank = prototypes.shape
+    metric = frame.back @ frame.back.T
     few = u[:: -(-len(u) // settings.SCORED_ROWS)]
     left = few - frame.origin
-    halves = np.einsum("ckr,ckr->ck", prototypes, exact) / 2
-    weights = np.empty(exact.shape, np.int8)
-    for c in range(n_codebooks):
-        wanted = (exact[c] - shared[c]).T
-        weights[c] = rounded(wanted, scales[c] * shrunk[c], left.T @ left).T
-        left -= prototypes[c][(halves[c] - left @ exact[c].T).argmin(axis=1)]
-    flat, bytes_ = prototypes.reshape(-1, rank), weights.reshape(-1, rank)
-    gram = (flat @ bytes_.T.astype(np.float64)).reshape(*halves.shape, *halves.shape)
-    # The prototype that the weights stand for, whose square the norm is half of.
-    norms = np.einsum("ckck->ck", gram) / 2 + (
-        (scales * shrunk.T).T / 2 * (prototypes @ shared.transpose(0, 2, 1))[:, :, 0]
-    )
-    norms += weights @ frame.origin
-    later = np.arange(n_codebooks)[:, np.newaxis] < np.arange(n_codebooks)
-    gram = np.where(later[:, np.newaxis, :, np.newaxis], gram, 0)
-    scores = norms.ravel() - exact_product(few, bytes_.T)
-    largest = np.maximum(
-        np.abs(scores).reshape(-1, *norms.shape).max(axis=(0, 2)), np.abs(gram).max(axis=(0, 1, 3))
-    )
-    shifts = np.maximum(np.ceil(np.log2(np.maximum(largest, 1) / settings.MOST_SCORE)), 0)
-    units = 2.0**shifts
+    weights = np.empty(prototypes.shape, np.int8)
+    norms = np.empty((n_codebooks, n_prototypes), np.int32)
+    shifts = np.empty(n_codebooks, np.int32)
+    gram = np.zeros((n_codebooks, n_prototypes, n_codebooks, n_prototypes), np.int16)
+    for c, ours in enumerate(prototypes):
+        exact = ours @ metric
+        shared = exact.mean(axis=0)
+        scales = _scales(exact - shared, counts[c])
+        weights[c] = rounded((exact - shared).T, scales, left.T @ left).T
+        real = weights[c].astype(np.float64)
+        # Half the square of a prototype is that of what its weights stand for.
+        halves = ((ours * real).sum(axis=1) + scales * (ours @ shared)) / 2
+        level = halves + real @ frame.origin
+        added = prototypes[:c].reshape(-1, rank) @ real.T
+        scores = level - exact_product(few, weights[c].T)
+        largest = max(np.abs(scores).max(), np.abs(added).max(initial=1))
+        shifts[c] = max(0, int(np.ceil(np.log2(largest / settings.MOST_SCORE))))
+        unit = 2.0 ** shifts[c]
+        norms[c] = np.rint(level + (unit - 1) / 2)  # which the shift cuts off on average
+        gram[:c, :, c] = np.rint(added / unit).reshape(c, n_prototypes, n_prototypes)
+        halves = (ours * exact).sum(axis=1) / 2
+        left -= ours[(halves - left @ exact.T).argmin(axis=1)]
     return AdditiveCodes(
-        frame.row_scale,
-        frame.row_offset,
-        frame.projection,
-        weights,
-        np.rint(norms + (units[:, np.newaxis] - 1) / 2).astype(np.int32),  # what shifts cut off
-        shifts.astype(np.int32),
-        np.rint(gram / units[:, np.newaxis]).astype(np.int16),
+        frame.row_scale, frame.row_offset, frame.projection, weights, norms, shifts, gram
     )
 
 
-def _scales(
-    weights: NDArray[np.float64], counts: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the scale of each codebook (C,), and by how much prototypes are shrunk, (C, K).
+def _scales(weights: NDArray[np.float64], counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the scale of each prototype of a codebook, (K,).
 
-    A few rows far out may have prototypes that would take all the bits from the others. Prototypes
-    of few rows in all are therefore shrunk to what bytes hold, and their norms alike, which keeps
-    the plane half way between them and the middle.
+    All have the same scale but those of few rows in all, whose weights may be so large that they
+    would take the bits from the others. These are shrunk to what bytes hold, and their norms alike,
+    which keeps the plane half way between them and the middle.
     """
     finest = byte_scales(weights)
-    scales = np.empty(len(finest))
-    for c, (each, count) in enumerate(zip(finest, counts, strict=True)):
-        order = np.argsort(each, kind="stable")
-        many = np.cumsum(count[order]) > settings.SHRUNK_SHARE * count.sum()
-        scales[c] = each[order][int(many.argmax())]
-    return scales, np.minimum(finest / scales[:, np.newaxis], 1)
-
-
-def counts_of(codes: NDArray[np.uint8], n_prototypes: int) -> NDArray[np.intp]:
-    """Return how often each code occurs, (C, K)."""
-    return np.stack([np.bincount(column, minlength=n_prototypes) for column in codes.T])
+    order = np.argsort(finest, kind="stable")
+    many = np.cumsum(counts[order]) > settings.SHRUNK_SHARE * counts.sum()
+    scales: NDArray[np.float64] = np.minimum(finest, finest[order][int(many.argmax())])
+    return scales
 
 
 def codes_of(encoder: AdditiveCodes, u: NDArray[np.float32]) -> NDArray[np.uint8]:

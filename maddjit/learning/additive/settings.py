@@ -9,10 +9,12 @@ from __future__ import annotations
 
 DIRECT_FEATURES = 128
 """Columns of A up to which their bytes are the directions, and nothing is projected."""
-RANKS = (32, 64)
+RANKS = (32, 64, 128, 256)
 """Numbers of directions that are tried, fewest first."""
-LEAST_RANK_GAIN = 0.03
-"""Share of the error that more directions must save to be taken."""
+TIME_WEIGHT = 0.125
+"""More directions are taken if the error times the time to this power falls.
+
+The time is counted in multiply-adds of the encoder, each of which is worth a look-up."""
 MAX_DEVIATIONS = 16.0
 """Bytes reach this many standard deviations to each side of the mean, at most."""
 LEAST_RANGE = 2.0**-14
@@ -43,8 +45,10 @@ LLOYD_TURNS = 8
 """Turns of k-means."""
 PROTOTYPE_PENALTY = 1.0
 """The penalty of the regression of prototypes on codes."""
-MAX_TURNS = 4
+MAX_TURNS = 16
 """Turns of regression and new codes, at most."""
+LEAST_TURN_GAIN = 0.002
+"""Share of the last turn's error that a turn must save to be followed by another."""
 
 # Choices (learner.py)
 
@@ -52,11 +56,11 @@ PENALTIES = (1.0, 3.0, 10.0, 30.0)
 """Penalties of the tables' regression that are tried."""
 PENALTY = 3.0
 """The penalty while nothing is chosen."""
-MAX_CHOOSING = 20_000
-"""Rows that choices are made on, at most. A fifth of them judges the choices."""
+MAX_ROWS = 40_000
+"""Rows that prototypes are learned from and judged by, at most; all rows make the tables."""
+JUDGED_SHARE, MAX_JUDGED = 5, 4000
+"""One of so many of these rows is set apart to judge by, but no more than this."""
 LEAST_JUDGED = 10
 """Rows that must be there to judge choices; with fewer, nothing is chosen."""
-MAX_ROWS = 60_000
-"""Rows that prototypes are learned from, at most; tables are regressed on all rows."""
 CODED_TOGETHER = 2**21
 """Scores that are computed at a time."""
