@@ -178,7 +178,7 @@ def _chosen(
         first = part.first_codes(rng)
         cost = np.inf
         for rank in ranks:
-            with advance.measured("rank", n_rows):
+            with advance.measured("rank", n_rows), advance.measured("algebra", part.work):
                 frame = Frame.of(rows, goals, rank)
                 found = part.judging(_encoder(part, frame, first, joint=False))
             per_row = len(frame.origin) * (len(B) * (rank is not None) + n_codes)
@@ -220,7 +220,7 @@ def _turns(part: _Part, first: _Found, advance: Steps) -> Iterator[_Found]:
         return
     least, last, before = first.error, first, np.inf
     for turn in range(settings.MAX_TURNS):
-        with advance.measured("turn", part.work):
+        with advance.measured("turn", 1), advance.measured("algebra", part.work):
             last = part.judging(_encoder(part, last.frame, last.codes))
         logger.debug("turn %d: %.4g", turn, last.error)
         if last.error < least:
@@ -229,7 +229,7 @@ def _turns(part: _Part, first: _Found, advance: Steps) -> Iterator[_Found]:
         if last.error > (1 - settings.LEAST_TURN_GAIN) * before:
             return
         before = last.error
-        if not advance(2 * advance.predicted("turn", part.work)):
+        if not advance(2 * advance.predicted("turn", 1)):
             return
 
 
