@@ -1,41 +1,44 @@
 """The learner of additive codes: directions, prototypes through the integers that run, and tables.
 
-The number of directions, the turns of prototypes and codes, and the penalty of tables are chosen by
-the error on rows that are set apart. Every error is that of the integer encoder.
+The number of directions, the first clusters, synthetic rows, the turns of prototypes and codes, and
+the penalty of tables are chosen by the error on rows that are set apart. Every error is that of the
+integer encoder.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.additive import settings
-from maddjit.learning.additive.codebooks import (
-    codes_of,
-    counts_of,
-    encoder_of,
-    first_codes,
-    means_of,
-)
+from maddjit.learning.additive.codebooks import codes_of
 from maddjit.learning.additive.frame import Frame
+from maddjit.learning.additive.part import Found, Part
 from maddjit.learning.maddness.goals import Goals
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Options
 from maddjit.learning.maddness.regression import TreeRidge, regression_work
+from maddjit.learning.maddness.sample import Sample, augmented, copies_for
 from maddjit.learning.progress import Steps
-from maddjit.models.encoders import AdditiveCodes
 
 logger = logging.getLogger(__name__)
 
-N_STEPS = 1 + len(settings.RANKS) + settings.MAX_TURNS
+N_STEPS = 1 + len(settings.RANKS) + settings.STARTS + settings.MAX_TURNS
 """The most steps of a fit: calls of `advance` by `learn`, and then by `fit`."""
 
-Codes = NDArray[np.uint8]
+
+@dataclass(frozen=True)
+class _Recipe:
+    """An encoder, and what it was learned from: some rows, with synthetic copies of each."""
+
+    found: Found
+    part: Part
+    copies: int = 0
 
 
 def learn(
@@ -53,95 +56,28 @@ def learn(
     B : (D, M) float32 or float64
     options : Options
     random_state : int
-        Seed of the rows set apart, and of the rows that clusters begin with.
+        Seed of the rows set apart, of synthetic rows and of those that clusters begin with.
     advance : Steps
         Called after each step. Once it returns False, everything that can be left out is left out.
     """
     rng = np.random.default_rng(random_state)
     ranks = _ranks(B, options)
     goals = Goals.of(rows, B, options.core_rank, ranks[-1] or len(B))
-    part = _Part.of(rows, goals, options, rng)
-    work = _finishing_work(len(rows), B, options)
-    with advance.reserved("algebra", work):
-        found = _chosen(part, rows, goals, ranks, B, rng, advance)
-    with advance.measured("algebra", work):
-        return _finished(found, rows, B, goals, options)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """An encoder, with the codes of the rows to learn from, and its error on the rows set apart."""
-
-    frame: Frame
-    encoder: AdditiveCodes
-    codes: Codes
-    error: float = np.inf
-    penalty: float = settings.PENALTY
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Rows to learn prototypes from, and rows set apart to judge by, with their coordinates.
-
-    Attributes
-    ----------
-    rows : (N, D)
-    targets : (N, Q) float32
-    apart : (N', D)
-    judged : (N', Q) float32
-    options : Options
-    """
-
-    rows: NDArray[Any]
-    targets: NDArray[np.float32]
-    apart: NDArray[Any]
-    judged: NDArray[np.float32]
-    options: Options
-
-    @classmethod
-    def of(
-        cls, rows: NDArray[Any], goals: Goals, options: Options, rng: np.random.Generator
-    ) -> _Part:
-        """Return some of the rows, a fifth of which are set apart unless they are too few."""
-        order = rng.permutation(len(rows))[: settings.MAX_ROWS]
-        n_apart = min(len(order) // settings.JUDGED_SHARE, settings.MAX_JUDGED)
-        n_apart = n_apart if n_apart >= settings.LEAST_JUDGED else 0
-        apart, fitted = rows[order[:n_apart]], rows[order[n_apart:]]
-        return cls(fitted, goals.coordinates(fitted), apart, goals.coordinates(apart), options)
-
-    @property
-    def work(self) -> float:
-        """About how long a turn takes, as `regression_work` counts."""
-        n_codebooks, n_prototypes = self.options.n_codebooks, self.options.n_prototypes
-        width = self.targets.shape[1]
-        return regression_work(len(self.rows), n_codebooks, n_prototypes, 2 * width)
-
-    def first_codes(self, rng: np.random.Generator) -> Codes:
-        """Return the codes of the rows by k-means."""
-        options = self.options
-        return first_codes(self.targets, options.n_codebooks, options.n_prototypes, rng)
-
-    def ridge(self, codes: Codes) -> TreeRidge:
-        """Return the regression on codes of the rows."""
-        weights = np.ones(len(codes), np.float32)
-        return TreeRidge.of(codes, self.options.n_prototypes, weights, related=False)
-
-    def errors(self, found: _Found, penalties: tuple[float, ...]) -> dict[float, float]:
-        """Return the mean squared error on the rows set apart with each penalty of the tables."""
-        codes = codes_of(found.encoder, found.frame.directions(self.apart))
-        ridge, errors = self.ridge(found.codes), {}
-        for penalty in penalties:
-            left = self.judged.astype(np.float64)
-            for c, table in enumerate(ridge.tables(self.targets, penalty)):
-                left -= table[codes[:, c]]
-            errors[penalty] = float(np.mean(left**2))
-        return errors
-
-    def judging(self, found: _Found) -> _Found:
-        """Return the encoder with its error on the rows set apart, if there are any."""
-        if not len(self.apart):
-            return found
-        return replace(found, error=self.errors(found, (found.penalty,))[found.penalty])
+    part = Part.of(rows, goals, options, rng)
+    best: _Recipe | None = None
+    with advance.reserved("algebra", _finishing_work(len(rows), B, options)):
+        try:
+            for better in _recipes(part, rows, B, goals, ranks, rng, advance):
+                best = better
+        except KeyboardInterrupt:
+            if best is None or options.on_interrupt == "raise":
+                raise
+            logger.warning("interrupted: nothing more is tried")
+            advance.stop()
+    assert best is not None
+    sample = augmented(rows, best.copies, rng) if best.copies else Sample(rows, len(rows))
+    with advance.measured("algebra", _finishing_work(len(sample.rows), B, options)):
+        return _finished(best.found, sample, B, goals, options)
 
 
 def _ranks(B: NDArray[Any], options: Options) -> tuple[int | None, ...]:
@@ -151,77 +87,94 @@ def _ranks(B: NDArray[Any], options: Options) -> tuple[int | None, ...]:
     """
     if len(B) <= settings.DIRECT_FEATURES:
         return (None,)
-    most = min(B.shape)
     useful = B.size // (len(B) + options.n_codebooks * options.n_prototypes)
     tried = [rank for rank in settings.RANKS if rank <= useful] or [settings.RANKS[0]]
-    return tuple(sorted({min(rank, most) for rank in tried}))
+    return tuple(sorted({min(rank, *B.shape) for rank in tried}))
 
 
-def _chosen(
-    part: _Part,
+def _recipes(
+    part: Part,
     rows: NDArray[Any],
+    B: NDArray[Any],
     goals: Goals,
     ranks: tuple[int | None, ...],
-    B: NDArray[Any],
     rng: np.random.Generator,
     advance: Steps,
-) -> _Found:
-    """Return the best encoder found on some rows, as judged by others, until time is up.
+) -> Iterator[_Recipe]:
+    """Yield the best recipe so far, as judged by rows set apart, until time is up.
 
-    The number of directions is chosen by encoders of the first codes. They are then bettered in
-    turns, and the penalty of the tables is chosen last.
+    The number of directions is chosen first, then the clusters to start from and whether synthetic
+    rows help. Turns of prototypes and codes follow, and the penalty of the tables is chosen last.
     """
-    options, n_rows = part.options, len(part.rows)
-    n_codes = options.n_codebooks * options.n_prototypes
-    best: _Found | None = None
-    try:
-        first = part.first_codes(rng)
-        cost = np.inf
-        for rank in ranks:
-            with advance.measured("rank", n_rows), advance.measured("algebra", part.work):
-                frame = Frame.of(rows, goals, rank)
-                found = part.judging(_encoder(part, frame, first, joint=False))
-            per_row = len(frame.origin) * (len(B) * (rank is not None) + n_codes)
-            time = per_row + options.n_codebooks * B.shape[1]
-            logger.debug("%s directions: %.4g", rank, found.error)
-            if best is None or found.error * time**settings.TIME_WEIGHT < cost:
-                best, cost = found, found.error * time**settings.TIME_WEIGHT
-            if not advance(2 * advance.predicted("rank", n_rows)):
-                return best
-        assert best is not None
-        for better in _turns(part, best, advance):
-            best = better
-        errors = part.errors(best, settings.PENALTIES) if len(part.apart) else {}
-        if errors:
-            best = replace(best, penalty=min(errors, key=lambda each: errors[each]))
-    except KeyboardInterrupt:
-        if best is None or options.on_interrupt == "raise":
-            raise
-        logger.warning("interrupted: nothing more is tried")
-        advance.stop()
-    return best
-
-
-def _encoder(part: _Part, frame: Frame, codes: Codes, joint: bool = True) -> _Found:
-    """Return the encoder with the prototypes of these codes, jointly regressed or one by one."""
-    u, n_prototypes = frame.directions(part.rows), part.options.n_prototypes
-    centred = u - frame.origin
-    if joint:
-        prototypes = part.ridge(codes).tables(centred, settings.PROTOTYPE_PENALTY)
-    else:
-        prototypes = means_of(codes, n_prototypes, centred)
-    encoder = encoder_of(frame, prototypes, u, counts_of(codes, n_prototypes))
-    return _Found(frame, encoder, codes_of(encoder, u))
-
-
-def _turns(part: _Part, first: _Found, advance: Steps) -> Iterator[_Found]:
-    """Yield better encoders, from turns in which prototypes are regressed on the last codes."""
-    if not len(part.apart):
+    best: Found | None = None
+    codes = part.first_codes(rng)
+    for rank in ranks:
+        with advance.measured("rank", 1), advance.measured("algebra", part.work):
+            found = part.first(Frame.of(rows, goals, rank), codes)
+        logger.debug("%s directions: %.4g", rank, found.error)
+        no_better = best is not None and _cost(found, B) >= _cost(best, B)
+        if not no_better:
+            best = found
+            yield _Recipe(best, part)
+        if not advance(2 * advance.predicted("rank", 1)):
+            return
+        if no_better:
+            break
+    if best is None or not len(part.apart):
         return
-    least, last, before = first.error, first, np.inf
+    recipe = _Recipe(best, part)
+    for start in _starts(recipe, goals, rng, advance):
+        recipe = start
+        yield recipe
+    if not advance.allows():
+        return
+    for found in _turns(recipe, advance):
+        recipe = _Recipe(found, recipe.part, recipe.copies)
+        yield recipe
+    if advance.allows(4 * advance.predicted("algebra", recipe.part.work)):
+        yield _Recipe(recipe.part.with_best_penalty(recipe.found), recipe.part, recipe.copies)
+
+
+def _cost(found: Found, B: NDArray[Any]) -> float:
+    """Return the error times a power of the time of a row, by which directions are chosen."""
+    encoder = found.encoder
+    per_direction = encoder.n_codebooks * encoder.n_prototypes
+    if encoder.projection is not None:
+        per_direction += len(B)
+    time = encoder.rank * per_direction + encoder.n_codebooks * B.shape[1]
+    return float(found.error * time**settings.TIME_WEIGHT)
+
+
+def _starts(
+    recipe: _Recipe, goals: Goals, rng: np.random.Generator, advance: Steps
+) -> Iterator[_Recipe]:
+    """Yield better starts: from other clusters, and with synthetic rows if real ones are few."""
+    part, least, frame = recipe.part, recipe.found.error, recipe.found.frame
+    width = recipe.found.encoder.n_codebooks * recipe.found.encoder.n_prototypes
+    copies = copies_for(width, *part.rows.shape)
+    for number in range(settings.STARTS):
+        used = copies if number == settings.STARTS - 1 else 0
+        if number == settings.STARTS - 1 and not copies:
+            return
+        if not advance.allows((1 + used) * advance.predicted("start", 1)):
+            return
+        with advance.measured("start", 1 + used):
+            here = part.with_synthetic(used, goals, rng) if used else part
+            found = here.first(frame, here.first_codes(rng))
+        logger.debug("start with %d synthetic rows for each: %.4g", used, found.error)
+        if found.error < least:
+            least = found.error
+            yield _Recipe(found, here, used)
+        advance()
+
+
+def _turns(recipe: _Recipe, advance: Steps) -> Iterator[Found]:
+    """Yield better encoders, from turns in which prototypes are regressed on the last codes."""
+    part, last = recipe.part, recipe.found
+    least, before = last.error, np.inf
     for turn in range(settings.MAX_TURNS):
         with advance.measured("turn", 1), advance.measured("algebra", part.work):
-            last = part.judging(_encoder(part, last.frame, last.codes))
+            last = part.next(last)
         logger.debug("turn %d: %.4g", turn, last.error)
         if last.error < least:
             least = last.error
@@ -242,20 +195,15 @@ def _finishing_work(n_rows: int, B: NDArray[Any], options: Options) -> float:
 
 
 def _finished(
-    found: _Found,
-    rows: NDArray[Any],
-    B: NDArray[Any],
-    goals: Goals,
-    options: Options,
+    found: Found, sample: Sample, B: NDArray[Any], goals: Goals, options: Options
 ) -> Learned:
     """Return what was learned, with tables that are regressed on all outputs.
 
     The regression is linear in its targets, so these have the smaller of D and M columns.
     """
-    codes = codes_of(found.encoder, found.frame.directions(rows))
-    weights = np.ones(len(codes), np.float32)
-    ridge = TreeRidge.of(codes, options.n_prototypes, weights, related=False)
-    centred = rows - goals.mean
+    codes = codes_of(found.encoder, found.frame.directions(sample.rows))
+    ridge = TreeRidge.of(codes, options.n_prototypes, sample.weights, related=False)
+    centred = sample.rows - goals.mean
     if B.shape[0] <= B.shape[1]:
         tables = ridge.tables(centred, found.penalty) @ goals.rest
     else:

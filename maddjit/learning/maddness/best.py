@@ -23,7 +23,7 @@ from maddjit.learning.maddness.goals import Goals
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Options
 from maddjit.learning.maddness.regression import regression_work
-from maddjit.learning.maddness.sample import Sample, augmented
+from maddjit.learning.maddness.sample import Sample, augmented, copies_for
 from maddjit.learning.maddness.thresholds import find_edges
 from maddjit.learning.progress import Steps
 from maddjit.models.encoders import HashTrees
@@ -147,7 +147,7 @@ def _chosen(whole: Fitting, rng: np.random.Generator, advance: Steps) -> _Recipe
     apart, fitted = rows[order[:n_judged]], rows[order[n_judged:]]
     here = whole.on(Sample(fitted, len(fitted)), apart)
     ways = _ways(fitted, weighty, recipe.blocks, rng)
-    copies = _copies(options, *rows.shape)
+    copies = copies_for(options.n_codebooks * options.n_prototypes, *rows.shape)
     try:
         for better in _choices(here, recipe, ways, copies, rng, advance):
             recipe = better
@@ -215,15 +215,6 @@ def _ways(
     yield "contiguous", lambda: blocks, clusters_work(len(rows), len(columns))
     yield "clustered", lambda: clusters(rows, columns, n_blocks), 0.0
     yield "shuffled", lambda: shuffled(columns, n_blocks, rng), 0.0
-
-
-def _copies(options: Options, n_rows: int, n_features: int) -> int:
-    """Return how many synthetic rows to try for each real one."""
-    if options.n_codebooks * options.n_prototypes <= n_rows / settings.ROWS_PER_CODE:
-        return 0
-    if n_rows < 2000:
-        return int(np.clip(settings.MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
-    return 3 if n_rows < 20000 else 1
 
 
 def _best_penalty(here: Fitting, trees: list[BinTree]) -> float:
