@@ -28,7 +28,7 @@ from maddjit.learning.progress import Steps
 
 logger = logging.getLogger(__name__)
 
-N_STEPS = 1 + len(settings.RANKS) + settings.STARTS + settings.MAX_TURNS
+N_STEPS = 1 + len(settings.RANKS) + settings.STARTS + settings.MAX_SWEEPS + settings.MAX_TURNS
 """The most steps of a fit: calls of `advance` by `learn`, and then by `fit`."""
 
 
@@ -169,21 +169,26 @@ def _starts(
 
 
 def _turns(recipe: _Recipe, advance: Steps) -> Iterator[Found]:
-    """Yield better encoders, from turns in which prototypes are regressed on the last codes."""
-    part, last = recipe.part, recipe.found
-    least, before = last.error, np.inf
-    for turn in range(settings.MAX_TURNS):
-        with advance.measured("turn", 1), advance.measured("algebra", part.work):
-            last = part.next(last)
-        logger.debug("turn %d: %.4g", turn, last.error)
-        if last.error < least:
-            least = last.error
-            yield last
-        if last.error > (1 - settings.LEAST_TURN_GAIN) * before:
-            return
-        before = last.error
-        if not advance(2 * advance.predicted("turn", 1)):
-            return
+    """Yield better encoders, from sweeps and then from turns of regression and new codes.
+
+    Sweeps go on while they help. The first turns may do harm: they are followed by others as long
+    as each is better than the last.
+    """
+    part, best = recipe.part, recipe.found
+    for way, most in ((part.swept, settings.MAX_SWEEPS), (part.next, settings.MAX_TURNS)):
+        last, before = best, best.error if way == part.swept else np.inf
+        for turn in range(most):
+            with advance.measured("turn", 1), advance.measured("algebra", part.work):
+                last = way(last)
+            logger.debug("%s %d: %.4g", way.__name__, turn, last.error)
+            if last.error < best.error:
+                best = last
+                yield best
+            if not advance(2 * advance.predicted("turn", 1)):
+                return
+            if last.error > (1 - settings.LEAST_TURN_GAIN) * before:
+                break
+            before = last.error
 
 
 def _finishing_work(n_rows: int, B: NDArray[Any], options: Options) -> float:

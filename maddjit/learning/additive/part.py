@@ -16,6 +16,7 @@ from maddjit.learning.additive.codebooks import (
     encoder_of,
     first_codes,
     means_of,
+    swept,
 )
 from maddjit.learning.additive.frame import Frame
 from maddjit.learning.maddness.goals import Goals
@@ -34,6 +35,7 @@ class Found:
     Attributes
     ----------
     frame : Frame
+    prototypes : (C, K, r) float64
     encoder : AdditiveCodes
     codes : (N, C) uint8
         The codes of the rows that it was learned from.
@@ -44,6 +46,7 @@ class Found:
     """
 
     frame: Frame
+    prototypes: NDArray[np.float64]
     encoder: AdditiveCodes
     codes: Codes
     error: float = np.inf
@@ -109,6 +112,14 @@ class Part:
         prototypes = means_of(codes, n_prototypes, u - frame.origin)
         return self._judged(frame, prototypes, u, codes)
 
+    def swept(self, found: Found) -> Found:
+        """Return the encoder whose prototypes are those of another after a sweep."""
+        frame = found.frame
+        u = frame.directions(self.rows)
+        metric = frame.back @ frame.back.T
+        prototypes, _ = swept(found.prototypes, found.codes, u - frame.origin, metric)
+        return self._judged(frame, prototypes, u, found.codes)
+
     def next(self, found: Found) -> Found:
         """Return the encoder whose prototypes are regressed together on the codes of another."""
         u = found.frame.directions(self.rows)
@@ -134,7 +145,7 @@ class Part:
     ) -> Found:
         counts = counts_of(codes, self.options.n_prototypes)
         encoder = encoder_of(frame, prototypes, u, counts)
-        found = Found(frame, encoder, codes_of(encoder, u))
+        found = Found(frame, prototypes, encoder, codes_of(encoder, u))
         if not len(self.apart):
             return found
         return replace(found, error=self._errors(found, (found.penalty,))[found.penalty])

@@ -47,6 +47,8 @@ PROTOTYPE_PENALTY = 1.0
 """The penalty of the regression of prototypes on codes."""
 STARTS = 3
 """Times that clusters are sought, each time from other rows."""
+MAX_SWEEPS = 4
+"""Sweeps of coordinate descent over all codebooks, at most."""
 MAX_TURNS = 16
 """Turns of regression and new codes, at most."""
 LEAST_TURN_GAIN = 0.002

@@ -94,9 +94,9 @@ def test_a_core_helps_where_few_directions_matter() -> None:
 
 @any_accuracy
 def test_tables_are_tuned_for_winners() -> None:
-    A, B = features(1000), right_side(n_outputs=20)
+    A, others, B = features(3000), features(1000, seed=5), right_side(n_outputs=40)
     plain, tuned = (
-        fit(A, B, 2, 8, objective=objective, validation=features(1000, seed=5))
+        fit(A, B, 1, 8, objective=objective, validation=others)
         for objective in ("product", "argmax")
     )
     assert_same_codes(tuned, plain)

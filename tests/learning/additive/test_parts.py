@@ -18,6 +18,7 @@ from maddjit.learning.additive.codebooks import (
     encoder_of,
     first_codes,
     means_of,
+    swept,
 )
 from maddjit.learning.additive.frame import Frame, byte_rule, bytes_of, exact_product
 from maddjit.learning.additive.weights import byte_scales, rounded
@@ -86,6 +87,24 @@ def test_each_codebook_lowers_the_error_of_training_rows() -> None:
         squares.append(np.mean(left**2))
     assert all(after < before for before, after in pairwise(squares))
     assert (counts_of(codes, 8).sum(axis=1) == 600).all()
+
+
+def test_a_sweep_never_raises_the_error_of_training_rows() -> None:
+    points = rng(0).standard_normal((400, 5))
+    turned = rng(2).standard_normal((5, 5))
+    codes = first_codes((points @ turned).astype(np.float32), 4, 8, rng(1))
+    prototypes = means_of(codes, 8, points)
+
+    def error() -> float:
+        left = points - sum(ours[column] for ours, column in zip(prototypes, codes.T, strict=True))
+        return float(((left @ turned) ** 2).sum())
+
+    errors = [error()]
+    for _ in range(3):
+        prototypes, codes = swept(prototypes, codes, points, turned @ turned.T)
+        errors.append(error())
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(errors))
+    assert errors[-1] < errors[0]
 
 
 # Bytes of rows
