@@ -175,7 +175,8 @@ def _turns(recipe: _Recipe, advance: Steps) -> Iterator[Found]:
     as each is better than the last.
     """
     part, best = recipe.part, recipe.found
-    for way, most in ((part.swept, settings.MAX_SWEEPS), (part.next, settings.MAX_TURNS)):
+    n_turns = 0 if part.has_many_codes else settings.MAX_TURNS
+    for way, most in ((part.swept, settings.MAX_SWEEPS), (part.next, n_turns)):
         last, before = best, best.error if way == part.swept else np.inf
         for turn in range(most):
             with advance.measured("turn", 1), advance.measured("algebra", part.work):

@@ -103,6 +103,11 @@ class Part:
         width = self.targets.shape[1]
         return regression_work(len(self.rows), n_codebooks, n_prototypes, 2 * width)
 
+    @property
+    def has_many_codes(self) -> bool:
+        """Whether regressions on codes take too long for turns."""
+        return self.options.n_codebooks * self.options.n_prototypes > settings.MAX_CODES
+
     def first(self, frame: Frame, codes: Codes) -> Found:
         """Return the encoder whose prototypes are means of these codes, one codebook after another.
 
@@ -134,7 +139,7 @@ class Part:
 
     def with_best_penalty(self, found: Found) -> Found:
         """Return the encoder with the penalty of tables that has the least error."""
-        if not len(self.apart):
+        if not len(self.apart) or self.has_many_codes:
             return found
         errors = self._errors(found, settings.PENALTIES)
         penalty = min(errors, key=lambda each: errors[each])
@@ -156,10 +161,14 @@ class Part:
     def _errors(self, found: Found, penalties: Iterable[float]) -> dict[float, float]:
         """Return the mean squared error on the rows set apart with each penalty of the tables."""
         codes = codes_of(found.encoder, found.frame.directions(self.apart))
-        ridge, errors = self._ridge(found.codes), {}
-        for penalty in penalties:
-            left = self.judged.astype(np.float64)
-            for c, table in enumerate(ridge.tables(self.targets, penalty)):
-                left -= table[codes[:, c]]
-            errors[penalty] = float(np.mean(left**2))
-        return errors
+        if self.has_many_codes:
+            tables = means_of(found.codes, self.options.n_prototypes, self.targets)
+            return dict.fromkeys(penalties, self._error(tables, codes))
+        ridge = self._ridge(found.codes)
+        return {each: self._error(ridge.tables(self.targets, each), codes) for each in penalties}
+
+    def _error(self, tables: NDArray[np.float64], codes: Codes) -> float:
+        left = self.judged.astype(np.float64)
+        for c, table in enumerate(tables):
+            left -= table[codes[:, c]]
+        return float(np.mean(left**2))

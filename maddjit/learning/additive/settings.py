@@ -60,6 +60,10 @@ PENALTIES = (1.0, 3.0, 10.0, 30.0)
 """Penalties of the tables' regression that are tried."""
 PENALTY = 3.0
 """The penalty while nothing is chosen."""
+MAX_CODES = 4096
+"""C·K up to which prototypes are regressed together in turns, and penalties are tried.
+
+A regression takes (C·K)³ operations. Beyond, encoders are judged by means in place of tables."""
 MAX_ROWS = 40_000
 """Rows that prototypes are learned from and judged by, at most; all rows make the tables."""
 JUDGED_SHARE, MAX_JUDGED = 5, 4000

@@ -307,3 +307,11 @@ def test_other_interrupts_are_not_swallowed(
     interrupted_at(number, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         fit(features(), right_side(), 4, on_interrupt=answer)
+
+
+def test_many_codes_are_not_regressed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    A, B = features(1500), right_side(n_outputs=30)
+    plain = fit(A, B, 4, validation=0)
+    monkeypatch.setattr(settings, "MAX_CODES", 63)
+    quick = fit(A, B, 4, validation=0)
+    assert nmse(quick, A, B) < 1.3 * nmse(plain, A, B)
