@@ -31,7 +31,9 @@ def slow_codes(codes: AdditiveCodes, row: list[float]) -> list[int]:
         for k in range(codes.n_prototypes):
             own = codes.prototypes[c, k].tolist()
             score = int(codes.norms[c, k]) - sum(x * y for x, y in zip(u, own, strict=True))
-            score += sum(int(codes.gram[b, code, c, k]) for b, code in enumerate(chosen))
+            score = min(max(score >> int(codes.shifts[c]), -(2**15)), 2**15 - 1)
+            for b, code in enumerate(chosen):
+                score = min(max(score + int(codes.gram[b, code, c, k]), -(2**15)), 2**15 - 1)
             scores.append(score)
         chosen.append(scores.index(min(scores)))
     return chosen
