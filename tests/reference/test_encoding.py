@@ -45,7 +45,7 @@ def test_additive_codes(rank: int | None, n_prototypes: int) -> None:
     model = random_additive(
         1, n_features=11, rank=rank, n_codebooks=5, n_prototypes=n_prototypes, n_outputs=1
     )
-    A = np.random.default_rng(0).standard_normal((40, 11)).astype(np.float32)
+    A = np.random.default_rng(0).standard_normal((120, 11)).astype(np.float32)
     A[0, :4] = np.nan, np.inf, -np.inf, 3e38
     assert isinstance(model.encoder, AdditiveCodes)
     found = reference.encode(model, A)
