@@ -25,7 +25,8 @@ MOST_IN_GROUP = 126
 """Positive weights of a group add up to this at most before they are rounded, and so do negative.
 
 With what rounding adds, groups of four stay within 128, so that sums of bytes times weights stay
-within 16 bits (see `maddjit.learning.additive.weights`)."""
+within 16 bits, which is faster on some CPUs. Weights that are rounded together may exceed it; a
+planner looks at them as they are."""
 SHRUNK_SHARE = 0.02
 """Prototypes of this share of the rows may be shrunk, so that the others have finer weights."""
 DAMPING = 0.01
