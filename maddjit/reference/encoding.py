@@ -85,7 +85,7 @@ def directions(encoder: AdditiveCodes, rows: NDArray[np.float32]) -> NDArray[np.
     if encoder.projection is None:
         return bytes_
     projection = encoder.projection
-    projected = bytes_ @ projection.matrix.astype(np.int64) + projection.added
+    projected = _product(bytes_, projection.matrix) + projection.added
     u: NDArray[np.int64] = np.clip(projected >> projection.shifts, 0, 255)
     return u
 
@@ -93,11 +93,18 @@ def directions(encoder: AdditiveCodes, rows: NDArray[np.float32]) -> NDArray[np.
 def _chosen(encoder: AdditiveCodes, u: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the codes of directions, chosen one codebook after another, (N, C)."""
     least, most = np.iinfo(np.int16).min, np.iinfo(np.int16).max
-    prototypes = encoder.prototypes.astype(np.int64).reshape(-1, encoder.rank)
-    products = (u @ prototypes.T).reshape(-1, *encoder.norms.shape)
+    prototypes = encoder.prototypes.reshape(-1, encoder.rank)
+    products = _product(u, prototypes.T).reshape(-1, *encoder.norms.shape)
     scores = np.clip((encoder.norms - products) >> encoder.shifts[:, np.newaxis], least, most)
     codes = np.empty((len(u), encoder.n_codebooks), np.uint8)
     for c in range(encoder.n_codebooks):
         codes[:, c] = scores[:, c].argmin(axis=1)
-        scores = np.clip(scores + encoder.gram[c, codes[:, c]], least, most)
+        later = scores[:, c + 1 :]
+        later += encoder.gram[c, codes[:, c], c + 1 :]
+        np.clip(later, least, most, out=later)
     return codes
+
+
+def _product(left: NDArray[np.int64], right: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return a product of whole numbers whose sums fit 32 bits: float64 holds them exactly."""
+    return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)

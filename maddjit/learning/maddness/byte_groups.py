@@ -82,7 +82,7 @@ def _with_group(
         codes=codes,
     )
     return MaddnessModel(
-        learned.trees(len(task.B)),
+        learned.encoder,
         tables=entries,
         scale=scale,
         offset=offset,
