@@ -20,7 +20,7 @@ from maddjit import reference
 from maddjit.models import storage
 from maddjit.models.records import fields_of, let_go
 from tests.conftest import same_bits
-from tests.random_models import random_model, with_trees, with_short_list
+from tests.random_models import random_model, with_short_list, with_trees
 
 SIZES: dict[str, Any] = {"n_features": 9, "n_codebooks": 4, "n_prototypes": 8, "n_outputs": 7}
 
