@@ -183,7 +183,7 @@ def test_report() -> None:
         model = random_additive(
             3, n_features=40, n_codebooks=5, n_prototypes=16, n_outputs=7, rank=rank
         )
-        assert f"multiplies {times}" in str(maddjit.compile(model).report)
+        assert f"multiplies them {times}" in str(maddjit.compile(model).report)
 
 
 def test_threads() -> None:
