@@ -14,10 +14,13 @@ import maddjit
 from maddjit import Choices, reference
 from maddjit.arrays.formats import bfloat16_to_float32
 from maddjit.compiler.target import LEVELS
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.encoders import AdditiveCodes
 from maddjit.models.maddness import MaddnessModel
+from maddjit.reference import convolution
 from tests.conftest import same_bits
 from tests.operators.test_bits import assert_same
+from tests.operators.test_convolution import CASES, planes
 from tests.operators.test_emulated_levels import operator
 from tests.operators.test_memory import between_guards
 from tests.operators.test_winners import COVERAGE, winners
@@ -163,6 +166,24 @@ def test_guard_pages(level: str, sizes: dict[str, int], dtype: str) -> None:
             out = memory_Y.reshape(codes.shape)
             op.encode(A, out=out)
             assert same_bits(out, codes)
+
+
+@pytest.mark.parametrize("rank", [None, 20])
+def test_convolutions(level: str, rank: int | None) -> None:
+    window = CASES[0][0]
+    own = random_additive(
+        3, n_features=4 * window.n_taps, n_codebooks=5, n_prototypes=16, n_outputs=7, rank=rank
+    )
+    model, x = ConvolutionModel((own,), window, 0), planes((2, 4, 13, 11), "float32")
+    assert same_bits(maddjit.compile(model, level)(x), convolution.convolve(model, x))
+
+
+def test_report() -> None:
+    for rank, times in ((None, "once"), (20, "twice")):
+        model = random_additive(
+            3, n_features=40, n_codebooks=5, n_prototypes=16, n_outputs=7, rank=rank
+        )
+        assert f"multiplies them {times}" in str(maddjit.compile(model).report)
 
 
 def test_threads() -> None:
