@@ -147,9 +147,8 @@ def fit(
     ------
     ValueError
         If an entry is NaN or infinite (the message names row and column), A @ B + bias is beyond
-        the range of float32, shapes do not fit, n_codebooks exceeds D for trees, or an
-        option is not one of
-        those above.
+        the range of float32, shapes do not fit, n_codebooks exceeds D for trees, or an option is
+        not one of those above.
     TypeError
         If an array does not hold real numbers, or a size is not a whole number.
 
