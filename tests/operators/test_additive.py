@@ -107,6 +107,19 @@ def test_large_weights_and_equal_scores(level: str, sizes: dict[str, int]) -> No
         assert same_bits(op.encode(rows), reference.encode(model, rows))
 
 
+@pytest.mark.parametrize("n_prototypes", [2, 4])
+def test_scores_that_fill_up_a_vector_are_never_chosen(level: str, n_prototypes: int) -> None:
+    model = random_additive(10, n_features=9, n_codebooks=6, n_prototypes=n_prototypes, n_outputs=3)
+    encoder = model.encoder
+    assert isinstance(encoder, AdditiveCodes)
+    A = rows_of(9, 40, "float32")
+    for shift in (15, 17, 31):
+        gram = np.where(encoder.gram != 0, 2**15 - 1, 0)
+        shifted = replace(encoder, shifts=np.full(6, shift), gram=gram)
+        own = replace(model, encoder=shifted)
+        assert same_bits(maddjit.compile(own, level).encode(A), reference.encode(own, A))
+
+
 @pytest.mark.quick(4)
 @pytest.mark.parametrize("largest", [255, 15])
 @pytest.mark.parametrize("order", ["C", "F"])

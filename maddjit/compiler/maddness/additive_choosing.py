@@ -122,10 +122,12 @@ def gram_constant(encoder: AdditiveCodes, choosing: Choosing) -> bytes:
 
     A block begins with what the codes of all earlier codebooks add to it. What its own codes add to
     later ones of it follows. Without blocks, the tiles before each codebook are filled up to fours.
+    Scores that fill up a vector begin as the largest. They stay so, because the largest is added.
     """
     C, K, words = encoder.n_codebooks, encoder.n_prototypes, choosing.words
     added = np.zeros((C, K, -(-C // GROUP) * GROUP, words), "<i2")
     added[:, :, :C, :K] = encoder.gram
+    added[..., K:] = np.iinfo(np.int16).max
     parts = []
     if not choosing.block_words:
         for c in range(C):
