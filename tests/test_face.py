@@ -23,7 +23,8 @@ PARAMETERS = {
     "export": "fitted directory name target system result k out_order residual choices quantise "
     f"compiler {KERNEL}",
     "fit": "A_train B n_codebooks n_prototypes encoder method objective core_rank accumulate "
-    f"table_scale byte_group prototypes n_candidates penalty validation time_limit on_interrupt {MODEL}",
+    f"table_scale byte_group prototypes n_candidates penalty validation time_limit on_interrupt "
+    f"{MODEL}",
     "fit_strassen_tile": "B rank tile A_train scheme rows tile_rows regularisation max_iterations "
     f"validation_fraction {MODEL}",
     "fit_convolution": "planes weights n_codebooks stride padding dilation groups fill quantise "
