@@ -19,6 +19,7 @@ from maddjit.compiler.render import render
 from maddjit.compiler.request import plan_of
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import resolve, runnable
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 
 HERE = Path(__file__).resolve().parent
@@ -32,12 +33,14 @@ def model(n_prototypes: int, accumulate: Any) -> MaddnessModel:
     rng = np.random.default_rng(n_prototypes)
     depth = n_prototypes.bit_length() - 1
     return MaddnessModel(
-        split_dims=rng.integers(0, 40, (16, depth)),
-        thresholds=rng.standard_normal((16, n_prototypes - 1)).astype(np.float32),
+        HashTrees(
+            rng.integers(0, 40, (16, depth)),
+            rng.standard_normal((16, n_prototypes - 1)).astype(np.float32),
+            40,
+        ),
         tables=rng.integers(0, 256, (16, n_prototypes, 150)),
         scale=rng.standard_normal(150).astype(np.float32),
         offset=rng.standard_normal(150).astype(np.float32),
-        n_features=40,
         accumulate=accumulate,
     )
 

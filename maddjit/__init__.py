@@ -21,9 +21,11 @@ from maddjit.learning.winners.calibration import calibrate
 from maddjit.looking import pictures as pictures  # registers how models are drawn
 from maddjit.models import schemes, storage
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.core import LowRankCore
 from maddjit.models.drawing import plot
+from maddjit.models.encoders import AdditiveCodes, HashTrees, Projection
 from maddjit.models.fit_report import FitReport
-from maddjit.models.maddness import LowRankCore, MaddnessModel
+from maddjit.models.maddness import MaddnessModel
 from maddjit.models.network import Network
 from maddjit.models.schemes import BilinearScheme
 from maddjit.models.short_list import CoverageError, ShortList
@@ -50,6 +52,7 @@ from maddjit.version import __version__
 
 __all__ = [
     "AccuracyWarning",
+    "AdditiveCodes",
     "BilinearScheme",
     "Choices",
     "CompiledOperator",
@@ -61,6 +64,7 @@ __all__ = [
     "Epilogue",
     "Exported",
     "FitReport",
+    "HashTrees",
     "LinkError",
     "LowRankCore",
     "MaddnessModel",
@@ -68,6 +72,7 @@ __all__ = [
     "NativeCodeError",
     "Network",
     "NetworkOperator",
+    "Projection",
     "Selection",
     "ShortList",
     "StrassenTileModel",

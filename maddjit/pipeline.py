@@ -10,11 +10,12 @@ from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
-from maddjit.compiler.convolution import ask_convolution, check_plain
-from maddjit.compiler.render import render
+from maddjit.compiler.convolution import ask_convolution, check_plain, placed_signature
+from maddjit.compiler.network.planner import plan_network
+from maddjit.compiler.render import render, render_network
 from maddjit.compiler.request import Request, ask, ask_kernel
 from maddjit.compiler.signature import Choices, Result, Signature
-from maddjit.compiler.target import named
+from maddjit.compiler.target import Target, named
 from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.network import Network
 from maddjit.models.strassen_tile import StrassenTileModel
@@ -250,7 +251,9 @@ def emit(
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, or StrassenTileModel
+    fitted : MaddnessModel or any object with its arrays, or another kind of model
+        Of a `ConvolutionModel` it is the kernel of the first group. A `maddjit.Network` has no
+        options but `stage`; all of its code is returned.
     target : str
         The feature level, one of those of `compile`.
     stage : {"template", "optimized", "assembly"}
@@ -284,6 +287,16 @@ def emit(
     NativeCodeError
         If LLVM cannot emit the code. It runs in a process of its own, because it may abort.
     """
+    if isinstance(fitted, Network):
+        asked = (dtype, order, result, epilogue, out_order, coverage, precision)
+        if asked != ("float32", "C", "outputs", None, "C", 0.999, "float32"):
+            raise ValueError("the code of a network has no options but target and stage")
+        level = named(target)
+        return _text(render_network(plan_network(fitted, level)), level, stage)
+    if isinstance(fitted, ConvolutionModel):
+        check_plain((order, out_order, precision) == ("C", "C", "float32"))
+        placed = placed_signature(dtype, result, epilogue)
+        return text_of(ask_kernel(fitted.products[0], named(target), placed), stage)
     signature = Signature(
         dtype, order, result, epilogue or Epilogue(), out_order, precision=precision
     )
@@ -292,9 +305,14 @@ def emit(
 
 def text_of(request: Request, stage: Stage) -> str:
     """Return the code of a request as text; stages and errors are those of `emit`."""
-    ir = render(request.plan())
+    return _text((render(request.plan()),), request.target, stage)
+
+
+def _text(modules: tuple[str, ...], target: Target, stage: Stage) -> str:
+    """Return the code of modules that are linked to the first one; errors are those of `emit`."""
     if stage == "template":
-        return ir
+        return "\n".join(modules)
     if stage not in get_args(Stage):
         raise ValueError(f'stage must be "template", "optimized" or "assembly", not {stage!r}')
-    return llvm.to_text_apart(ir, request.target, stage)
+    first, *others = modules
+    return llvm.to_text_apart(first, target, stage, others)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from maddjit.compiler import llvm, target
-from maddjit.compiler.intrinsics import PACKS, WHOLE_NUMBERS, WORDS
+from maddjit.compiler.intrinsics import BYTE_PAIRS, LEAST_WORD, PACKS, WHOLE_NUMBERS, WORDS
 from maddjit.compiler.target import Target
 
 Pick = Callable[[int, str, str], tuple[str, str]]
@@ -139,6 +139,46 @@ define internal <{lanes} x i32> @{name}({words} %a, {words} %b) {{
 }}"""
 
 
+def _define_byte_pairs(name: str, lanes: int) -> str:
+    """Define products of unsigned and signed bytes, two of which are added and clipped to words."""
+    both, wide = f"<{2 * lanes} x i8>", f"<{2 * lanes} x i32>"
+    words, numbers = f"<{lanes} x i16>", f"<{lanes} x i32>"
+    even, odd = (", ".join(f"i32 {2 * i + side}" for i in range(lanes)) for side in (0, 1))
+    return f"""
+define internal {words} @{name}({both} %a, {both} %b) {{
+  %left = zext {both} %a to {wide}
+  %right = sext {both} %b to {wide}
+  %products = mul {wide} %left, %right
+  %even = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{even}>
+  %odd = shufflevector {wide} %products, {wide} poison, <{lanes} x i32> <{odd}>
+  %sums = add {numbers} %even, %odd
+  %is.low = icmp slt {numbers} %sums, splat (i32 -32768)
+  %raised = select <{lanes} x i1> %is.low, {numbers} splat (i32 -32768), {numbers} %sums
+  %is.high = icmp sgt {numbers} %raised, splat (i32 32767)
+  %clipped = select <{lanes} x i1> %is.high, {numbers} splat (i32 32767), {numbers} %raised
+  %result = trunc {numbers} %clipped to {words}
+  ret {words} %result
+}}"""
+
+
+def _define_least_word(name: str) -> str:
+    """Define the least of eight words without signs; the place that follows it is left out."""
+    lines, before = [], "%w0"
+    for i in range(8):
+        lines.append(f"  %w{i} = extractelement <8 x i16> %a, i32 {i}")
+        if i:
+            lines.append(f"  %c{i} = icmp ult i16 {before}, %w{i}")
+            lines.append(f"  %m{i} = select i1 %c{i}, i16 {before}, i16 %w{i}")
+            before = f"%m{i}"
+    body = "\n".join(lines)
+    return f"""
+define internal <8 x i16> @{name}(<8 x i16> %a) {{
+{body}
+  %least = insertelement <8 x i16> zeroinitializer, i16 {before}, i32 0
+  ret <8 x i16> %least
+}}"""
+
+
 def _define_round(name: str, lanes: int) -> str:
     """Define rounding to 32 bits, for numbers that are saturated to fewer bits later."""
     vector, more = f"<{lanes} x float>", ", <16 x i32> %z, i16 %m, i32 %r" * ("mask" in name)
@@ -218,6 +258,9 @@ def emulate(ir: str) -> str:
             ir = _replaced(
                 ir, name, lambda own, lanes=n_bytes // 4, define=define: define(own, lanes)
             )
+    for n_bytes, pairs in BYTE_PAIRS.items():
+        ir = _replaced(ir, pairs, lambda own, lanes=n_bytes // 2: _define_byte_pairs(own, lanes))
+    ir = _replaced(ir, LEAST_WORD, _define_least_word)
     left = re.findall(r"^declare .*@(llvm\.(?:x86|aarch64)\.[\w.]+)\(", ir, re.MULTILINE)
     assert not left, f"SEMANTICS lacks {', '.join(left)}"
     return ir

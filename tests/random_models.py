@@ -9,7 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from maddjit.models.maddness import Accumulate, LowRankCore, MaddnessModel
+from maddjit.models.core import LowRankCore
+from maddjit.models.encoders import AdditiveCodes, HashTrees, Projection
+from maddjit.models.maddness import Accumulate, MaddnessModel
 from maddjit.models.short_list import ShortList
 
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1.2e-38, 3.4e38)
@@ -32,13 +34,71 @@ def random_model(
     special = rng.choice([np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45], thresholds.shape)
     thresholds = np.where(rng.random(thresholds.shape) < 0.1, special, thresholds)
     return MaddnessModel(
-        split_dims=rng.integers(0, n_features, (n_codebooks, depth)),
-        thresholds=thresholds,
+        HashTrees(rng.integers(0, n_features, (n_codebooks, depth)), thresholds, n_features),
         tables=rng.integers(0, largest + 1, (n_codebooks, n_prototypes, n_outputs)),
         scale=rng.standard_normal(n_outputs).astype(np.float32),
         offset=rng.standard_normal(n_outputs).astype(np.float32),
-        n_features=n_features,
         accumulate=accumulate,
+    )
+
+
+def with_trees(model: MaddnessModel, **changes: Any) -> MaddnessModel:
+    """Return the model with other split columns, thresholds or columns of A."""
+    return replace(model, encoder=replace(model.trees, **changes))
+
+
+def random_codes(
+    seed: int, *, n_features: int, n_codebooks: int, n_prototypes: int, rank: int | None = None
+) -> AdditiveCodes:
+    """Return additive codes of random arrays, for rows that are drawn as `rows_near` draws them.
+
+    Scores are as large as what is added to them; with many codes some scores are equal.
+    """
+    rng = np.random.default_rng(seed)
+    projection, directions = None, n_features
+    if rank is not None:
+        directions = rank
+        matrix = rng.integers(-64, 65, (n_features, rank))
+        reach = 64 * 30 * np.sqrt(n_features)
+        shifts = np.full(rank, max(0, int(np.log2(reach / 64))))
+        added = rng.integers(100, 156, rank) << shifts
+        added = added - 128 * matrix.sum(axis=0)
+        projection = Projection(matrix, added, shifts)
+    prototypes = rng.integers(-64, 65, (n_codebooks, n_prototypes, directions))
+    most = int(64 * 64 * np.sqrt(directions)) + 1
+    shifts = max(0, int(np.log2(most / 4096))) + rng.integers(0, 3, n_codebooks)
+    unit = (most >> shifts)[:, np.newaxis]
+    gram = rng.integers(-unit, unit, (n_codebooks, n_prototypes, n_codebooks, n_prototypes))
+    later = np.arange(n_codebooks)[:, np.newaxis] < np.arange(n_codebooks)
+    return AdditiveCodes(
+        rng.uniform(20, 40, n_features),
+        rng.uniform(100, 156, n_features),
+        projection,
+        prototypes,
+        (128 * prototypes.sum(axis=2)) + rng.integers(-most, most, (n_codebooks, n_prototypes)),
+        shifts,
+        gram * later[:, np.newaxis, :, np.newaxis],
+    )
+
+
+def random_additive(
+    seed: int,
+    *,
+    n_features: int,
+    n_codebooks: int,
+    n_prototypes: int,
+    n_outputs: int,
+    rank: int | None = None,
+    largest: int = 255,
+) -> MaddnessModel:
+    """Return a model of random additive codes and tables; entries are at most `largest`."""
+    rng = np.random.default_rng(seed)
+    sizes = {"n_features": n_features, "n_codebooks": n_codebooks, "n_prototypes": n_prototypes}
+    return MaddnessModel(
+        random_codes(seed, rank=rank, **sizes),
+        tables=rng.integers(0, largest + 1, (n_codebooks, n_prototypes, n_outputs)),
+        scale=rng.standard_normal(n_outputs).astype(np.float32),
+        offset=rng.standard_normal(n_outputs).astype(np.float32),
     )
 
 
@@ -56,7 +116,8 @@ def byte_model(seed: int, dtype: str, n_prototypes: int, is_right: bool) -> Madd
     known = np.concatenate([wholes, wholes + 0.5, [np.inf, -np.inf, -0.0, 1e-45, -1e-45]])
     if not is_right:
         known = known[np.ceil(known.astype(np.float32)) > least]
-    return replace(model, thresholds=rng.choice(known, model.thresholds.shape).astype(np.float32))
+    thresholds = rng.choice(known, model.thresholds.shape).astype(np.float32)
+    return with_trees(model, thresholds=thresholds)
 
 
 def with_core(model: MaddnessModel, rank: int, seed: int = 0) -> MaddnessModel:

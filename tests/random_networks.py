@@ -8,6 +8,7 @@ import numpy as np
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.network import (
     Add,
@@ -69,16 +70,16 @@ class Making:
         n_features = given.channels // groups * window.n_taps
         products = tuple(
             MaddnessModel(
-                split_dims=rng.integers(
-                    0, n_features, (n_codebooks, n_prototypes.bit_length() - 1)
+                HashTrees(
+                    rng.integers(0, n_features, (n_codebooks, n_prototypes.bit_length() - 1)),
+                    rng.integers(-128, 128, (n_codebooks, n_prototypes - 1)),
+                    n_features,
                 ),
-                thresholds=rng.integers(-128, 128, (n_codebooks, n_prototypes - 1)),
                 tables=rng.integers(
                     0, 256, (n_codebooks, n_prototypes, n_outputs // groups), dtype=np.uint8
                 ),
                 scale=rng.uniform(0.01, 0.02, n_outputs // groups) / np.sqrt(n_codebooks),
                 offset=rng.uniform(-2.2, -1.8, n_outputs // groups) * np.sqrt(n_codebooks),
-                n_features=n_features,
             )
             for _ in range(groups)
         )

@@ -291,11 +291,14 @@ def test_magika_says_how_many_files_it_needs(tmp_path: Path) -> None:
     assert "440 are needed" in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_rapidocr = pytest.mark.skipif(
     not find_spec("rapidocr_onnxruntime"),
     reason="rapidocr-onnxruntime is not installed: pip install '.[heads]'",
 )
+
+
+@pytest.mark.slow
+@needs_rapidocr
 def test_ocr_head(tmp_path: Path) -> None:
     font = pytest.importorskip("PIL.ImageFont", reason="Pillow is not installed").load_default(30)
     from PIL import Image, ImageDraw
@@ -324,3 +327,19 @@ def test_ocr_head(tmp_path: Path) -> None:
         n_wrong = (1 - agreement + 5e-5) * n_test
         assert edits <= exact_edits + 1e-4 + 2 * n_wrong / (30 * 11)
     assert re.search(r"line.png': 'maddjit ?reads ?this', (100|9\d)\.\d+% exact winners", output)
+
+
+@pytest.mark.slow
+@needs_rapidocr
+def test_mobile_network() -> None:
+    small = ["--layers", "2", "--lines", "16", "--pixels", "1000", "--rounds", "1"]
+    output = run("examples/mobile_network.py", *small)
+    assert "compile_network: p2o.Mul.2: a product of two tensors is not supported" in output
+    assert "14 layers take" in output
+    errors = re.findall(r"^p2o\.Conv\.[24] .* (0\.\d+) +[\d.]+% ", output, re.MULTILINE)
+    assert len(errors) == 2
+    assert max(map(float, errors)) < 0.4
+    alike = dict(re.findall(r"^(exact|8 bits|look-ups) +([\d.]+)% ", output, re.MULTILINE))
+    assert float(alike["exact"]) == 100
+    assert float(alike["8 bits"]) > 95
+    assert float(alike["look-ups"]) > 85

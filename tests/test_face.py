@@ -20,10 +20,11 @@ MODEL = "bias random_state progress"
 PARAMETERS = {
     "compile": f"fitted target result k threads residual tune choices quantise {KERNEL}",
     "emit": f"fitted target stage result out_order {KERNEL}",
-    "export": "fitted directory name target system result k out_order residual choices compiler "
-    + KERNEL,
-    "fit": "A_train B n_codebooks n_prototypes method objective core_rank accumulate table_scale "
-    f"byte_group prototypes n_candidates penalty validation time_limit on_interrupt {MODEL}",
+    "export": "fitted directory name target system result k out_order residual choices quantise "
+    f"compiler {KERNEL}",
+    "fit": "A_train B n_codebooks n_prototypes encoder method objective core_rank accumulate "
+    f"table_scale byte_group prototypes n_candidates penalty validation time_limit on_interrupt "
+    f"{MODEL}",
     "fit_strassen_tile": "B rank tile A_train scheme rows tile_rows regularisation max_iterations "
     f"validation_fraction {MODEL}",
     "fit_convolution": "planes weights n_codebooks stride padding dilation groups fill quantise "
@@ -31,7 +32,7 @@ PARAMETERS = {
     "select": "A_train B budget metric k validation targets n_codebooks n_prototypes core_ranks "
     f"tile_ranks others n_timed threads time_limit folder {MODEL}",
     "calibrate": "model A B k bias replace_bias random_state",
-    "load": "path",
+    "load": "path mapped",
     "save": "model path provenance",
     "plot": "model A codebook figure",
     "native.load": "path name",

@@ -41,16 +41,18 @@ compiler.convolution
 compiler.request
 compiler.fingerprint  compiler.worker
 compiler.render
+compiler.c_planes
 compiler.c_interface
-compiler.network
+compiler.network  compiler.convolving
 compiler.strassen_tile  compiler.maddness  compiler.planes
 compiler.conversion  compiler.outline
-compiler.llvm  compiler.signature  compiler.cache  compiler.frames
-compiler.objects  compiler.ownership  compiler.target  compiler.workspace
+compiler.llvm  compiler.signature  compiler.cache  compiler.frames  compiler.c_names
+compiler.objects  compiler.target  compiler.workspace
 compiler.platforms  compiler.intrinsics  compiler.c_matrix
 learning.convolution
 learning.fit  learning.elsewhere  learning.regressing
 learning.strassen_tile  learning.winners
+learning.additive
 learning.maddness
 learning.task
 learning.accuracy  learning.progress  learning.ranking
@@ -211,7 +213,7 @@ def test_learning_and_the_compiler_do_not_know_each_other() -> None:
 
 
 def test_only_fit_knows_all_learners() -> None:
-    for learner in ("maddness.best", "maddness.paper", "winners.argmax"):
+    for learner in ("additive.learner", "maddness.best", "maddness.paper", "winners.argmax"):
         assert importers(f"maddjit.learning.{learner}") == ["learning.fit"]
 
 

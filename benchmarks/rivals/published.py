@@ -18,6 +18,7 @@ from benchmarks.rivals.codebooks import codebook_counts
 from benchmarks.rivals.method import Apply, Floats, Method, checked
 from maddjit.learning.maddness.paper import ridge
 from maddjit.learning.maddness.regression import one_hot
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel, average_group
 
 _DEPTH, _LEAVES = 4, 16
@@ -55,12 +56,14 @@ def learn(A_train: NDArray[Any], B: NDArray[Any], n_codebooks: int) -> MaddnessM
     tables = _real_tables(rows, right, blocks, trees)
     entries, scale, offset = _quantised(tables)
     return MaddnessModel(
-        split_dims=np.stack([tree.split_dims for tree in trees]),
-        thresholds=np.stack([tree.thresholds for tree in trees]),
+        HashTrees(
+            np.stack([tree.split_dims for tree in trees]),
+            np.stack([tree.thresholds for tree in trees]),
+            n_features,
+        ),
         tables=entries,
         scale=np.full(right.shape[1], scale),
         offset=np.full(right.shape[1], offset),
-        n_features=n_features,
         accumulate="average",
     )
 

@@ -1,17 +1,25 @@
-"""What ``maddjit compile`` and ``maddjit inspect`` do with convolutions."""
+"""What ``maddjit compile``, ``inspect`` and ``bench`` do with convolutions."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from maddjit.arrays.formats import INPUTS, Format, float32_to_bfloat16
+from maddjit.cli import kernels
 from maddjit.cli.answers import Answer, UsageError
+from maddjit.cli.inputs import InputError, read
+from maddjit.cli.turns import take_turns
 from maddjit.compiler import cache
 from maddjit.compiler.outline import outlined
 from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.storage import provenance_of
 from maddjit.operators.convolution import ConvolutionOperator
 from maddjit.pipeline import compile as compile_model
+from maddjit.selection.blas import one_thread
 
 
 def compiled(model: ConvolutionModel, options: argparse.Namespace) -> Answer:
@@ -23,8 +31,6 @@ def compiled(model: ConvolutionModel, options: argparse.Namespace) -> Answer:
 
 def inspected(model: ConvolutionModel, options: argparse.Namespace) -> Answer:
     """Show a convolution and the plan or the code of its first group's kernel."""
-    if options.html is not None or options.asm == "stages":
-        raise UsageError("a convolution is shown as a plan, --ir or --asm plain")
     op = _operator(model, options)
     facts: dict[str, Any] = {
         "model": facts_of(model),
@@ -54,13 +60,70 @@ def facts_of(model: ConvolutionModel) -> dict[str, Any]:
     }
 
 
+def timed(model: ConvolutionModel, options: argparse.Namespace) -> Answer:
+    """Time a convolution on planes from a file.
+
+    Raises
+    ------
+    UsageError
+        If there is none: a convolution takes planes of any size.
+    """
+    if options.rows is None:
+        raise UsageError("--rows with planes (N, C, H, W) is needed: a convolution takes any size")
+    given = planes_in(options.rows, options.n)
+    op = _operator(model, options)
+    x = in_format(given, INPUTS[options.dtype])
+    out = op(x)
+    with one_thread():
+        seconds = take_turns({"": lambda: op(x, out=out)}, options.rounds)[""]
+    times = per_image(seconds, len(x))
+    told = f"{x.shape[0]} images of {x.shape[2]} × {x.shape[3]}, {options.dtype}, one thread"
+    facts = {
+        "model": facts_of(model),
+        "target": op.target.name,
+        "shape": list(x.shape),
+        "dtype": options.dtype,
+        "rounds": options.rounds,
+        "microseconds_an_image": times,
+    }
+    return Answer("\n".join([repr(op), told, time_words(times)]), facts)
+
+
+def planes_in(source: str, n_images: int | None) -> NDArray[Any]:
+    """Return the images of a file; repeated or cut, if there shall be so many."""
+    given = read(source, "--rows", ndim=4).array
+    return given if n_images is None else np.resize(given, (n_images, *given.shape[1:]))
+
+
+def in_format(planes: NDArray[Any], form: Format) -> NDArray[Any]:
+    """Return planes in a number format.
+
+    Raises
+    ------
+    InputError
+        If they are not whole numbers that it can hold, where it holds whole numbers alone.
+    """
+    if form.name == "bfloat16":
+        return float32_to_bfloat16(planes.astype(np.float32))
+    with np.errstate(invalid="ignore", over="ignore"):
+        found: NDArray[Any] = planes.astype(form.dtype)
+    if form.dtype.kind in "iu" and not np.array_equal(found, planes):
+        raise InputError(f"--rows hold numbers that {form.name} cannot hold")
+    return found
+
+
+def per_image(seconds: NDArray[np.float64], n_images: int) -> list[float]:
+    """Return the quartiles of the time of an image, in microseconds, from times of calls."""
+    return [float(1e6 * each / n_images) for each in np.percentile(seconds, [25, 50, 75])]
+
+
+def time_words(times: list[float]) -> str:
+    """Return quartiles of the time of an image in words."""
+    low, median, high = times
+    return f"{median:.4g} µs an image ({low:.4g} … {high:.4g}), {1e6 / median:.4g} images a second"
+
+
 def _operator(model: ConvolutionModel, options: argparse.Namespace) -> ConvolutionOperator:
     """Compile a convolution as the flags say."""
-    if (options.order, options.precision) != ("C", "float32") or options.result not in (
-        None,
-        "outputs",
-    ):
-        raise UsageError("--order, --result and --precision are not for convolutions")
-    if getattr(options, "also", None):
-        raise UsageError("--also is not for convolutions")
+    kernels.check_flags(options, "convolutions", ("dtype",))
     return compile_model(model, options.target, dtype=options.dtype)

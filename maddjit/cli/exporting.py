@@ -9,7 +9,10 @@ from maddjit.cli import kernels
 from maddjit.cli.answers import Answer
 from maddjit.cli.commands import add_command
 from maddjit.compiler.platforms import SYSTEMS
-from maddjit.exporting.export import export_request
+from maddjit.exporting.export import export, export_request
+from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.network import Network
+from maddjit.models.storage import load
 
 
 def add(commands: Any) -> None:
@@ -38,6 +41,21 @@ def add(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> Answer:
-    request = kernels.request(kernels.product_in(options.model), options, "export", options.system)
-    written = export_request(request, options.dir, options.name)
+    model = load(options.model)
+    if isinstance(model, Network | ConvolutionModel):
+        if isinstance(model, Network):
+            kernels.check_flags(options, "networks")
+        else:
+            kernels.check_flags(options, "convolutions", ("dtype",))
+        written = export(
+            model,
+            options.dir,
+            name=options.name,
+            target=options.target,
+            system=options.system,
+            dtype=options.dtype,
+        )
+    else:
+        request = kernels.request(model, options, "export", options.system)
+        written = export_request(request, options.dir, options.name)
     return Answer(str(written), {"dir": options.dir, "name": options.name, "written": written})

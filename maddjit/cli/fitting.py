@@ -19,6 +19,7 @@ from maddjit.models.storage import Product, to_bytes
 _TABLES = {
     "codebooks": "n_codebooks",
     "prototypes": "n_prototypes",
+    "encoder": "encoder",
     "method": "method",
     "objective": "objective",
     "core_rank": "core_rank",
@@ -63,6 +64,12 @@ def _add_tables(group: Any) -> None:
         type=int,
         metavar="K",
         help="prototypes of each codebook, a power of two from 2 to 256 (default: 16)",
+    )
+    group.add_argument(
+        "--encoder",
+        choices=("trees", "additive"),
+        help="how rows become codes: by hash trees, or by prototypes of all columns, which halve "
+        "the error where B is wide (default: trees)",
     )
     group.add_argument(
         "--method",

@@ -63,7 +63,7 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     what : str
         What errors call the array.
     ndim : int
-        2 for a matrix, 1 for a vector.
+        2 for a matrix, 1 for a vector, 4 for images.
     transpose : bool
         Whether to return the transpose of what the file holds.
 
@@ -96,7 +96,7 @@ def read(source: str, what: str, ndim: int = 2, transpose: bool = False) -> Matr
     if array.dtype.kind not in "fiu":
         raise InputError(f"{what}: {source} must hold real numbers, not {array.dtype}")
     if array.ndim != ndim:
-        wanted = "a matrix" if ndim == 2 else "a vector"
+        wanted = {1: "a vector", 2: "a matrix"}.get(ndim, "images (N, C, H, W)")
         raise InputError(f"{what}: {source} must be {wanted}, but its shape is {array.shape}")
     try:
         as_training_matrix(f"{what}: {source}", array, ndim)

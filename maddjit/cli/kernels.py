@@ -10,7 +10,7 @@ from maddjit.cli.answers import UsageError
 from maddjit.compiler.request import Request, Use, ask
 from maddjit.compiler.target import LEVELS
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import Model, Product, load
+from maddjit.models.storage import Product
 from maddjit.models.strassen_tile import StrassenTileModel
 from maddjit.pipeline import AnyOperator, operator_of
 
@@ -56,22 +56,31 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def product_in(path: str) -> Product:
-    """Return the model of one product that a file holds.
+_USUAL: dict[str, tuple[Any, ...]] = {
+    "dtype": ("float32",),
+    "order": ("C",),
+    "result": (None, "outputs"),
+    "coverage": (0.999,),
+    "precision": ("float32",),
+    "also": ([],),
+    "html": (None,),
+}
+"""What flags are where they say nothing."""
+
+
+def check_flags(options: argparse.Namespace, kind: str, taken: tuple[str, ...] = ()) -> None:
+    """Check that no flag is given that a kind of model does not take.
 
     Raises
     ------
     UsageError
-        If it holds a model of another kind.
+        If one is.
     """
-    return of_rows(load(path), path)
-
-
-def of_rows(model: Model, path: str) -> Product:
-    """Return a model that came from a file if it is one product; errors as of `product_in`."""
-    if not isinstance(model, Product):
-        raise UsageError(f"{path} holds a {type(model).__name__}: this command takes products")
-    return model
+    for name, usual in _USUAL.items():
+        if name not in taken and getattr(options, name, usual[0]) not in usual:
+            raise UsageError(f"--{name} is not for {kind}")
+    if getattr(options, "asm", None) == "stages":
+        raise UsageError(f"the assembly of {kind} is shown by --asm plain, not by stages")
 
 
 def result_of(model: Product, options: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from maddjit.arrays.files import write_whole
 from maddjit.arrays.formats import INPUTS
-from maddjit.cli import convolutions, kernels, page
+from maddjit.cli import convolutions, kernels, networks, page
 from maddjit.cli.answers import Answer, UsageError, jsonable
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import InputError, read
@@ -18,6 +18,7 @@ from maddjit.compiler.outline import outline, outlined
 from maddjit.compiler.target import TargetError
 from maddjit.looking.listing import CONSTANTS, Listing, annotated
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.network import Network
 from maddjit.models.storage import load, provenance_of
 from maddjit.pipeline import AnyOperator, Stage, text_of
 
@@ -95,7 +96,8 @@ def _compile(options: argparse.Namespace) -> Answer:
     model = load(options.model)
     if isinstance(model, ConvolutionModel):
         return convolutions.compiled(model, options)
-    model = kernels.of_rows(model, options.model)
+    if isinstance(model, Network):
+        return networks.compiled(model, options)
     op = kernels.operator(model, options)
     for dtype, order in also:
         op.kernel(dtype, order)
@@ -135,7 +137,8 @@ def _inspect(options: argparse.Namespace) -> Answer:
     model = load(options.model)
     if isinstance(model, ConvolutionModel):
         return convolutions.inspected(model, options)
-    model = kernels.of_rows(model, options.model)
+    if isinstance(model, Network):
+        return networks.inspected(model, options)
     stage: Stage | None = "assembly" if options.asm else options.ir
     facts: dict[str, Any] = {"model": kernels.facts_of(model)}
     if stage and options.target:  # any target can be shown, also one that cannot run here

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Mapping
-from math import ceil
-from timeit import Timer
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.arrays.formats import INPUTS, bfloat16_to_float32, float32_to_bfloat16
-from maddjit.cli import kernels
+from maddjit.cli import convolutions, kernels, networks
 from maddjit.cli.answers import Answer, UsageError, table
 from maddjit.cli.commands import add_command
 from maddjit.cli.inputs import read
 from maddjit.cli.peers import Multiply, eight_bit, largest_weight
+from maddjit.cli.turns import TimedCall, take_turns
 from maddjit.compiler import llvm
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
-from maddjit.models.storage import Product
+from maddjit.models.network import Network
+from maddjit.models.storage import Product, load
 from maddjit.selection.blas import one_thread
 from maddjit.selection.products import Winners
 
-_TURN = 5e-3
-"""The least duration of a turn, in seconds."""
+_ROWS = 10000
+"""Rows of a call, unless --n says more or less."""
 OWN, NUMPY = "maddjit", "numpy float32"
 """The names of the operator and of the product that it is compared with, in the table."""
-
-TimedCall = Callable[[], object]
-"""One way to multiply, called on rows that it already has."""
 
 
 def add(commands: Any) -> None:
@@ -40,7 +38,8 @@ def add(commands: Any) -> None:
         _bench,
         "time a model against NumPy and 8-bit products",
         "Time a model on this machine, in turns with the exact product of NumPy and with 8-bit\n"
-        "products of PyTorch and onnxruntime, if these are installed; one thread each.",
+        "products of PyTorch and onnxruntime, if these are installed; one thread each. Of a\n"
+        "network it is the time of each layer, of a convolution that of a call on --rows.",
         "maddjit bench model.npz --B B.npy --rows A.npy",
         "maddjit bench model.npz --dtype uint8 --order F",
     )
@@ -48,10 +47,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--rows",
         metavar="A",
-        help="rows to time and to measure errors on (default: random rows, without errors)",
+        help="rows to time and to measure errors on (default: random rows, without errors); images "
+        "(N, C, H, W) of networks and convolutions",
     )
     parser.add_argument(
-        "--n", type=int, default=10000, help="number of rows of a call (default: 10000)"
+        "--n",
+        type=int,
+        help=f"number of rows or images of a call (default: {_ROWS} rows, {networks.IMAGES} images "
+        "of a network, all planes of --rows)",
     )
     parser.add_argument(
         "--B", metavar="FILE", help="the exact right-hand side, if the model does not hold it"
@@ -64,9 +67,18 @@ def add(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> Answer:
-    if options.n < 1 or options.rounds < 1:
+    if options.rounds < 1 or (options.n is not None and options.n < 1):
         raise UsageError("--n and --rounds must be 1 or more")
-    model = kernels.product_in(options.model)
+    model = load(options.model)
+    if isinstance(model, Network | ConvolutionModel):
+        if options.B is not None or options.bias is not None or options.transpose:
+            raise UsageError("--B, --bias and --transpose are for products")
+        return (
+            networks.timed(model, options)
+            if isinstance(model, Network)
+            else convolutions.timed(model, options)
+        )
+    options.n = options.n or _ROWS
     right = _right(model, options)
     rows = _timed_rows(model, options)
     op = kernels.operator(model, options)
@@ -112,25 +124,6 @@ def _maddjit(op: Any, A: NDArray[Any], result: str) -> TimedCall:
         return lambda: op(A)
     out = op(A)
     return lambda: op(A, out=out)
-
-
-def take_turns(runs: Mapping[str, TimedCall], rounds: int) -> dict[str, NDArray[np.float64]]:
-    """Return the seconds that a call of each way took in each round, (rounds,) by name.
-
-    All ways take a turn in each round, in a new random order, so that the machine's other work
-    hits them alike. A turn repeats its call for 5 ms or more.
-    """
-    timers = {name: Timer(run) for name, run in runs.items()}
-    calls = {}
-    for name, timer in timers.items():
-        timer.timeit(1)
-        calls[name] = max(1, ceil(_TURN / max(timer.timeit(1), 1e-7)))
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    rng = np.random.default_rng(0)
-    for _ in range(rounds):
-        for name in rng.permutation(list(runs)).tolist():
-            seconds[name].append(timers[name].timeit(calls[name]) / calls[name])
-    return {name: np.array(own) for name, own in seconds.items()}
 
 
 def _right(

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Literal
-
-from numpy import float32
 
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.c_matrix import CMatrix
+from maddjit.compiler.c_names import Names, check_name
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.network.plan import NetworkPlan
-from maddjit.compiler.platforms import System, files_of
 from maddjit.compiler.strassen_tile.plan import TilePlan
-from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE, lines
-from maddjit.version import __version__
 
 LAYOUT = 1
 """The number of the description's layout. Descriptions of another layout cannot be read."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-"""The names that an operator may have in C."""
-_TAKEN = (
-    "all ALL_BUILD clean edit_cache help install INSTALL package PACKAGE package_source preinstall "
-    "rebuild_cache RUN_TESTS test ZERO_CHECK"
-)
-"""Names that CMake gives its own targets."""
 _WINNER_BYTES = 8
 """Bytes of each number that a kernel writes for winners."""
 
 
 @dataclass(frozen=True)
-class Interface:
+class Interface(Names):
     """A kernel and the C function around it: everything that their templates need.
 
     Attributes
@@ -76,58 +63,10 @@ class Interface:
             If `name` is not a name in C or is one of CMake's own targets, or if neither the rows
             nor the columns of A are contiguous.
         """
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"name must be letters, digits and _, a letter first, not {name!r}")
-        if name in _TAKEN.split():
-            raise ValueError(f"name must not be {name!r}: CMake has a target of that name")
+        check_name(name)
         if plan.signature.order == "strided":
             raise ValueError('order must be "C" or "F": in C, rows or columns are contiguous')
         return cls(name, replace(plan, symbol=f"{name}_kernel"), what, llvm, lists)
-
-    @property
-    def prefix(self) -> str:
-        """The prefix of the names of macros."""
-        return self.name.upper()
-
-    @property
-    def target(self) -> Target:
-        """The feature level."""
-        return self.plan.target
-
-    @property
-    def files(self) -> System:
-        """The target's system, which names the files."""
-        return files_of(self.target.triple)
-
-    @property
-    def is_for_windows(self) -> bool:
-        """Whether objects tell which symbols are exported, and headers which are imported."""
-        return self.target.system == "windows"
-
-    @property
-    def exported(self) -> str:
-        """LLVM's word for exported symbols; empty where libraries export every symbol."""
-        return "dllexport " if self.is_for_windows else ""
-
-    @property
-    def entry(self) -> str:
-        """The function that Windows calls when it loads the library; empty for other systems."""
-        return f"{self.name}_loaded" if self.is_for_windows else ""
-
-    @property
-    def api(self) -> str:
-        """The macro before declarations in C; empty for systems other than Windows."""
-        return f"{self.prefix}_API " if self.is_for_windows else ""
-
-    @property
-    def object_name(self) -> str:
-        """The name of the object's file."""
-        return f"{self.name}{self.files.object_suffix}"
-
-    @property
-    def library_name(self) -> str:
-        """The name of the shared library's file."""
-        return self.files.library_name(self.name)
 
     @property
     def n_features(self) -> int:
@@ -199,7 +138,7 @@ class Interface:
             "words": self.words,
             "level": target.name,
             "architecture": target.architecture,
-            "requires": sorted(target.requires),
+            "requires": self.needs,
             "what": self.what,
             "dtype": signature.dtype,
             "output": signature.output.name,
@@ -212,32 +151,15 @@ class Interface:
             "adds": signature.residual,
             **self.ending,
             **({"rows": "tokens"} if self.is_of_tokens else {}),
-            "maddjit": __version__,
+            "maddjit": self.version,
             "llvm": self.llvm,
         }
         return json.dumps(told, sort_keys=True).encode() + b"\0"
 
     @property
-    def ending(self) -> dict[str, float | None]:
-        """How outputs are clamped and what an integer stands for; None where that is not so."""
-        by = self.plan.signature.epilogue
-        return {
-            "low": by.low if isfinite(by.low) else None,
-            "high": by.high if isfinite(by.high) else None,
-            "step": by.step if by.is_integer else None,
-            "zero_point": by.zero_point if by.is_integer else None,
-        }
-
-    @property
-    def step(self) -> str:
-        """What one unit of an integer result stands for, as a float in C; empty for others."""
-        by = self.plan.signature.epilogue
-        return f"{float32(by.step)!s}f" if by.is_integer else ""
-
-    @property
     def words(self) -> str:
         """What the operator computes, in words."""
-        return ", ".join(filter(None, (self._product_words, self.plan.signature.epilogue.words)))
+        return ", ".join(filter(None, (self._product_words, self.epilogue.words)))
 
     @property
     def _product_words(self) -> str:
@@ -256,11 +178,6 @@ class Interface:
             k, margin = plan.signature.k, self.lists.margin
             return f"exact top {k} of {plan.n_outputs} by {found}, lists within {margin}"
         return f"approximate: {found}, sums of {plan.sum_bits} bits"
-
-    @property
-    def features(self) -> str:
-        """The features that a CPU must have, in words."""
-        return " ".join(sorted(self.target.requires)) or "nothing beyond its architecture"
 
     @property
     def Y_words(self) -> str:
@@ -295,13 +212,3 @@ class Interface:
     def is_of_tokens(self) -> bool:
         """Whether the rows of a call are one sequence, whose neighbours share tiles."""
         return isinstance(self.plan, TilePlan) and self.plan.rows.layout == "tokens"
-
-    @property
-    def indent(self) -> str:
-        """The spaces that align a second line of arguments with the first."""
-        return " " * len(f"{self.api}int {self.name}_run(")
-
-    @property
-    def version(self) -> str:
-        """The version of this package."""
-        return __version__

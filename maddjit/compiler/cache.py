@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import mmap
 import os
 import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
-from maddjit.compiler.ownership import doubt
+from maddjit.arrays.ownership import doubt
+from maddjit.compiler.objects import Code
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +34,20 @@ _EVICTED_TO = 0.8
 _PART_SECONDS = 3600
 """Age at which a file that is being written belongs to a process that was ended."""
 
-_MAGIC = b"maddjit object 1\n"
-"""The first bytes of a kept object; a digest follows, then the code."""
+_MAGIC = b"maddjit object 2\n"
+"""The first bytes of a kept object; a digest follows, then a line of text, then the code."""
+_HEAD_BYTES = len(_MAGIC) + hashlib.sha256().digest_size
+"""Bytes in front of the line."""
+_MOST_LINE_BYTES = 1000
+"""The line is shorter: it has the size of the object, and where its other constants belong."""
+_PIECE_BYTES = 1024 * 1024
+"""Bytes of a file that are in memory at once: a multiple of pages."""
 _SUFFIX = ".object"
 """The suffix of a kept object."""
 _PART_SUFFIX = ".object-part"
 """The suffix of a file that is still being written."""
+_DAMAGED = "it is damaged"
+"""The problem of a file that is not what was written."""
 _ABSENT = "it is not there"
 """The problem of a folder that does not exist (yet)."""
 _TO_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -77,7 +88,7 @@ class CacheInfo:
         return f"{self.folder}: {self.problem or used}"
 
 
-def read(key: str | None) -> bytes | None:
+def read(key: str | None) -> Code | None:
     """Return the object of that name, or None if there is none that may be run.
 
     An object is code that will run. So it must be complete, belong to the user of this process, and
@@ -95,37 +106,62 @@ def read(key: str | None) -> bytes | None:
         logger.warning("%s is not used: %s", path, error)
         return None
     with os.fdopen(descriptor, "rb") as file:
-        problem = doubt(os.fstat(descriptor), is_folder=False)
-        head = b"" if problem else file.read(len(_MAGIC) + hashlib.sha256().digest_size)
-        code = file.read()
-    if not problem and head != _MAGIC + _digest(key, code):
-        problem = "it is damaged"
-    if problem:
-        logger.warning("%s is not used: %s", path, problem)
+        found = doubt(os.fstat(descriptor), is_folder=False) or _checked(key, file)
+    if isinstance(found, str):
+        logger.warning("%s is not used: %s", path, found)
         return None
     with suppress(OSError):
         os.utime(path)  # used just now
-    return code
+    return found
 
 
-def write(key: str | None, code: bytes) -> None:
+def _checked(key: str, file: IO[bytes]) -> Code | str:
+    """Return the object that an open file holds, or why there is none.
+
+    Constants that stand apart stay in the file: only one piece at a time is in memory.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size <= _HEAD_BYTES:
+        return _DAMAGED
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if mapped[:_HEAD_BYTES] != _MAGIC + _digest(key, _pieces(mapped, _HEAD_BYTES)):
+        return _DAMAGED
+    begun = mapped.find(b"\n", _HEAD_BYTES, _HEAD_BYTES + _MOST_LINE_BYTES) + 1
+    length, place = mapped[_HEAD_BYTES : begun - 1].decode().split(" ")
+    end = begun + int(length)
+    return Code(mapped[begun:end], place, size - end, _pieces(mapped, end))
+
+
+def _pieces(mapped: mmap.mmap, begun: int) -> Iterator[bytes]:
+    """Yield what a file holds from a place on; pages that were read are given back."""
+    while begun < len(mapped):
+        page = begun // _PIECE_BYTES * _PIECE_BYTES
+        yield mapped[begun : page + _PIECE_BYTES]
+        if hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED, page, min(_PIECE_BYTES, len(mapped) - page))
+        begun = page + _PIECE_BYTES
+
+
+def write(key: str | None, code: Code) -> None:
     """Keep an object; the least recently used objects make room for it.
 
     The file appears under its name only when it is complete. If it cannot be kept (there is no home
     folder, the disk is full or read-only), that is logged and nothing else happens.
     """
     folder = _folder()
-    if key is None or folder is None or len(code) > _most_bytes():
+    if key is None or folder is None or code.n_bytes > _most_bytes():
         return
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _problem(folder):
             return
-        digest = _digest(key, code)
+        line = f"{len(code.object)} {code.place}\n".encode()
+        parts = (line, code.object, *code.constants)
         descriptor, part = tempfile.mkstemp(_PART_SUFFIX, dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_MAGIC + digest + code)
+                file.write(_MAGIC + _digest(key, parts))
+                file.writelines(parts)
             os.replace(part, folder / f"{key}{_SUFFIX}")
         except BaseException:
             os.unlink(part)
@@ -135,10 +171,11 @@ def write(key: str | None, code: bytes) -> None:
         logger.info("%s cannot be written: %s", folder, error)
 
 
-def _digest(key: str, code: bytes) -> bytes:
-    """Return the digest of an object and its name; large objects are not copied for it."""
+def _digest(key: str, parts: Iterable[bytes | memoryview]) -> bytes:
+    """Return the digest of an object and its name."""
     digest = hashlib.sha256(key.encode())
-    digest.update(code)
+    for part in parts:
+        digest.update(part)
     return digest.digest()
 
 
@@ -155,13 +192,13 @@ def info() -> CacheInfo:
 def works() -> bool:
     """Tell whether the cache works: write an object, read it back, and remove it."""
     key, content = secrets.token_hex(32), secrets.token_bytes(100)
-    write(key, content)
+    write(key, Code(content))
     found = read(key)
     folder = _folder()
     if folder is not None:
         with suppress(OSError):
             (folder / f"{key}{_SUFFIX}").unlink()
-    return found == content
+    return found is not None and found.object == content
 
 
 def clear() -> int:

@@ -1,4 +1,4 @@
-"""What a compilation of a convolution is asked for, checked once for compile and for pickles."""
+"""What a compilation of a convolution is asked for, checked once for compile, export, pickles."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from maddjit.arrays.checks import check_threads
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.compiler.request import Request, ask_kernel, target_of
-from maddjit.compiler.signature import RULES, Choices, Signature
+from maddjit.arrays.formats import INPUTS, Format, float32_to_bfloat16
+from maddjit.arrays.layout import OutOrder
+from maddjit.compiler.convolving import ConvolutionPlan
+from maddjit.compiler.maddness.planner import make_plan
+from maddjit.compiler.planes.plan import ELEMENTS, plan_move
+from maddjit.compiler.request import Request, Use, ask_kernel, target_of
+from maddjit.compiler.signature import RULES, Choices, Result, Signature
 from maddjit.compiler.target import Target
 from maddjit.models.convolution import ConvolutionModel
+
+CONVOLUTION_SYMBOL = "maddjit_convolution"
+"""The name of a whole convolution's function, unless it is exported under another one."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,32 @@ class ConvolutionRequest:
         """Return the request for one kernel of a group's product."""
         return ask_kernel(self.model.products[group], self.target, signature, self.choices)
 
+    def plan(self) -> ConvolutionPlan:
+        """Return the plan of the whole convolution for other programs.
+
+        Raises
+        ------
+        ValueError
+            If planes of its dtype cannot hold what the model has outside of planes.
+        """
+        signature, target = self.signature, self.target
+        inner, output = INPUTS[signature.dtype], signature.output
+        plan = ConvolutionPlan(
+            symbol=CONVOLUTION_SYMBOL,
+            target=target,
+            window=self.model.window,
+            kernels=tuple(
+                make_plan(product, target, signature, self.choices)
+                for product in self.model.products
+            ),
+            enter=plan_move("enter", ELEMENTS[inner.itemsize], target, self.quantise),
+            leave=plan_move("leave", ELEMENTS[output.itemsize], target),
+            fill=self.model.fill,
+            fill_bits=bits_of(self.model.fill, inner),
+            quantise=self.quantise,
+        )
+        return plan.renamed(CONVOLUTION_SYMBOL)
+
     def __reduce__(self) -> tuple[Callable[..., ConvolutionRequest], tuple[Any, ...]]:
         asked = self.signature
         return _asked_again, (
@@ -58,6 +94,8 @@ def ask_convolution(
     model: ConvolutionModel,
     level: str | None,
     *,
+    use: Use = "run",
+    system: str | None = None,
     dtype: str = "float32",
     epilogue: Epilogue | None = None,
     quantise: Epilogue | None = None,
@@ -69,6 +107,9 @@ def ask_convolution(
     Parameters
     ----------
     model : ConvolutionModel
+    use : {"run", "export", "show"}
+    system : str, optional
+        As for `maddjit.compiler.request.ask`.
     level, dtype, epilogue, quantise, threads, choices
         As for `maddjit.compile`.
 
@@ -97,13 +138,48 @@ def ask_convolution(
         dtype = quantise.dtype
     return ConvolutionRequest(
         model,
-        target_of(level, "run"),
-        Signature(dtype, "F", "outputs", epilogue or Epilogue(), "F", placed=True),
+        target_of(level, use, system),
+        placed_signature(dtype, "outputs", epilogue),
         quantise,
         check_threads(threads),
         choices or RULES,
         level,
     )
+
+
+def placed_signature(
+    dtype: str, result: Result, epilogue: Epilogue | None, sums: str = "int32"
+) -> Signature:
+    """Return the signature of a group's kernel: columns of A are placed one by one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `Signature`, or if the result is none that planes have.
+    """
+    if result not in ("outputs", "sums", "codes"):
+        raise ValueError(f'a convolution has "outputs", "sums" and "codes", not {result!r}')
+    out_order: OutOrder = "C" if result == "codes" else "F"
+    return Signature(dtype, "F", result, epilogue or Epilogue(), out_order, sums, placed=True)
+
+
+def bits_of(fill: int, form: Format) -> int:
+    """Return the bits of a number in a format.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold it.
+    """
+    if form.name == "bfloat16":
+        return int(float32_to_bfloat16(np.array([fill], np.float32))[0])
+    if form.dtype.kind in "iu":
+        limits = np.iinfo(form.dtype)
+        if not limits.min <= fill <= limits.max:
+            raise ValueError(
+                f"planes of {form.name} cannot hold {fill}, which the model has outside of planes"
+            )
+    return int(np.array(fill, form.dtype).view(f"i{form.itemsize}"))
 
 
 def check_plain(is_plain: bool) -> None:
@@ -117,7 +193,7 @@ def check_plain(is_plain: bool) -> None:
     if not is_plain:
         raise ValueError(
             "a convolution has outputs of planes in any order, and nothing to tune: leave out "
-            "result, k, order, precision, residual and tune"
+            "result, k, order, out_order, precision, residual and tune"
         )
 
 

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 from maddjit.compiler.workspace import odd_lines
 from maddjit.models.window import Window
 
+PART_BYTES = 512 * 1024
+"""Bytes of frames and outputs that are worked on together: part of an L2 cache, which the arrays
+stream through. Fewer rows are slower to encode and scan, and more edges are copied."""
+LEAST_ROWS = 4
+"""The fewest rows of outputs that are a part of an image: its edges are copied for each part."""
+
 
 @dataclass(frozen=True)
 class Frame:

@@ -14,7 +14,8 @@ GENERIC = (
     *(f"llvm.vector.reduce.fmax.v{lanes}f32" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i8" for lanes in (2, 4, 8, 16, 32, 64)),
     *(f"llvm.vector.reduce.umax.v{lanes}i16" for lanes in (2, 4, 8, 16, 32, 64)),
-    *(f"llvm.sadd.sat.v{lanes}i16" for lanes in (8, 16, 32)),
+    *(f"llvm.vector.reduce.umin.v{lanes}i16" for lanes in (8, 16, 32, 64)),
+    *(f"llvm.sadd.sat.v{lanes}i16" for lanes in (8, 16, 32, 64)),
     "llvm.ctpop.i64",
     "llvm.fmuladd.v16f32",
     "llvm.sqrt.f32",
@@ -47,6 +48,12 @@ VBMI_BYTE_SHUFFLES: Lookups = (
     (128, "llvm.x86.avx512.vpermi2var.qi.512"),
 )
 AVX512_VNNI_BYTE_PRODUCTS = "llvm.x86.avx512.vpdpbusd.512"
+
+LEAST_WORD = "llvm.x86.sse41.phminposuw"
+"""What finds the least of eight words without signs."""
+
+BYTE_PAIRS = {32: "llvm.x86.avx2.pmadd.ub.sw", 64: "llvm.x86.avx512.pmaddubs.w.512"}
+"""What multiplies bytes and sums two products in 16 bits, by the bytes of a register."""
 
 
 @dataclass(frozen=True)

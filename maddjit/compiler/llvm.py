@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from maddjit.compiler import objects
+from maddjit.compiler.objects import Code
 from maddjit.compiler.target import Host, Target
 
 LoweredStage = Literal["optimized", "assembly"]
@@ -213,7 +215,7 @@ def to_text(ir: str, target: Target, stage: LoweredStage, linked: Sequence[str] 
     return text
 
 
-def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
+def to_text_apart(ir: str, target: Target, stage: LoweredStage, linked: Sequence[str] = ()) -> str:
     """Return the text of `to_text`, made by a separate process, because LLVM may abort it.
 
     This is for targets that this machine may lack.
@@ -223,7 +225,7 @@ def to_text_apart(ir: str, target: Target, stage: LoweredStage) -> str:
     NativeCodeError
         If that process fails.
     """
-    return _apart(target, {"ir": ir, "stage": stage}).decode()
+    return _apart(target, {"ir": ir, "stage": stage, "linked": list(linked)}).decode()
 
 
 def to_object_apart(ir: str, target: Target, hidden: str = "", linked: Sequence[str] = ()) -> bytes:
@@ -259,13 +261,13 @@ def _apart(target: Target, request: dict[str, Any]) -> bytes:
     return done.stdout
 
 
-def load(code: bytes, symbol: str, target: Target, beside: str = "") -> LoadedFunction:
+def load(code: bytes | Code, symbol: str, target: Target, beside: str = "") -> LoadedFunction:
     """Place object code in executable memory, and return its function `symbol`.
 
     Parameters
     ----------
-    code : bytes
-        An object of `to_object`.
+    code : bytes or Code
+        An object of `to_object`, or such an object whose constants stand apart from it.
     symbol : str
         The function to find.
     target : Target
@@ -279,22 +281,39 @@ def load(code: bytes, symbol: str, target: Target, beside: str = "") -> LoadedFu
         If the object does not define them, or needs symbols that other objects define. LLVM would
         abort the process in the latter case.
     """
-    if needed := objects.needed(code):
+    code = Code(code) if isinstance(code, bytes) else code
+    if needed := objects.needed(code.object):
         raise NativeCodeError(f"the compiled object needs {', '.join(needed)}")
     _initialize()
     empty = llvm.parse_assembly(f'target triple = "{target.triple}"', llvm.create_context())
     # Code and constants share one reservation, so 32-bit distances between them cannot overflow.
     engine = llvm.create_mcjit_compiler(empty, _machine(target), use_lmm=True)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code.object))
     engine.finalize_object()
     address: int = engine.get_function_address(symbol)
     if not address:
         raise NativeCodeError(f"the compiled object does not define {symbol}")
-    other: int = engine.get_global_value_address(beside) if beside else 0
-    if beside and not other:
-        raise NativeCodeError(f"the compiled object does not define {beside}")
-    function = LoadedFunction(address, other)
+    if code.place:
+        _fill(_global(engine, code.place), code)
+    function = LoadedFunction(address, _global(engine, beside) if beside else 0)
     # Only this finalizer holds the engine. In a cycle of garbage, Python could dispose of the
     # engine's LLVM context first, and LLVM would crash.
     weakref.finalize(function, engine.close).atexit = False
     return function
+
+
+def _global(engine: Any, symbol: str) -> int:
+    """Return the address of a function or variable of a loaded object."""
+    address: int = engine.get_global_value_address(symbol)
+    if not address:
+        raise NativeCodeError(f"the compiled object does not define {symbol}")
+    return address
+
+
+def _fill(address: int, code: Code) -> None:
+    """Write the constants of an object to their place in memory."""
+    place = memoryview((ctypes.c_char * code.n_constants).from_address(address)).cast("B")
+    begun = 0
+    for piece in code.constants:
+        place[begun : begun + len(piece)] = piece
+        begun += len(piece)

@@ -176,3 +176,23 @@ def stack_probe(triple: str) -> tuple[str, bytes] | None:
         return None
     is_gnu = architecture == "x86_64" and "gnu" in triple.split("-")
     return "___chkstk_ms" if is_gnu else "__chkstk", bytes.fromhex(_STACK_PROBES[architecture])
+
+
+@dataclass(frozen=True)
+class Host:
+    """What LLVM and the operating system grant on this machine."""
+
+    triple: str
+    cpu: str
+    features: frozenset[str]
+    cache_bytes: int
+
+    @property
+    def architecture(self) -> str:
+        """The architecture, such as ``x86_64``; ``arm64`` is called ``aarch64``."""
+        return architecture_of(self.triple)
+
+    @property
+    def system(self) -> str:
+        """The operating system, such as ``linux``."""
+        return system_of(self.triple)

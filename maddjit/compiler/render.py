@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from maddjit.arrays.files import can_write
 from maddjit.compiler.c_interface import Interface
+from maddjit.compiler.c_planes import PlanesInterface
+from maddjit.compiler.convolving import ConvolutionPlan
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.network.plan import NetworkPlan
 from maddjit.compiler.planes.drive import DrivePlan
@@ -110,15 +112,34 @@ def render_call(call: Any) -> str:
     return _environment().get_template("python/call.ll.j2").render(call=call)
 
 
-def render(plan: Plan | TilePlan | MovePlan | DrivePlan | NetworkPlan) -> str:
+def render(plan: Plan | TilePlan | MovePlan | DrivePlan | NetworkPlan | ConvolutionPlan) -> str:
     """Return the LLVM IR of a plan's kernel, as a module."""
     text = _environment().get_template(plan.template).render(plan=plan)
+    if isinstance(plan, Plan) and plan.encode.additive:
+        text = _declared_once(text)
     return _with_probe(text, plan.target.triple)
+
+
+def _declared_once(text: str) -> str:
+    """Return a module whose parts declare what they call, each function once."""
+    kept, known = [], set()
+    for line in text.split("\n"):
+        name = line.partition("@")[2].partition("(")[0] if line.startswith("declare ") else ""
+        if name not in known:
+            kept.append(line)
+        if name:
+            known.add(name)
+    return "\n".join(kept)
 
 
 def render_network(plan: NetworkPlan) -> tuple[str, ...]:
     """Return the LLVM IR of a network: the module of its own function, and those to be linked."""
     return render(plan), *map(render, plan.kernels)
+
+
+def render_convolution(plan: ConvolutionPlan) -> tuple[str, ...]:
+    """Return the LLVM IR of a whole convolution: its own module, and those to be linked."""
+    return render(plan), render(plan.enter), render(plan.leave), *map(render, plan.kernels)
 
 
 def _with_probe(text: str, triple: str) -> str:
@@ -132,25 +153,31 @@ def _with_probe(text: str, triple: str) -> str:
     return text.replace(begun, f"{begun}{added}\n", 1)
 
 
-def render_interface(interface: Interface) -> tuple[str, ...]:
+def render_interface(interface: Interface | PlanesInterface) -> tuple[str, ...]:
     """Return the LLVM IR of an exported kernel, its C function and constants, as a module.
 
-    Those of a network's other kernels follow, which are to be linked to it.
+    Those of other kernels follow, which are to be linked to it.
     """
-    function, plan = (
-        _environment().get_template("c/interface.ll.j2").render(c=interface),
-        interface.plan,
-    )
-    first, *others = render_network(plan) if isinstance(plan, NetworkPlan) else (render(plan),)
-    return f"{first}\n{function}", *others
+    plan = interface.plan
+    template = "c/interface.ll.j2"
+    if isinstance(plan, ConvolutionPlan):
+        template = "c/planes.ll.j2"
+        first, *others = render_convolution(plan)
+    elif isinstance(plan, NetworkPlan):
+        first, *others = render_network(plan)
+    else:
+        first, *others = (render(plan),)
+    return f"{first}\n{_environment().get_template(template).render(c=interface)}", *others
 
 
-def render_c(interface: Interface) -> dict[str, str]:
+def render_c(interface: Interface | PlanesInterface) -> tuple[str, str, str]:
     """Return the header, the example and the CMake file of an exported operator."""
-    return {
-        name: _environment().get_template(f"c/{name}.j2").render(c=interface)
-        for name in ("header.h", "example.c", "CMakeLists.txt")
-    }
+    kind = "planes_" if isinstance(interface, PlanesInterface) else ""
+    header, example, cmake = (
+        _environment().get_template(f"c/{name}.j2").render(c=interface)
+        for name in (f"{kind}header.h", f"{kind}example.c", "CMakeLists.txt")
+    )
+    return header, example, cmake
 
 
 def render_page(template: str, **values: Any) -> str:

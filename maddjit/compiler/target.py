@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from maddjit.compiler import intrinsics
 from maddjit.compiler.intrinsics import Lookups, WholeNumbers, Words
+from maddjit.compiler.platforms import Host as Host
 from maddjit.compiler.platforms import architecture_of, linked_triple, loaded_triple, system_of
 
 ENVIRONMENT_VARIABLE = "MADDJIT_TARGET"
@@ -17,26 +18,6 @@ BFLOAT16 = "avx512bf16"
 
 class TargetError(ValueError):
     """A target is unknown, or the CPU lacks a feature that it needs."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """What LLVM and the operating system grant on this machine."""
-
-    triple: str
-    cpu: str
-    features: frozenset[str]
-    cache_bytes: int
-
-    @property
-    def architecture(self) -> str:
-        """The architecture, such as ``x86_64``; ``arm64`` is called ``aarch64``."""
-        return architecture_of(self.triple)
-
-    @property
-    def system(self) -> str:
-        """The operating system, such as ``linux``."""
-        return system_of(self.triple)
 
 
 @dataclass(frozen=True)
@@ -154,6 +135,17 @@ class Target:
         """Instructions that multiply, round and pack whole numbers; None if there are none."""
         return intrinsics.granted(intrinsics.WHOLE_NUMBERS[self.vector_bytes], self.intrinsics)
 
+    @property
+    def byte_pairs(self) -> str:
+        """The instruction that multiplies bytes and sums two products in 16 bits, clipped."""
+        name = intrinsics.BYTE_PAIRS.get(self.vector_bytes, "")
+        return name if name in self.intrinsics else ""
+
+    @property
+    def least_word(self) -> str:
+        """The instruction that finds the least of eight words without signs."""
+        return intrinsics.LEAST_WORD if intrinsics.LEAST_WORD in self.intrinsics else ""
+
     def byte_shuffle(self, entries: int) -> str:
         """Return the instruction that looks bytes up in a table; empty if there is none."""
         return dict(self.byte_shuffles).get(entries, "")
@@ -216,7 +208,8 @@ _X86_64_V3 = replace(
     requires=_AVX2,
     intrinsics=_X86_64.intrinsics
     + intrinsics.rows_of(32)
-    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES),
+    + intrinsics.names_of(intrinsics.AVX2_PERMUTES, intrinsics.AVX2_BYTE_SHUFFLES)
+    + (intrinsics.BYTE_PAIRS[32], intrinsics.LEAST_WORD),
     vector_bytes=32,
     fuses=True,
     converts_half=True,
@@ -232,7 +225,8 @@ _X86_64_V4 = replace(
     requires=_X86_64_V3.requires | _AVX512,
     intrinsics=_X86_64_V3.intrinsics
     + intrinsics.rows_of(64)
-    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES),
+    + intrinsics.names_of(intrinsics.AVX512_PERMUTES, intrinsics.AVX512_BYTE_SHUFFLES)
+    + (intrinsics.BYTE_PAIRS[64],),
     vector_bytes=64,
     n_registers=32,
     has_masks=True,

@@ -20,13 +20,13 @@ def main() -> int:
         error's text alone.
     """
     request = json.load(sys.stdin)
-    ir, stage = request["ir"], request["stage"]
+    ir, stage, linked = request["ir"], request["stage"], request["linked"]
     target = replace(named(request["level"]), **request["target"])
     try:
         if stage == "object":
-            made = to_object(ir, target, request["hidden"], request["linked"])
+            made = to_object(ir, target, request["hidden"], linked)
         else:
-            made = to_text(ir, target, stage).encode()
+            made = to_text(ir, target, stage, linked).encode()
     except NativeCodeError as error:
         sys.stderr.buffer.write(str(error).encode())
         return REFUSED

@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.files import write_whole
@@ -13,6 +14,9 @@ from maddjit.arrays.formats import Precision
 from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import llvm
 from maddjit.compiler.c_interface import Interface
+from maddjit.compiler.c_planes import PlanesInterface
+from maddjit.compiler.convolution import ask_convolution, check_plain
+from maddjit.compiler.convolving import ConvolutionPlan
 from maddjit.compiler.maddness.lists import Lists
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.network.plan import NetworkPlan
@@ -24,6 +28,7 @@ from maddjit.compiler.signature import Choices
 from maddjit.compiler.strassen_tile.plan import TilePlan
 from maddjit.compiler.target import missing_features
 from maddjit.exporting.linking import link
+from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.network import Network
 
 _READABLE, _RUNNABLE = 0o644, 0o755
@@ -87,6 +92,7 @@ def export(
     epilogue: Epilogue | None = None,
     precision: Precision = "float32",
     residual: bool = False,
+    quantise: Epilogue | None = None,
     choices: Choices | None = None,
     compiler: str | None = None,
 ) -> Exported:
@@ -97,9 +103,11 @@ def export(
 
     Parameters
     ----------
-    fitted : MaddnessModel or any object with its arrays, StrassenTileModel, or Network
-        For a network, rows are images: all numbers of one side by side. Its options are `name`,
-        `target`, `system` and `compiler`.
+    fitted : MaddnessModel or any object with its arrays, or another kind of model
+        A `StrassenTileModel`, a `Network`, or a `ConvolutionModel`. For a network, rows are images:
+        all numbers of one side by side. Its options are `name`, `target`, `system` and `compiler`.
+        A convolution's function takes planes (N, C, H, W) of any size that lie row by row, and has
+        those options and `dtype`, `epilogue`, `quantise` and `choices`.
     directory : path
         A folder, which is made if it does not exist. Files of earlier exports are replaced.
     name : str
@@ -108,7 +116,7 @@ def export(
         The feature level, as for `compile`; this machine need not be able to run it.
     system : {"linux", "macos", "windows"}, optional
         The operating system of the programs; by default this machine's.
-    result, k, coverage, dtype, order, epilogue, precision, residual, choices
+    result, k, coverage, dtype, order, epilogue, precision, residual, quantise, choices
         As for `compile`, but `order` is "C" or "F".
     out_order : {"C", "F"}
         Whether rows or columns of outputs are contiguous.
@@ -152,10 +160,20 @@ def export(
     """
     if isinstance(fitted, Network):
         asked = (result, k, coverage, dtype, order, out_order, epilogue, precision, residual)
-        if (*asked, choices) != (*_USUAL, None):
+        if (*asked, quantise, choices) != (*_USUAL, None, None):
             raise ValueError("a network is exported without options of products")
         plan = plan_network(fitted, target_of(target, "export", system))
         return export_plan(plan, directory, name, compiler=compiler)
+    if isinstance(fitted, ConvolutionModel):
+        is_usual = (result, k, coverage, precision) == ("outputs", None, 0.999, "float32")
+        check_plain(is_usual and (order, out_order, residual) == ("C", "C", False))
+        options: Any = {"dtype": dtype, "epilogue": epilogue, "quantise": quantise}
+        planes = ask_convolution(
+            fitted, target, use="export", system=system, choices=choices, **options
+        )
+        return export_convolution(planes.plan(), directory, name, compiler)
+    if quantise is not None:
+        raise ValueError("quantise is for the planes of convolutions")
     request = ask(
         fitted,
         target,
@@ -199,8 +217,22 @@ def export_plan(
         plan = plan.for_linkers()
     else:
         plan = replace(plan, target=plan.target.for_linkers())
-    interface = Interface.of(name, plan, what, llvm.LLVM_VERSION, lists)
-    emitted, texts = _object(interface), render_c(interface)
+    return _write_all(Interface.of(name, plan, what, llvm.LLVM_VERSION, lists), directory, compiler)
+
+
+def export_convolution(
+    plan: ConvolutionPlan, directory: str | os.PathLike[str], name: str, compiler: str | None = None
+) -> Exported:
+    """Write the convolution of a plan; parameters and errors are those of `export`."""
+    return _write_all(PlanesInterface.of(name, plan, llvm.LLVM_VERSION), directory, compiler)
+
+
+def _write_all(
+    interface: Interface | PlanesInterface, directory: str | os.PathLike[str], compiler: str | None
+) -> Exported:
+    """Write the files of an export, and link its library."""
+    name = interface.name
+    emitted, (header_text, example_text, cmake_text) = _object(interface), render_c(interface)
     folder = Path(directory)
     folder.mkdir(mode=_RUNNABLE, parents=True, exist_ok=True)
     _remove_library(interface, folder)
@@ -208,16 +240,16 @@ def export_plan(
         _write(folder / file, content)
         for file, content in (
             (interface.object_name, emitted),
-            (f"{name}.h", texts["header.h"].encode()),
-            (f"{name}_example.c", texts["example.c"].encode()),
-            ("CMakeLists.txt", texts["CMakeLists.txt"].encode()),
+            (f"{name}.h", header_text.encode()),
+            (f"{name}_example.c", example_text.encode()),
+            ("CMakeLists.txt", cmake_text.encode()),
         )
     )
     library, import_library, missing = _link(interface, code, compiler)
     return Exported(name, code, header, example, cmake, library, missing, import_library)
 
 
-def _object(interface: Interface) -> bytes:
+def _object(interface: Interface | PlanesInterface) -> bytes:
     """Return the object of a kernel and the C function around it.
 
     Raises
@@ -234,7 +266,7 @@ def _object(interface: Interface) -> bytes:
     return code
 
 
-def _remove_library(interface: Interface, folder: Path) -> None:
+def _remove_library(interface: Interface | PlanesInterface, folder: Path) -> None:
     """Remove the library of an earlier export.
 
     A process that has loaded it keeps it, except on Windows, where this is an error.
@@ -246,7 +278,7 @@ def _remove_library(interface: Interface, folder: Path) -> None:
 
 
 def _link(
-    interface: Interface, code: Path, compiler: str | None
+    interface: Interface | PlanesInterface, code: Path, compiler: str | None
 ) -> tuple[Path | None, Path | None, str]:
     """Link an object into a library, in a temporary folder, and move the library beside the object.
 

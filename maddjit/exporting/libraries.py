@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from maddjit.arrays.ownership import doubt
 from maddjit.compiler import llvm
 from maddjit.compiler.c_interface import LAYOUT
-from maddjit.compiler.ownership import doubt
 from maddjit.compiler.platforms import files_of
 
 _DESCRIBED = "_description"

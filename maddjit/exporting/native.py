@@ -195,8 +195,9 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     TargetError
         If this machine lacks a feature that the code needs; none of the code has run then.
     ValueError
-        If the file was not exported by maddjit, or by a version with another interface, or the
-        folder has several libraries, or the file has changed since this process loaded it.
+        If the file was not exported by maddjit, or by a version with another interface, or is a
+        convolution, or the folder has several libraries, or the file has changed since this process
+        loaded it.
     OSError
         If the system's loader refuses it.
 
@@ -227,6 +228,10 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> NativeOperato
     prefix = files_of(host.triple).library_prefix
     name = name or file.name.partition(".")[0].removeprefix(prefix)
     description = description_of(library, file, name)
+    if description["what"] == "planes":
+        raise ValueError(
+            f"{file} is a convolution, which C programs call: for Python, maddjit.compile its model"
+        )
     missing = sorted(set(description["requires"]) - host.features)
     if missing:
         raise TargetError(

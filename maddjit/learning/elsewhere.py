@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_bias
 from maddjit.learning.maddness.tables import quantise
-from maddjit.models.maddness import MaddnessModel, tree_depth
+from maddjit.models.encoders import HashTrees, tree_depth
+from maddjit.models.maddness import MaddnessModel
 
 _SPLITS, _TABLES = 0, 1
 """The items of what halutmatmul stores that hold hash trees and look-up tables."""
@@ -68,12 +69,10 @@ def from_arrays(
     added = as_bias(bias, real.shape[2]).astype(np.float64)
     entries, scale, offset = quantise(real, added, scale="per-output", accumulate="exact")
     return MaddnessModel(
-        split_dims=np.asarray(split_dims),
-        thresholds=np.asarray(thresholds),
+        HashTrees(np.asarray(split_dims), np.asarray(thresholds), n_features),
         tables=entries,
         scale=scale,
         offset=offset,
-        n_features=n_features,
         bias=None if bias is None else added,
     )
 

@@ -11,10 +11,18 @@ from numpy.typing import ArrayLike
 from maddjit import reference
 from maddjit.arrays.checks import check_random_state
 from maddjit.learning.accuracy import lost_too_much, named_too_few, warn_useless
+from maddjit.learning.additive import learner as additive
 from maddjit.learning.maddness import best, paper, settings
 from maddjit.learning.maddness.byte_groups import rounded_model
 from maddjit.learning.maddness.learned import Learned
-from maddjit.learning.maddness.options import Method, OnInterrupt, Options, Prototypes, TableScale
+from maddjit.learning.maddness.options import (
+    EncoderKind,
+    Method,
+    OnInterrupt,
+    Options,
+    Prototypes,
+    TableScale,
+)
 from maddjit.learning.maddness.report import fit_report_on
 from maddjit.learning.maddness.rounding import quantising_work
 from maddjit.learning.progress import Progress, Steps, now, steps
@@ -31,6 +39,7 @@ def fit(
     n_codebooks: int = 16,
     n_prototypes: int = 16,
     *,
+    encoder: EncoderKind = "trees",
     method: Method = "best",
     objective: Objective = "product",
     core_rank: int = 0,
@@ -47,11 +56,12 @@ def fit(
     on_interrupt: OnInterrupt = "finish",
     progress: Progress = False,
 ) -> MaddnessModel:
-    """Learn hash trees and look-up tables that approximate ``A @ B + bias``.
+    """Learn an encoder and look-up tables that approximate ``A @ B + bias``.
 
-    The columns of A are divided into C blocks. In each block a hash tree with K leaves gives a row
-    one of K codes, by comparing a few of its entries with thresholds. A table holds what each code
-    adds to each output. The result for a row is the sum of C table entries for each output.
+    The encoder gives each row C codes below K. By default it consists of C hash trees with K leaves
+    each. The columns of A are divided into C blocks, and in each block a tree compares a few of a
+    row's entries with thresholds. A table holds what each code adds to each output. The result for
+    a row is the sum of C table entries for each output.
 
     Parameters
     ----------
@@ -60,11 +70,17 @@ def fit(
     B : (D, M) array_like
         The fixed right-hand side.
     n_codebooks : int
-        C, the number of trees, each with its own table. More is more accurate and slower. Each tree
-        sees a block of about D/C columns; C need not divide D.
+        C, the number of codes of a row, each with its own table. More is more accurate and slower.
+        Each tree sees a block of about D/C columns; C need not divide D.
     n_prototypes : int
-        K, the number of leaves of each tree: a power of two from 2 to 256. More is more accurate,
-        but needs more rows to learn from and larger tables.
+        K, the number of different codes: a power of two from 2 to 256. More is more accurate, but
+        needs more rows to learn from and larger tables.
+    encoder : {"trees", "additive"}
+        "trees" are hash trees. They cost next to nothing, and each looks at a few columns.
+        "additive" are codes of all columns at once: C sets of K prototypes, of which the nearest to
+        a row is taken from the first set, the nearest to what is left from the second, and so on.
+        They cost a small product in 8 bits. With some hundred outputs or more that is little, and
+        the error is often half of that of trees.
     method : {"best", "paper"}
         "best" learns for this B: it chooses the blocks of columns, grows trees on what their block
         adds to A·B, and refits trees and tables in turns. Of these steps it keeps those that lower
@@ -131,8 +147,8 @@ def fit(
     ------
     ValueError
         If an entry is NaN or infinite (the message names row and column), A @ B + bias is beyond
-        the range of float32, shapes do not fit, n_codebooks exceeds D, or an option is not one of
-        those above.
+        the range of float32, shapes do not fit, n_codebooks exceeds D for trees, or an option is
+        not one of those above.
     TypeError
         If an array does not hold real numbers, or a size is not a whole number.
 
@@ -165,6 +181,7 @@ def fit(
         penalty=penalty,
         on_interrupt=on_interrupt,
         objective=objective,
+        encoder=encoder,
     )
     check_random_state(random_state)
     rows, right, added = training_arrays(A_train, B, bias)
@@ -192,15 +209,20 @@ def _check_range(task: Task) -> None:
 
 def _n_steps(options: Options) -> int:
     """Return how many steps a fit takes, at most."""
-    n_steps = best.N_STEPS if options.method == "best" else paper.n_steps(options)
+    if options.encoder == "additive":
+        n_steps = additive.N_STEPS
+    else:
+        n_steps = best.N_STEPS if options.method == "best" else paper.n_steps(options)
     return n_steps + (argmax.N_STEPS if options.objective == "argmax" else 0)
 
 
 def _learned(
     task: Task, options: Options, random_state: int, advance: Steps
 ) -> tuple[Learned, float | None]:
-    """Return trees and real tables, and the β of the loss if tables were tuned for winners."""
-    if options.method == "best":
+    """Return an encoder and real tables, and the β of the loss if tables were tuned for winners."""
+    if options.encoder == "additive":
+        learned = additive.learn(task.train, task.B, options, random_state, advance)
+    elif options.method == "best":
         learned = best.learn(task.train, task.B, options, random_state, advance)
     else:
         learned = paper.learn(task.train, task.B, options, advance)

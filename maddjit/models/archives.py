@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.files import write_whole
 from maddjit.models.drawing import plot
+from maddjit.models.members import Archive, array_in
+from maddjit.models.records import MappedFile, let_go
 from maddjit.version import __version__
 
-_FORMATS = ("maddjit-model-1", "maddjit-model-2", "maddjit-model-3")
+_FORMATS = ("maddjit-model-1", "maddjit-model-2", "maddjit-model-3", "maddjit-model-4")
 """The names of all formats, oldest first. Files of older ones are still read."""
 FORMAT = _FORMATS[-1]
 """The name of the format, which stands in every file."""
@@ -26,12 +29,13 @@ FORMAT = _FORMATS[-1]
 _KINDS: dict[str, type[Any]] = {}
 """The classes of models that a file may hold, by the names that files call them."""
 Part = type[Any] | tuple[type[Any], ...]
-"""The class of a field that is a record or a tuple of records; several where it can be any of them.
-"""
+"""The class of a field that is a record or a tuple of records, or all classes it can have."""
 _PARTS: dict[type[Any], dict[str, Part]] = {}
 """For each class of records, the fields that are records themselves, with their classes."""
 _ADDED: dict[type[Any], dict[str, tuple[int, Any]]] = {}
 """For each class, fields that it has since a format, counted from 1, and their values before it."""
+_MOVED: dict[type[Any], Mapping[str, type[Any]]] = {}
+"""For each class, fields that are records now and whose fields stood in it before, with classes."""
 _SINGLE = b"\x93NUMPY"
 """The first bytes of a file that holds a single array."""
 _PLAIN: dict[str, tuple[type, ...]] = {
@@ -53,6 +57,7 @@ K = TypeVar("K", bound=type[Any])
 def stored(
     parts: Mapping[str, Part] | None = None,
     added: Mapping[str, tuple[int, Any]] | None = None,
+    moved: Mapping[str, type[Any]] | None = None,
 ) -> Callable[[K], K]:
     """Return a decorator that registers a class of frozen records for model files.
 
@@ -62,14 +67,15 @@ def stored(
         The fields that are records themselves, or tuples of records, each with its class, or with
         all classes that its records can have.
     added : mapping, optional
-        Fields that older files lack. Each has the number of the first format with it, and the
-        value that models of older files get.
+        Fields that older files lack: the first format with each, and its value for older files.
+    moved : mapping, optional
+        Fields that are records of this class, where older files have the fields of that record.
     """
 
     def register(kind: K) -> K:
         if issubclass(kind, StoredModel):
             _KINDS[kind.__name__] = kind
-        _PARTS[kind], _ADDED[kind] = dict(parts or {}), dict(added or {})
+        _PARTS[kind], _ADDED[kind], _MOVED[kind] = dict(parts or {}), dict(added or {}), moved or {}
         return kind
 
     return register
@@ -153,7 +159,7 @@ def to_bytes(model: StoredModel, provenance: Mapping[str, Any] | None = None) ->
 def contents(model: StoredModel) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return all that a model is: its fields that are no arrays, as text, and its arrays by name.
 
-    Equal models have equal contents. Arrays are not copied.
+    Equal models have equal contents.
     """
     arrays: dict[str, Any] = {}
     name, kind = next(each for each in _KINDS.items() if isinstance(model, each[1]))
@@ -185,13 +191,20 @@ def _write(model: StoredModel, file: IO[bytes], provenance: dict[str, Any]) -> N
     np.savez(file, format=np.array(FORMAT), about=np.array(json.dumps(told)), **arrays)
 
 
-def read(file: IO[bytes]) -> Any:
-    """Return the model that an open file holds, made by its constructor."""
+def read(file: IO[bytes], is_mapped: bool = False) -> Any:
+    """Return the model that an open file holds, made by its constructor.
+
+    Large arrays of bytes may be mapped: they stay in the file.
+    """
     archive, told = opened(file)
+    if is_mapped:
+        archive.mapped = MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
     kind = _KINDS.get(told["kind"])
     if kind is None:
         raise ValueError(f"it holds a {told['kind']}, which this version does not know")
-    return _put_together(kind, told["fields"], "", archive)
+    model = _put_together(kind, told["fields"], "", archive)
+    let_go()
+    return model
 
 
 def _taken_apart(
@@ -228,7 +241,7 @@ def _part_taken_apart(value: Any, kind: Part, prefix: str, arrays: dict[str, Any
     return _taken_apart(value, kind, prefix, arrays)
 
 
-def _part_put_together(kind: Part, tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
+def _part_put_together(kind: Part, tree: Any, prefix: str, archive: Archive) -> Any:
     """Return the field that `_part_taken_apart` took apart."""
     if isinstance(tree, list):
         return tuple(
@@ -243,11 +256,13 @@ def _part_put_together(kind: Part, tree: Any, prefix: str, archive: zipfile.ZipF
     return _put_together(kind, tree, prefix, archive)
 
 
-def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipFile) -> Any:
+def _put_together(kind: type[Any], tree: Any, prefix: str, archive: Archive) -> Any:
     """Return the record that `_taken_apart` took apart into `tree` and arrays of the archive."""
-    parts, values = _PARTS.get(kind, {}), {}
+    parts, values = _PARTS.get(kind, {}), dict[str, Any]()
     own = {field.name: str(field.type) for field in fields(kind)}
-    if not isinstance(tree, dict) or set(tree) != set(own):
+    if isinstance(tree, dict):
+        tree, values = _moved(kind, tree, prefix, archive)
+    if not isinstance(tree, dict) or set(tree) | set(values) != set(own):
         raise ValueError(f"it does not have the fields of a {kind.__name__}")
     for name, value in tree.items():
         if name in parts:
@@ -257,7 +272,7 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
                 else _part_put_together(parts[name], value, f"{prefix}{name}.", archive)
             )
         elif isinstance(value, dict):
-            array = _array(archive, prefix + name)
+            array = array_in(archive, prefix + name)
             if list(array.shape) != value.get("shape"):
                 raise ValueError(f"{prefix}{name} does not have the shape that the text says")
             values[name] = array
@@ -270,7 +285,22 @@ def _put_together(kind: type[Any], tree: Any, prefix: str, archive: zipfile.ZipF
     return kind(**values)
 
 
-def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
+def _moved(
+    kind: type[Any], tree: dict[str, Any], prefix: str, archive: Archive
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of an older file that stayed, and the records that others became."""
+    values: dict[str, Any] = {}
+    for name, part in _MOVED.get(kind, {}).items():
+        inner = {field.name for field in fields(part)}
+        if name not in tree and inner <= set(tree):  # as files of the first three formats have it
+            values[name] = _put_together(
+                part, {each: tree[each] for each in inner}, prefix, archive
+            )
+            tree = {each: value for each, value in tree.items() if each not in inner}
+    return tree, values
+
+
+def opened(file: IO[bytes]) -> tuple[Archive, dict[str, Any]]:
     """Return the archive and its ``about``, once its format and its size are known to be sound."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -279,16 +309,16 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
         raise ValueError("it is neither .npz nor .npy")
     if first == _SINGLE:
         raise ValueError("it holds a single array")
-    archive = zipfile.ZipFile(file)
+    archive = Archive(file)
     members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
     if sum(member.file_size for member in members) > size:
         raise ValueError("its members are larger than itself")
-    written = _array(archive, "format")
+    written = array_in(archive, "format")
     if written.shape or str(written) not in _FORMATS:
         raise ValueError(f"it holds {str(written)[:100]!r}, not {FORMAT!r}")
-    told = json.loads(str(_array(archive, "about")))
+    told = json.loads(str(array_in(archive, "about")))
     if not isinstance(told, dict) or not {"kind", "fields", "written_by"} <= set(told):
         raise ValueError("it does not say what it is")
     if not isinstance(told.get("provenance", {}), dict):
@@ -297,14 +327,3 @@ def opened(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     missing = _ADDED.get(_KINDS.get(told["kind"], object), {}).items()
     told["fields"] |= {name: value for name, (since, value) in missing if number < since}
     return archive, told
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return a member of the archive, read to its end, where its checksum is compared."""
-    with archive.open(f"{name}.npy") as member:
-        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-        rest = member.read(1)
-    # An array whose elements take no bytes could have more elements than can ever be read.
-    if rest or array.dtype.itemsize == 0 or array.dtype.kind not in "biufU":
-        raise ValueError(f"{name} is no array of numbers or text, or not all of its member")
-    return array

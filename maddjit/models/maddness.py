@@ -1,49 +1,25 @@
-"""`MaddnessModel`: hash trees and look-up tables, as a frozen record that is checked when made."""
+"""`MaddnessModel`: an encoder and look-up tables, as a frozen record that is checked when made."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from operator import index
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.models.archives import StoredModel, stored
+from maddjit.models.core import LowRankCore
+from maddjit.models.encoders import AdditiveCodes, Encoder, HashTrees, tree_depth
 from maddjit.models.fit_report import FitReport
 from maddjit.models.records import fields_of, frozen_array, made_again
 from maddjit.models.short_list import ShortList
 
 Accumulate = Literal["exact", "average"]
 
-MAX_PROTOTYPES = 256
-"""Leaves of a tree, at most: a code is one byte."""
-
-MAX_FEATURES = 2**31 - 1
-"""Columns of A, at most: split columns are stored in 32 bits."""
-
 MAX_AVERAGE_GROUP = 16
 """U in the paper: at most so many codebooks are summed by one tree of averages (section 4.4)."""
-
-MAX_RANK = 64
-"""Rank of an exact core, at most: a larger core would cost as much as the product."""
-
-CORE_LANES = 16
-"""Partial sums in which each projection onto a core is computed, which its definition says."""
-
-
-def tree_depth(n_prototypes: int) -> int:
-    """Return the depth T of a tree with K = 2ᵀ leaves.
-
-    Raises
-    ------
-    ValueError
-        If `n_prototypes` is not a power of two from 2 to 256.
-    """
-    if not 2 <= n_prototypes <= MAX_PROTOTYPES or n_prototypes & (n_prototypes - 1):
-        raise ValueError(f"n_prototypes must be a power of two from 2 to 256, not {n_prototypes}")
-    return n_prototypes.bit_length() - 1
 
 
 def average_group(n_codebooks: int) -> int:
@@ -51,75 +27,31 @@ def average_group(n_codebooks: int) -> int:
     return min(n_codebooks & -n_codebooks, MAX_AVERAGE_GROUP)
 
 
-@dataclass(frozen=True, eq=False)
-class LowRankCore:
-    """A product of small rank r, ``(A · U) · V``, that is computed exactly beside the tables.
-
-    Attributes
-    ----------
-    projection : (D, r) float32
-        U.
-    expansion : (r, M) float32
-        V.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If r is not from 1 to 64, an entry is not finite, or a shape or dtype is not as above.
-    """
-
-    projection: NDArray[np.float32]
-    expansion: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        shapes = np.shape(self.projection), np.shape(self.expansion)
-        if not (len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][1] == shapes[1][0]):
-            raise ValueError(
-                f"projection and expansion must have shapes (D, r) and (r, M), not "
-                f"{shapes[0]} and {shapes[1]}"
-            )
-        if not 1 <= shapes[1][0] <= MAX_RANK:
-            raise ValueError(f"the rank must be from 1 to {MAX_RANK}, not {shapes[1][0]}")
-        for name, shape in zip(("projection", "expansion"), shapes, strict=True):
-            array = frozen_array(name, getattr(self, name), np.float32, shape)
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite")
-            object.__setattr__(self, name, array)
-
-    @property
-    def rank(self) -> int:
-        """The rank r of the product."""
-        return len(self.expansion)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return made_again, (LowRankCore, fields_of(self))
-
-    def __repr__(self) -> str:
-        n_features, n_outputs = len(self.projection), self.expansion.shape[1]
-        return f"LowRankCore(D={n_features}, M={n_outputs}, rank={self.rank})"
-
-
-@stored({"core": LowRankCore, "short_list": ShortList, "report": FitReport}, {"bias": (2, None)})
+@stored(
+    {
+        "encoder": (HashTrees, AdditiveCodes),
+        "core": LowRankCore,
+        "short_list": ShortList,
+        "report": FitReport,
+    },
+    added={"bias": (2, None)},
+    moved={"encoder": HashTrees},
+)
 @dataclass(frozen=True, eq=False)
 class MaddnessModel(StoredModel):
-    """Hash trees and look-up tables that approximate ``A @ B`` for one fixed B.
+    """An encoder and look-up tables that approximate ``A @ B`` for one fixed B.
 
     Sizes: D columns of A, M outputs, C codebooks, and K = 2ᵀ prototypes in each. All arrays are
     copied and made read-only.
 
     Attributes
     ----------
-    split_dims : (C, T) int32
-        The column of A that level t of tree c compares (the paper's jᵗ, section 4.1).
-    thresholds : (C, K − 1) float32
-        Node i of level t stands at 2ᵗ − 1 + i. A row goes right when a ≥ threshold. ±inf is legal
-        and sends every (finite) row to one side; NaN is refused.
+    encoder : HashTrees or AdditiveCodes
+        How a row becomes C codes.
     tables : (C, K, M) uint8
         What code k of codebook c adds to the sum of output m.
     scale, offset : (M,) float32
         ``y = float32(sum) * scale + offset``, in two roundings. The bias is in the offset.
-    n_features : int
-        D, the number of columns of A.
     accumulate : {"exact", "average"}
         How the C entries of an output are summed: as integers, or by the paper's tree of rounding
         averages over groups of U codebooks, where U is the largest power of two ≤ 16 dividing C.
@@ -140,12 +72,10 @@ class MaddnessModel(StoredModel):
         If a shape, a range or a dtype is not as above.
     """
 
-    split_dims: NDArray[np.int32]
-    thresholds: NDArray[np.float32]
+    encoder: Encoder
     tables: NDArray[np.uint8]
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
-    n_features: int
     accumulate: Accumulate = "exact"
     report: FitReport | None = None
     core: LowRankCore | None = None
@@ -157,24 +87,25 @@ class MaddnessModel(StoredModel):
         if len(shape) != 3 or 0 in shape:
             raise ValueError(f"tables must have shape (C, K, M), none of them 0, not {shape}")
         n_codebooks, n_prototypes, n_outputs = shape
-        depth = tree_depth(n_prototypes)
+        tree_depth(n_prototypes)
+        if not isinstance(self.encoder, HashTrees | AdditiveCodes):
+            raise TypeError(
+                f"encoder must be HashTrees or AdditiveCodes, not {type(self.encoder).__name__}"
+            )
+        encoded = self.encoder.n_codebooks, self.encoder.n_prototypes
+        if encoded != shape[:2]:
+            raise ValueError(
+                f"the encoder gives C = {encoded[0]} codes below K = {encoded[1]}, but tables have "
+                f"C = {n_codebooks} and K = {n_prototypes}"
+            )
         if self.accumulate not in ("exact", "average"):
             raise ValueError(f'accumulate must be "exact" or "average", not {self.accumulate!r}')
         for name, dtype, wanted in (
-            ("split_dims", np.int32, (n_codebooks, depth)),
-            ("thresholds", np.float32, (n_codebooks, n_prototypes - 1)),
             ("tables", np.uint8, (n_codebooks, n_prototypes, n_outputs)),
             ("scale", np.float32, (n_outputs,)),
             ("offset", np.float32, (n_outputs,)),
         ):
             object.__setattr__(self, name, frozen_array(name, getattr(self, name), dtype, wanted))
-        object.__setattr__(self, "n_features", index(self.n_features))
-        if self.n_features > MAX_FEATURES:
-            raise ValueError(f"n_features must be at most {MAX_FEATURES}, not {self.n_features}")
-        if self.split_dims.min() < 0 or self.split_dims.max() >= self.n_features:
-            raise ValueError(f"split_dims must lie in 0 … n_features − 1 = {self.n_features - 1}")
-        if np.isnan(self.thresholds).any():
-            raise ValueError("thresholds must not be NaN")
         if not (np.isfinite(self.scale).all() and np.isfinite(self.offset).all()):
             raise ValueError("scale and offset must be finite")
         if self.bias is not None:
@@ -222,7 +153,7 @@ class MaddnessModel(StoredModel):
 
     @classmethod
     def of(cls, fitted: object) -> MaddnessModel:
-        """Return `fitted` as a model: itself, or one made from any object with the same attributes.
+        """Return `fitted` as a model: itself, or one made from an object with trees and tables.
 
         Raises
         ------
@@ -231,7 +162,11 @@ class MaddnessModel(StoredModel):
         """
         if isinstance(fitted, cls):
             return fitted
-        names = ("split_dims", "thresholds", "tables", "scale", "offset", "n_features")
+        names: tuple[str, ...] = ("split_dims", "thresholds", "n_features")
+        encoder = getattr(fitted, "encoder", None)
+        if isinstance(encoder, HashTrees | AdditiveCodes):
+            names = ()
+        names = (*names, "tables", "scale", "offset")
         missing = [name for name in names if not hasattr(fitted, name)]
         if missing:
             why = f"it lacks {', '.join(missing)}"
@@ -242,12 +177,15 @@ class MaddnessModel(StoredModel):
             elif isinstance(getattr(fitted, "products", None), tuple):
                 why = "each of its .products is one, and maddjit.compile takes it as a whole"
             raise TypeError(f"{type(fitted).__name__} is not a fitted model: {why}")
-        arrays = {name: getattr(fitted, name) for name in names}
+        found = {name: getattr(fitted, name) for name in names}
+        if not isinstance(encoder, HashTrees | AdditiveCodes):
+            encoder = HashTrees(*(found.pop(name) for name in names[:3]))
         core = getattr(fitted, "core", None)
         if core is not None and not isinstance(core, LowRankCore):
             core = LowRankCore(core.projection, core.expansion)
         return cls(
-            **arrays,
+            encoder,
+            **found,
             accumulate=getattr(fitted, "accumulate", "exact"),
             core=core,
             short_list=getattr(fitted, "short_list", None),
@@ -273,9 +211,37 @@ class MaddnessModel(StoredModel):
         return int(self.tables.shape[2])
 
     @property
+    def n_features(self) -> int:
+        """The number of columns of A, D."""
+        return self.encoder.n_features
+
+    @property
+    def trees(self) -> HashTrees:
+        """The encoder, if it is one of hash trees.
+
+        Raises
+        ------
+        TypeError
+            If it is not.
+        """
+        if isinstance(self.encoder, HashTrees):
+            return self.encoder
+        raise TypeError("this model has additive codes and no hash trees")
+
+    @property
+    def split_dims(self) -> NDArray[np.int32]:
+        """The split columns of the trees, (C, T); see `HashTrees`."""
+        return self.trees.split_dims
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        """The thresholds of the trees, (C, K − 1); see `HashTrees`."""
+        return self.trees.thresholds
+
+    @property
     def depth(self) -> int:
         """The number of levels of each tree, T."""
-        return int(self.split_dims.shape[1])
+        return self.trees.depth
 
     def error_bound(self, delta: float = 0.05) -> NDArray[np.float64]:
         """Return the paper's bound on each output's expected absolute error (theorem 4.1).

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from maddjit.arrays.ownership import doubt
 from maddjit.models.archives import ModelFileError, blamed, opened, read, save, to_bytes
 from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
@@ -22,13 +23,17 @@ Model = Product | ConvolutionModel | Network
 """The kinds of models that files hold."""
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, mapped: bool = False) -> Model:
     """Return a model that was saved by `save`.
 
     Parameters
     ----------
     path : path
         The file to read.
+    mapped : bool
+        Whether large tables stay in the file, which then saves their memory. It must stay as it is
+        as long as the model lives: if it is shortened, the process ends. `save` may replace it,
+        because it writes another file. Others must not be allowed to write it.
 
     Returns
     -------
@@ -42,6 +47,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         its model.
     FileNotFoundError
         If there is no such file.
+    PermissionError
+        If the file is to be mapped, and belongs to another user or others may write it.
     TypeError
         If `path` is not a path.
     """
@@ -50,8 +57,12 @@ def load(path: str | os.PathLike[str]) -> Model:
             f"load takes a path, not a {type(path).__name__}: for an open file there is "
             "maddjit.storage.from_bytes(file.read())"
         )
-    with Path(path).open("rb") as file, blamed(path):
-        model: Model = read(file)
+    with Path(path).open("rb") as file:
+        problem = doubt(os.fstat(file.fileno()), is_folder=False, with_root=True)
+        if mapped and problem:
+            raise PermissionError(f"{path} is not mapped: {problem}")
+        with blamed(path):
+            model: Model = read(file, mapped)
         return model
 
 

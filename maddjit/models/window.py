@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,21 @@ class Window:
             for dx in range(self.kernel[1])
         ]
 
+    def seen(self, planes: NDArray[Any], fill: Any = 0) -> Iterator[NDArray[Any]]:
+        """Yield what each entry of the kernel sees of planes (N, C, H, W), as (N, C, Ho, Wo).
+
+        `fill` is what stands outside of the planes.
+        """
+        rows, columns = self.output_size(*planes.shape[2:])
+        top, bottom, left, right = self.padding
+        sides = ((0, 0), (0, 0), (top, bottom), (left, right))
+        padded = np.pad(planes, sides, constant_values=fill) if any(self.padding) else planes
+        down, across = self.stride
+        for y, x in ((y + top, x + left) for y, x in self.taps()):
+            yield padded[:, :, y : y + down * (rows - 1) + 1 : down][
+                ..., x : x + across * (columns - 1) + 1 : across
+            ]
+
     def patches(self, planes: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
         """Return the patches of planes as rows: im2col.
 
@@ -115,21 +130,8 @@ class Window:
         (N · Ho · Wo, C · n_taps) array
             Column (c · n_taps + tap) is what entry `tap` of the kernel sees of plane c.
         """
-        _, n_channels, height, width = planes.shape
-        rows, columns = self.output_size(height, width)
-        top, bottom, left, right = self.padding
-        padded = np.pad(
-            planes, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill
-        )
-        down, across = self.stride
-        seen = [
-            padded[:, :, y : y + down * (rows - 1) + 1 : down][
-                ..., x : x + across * (columns - 1) + 1 : across
-            ]
-            for y, x in ((y + top, x + left) for y, x in self.taps())
-        ]
-        stacked = np.stack(seen, axis=2)  # (N, C, n_taps, Ho, Wo)
-        return stacked.transpose(0, 3, 4, 1, 2).reshape(-1, n_channels * self.n_taps)
+        stacked = np.stack(list(self.seen(planes, fill)), axis=2)  # (N, C, n_taps, Ho, Wo)
+        return stacked.transpose(0, 3, 4, 1, 2).reshape(-1, planes.shape[1] * self.n_taps)
 
     def patches_at(
         self, planes: NDArray[Any], places: NDArray[np.int64], channels: slice, fill: Any = 0

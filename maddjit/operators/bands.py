@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.compiler.frames import LEAST_ROWS, PART_BYTES
 from maddjit.operators.layouts import (
     Band,
     Job,
@@ -19,11 +20,6 @@ from maddjit.operators.layouts import (
     seen_of,
 )
 
-PART_BYTES = 512 * 1024
-"""Bytes of frames and outputs that are worked on together: part of an L2 cache, which the arrays
-stream through. Fewer rows are slower to encode and scan, and more edges are copied."""
-LEAST_ROWS = 4
-"""The fewest rows of outputs that are a part of an image: its edges are copied for each part."""
 LEAST_IN_PLACE = 32
 """Outputs of an image from which on kernels read or write arrays themselves: fewer leave vectors of
 outputs unfilled. In frames many images are one run."""

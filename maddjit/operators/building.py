@@ -9,10 +9,12 @@ from typing import Any
 
 from maddjit.compiler import cache, llvm
 from maddjit.compiler.fingerprint import plan_key
+from maddjit.compiler.objects import parted
 from maddjit.compiler.planes.drive import DriveRequest
 from maddjit.compiler.planes.plan import MoveRequest
 from maddjit.compiler.render import render
 from maddjit.compiler.request import Request
+from maddjit.models.records import let_go
 from maddjit.operators.kernel import Kernel
 
 logger = logging.getLogger(__name__)
@@ -40,11 +42,12 @@ def build(request: Request | MoveRequest | DriveRequest) -> Kernel[Any]:
     if code is None:
         ir = render(plan)
         passed("render")
-        code = llvm.to_object(ir, plan.target)
+        code = parted(llvm.to_object(ir, plan.target))
         passed("llvm")
         cache.write(key, code)
         passed("keep")
+    let_go()
     function = llvm.load(code, plan.symbol, plan.target, plan.sequences_symbol)
     passed("load")
     logger.debug("compiled %s: %s", plan.symbol, seconds)
-    return Kernel(plan, len(code), function, MappingProxyType(seconds))
+    return Kernel(plan, code.n_bytes, function, MappingProxyType(seconds))

@@ -15,6 +15,7 @@ from maddjit.arrays.layout import Order, OutOrder
 from maddjit.compiler import cache as kept_code
 from maddjit.compiler import llvm
 from maddjit.compiler.fingerprint import key_of, target_bytes
+from maddjit.compiler.objects import Code
 from maddjit.compiler.render import render_call
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE
@@ -178,7 +179,7 @@ def loaded(target: Target) -> tuple[llvm.LoadedFunction, _MethodDef]:
     key = key_of(repr(numbers).encode(), target_bytes(target))
     code = kept_code.read(key)
     if code is None:
-        code = llvm.to_object(render_call(numbers), target)
+        code = Code(llvm.to_object(render_call(numbers), target))
         kept_code.write(key, code)
     function = llvm.load(code, numbers.symbol, target, beside="addresses")
     found = [*map(_address, _API), *map(id, _OBJECTS.values())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
@@ -10,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_planes, check_out, check_threads
-from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import SUMS, Format
-from maddjit.compiler.convolution import ConvolutionRequest
+from maddjit.compiler.convolution import ConvolutionRequest, placed_signature
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.signature import Result, Signature
 from maddjit.compiler.target import Target
+from maddjit.exporting.export import Exported, export_convolution
 from maddjit.models.window import Window
 from maddjit.operators.base import Build
 from maddjit.operators.kernel import Kernel, Kernels
@@ -215,9 +216,8 @@ class ConvolutionOperator:
 
     def _signature(self, dtype: str, result: Result, sums: str = "int32") -> Signature:
         """Return the signature of a kernel; the epilogue is for outputs alone."""
-        epilogue = self._request.signature.epilogue if result == "outputs" else Epilogue()
-        out_order: Literal["C", "F"] = "C" if result == "codes" else "F"
-        return Signature(dtype, "F", result, epilogue, out_order, sums, placed=True)
+        epilogue = self._request.signature.epilogue if result == "outputs" else None
+        return placed_signature(dtype, result, epilogue, sums)
 
     def kernel(
         self, dtype: str | None = None, result: Result | None = None, group: int = 0
@@ -251,6 +251,22 @@ class ConvolutionOperator:
     def asm(self, *, dtype: str | None = None, result: Result | None = None, group: int = 0) -> str:
         """Return the assembly of a kernel; the keywords choose it, as in `kernel`."""
         return self.kernel(dtype, result, group).asm()
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        name: str = "convolution",
+        compiler: str | None = None,
+    ) -> Exported:
+        """Write the operator for programs in C, as `maddjit.export` does, which says more.
+
+        Raises
+        ------
+        ValueError, LinkError, OSError
+            As for `maddjit.export`.
+        """
+        return export_convolution(self._request.plan(), directory, name, compiler)
 
     @property
     def plan(self) -> Plan:

@@ -9,7 +9,7 @@ from typing import Any
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.compiler.planes.drive import DrivePlan, DriveRequest
-from maddjit.compiler.planes.plan import Element, Kind, MovePlan, MoveRequest
+from maddjit.compiler.planes.plan import ELEMENTS, Kind, MovePlan, MoveRequest
 from maddjit.compiler.target import Target
 from maddjit.operators.base import Build
 from maddjit.operators.kernel import Kernel
@@ -18,9 +18,6 @@ _BETWEEN = ctypes.CFUNCTYPE(None, *3 * (ctypes.c_void_p,))
 """void enter(array, frame, sizes), void leave(frame, array, sizes)."""
 _DRIVE = ctypes.CFUNCTYPE(None, *4 * (ctypes.c_void_p,), *2 * (ctypes.c_int64,))
 """void drive(x, y, memory, job, first, end): the steps from `first` up to `end`."""
-
-ELEMENTS: dict[int, Element] = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
-"""LLVM's types of elements, by their bytes."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from types import MappingProxyType
 from maddjit.compiler import cache, llvm
 from maddjit.compiler.fingerprint import network_key
 from maddjit.compiler.network.planner import NETWORK_SYMBOL, plan_network
+from maddjit.compiler.objects import parted
 from maddjit.compiler.render import render_network
 from maddjit.compiler.target import Target
 from maddjit.models.network import Network
+from maddjit.models.records import let_go
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,11 @@ def build_network(network: Network, target: Target) -> CompiledNetwork:
         first, *others = render_network(plan)
         seconds["render"] = perf_counter() - begun - seconds["plan"]
         begun = perf_counter()
-        code = llvm.to_object(first, target, linked=others)
+        code = parted(llvm.to_object(first, target, linked=others))
         cache.write(key, code)
         seconds["llvm"] = perf_counter() - begun
     begun = perf_counter()
+    let_go()
     function = llvm.load(code, NETWORK_SYMBOL, target, f"{NETWORK_SYMBOL}_about")
     seconds["load"] = perf_counter() - begun
-    return CompiledNetwork(function, len(code), MappingProxyType(seconds))
+    return CompiledNetwork(function, code.n_bytes, MappingProxyType(seconds))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.arrays.formats import INPUTS, Format, float32_to_bfloat16
-from maddjit.compiler.convolution import ConvolutionRequest
+from maddjit.arrays.formats import INPUTS, Format
+from maddjit.compiler.convolution import ConvolutionRequest, bits_of
 from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.workspace import aligned_zeros, lines
 from maddjit.operators.bands import Steps, steps_of
@@ -134,22 +134,3 @@ class Placed:
         except IndexError:
             return aligned_zeros(n_bytes, np.uint8)
         return memory if memory.nbytes >= n_bytes else aligned_zeros(n_bytes, np.uint8)
-
-
-def bits_of(fill: int, form: Format) -> int:
-    """Return the bits of a number in a format.
-
-    Raises
-    ------
-    ValueError
-        If the format cannot hold it.
-    """
-    if form.name == "bfloat16":
-        return int(float32_to_bfloat16(np.array([fill], np.float32))[0])
-    if form.dtype.kind in "iu":
-        limits = np.iinfo(form.dtype)
-        if not limits.min <= fill <= limits.max:
-            raise ValueError(
-                f"planes of {form.name} cannot hold {fill}, which the model has outside of planes"
-            )
-    return int(np.array(fill, form.dtype).view(f"i{form.itemsize}"))

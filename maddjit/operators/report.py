@@ -251,6 +251,14 @@ def _ways(plan: Plan) -> str:
 
 
 def _reading(plan: Plan) -> str:
+    additive = plan.encode.additive
+    if additive:
+        unit = additive.reading.products.unit
+        factors = {4: "four bytes", 2: "two words", 1: "one number"}[unit]
+        times = "twice" if len(additive.multiplications) > 1 else "once"
+        return (
+            f"makes bytes of rows, multiplies them {times}, {factors} at a time, and chooses codes"
+        )
     if any(read.is_line for batch in plan.encode.batches for read in batch.reads):
         return "reads whole lines of a row in order and shuffles them, because rows are contiguous"
     if plan.encode.batches:

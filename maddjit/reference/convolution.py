@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.models.convolution import ConvolutionModel
 from maddjit.models.maddness import MaddnessModel
-from maddjit.reference import maddness
+from maddjit.reference import encoding, maddness
 from maddjit.reference.maddness import apply
 
 
@@ -51,7 +51,7 @@ def sums(model: ConvolutionModel, x: NDArray[Any], fill: int | None = None) -> N
 
 def encode(model: ConvolutionModel, x: NDArray[Any], fill: int | None = None) -> NDArray[np.uint8]:
     """Return the codes, (N, groups · C, Ho, Wo), those of a group side by side."""
-    return _on_patches(model, x, fill, maddness.encode)
+    return _on_patches(model, x, fill, encoding.encode)
 
 
 def _on_patches(

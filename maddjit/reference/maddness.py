@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit.arrays.checks import as_rows
 from maddjit.arrays.epilogue import Epilogue
-from maddjit.arrays.formats import Format, bfloat16_to_float32
-from maddjit.models.maddness import CORE_LANES, Accumulate, MaddnessModel, average_group
+from maddjit.models.core import CORE_LANES
+from maddjit.models.maddness import Accumulate, MaddnessModel, average_group
 from maddjit.models.requantising import Requantising
 from maddjit.models.short_list import SETTLE_LANES
 from maddjit.models.strassen_tile import StrassenTileModel
+from maddjit.reference.encoding import as_float32, encode
 from maddjit.reference.strassen_tile import multiply
 
 
@@ -31,45 +32,6 @@ class Settled(NamedTuple):
     indices: NDArray[np.int64]
     outputs: NDArray[np.float32]
     lengths: NDArray[np.int64]
-
-
-def encode(model: MaddnessModel, A: ArrayLike) -> NDArray[np.uint8]:
-    """Hash each row of A to one leaf per codebook (g of the paper, algorithm 1).
-
-    Parameters
-    ----------
-    model : MaddnessModel
-    A : (N, D) or (D,) array_like
-        float32, float64, float16, bfloat16 (of ml_dtypes), int8, uint8 or int16. Every format is
-        compared as it is, none is rounded first.
-
-    Returns
-    -------
-    (N, C) or (C,) uint8
-        Codes; the decision of the first level is the most significant bit. A row goes right when
-        a ≥ v, so NaN goes left and −0 equals +0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> model = MaddnessModel(
-    ...     split_dims=[[1]], thresholds=[[0.5]], tables=[[[0], [7]]],
-    ...     scale=[1.0], offset=[0.0], n_features=2,
-    ... )
-    >>> encode(model, np.array([[9.0, 0.5], [9.0, 0.4], [9.0, np.nan]])).ravel()
-    array([1, 0, 0], dtype=uint8)
-    """
-    rows, form, single = as_rows(A, model.n_features)
-    if form.name == "bfloat16":
-        rows = bfloat16_to_float32(rows)
-    codebooks = np.arange(model.n_codebooks)
-    codes = np.zeros((len(rows), model.n_codebooks), dtype=np.intp)
-    for level in range(model.depth):
-        values = rows[:, model.split_dims[:, level]]
-        nodes = 2**level - 1 + codes
-        codes = 2 * codes + (values >= model.thresholds[codebooks, nodes])
-    result = codes.astype(np.uint8)
-    return result[0] if single else result
 
 
 def sums(model: MaddnessModel, A: ArrayLike) -> NDArray[np.int32]:
@@ -140,15 +102,8 @@ def project(model: MaddnessModel, A: ArrayLike) -> NDArray[np.float32]:
     if model.core is None:
         raise ValueError("the model has no core")
     rows, form, single = as_rows(A, model.n_features)
-    projections = _products(_as_float32(rows, form), model.core.projection, CORE_LANES)
+    projections = _products(as_float32(rows, form), model.core.projection, CORE_LANES)
     return projections[0] if single else projections
-
-
-def _as_float32(rows: NDArray[Any], form: Format) -> NDArray[np.float32]:
-    if form.name == "bfloat16":
-        return bfloat16_to_float32(rows)
-    with np.errstate(over="ignore"):
-        return rows.astype(np.float32)
 
 
 def _products(
@@ -263,7 +218,7 @@ def settle(model: MaddnessModel, A: ArrayLike, coverage: float) -> Settled:
     found = np.atleast_2d(scores(model, short.tables, A))
     kth = np.partition(found, -short.k, axis=1)[:, -short.k :].min(axis=1, keepdims=True)
     listed = found >= kth - short.margin(coverage)
-    a = _as_float32(rows, form)
+    a = as_float32(rows, form)
     indices = np.empty((len(rows), short.k), np.int64)
     outputs = np.empty((len(rows), short.k), np.float32)
     for i, members in enumerate(listed):

@@ -131,23 +131,18 @@ def exact(layer: Exact, x: NDArray[np.int8], zero_point: int) -> NDArray[Any]:
     return np.ascontiguousarray(y.reshape(len(x), *size, -1).transpose(0, 3, 1, 2))
 
 
-def _windows(window: Window, x: NDArray[np.int8], fill: int) -> NDArray[np.int8]:
-    """Return what each window sees: (N, Ho, Wo, C, n_taps)."""
-    size = window.output_size(*x.shape[2:])
-    return window.patches(x, fill).reshape(len(x), *size, x.shape[1], window.n_taps)
-
-
 def max_pool(window: Window, x: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return the largest number in each window."""
-    largest: NDArray[np.int8] = _windows(window, x, -128).max(axis=-1)
-    return np.ascontiguousarray(largest.transpose(0, 3, 1, 2))
+    largest: NDArray[np.int8] = np.maximum.reduce(list(window.seen(x, -128)))
+    return largest
 
 
 def average_pool(window: Window, x: NDArray[np.int8], zero_point: int) -> NDArray[np.int8]:
     """Return the mean of each window."""
-    sums = _windows(window, x, zero_point).sum(axis=-1, dtype=np.int32).astype(np.float32)
-    means = np.rint(sums * (np.float32(1) / np.float32(window.n_taps))).astype(np.int8)
-    return np.ascontiguousarray(means.transpose(0, 3, 1, 2))
+    sums = sum(part.astype(np.int32) for part in window.seen(x, zero_point))
+    scale = np.float32(1) / np.float32(window.n_taps)
+    means: NDArray[np.int8] = np.rint(np.float32(sums) * scale).astype(np.int8)
+    return means
 
 
 def ratios(taken: list[Planes], planes: Planes) -> list[np.float32]:

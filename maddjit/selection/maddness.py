@@ -14,7 +14,9 @@ import numpy as np
 from maddjit.learning.accuracy import AccuracyWarning
 from maddjit.learning.fit import fit
 from maddjit.learning.winners.calibration import calibrate
-from maddjit.models.maddness import MAX_RANK, LowRankCore, MaddnessModel, tree_depth
+from maddjit.models.core import MAX_RANK, LowRankCore
+from maddjit.models.encoders import HashTrees, tree_depth
+from maddjit.models.maddness import MaddnessModel
 from maddjit.models.storage import ModelFileError, load, save
 from maddjit.pipeline import compile
 from maddjit.selection import settings
@@ -208,12 +210,11 @@ def quickest_model(sizes: Sizes, n_features: int, n_outputs: int) -> MaddnessMod
         core = LowRankCore(
             np.ones((n_features, rank), np.float32), np.ones((rank, n_outputs), np.float32)
         )
+    thresholds = rng.standard_normal((n_codebooks, n_leaves - 1)).astype(np.float32)
     return MaddnessModel(
-        split_dims=np.stack(split_dims).astype(np.int32),
-        thresholds=rng.standard_normal((n_codebooks, n_leaves - 1)).astype(np.float32),
+        HashTrees(np.stack(split_dims).astype(np.int32), thresholds, n_features),
         tables=rng.integers(0, 2, (n_codebooks, n_leaves, n_outputs)).astype(np.uint8),
         scale=np.ones(n_outputs, np.float32),
         offset=np.zeros(n_outputs, np.float32),
-        n_features=n_features,
         core=core,
     )

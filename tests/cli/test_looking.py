@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import maddjit
@@ -11,6 +12,7 @@ from maddjit.cli import main
 from maddjit.compiler import cache
 from tests.cli.running import facts, run
 from tests.random_models import random_model
+from tests.random_networks import chain
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,16 @@ def test_convolutions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["compile", str(path)]) == 0
     assert "ConvolutionOperator" in capsys.readouterr().out
     assert facts(capsys, f"inspect {path}")["model"]["kind"] == "convolution"
+    images = np.random.default_rng(0).integers(-128, 128, (2, 2, 5, 6)).astype(np.int8)
+    np.save(tmp_path / "images.npy", images)
+    found = facts(capsys, f"bench {path} --rows {tmp_path / 'images.npy'} --n 3 --rounds 1")
+    assert found["shape"] == [3, 2, 5, 6]
+    assert len(found["microseconds_an_image"]) == 3
+    command = f"bench {path} --rows {tmp_path / 'images.npy'} --rounds 1 --dtype "
+    assert run(f"{command}int8") == 0
+    assert "2 images of 5 × 6, int8, one thread" in capsys.readouterr().out
+    assert run(f"{command}uint8") == 1
+    assert "numbers that uint8 cannot hold" in capsys.readouterr().err
     for command in (
         f"bench {path}",
         f"inspect {path} --html {tmp_path / 'page.html'}",
@@ -84,3 +96,34 @@ def test_convolutions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ):
         assert run(command) == 2
         assert "convolution" in capsys.readouterr().err.lower()
+
+
+def test_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, path = chain(0), tmp_path / "network.npz"
+    network.save(path)
+    for options, expected in (
+        ("", "LookUp"),
+        ("--asm plain", "maddjit_network"),
+        ("--ir", "define void @maddjit_network"),
+        ("--ir optimized --target aarch64", "aarch64"),
+    ):
+        assert main(["inspect", str(path), *options.split()]) == 0
+        assert expected in capsys.readouterr().out
+    assert facts(capsys, f"inspect {path}")["model"]["kind"] == "network"
+    assert main(["compile", str(path)]) == 0
+    assert "NetworkOperator" in capsys.readouterr().out
+    found = facts(capsys, f"bench {path} --n 3 --rounds 1")
+    assert (found["n_images"], len(found["layers"])) == (3, len(network.steps))
+    np.save(tmp_path / "images.npy", np.zeros((2, *network.input_shape)))
+    assert run(f"bench {path} --rows {tmp_path / 'images.npy'} --rounds 1") == 0
+    assert "64 images a call, one thread" in capsys.readouterr().out
+    for command, said in (
+        (f"bench {path} --B {path}", "--B, --bias and --transpose are for products"),
+        (f"bench {path} --dtype int8", "--dtype is not for networks"),
+        (f"inspect {path} --asm", "by --asm plain"),
+        (f"inspect {path} --html {tmp_path / 'page.html'}", "--html is not for networks"),
+        (f"compile {path} --also int8:C", "--also is not for networks"),
+        (f"export {path} --dir {tmp_path} --order F", "--order is not for networks"),
+    ):
+        assert run(command) == 2
+        assert said in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 import maddjit
 from maddjit.compiler.target import LEVELS, named
 from tests.assembly import instructions, loops
-from tests.random_models import random_model, with_short_list
+from tests.random_models import random_model, with_short_list, with_trees
 
 
 def emit(
@@ -87,7 +86,7 @@ def row_reads(body: list[tuple[str, str]], names: tuple[str, ...]) -> list[int]:
 
 def encoder(level: str, split_dims: NDArray[np.integer]) -> list[tuple[str, str]]:
     model = random_model(0, n_features=512, n_codebooks=16, n_prototypes=16, n_outputs=128)
-    assembly = maddjit.emit(replace(model, split_dims=split_dims), level)
+    assembly = maddjit.emit(with_trees(model, split_dims=split_dims), level)
     (body,) = [b for b in loops(assembly) if any(name.startswith("vcmp") for name, _ in b)]
     return body
 
@@ -133,7 +132,7 @@ def test_columns_are_compared_where_they_lie(
     """The longest turn compares four columns, uses no other memory, and packs its codes once."""
     model = random_model(0, n_features=512, n_codebooks=16, n_prototypes=16, n_outputs=8)
     thresholds = np.abs(model.thresholds) + 1  # no row of bytes goes right at all of them
-    model = replace(model, thresholds=np.where(thresholds < 9, thresholds, 9))
+    model = with_trees(model, thresholds=np.where(thresholds < 9, thresholds, 9))
     code = maddjit.emit(model, level, dtype=dtype, order="F")
     found = [body for body in loops(code) if any(name == compare for name, _ in body)]
     turn = max(found, key=lambda body: sum(name == compare for name, _ in body))

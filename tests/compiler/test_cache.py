@@ -18,6 +18,7 @@ import maddjit
 from maddjit import cli
 from maddjit.compiler import cache, fingerprint, llvm, render
 from maddjit.compiler.maddness.planner import make_plan
+from maddjit.compiler.objects import Code
 from maddjit.compiler.signature import Choices, Signature
 from maddjit.compiler.strassen_tile.planner import make_tile_plan
 from maddjit.compiler.target import named
@@ -133,10 +134,17 @@ def test_it_is_tried_without_a_trace(folder: Path, monkeypatch: pytest.MonkeyPat
 KEY = "0" * 64
 
 
+def read_whole() -> bytes:
+    """Return the object that is kept under KEY, with the constants that stand apart."""
+    found = cache.read(KEY)
+    assert found is not None
+    return b"".join([found.object, *found.constants])
+
+
 def test_whatever_is_damaged_is_not_there(folder: Path) -> None:
     code = np.random.default_rng(0).bytes(5000)
-    cache.write(KEY, code)
-    assert cache.read(KEY) == code
+    cache.write(KEY, Code(code))
+    assert read_whole() == code
     (path,) = folder.iterdir()
     whole = path.read_bytes()
     damaged = [whole[:size] for size in range(0, len(whole), 1024)]
@@ -154,6 +162,22 @@ def test_whatever_is_damaged_is_not_there(folder: Path) -> None:
     assert cache.read("1" * 64) is None
 
 
+@pytest.mark.parametrize("size", [0, 1, 2**20 - 2000, 2**20, 3 * 2**20 + 5])
+def test_constants_apart_are_kept_with_their_object(folder: Path, size: int) -> None:
+    rng = np.random.default_rng(size)
+    code, constants = rng.bytes(2000), rng.bytes(size)
+    cache.write(KEY, Code(code, ".place", size, (constants[:7], constants[7:])))
+    found = cache.read(KEY)
+    assert found is not None
+    assert (found.object, found.place, found.n_constants) == (code, ".place", size)
+    assert b"".join(found.constants) == constants
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        path.write_bytes(damaged)
+        assert cache.read(KEY) is None
+
+
 def test_damage_is_compiled_over(folder: Path) -> None:
     model = random_model(1, n_features=19, n_codebooks=7, n_prototypes=16, n_outputs=37)
     A = rows_for(model, 50, "float32", 1)
@@ -169,7 +193,7 @@ def test_damage_is_compiled_over(folder: Path) -> None:
 def test_what_others_may_write_is_refused(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache.write(KEY, b"code")
+    cache.write(KEY, Code(b"code"))
     (path,) = folder.iterdir()
     for place, mode in ((path, 0o620), (path, 0o602), (folder, 0o770), (folder, 0o707)):
         before = place.stat().st_mode
@@ -177,11 +201,11 @@ def test_what_others_may_write_is_refused(
         assert cache.read(KEY) is None
         assert "others may write it" in caplog.text or "not used" in caplog.text
         place.chmod(before)
-        assert cache.read(KEY) == b"code"
+        assert read_whole() == b"code"
     folder.chmod(0o770)
     assert "others may write" in cache.info().problem
     assert cache.clear() == 0
-    cache.write("2" * 64, b"code")
+    cache.write("2" * 64, Code(b"code"))
     folder.chmod(0o700)
     assert cache.info().n_objects == 1
     elsewhere = tmp_path / "elsewhere"
@@ -192,13 +216,13 @@ def test_what_others_may_write_is_refused(
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give away")
 def test_what_belongs_to_others_is_refused(folder: Path) -> None:
-    cache.write(KEY, b"code")
+    cache.write(KEY, Code(b"code"))
     (path,) = folder.iterdir()
     for place in (path, folder):
         os.chown(place, 12345, -1)
         assert cache.read(KEY) is None
         os.chown(place, 0, -1)
-    assert cache.read(KEY) == b"code"
+    assert read_whole() == b"code"
 
 
 def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +256,7 @@ def test_a_folder_that_cannot_be_looked_at(folder: Path, monkeypatch: pytest.Mon
 def test_what_ended_processes_left_is_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.write(KEY, bytes(1500))
+    cache.write(KEY, Code(bytes(1500)))
     old, new, other = (folder / name for name in ("a.object-part", "b.object-part", "c"))
     for path in (old, new, other):
         path.write_bytes(b"")
@@ -242,8 +266,8 @@ def test_what_ended_processes_left_is_removed(
     assert sorted(folder.iterdir()) == [new, other]
     os.utime(new, (0, 0))
     monkeypatch.setenv(cache.BYTES_VARIABLE, "2000")
-    cache.write("1" * 64, bytes(1500))
-    cache.write("2" * 64, bytes(1500))
+    cache.write("1" * 64, Code(bytes(1500)))
+    cache.write("2" * 64, Code(bytes(1500)))
     assert sorted(path.suffix for path in folder.iterdir()) == ["", ".object"]
 
 
@@ -261,7 +285,7 @@ def test_the_least_recently_used_make_room(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv(cache.BYTES_VARIABLE, "10000")
     names = [str(i) * 64 for i in range(9)]
     for age, name in enumerate(names):
-        cache.write(name, bytes(1500))
+        cache.write(name, Code(bytes(1500)))
         if (folder / f"{name}.object").exists():
             os.utime(folder / f"{name}.object", (age, age))
         cache.read(names[0])  # used all the time
@@ -269,7 +293,7 @@ def test_the_least_recently_used_make_room(folder: Path, monkeypatch: pytest.Mon
     assert cache.read(names[0]) is not None
     assert cache.read(names[1]) is None
     assert cache.read(names[8]) is not None
-    cache.write(KEY, bytes(20000))  # more than there may be
+    cache.write(KEY, Code(bytes(20000)))  # more than there may be
     assert cache.read(names[8]) is not None
 
 
@@ -406,13 +430,13 @@ def test_names_depend_on_new_files(copied: Path, name: str) -> None:
 
 
 def test_nothing_is_kept_without_a_name(folder: Path) -> None:
-    cache.write(None, b"code")
+    cache.write(None, Code(b"code"))
     assert cache.read(None) is None
     assert not folder.exists()
 
 
 def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cache.write(KEY, b"code")
+    cache.write(KEY, Code(b"code"))
     assert cli.main(["cache", "info"]) == 0
     assert "1 objects" in capsys.readouterr().out
     assert cli.main(["cache", "clear"]) == 0

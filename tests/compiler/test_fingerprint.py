@@ -14,7 +14,7 @@ from maddjit.compiler.maddness.plan import Plan
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target, named
-from maddjit.models.maddness import LowRankCore
+from maddjit.models.core import LowRankCore
 from tests.random_models import random_model, with_short_list
 
 SIZES = {"n_features": 70, "n_codebooks": 20, "n_prototypes": 16, "n_outputs": 90}

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from maddjit.compiler import llvm
+from maddjit.compiler import llvm, objects
 from maddjit.compiler.target import named, resolve
 
 HOST = resolve(None, llvm.host())
@@ -42,7 +43,7 @@ REPEATED = """
 import resource, sys
 import numpy as np
 import maddjit
-from maddjit.compiler import llvm
+from maddjit.compiler import llvm, objects
 from tests.random_models import random_model
 sizes = dict(n_features=16, n_codebooks=4, n_prototypes=16, n_outputs=int(sys.argv[1]))
 op = maddjit.compile(random_model(0, **sizes))
@@ -134,3 +135,39 @@ def test_an_error_of_a_foreign_target_is_told_whole() -> None:
             refused()
         assert str(apart.value) == f"no code for x86-64-v3: {here.value}".strip()
     assert "%y = ad i64 %x, 1" in str(here.value)
+
+
+LARGE = """
+@table = private unnamed_addr constant [{size} x i8] c"{text}", align 64
+@small = private unnamed_addr constant [4 x i8] c"abcd", align 64
+define i8 @entry(i64 %i, i64 %j) {{
+  %place = getelementptr i8, ptr @table, i64 %i
+  %x = load i8, ptr %place
+  %other = getelementptr i8, ptr @small, i64 %j
+  %y = load i8, ptr %other
+  %sum = add i8 %x, %y
+  ret i8 %sum
+}}
+"""
+
+
+@pytest.mark.parametrize("size", [1000, 65536, 100001])
+def test_large_constants_apart(size: int) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    text = "".join(f"\\{byte:02x}" for byte in data)
+    whole = llvm.to_object(LARGE.format(size=size, text=text), HOST)
+    code = objects.parted(whole)
+    is_apart = HOST.system == "linux" and size >= 65536
+    assert bool(code.place) == is_apart
+    assert (data[1000 // 3 : 999] in code.object) != is_apart
+    assert code.n_bytes >= size
+    if is_apart:
+        assert len(code.object) < 5000
+        assert data in b"".join(code.constants)
+        assert objects.needed(code.object) == []
+    for each in (code, whole):
+        function = llvm.load(each, "entry", HOST)
+        entry = ctypes.CFUNCTYPE(ctypes.c_uint8, ctypes.c_int64, ctypes.c_int64)(function.address)
+        for i in (0, 1, 999, size // 2, size - 1):
+            for j, letter in enumerate(b"abcd"):
+                assert entry(i, j) == (data[i] + letter) % 256

@@ -33,6 +33,7 @@ ON_X86 = [
 ]
 NEEDS = {
     "llvm.x86.sse2.": set(),
+    "llvm.x86.sse41.": {"avx2"},
     "llvm.x86.avx.": {"avx2"},
     "llvm.x86.avx2.": {"avx2"},
     "llvm.x86.avx512.pshuf.b.512": {"avx512bw"},
@@ -40,6 +41,7 @@ NEEDS = {
     "llvm.x86.avx512.vpermi2var.qi.512": {"avx512vbmi"},
     "llvm.x86.avx512.packssdw.512": {"avx512bw"},
     "llvm.x86.avx512.packuswb.512": {"avx512bw"},
+    "llvm.x86.avx512.pmaddubs.w.512": {"avx512bw"},
     "llvm.x86.avx512.vpdpbusd.512": {"avx512vnni"},
     "llvm.x86.avx512bf16.": {BFLOAT16},
     "llvm.x86.avx512.": {"avx512f"},
@@ -60,7 +62,8 @@ def instructions(target: Target) -> list[str]:
     looked_up = [name for _, name in (*target.permutes, *target.byte_shuffles)]
     loads = [target.masked_load(n, size) for n in (8, 16, 64) for size in (1, 2, 4, 8)]
     rows = [*(target.packs or ()), *loads]
-    return list(filter(None, [*looked_up, *rows, target.byte_products, target.bfloat16_products]))
+    products = [target.byte_products, target.byte_pairs, target.bfloat16_products]
+    return list(filter(None, [*looked_up, *rows, *products, target.least_word]))
 
 
 @pytest.mark.parametrize("level", ON_X86)
@@ -74,6 +77,8 @@ def test_facts_agree_with_the_features_that_a_level_requires(level: Target) -> N
     assert level.has_masks == level.may_have_bfloat16 == has_avx512
     assert level.paired_bytes == ((2, 4) if {"avx512f", "avx512bw"} <= level.requires else ())
     assert bool(level.byte_products) == ("avx512vnni" in level.requires)
+    assert bool(level.least_word) == ("avx2" in level.requires)
+    assert bool(level.byte_pairs) == ("avx2" in level.requires and not level.byte_products)
     assert bool(level.byte_shuffle(64)) == ("avx512vbmi" in level.requires)
     assert not level.bfloat16_products
     assert level.packs
@@ -170,7 +175,7 @@ MAY_READ = {
     "requires": {
         "compiler/target.py",
         "compiler/fingerprint.py",  # which code a target gets
-        "compiler/c_interface.py",  # the others report it
+        "compiler/c_names.py",  # the others report it
         "cli/doctor.py",
     },
 }

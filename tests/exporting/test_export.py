@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,13 @@ from maddjit.compiler.objects import elf
 from maddjit.compiler.target import BFLOAT16, LEVELS
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
+from tests.exporting.conftest import QEMU
 from tests.random_models import random_model, rows_for, with_margins, with_short_list
 
 HERE = Path(__file__).resolve().parent
 COMPILERS = ("cc", "gcc", "clang") if sys.platform.startswith("linux") else ()
 CC = next((found for name in COMPILERS if (found := shutil.which(name))), None)
 CXX = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
-QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 needs_cc = pytest.mark.skipif(CC is None, reason="there is no C compiler that links on Linux")
 COVERAGE = 0.5
 ENDS = ("low", "high", "step", "zero_point")
@@ -393,7 +392,7 @@ def test_libraries_of_others_are_refused(
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     if tmp_path.stat().st_uid == 0:  # root may change everything anyway
         maddjit.native.load(tmp_path)
-        monkeypatch.setattr("maddjit.compiler.ownership.ROOT", 1)
+        monkeypatch.setattr("maddjit.arrays.ownership.ROOT", 1)
     with pytest.raises(PermissionError, match="belongs to user"):
         maddjit.native.load(tmp_path)
 
@@ -535,19 +534,6 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="outputs alone"):
         maddjit.export(tiles(), tmp_path / "none", result="argmax")
     assert not (tmp_path / "none").exists()
-
-
-@pytest.fixture
-def zig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The command that compiles and links for aarch64; what it emits can be run, too."""
-    if find_spec("ziglang") is None:
-        pytest.skip("needs the package ziglang, which links for aarch64")
-    if QEMU is None:
-        pytest.skip("needs qemu-aarch64, of the Debian package qemu-user-static")
-    cache: Any = request.config.cache
-    for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"):
-        monkeypatch.setenv(name, str(cache.mkdir("zig")))
-    return f"{sys.executable} -m ziglang cc -target aarch64-linux-musl"
 
 
 @pytest.mark.quick(2)

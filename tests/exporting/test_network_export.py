@@ -96,3 +96,12 @@ def test_other_machines(level: str, system: str, tmp_path: Path) -> None:
 def test_options_of_products_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="without options"):
         maddjit.export(chain(0), tmp_path, dtype="int8")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_code_as_text(level: str) -> None:
+    network = chain(0)
+    assert "maddjit_network" in maddjit.emit(network, level)
+    assert maddjit.emit(network, level, "template").count("target triple") == 4
+    with pytest.raises(ValueError, match="the code of a network has no options"):
+        maddjit.emit(network, level, dtype="int8")

@@ -223,3 +223,10 @@ def test_bad_planes() -> None:
         broken[7, 2, 4, 5] = bad
         with pytest.raises(ValueError, match="of image 7 sees is not"):
             maddjit.fit_convolution(broken, WEIGHTS)
+
+
+def test_a_warning_names_the_line_of_the_caller() -> None:
+    noise = np.random.default_rng(2).standard_normal((40, 4, 9, 8))
+    with pytest.warns(maddjit.AccuracyWarning, match="should not be used") as caught:
+        maddjit.fit_convolution(noise, WEIGHTS[:, :2], 1, groups=2)
+    assert {each.filename for each in caught} == {__file__}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import maddjit
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.records import fields_of
 from maddjit.models.storage import from_bytes, to_bytes
@@ -30,6 +31,11 @@ def arrays(**changes: Any) -> dict[str, Any]:
         "n_features": 3,
     }
     return good | changes
+
+
+def made(**given: Any) -> MaddnessModel:
+    trees = HashTrees(*(given.pop(name) for name in ("split_dims", "thresholds", "n_features")))
+    return MaddnessModel(trees, **given)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +60,12 @@ def arrays(**changes: Any) -> dict[str, Any]:
 )
 def test_bad_arrays(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        MaddnessModel(**arrays(**changes))
+        made(**arrays(**changes))
 
 
 def test_models_are_frozen_copies() -> None:
     tables = np.zeros((2, 4, 5), np.uint8)
-    model = MaddnessModel(**arrays(tables=tables))
+    model = made(**arrays(tables=tables))
     tables[:] = 1
     assert model.tables.max() == 0
     with pytest.raises(ValueError, match="read-only"):
@@ -139,9 +145,9 @@ def test_the_bias_travels_with_the_model() -> None:
 
 def test_numbers_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="thresholds holds numbers beyond the range of float32"):
-        MaddnessModel(**arrays(thresholds=np.full((2, 3), 1e300)))
+        made(**arrays(thresholds=np.full((2, 3), 1e300)))
     with pytest.raises(TypeError):
-        MaddnessModel(**arrays(n_features=3.5))
+        made(**arrays(n_features=3.5))
 
 
 def test_files_with_random_damage(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,9 +18,9 @@ import pytest
 import maddjit
 from maddjit import reference
 from maddjit.models import storage
-from maddjit.models.records import fields_of
+from maddjit.models.records import fields_of, let_go
 from tests.conftest import same_bits
-from tests.random_models import random_model, with_short_list
+from tests.random_models import random_model, with_short_list, with_trees
 
 SIZES: dict[str, Any] = {"n_features": 9, "n_codebooks": 4, "n_prototypes": 8, "n_outputs": 7}
 
@@ -118,6 +119,26 @@ def edited(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     rewritten(path, about=np.array(json.dumps(about)))
 
 
+def with_flat_trees(path: Path) -> None:
+    """Write the file again as the third format has it: the fields of trees stand in the model."""
+
+    def flatten(about: dict[str, Any]) -> None:
+        about["fields"] |= about["fields"].pop("encoder")["fields"]
+
+    edited(path, flatten)
+    trees = {f"encoder.{name}": None for name in ("split_dims", "thresholds")}
+    members = np.load(path)
+    own = {name.removeprefix("encoder."): members[name] for name in trees}
+    rewritten(path, format=np.array("maddjit-model-3"), **trees, **own)
+
+
+def test_files_whose_trees_stand_in_the_model(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.npz", random_model(0, **SIZES)
+    model.save(path)
+    with_flat_trees(path)
+    assert same(maddjit.load(path), model)
+
+
 def test_files_of_the_first_format_do_not_say_their_bias(tmp_path: Path) -> None:
     path, rng = tmp_path / "model.npz", np.random.default_rng(0)
     A, B, bias = rng.standard_normal((300, 12)), rng.standard_normal((12, 5)), rng.random(5)
@@ -126,6 +147,7 @@ def test_files_of_the_first_format_do_not_say_their_bias(tmp_path: Path) -> None
     edited(path, lambda about: about["fields"].pop("bias"))
     with pytest.raises(maddjit.ModelFileError, match="does not have the fields"):
         maddjit.load(path)
+    with_flat_trees(path)
     rewritten(path, format=np.array("maddjit-model-1"), bias=None)
     again = maddjit.load(path)
     assert same(again, replace(model, bias=None))
@@ -139,17 +161,20 @@ def test_files_of_the_first_format_do_not_say_their_bias(tmp_path: Path) -> None
 
 
 HOSTILE: dict[str, dict[str, Any]] = {
-    "column beyond A": {"split_dims": np.full((4, 3), 9)},
-    "negative column": {"split_dims": np.full((4, 3), -1)},
-    "column beyond 32 bits": {"split_dims": np.full((4, 3), 2**40)},
-    "fractions": {"split_dims": np.full((4, 3), 0.5)},
+    "column beyond A": {"encoder.split_dims": np.full((4, 3), 9)},
+    "negative column": {"encoder.split_dims": np.full((4, 3), -1)},
+    "column beyond 32 bits": {"encoder.split_dims": np.full((4, 3), 2**40)},
+    "fractions": {"encoder.split_dims": np.full((4, 3), 0.5)},
     "table of another shape": {"tables": np.zeros((4, 8, 6), np.uint8)},
     "entries beyond a byte": {"tables": np.full((4, 8, 7), 256)},
-    "thresholds of nothing": {"thresholds": np.full((4, 7), np.nan, np.float32)},
-    "too few thresholds": {"thresholds": np.zeros((4, 6), np.float32)},
+    "thresholds of nothing": {"encoder.thresholds": np.full((4, 7), np.nan, np.float32)},
+    "too few thresholds": {"encoder.thresholds": np.zeros((4, 6), np.float32)},
     "infinite scale": {"scale": np.full(7, np.inf, np.float32)},
     "words": {"offset": np.full(7, "x")},
-    "swapped": {"scale": np.zeros((4, 7), np.float32), "thresholds": np.zeros(7, np.float32)},
+    "swapped": {
+        "scale": np.zeros((4, 7), np.float32),
+        "encoder.thresholds": np.zeros(7, np.float32),
+    },
     "missing": {"tables": None},
     "no text": {"about": None},
     "text of nothing": {"about": np.array("[]")},
@@ -171,9 +196,9 @@ def test_hostile_arrays(name: str, tmp_path: Path) -> None:
     "edit",
     [
         lambda about: about.update(kind="Popen"),
-        lambda about: about["fields"].update(n_features="9"),
-        lambda about: about["fields"].update(n_features=10**30),
-        lambda about: about["fields"].update(n_features=True),
+        lambda about: about["fields"]["encoder"]["fields"].update(n_features="9"),
+        lambda about: about["fields"]["encoder"]["fields"].update(n_features=10**30),
+        lambda about: about["fields"]["encoder"]["fields"].update(n_features=True),
         lambda about: about["fields"].update(accumulate="sum"),
         lambda about: about["fields"].update(short_list={"k": 1}),
         lambda about: about["fields"].update(extra=1),
@@ -195,7 +220,7 @@ def test_the_other_order_of_bytes_means_the_same(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     model = random_model(0, **SIZES)
     model.save(path)
-    rewritten(path, thresholds=model.thresholds.astype(">f4"), split_dims=model.split_dims)
+    rewritten(path, **{"encoder.thresholds": model.thresholds.astype(">f4")})
     assert same(maddjit.load(path), model)
 
 
@@ -344,3 +369,69 @@ def test_no_pickle(tmp_path: Path) -> None:
     rewritten(path, scale=np.array([print, None], dtype=object))
     with pytest.raises(maddjit.ModelFileError, match="pickle"):
         maddjit.load(path)
+
+
+def large() -> maddjit.MaddnessModel:
+    return random_model(3, n_features=9, n_codebooks=40, n_prototypes=16, n_outputs=300)
+
+
+def test_mapped_tables_stay_in_their_file(tmp_path: Path) -> None:
+    model, path = large(), tmp_path / "model.npz"
+    storage.save(model, path)
+    A = np.random.default_rng(0).standard_normal((5, 9)).astype(np.float32)
+    wanted = reference.apply(model, A)
+    mapped = storage.load(path, mapped=True)
+    assert isinstance(mapped, maddjit.MaddnessModel)
+    assert same(mapped, model)
+    assert same(replace(mapped, accumulate="exact"), model)
+    storage.save(fitted(), path)  # another file takes the place of the mapped one
+    let_go()
+    assert same(mapped, model)
+    assert same_bits(reference.apply(mapped, A), wanted)
+    assert same_bits(maddjit.compile(mapped)(A), wanted)
+    assert same(storage.load(path, mapped=True), fitted())
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.tables[0] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        mapped.tables.flags.writeable = True
+
+
+def test_a_mapped_file_may_be_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    storage.save(large(), path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [*rng.integers(0, len(whole), 100), *range(200)]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        other = tmp_path / "other.npz"
+        other.unlink(missing_ok=True)
+        other.write_bytes(flipped)
+        try:
+            found = storage.load(other, mapped=True)
+        except storage.ModelFileError:
+            continue
+        assert same(found, large())
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
+def test_what_others_may_write_is_not_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    storage.save(large(), path)
+    path.chmod(0o646)
+    with pytest.raises(PermissionError, match="is not mapped: others may write it"):
+        storage.load(path, mapped=True)
+    assert same(storage.load(path), large())
+
+
+def test_arrays_that_nobody_can_change_are_shared() -> None:
+    model = large()
+    assert with_trees(model, n_features=10).tables is model.tables
+    own = model.tables.copy()
+    own.flags.writeable = False  # which its owner can undo
+    other = replace(model, tables=own)
+    own.flags.writeable = True
+    own[0, 0, 0] ^= 1
+    assert same(other, model)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        model.tables.flags.writeable = True

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import maddjit
 from maddjit import reference
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from tests.conftest import same_bits
 from tests.random_models import models, random_model, rows_for
@@ -108,13 +109,15 @@ def test_sums_are_as_wide_as_the_tables_need(
     tables[:, -1] = largest  # every bound is attained
     tables[:, 0] = 0
     full = MaddnessModel(
-        model.split_dims,
-        # Small, so that ±1 fall to all sides, and different, so that no two trees are the same.
-        np.zeros_like(model.thresholds) + np.linspace(-0.5, 0.5, n_codebooks)[:, np.newaxis],
+        HashTrees(
+            model.split_dims,
+            # Small, so that ±1 fall to all sides, and different, so that no two trees are the same.
+            np.zeros_like(model.thresholds) + np.linspace(-0.5, 0.5, n_codebooks)[:, np.newaxis],
+            3,
+        ),
         tables,
         model.scale,
         model.offset,
-        3,
     )
     op = maddjit.compile(full, level)
     assert (op.plan.sum_bits, op.plan.group) == (sum_bits, group)

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 import maddjit
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.window import Window
 from maddjit.operators import bands
 from maddjit.reference import convolution as reference
 from tests.conftest import RUNNABLE, same_bits
 from tests.operators.test_memory import between_guards
+from tests.random_models import with_trees
 
 REQUANTISED = Epilogue("int8", step=0.013, zero_point=-128, arithmetic="integer")
 EPILOGUES = (
@@ -47,12 +49,14 @@ def product(
     depth = n_prototypes.bit_length() - 1
     thresholds = rng.integers(-100, 100, (n_codebooks, n_prototypes - 1))
     return MaddnessModel(
-        split_dims=rng.integers(0, n_features, (n_codebooks, depth)),
-        thresholds=np.sort(thresholds).astype(np.float32),
+        HashTrees(
+            rng.integers(0, n_features, (n_codebooks, depth)),
+            np.sort(thresholds).astype(np.float32),
+            n_features,
+        ),
         tables=rng.integers(0, 256, (n_codebooks, n_prototypes, n_outputs), dtype=np.uint8),
         scale=np.full(n_outputs, np.float32(0.012 / n_codebooks)),
         offset=np.full(n_outputs, np.float32(-1)),
-        n_features=n_features,
     )
 
 
@@ -225,6 +229,21 @@ def test_layouts_of_results(level: str) -> None:
     assert (wide == -7).all()
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_results_are_planes_whatever_their_size(groups: int, layout: str) -> None:
+    for window in (Window((1, 1)), Window((1, 1), (2, 2)), Window((3, 3), padding=(1, 1, 1, 1))):
+        model = model_of(window, groups=groups)
+        op = maddjit.compile(model)
+        for size in ((0, 1, 1), (1, 1, 1), (5, 1, 1), (3, 1, 7), (2, 7, 1), (2, 8, 9)):
+            n_images, height, width = size
+            x = LAYOUTS[layout](planes((n_images, 3 * groups, height, width), "float32"))
+            found, expected = op(x), reference.convolve(model, x)
+            shape = (n_images, 5 * groups, *window.output_size(height, width))
+            assert found.shape == expected.shape == op.sums(x).shape == shape
+            assert same_bits(np.ascontiguousarray(found), expected)
+
+
 def test_out_may_overlap_x(level: str) -> None:
     model = model_of(CASES[0][0], channels=5, n_outputs=5)
     op = maddjit.compile(model, level, dtype="int8", epilogue=REQUANTISED)
@@ -322,7 +341,7 @@ def test_options_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="for the planes"):
         maddjit.compile(model.products[0], quantise=step)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"each of its \.products is one"):
-        maddjit.emit(model, "x86-64")
+        MaddnessModel.of(model)
     op = maddjit.compile(model, quantise=step)
     with pytest.raises(TypeError, match="float32, which is quantised, or int8, not uint8"):
         op(planes((1, 3, 4, 4), "uint8"))
@@ -342,7 +361,8 @@ def test_trees_that_are_merged_and_trees_whose_leaves_are_exchanged(
     thresholds[18:, 5:] = 300
     tables = np.array(model.tables)
     tables[20] = 0
-    model = replace(model, split_dims=split_dims, thresholds=thresholds, tables=tables)
+    model = with_trees(model, split_dims=split_dims, thresholds=thresholds)
+    model = replace(model, tables=tables)
     convolution = ConvolutionModel((model,), Window((3, 3), padding=(1, 1, 1, 1)), -3)
     op = maddjit.compile(convolution, level, dtype="int8", epilogue=epilogue)
     for shape in ((1, 3, 1, 2), (1, 3, 9, 7), (3, 3, 10, 12)):

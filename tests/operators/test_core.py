@@ -24,7 +24,8 @@ from maddjit.compiler.maddness.simplify import simplified
 from maddjit.compiler.maddness.splicing import spliced_lanes
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
-from maddjit.models.maddness import LowRankCore, MaddnessModel
+from maddjit.models.core import LowRankCore
+from maddjit.models.maddness import MaddnessModel
 from tests.assembly import instructions, loops
 from tests.conftest import RUNNABLE, same_bits, same_numbers
 from tests.operators.test_bits import LAYOUTS

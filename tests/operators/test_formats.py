@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 import maddjit
 from maddjit import Epilogue, reference
 from maddjit.arrays.formats import INPUTS, OUTPUTS, bfloat16_to_float32, float32_to_bfloat16
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from tests.conftest import same_bits
-from tests.random_models import random_model, rows_for
+from tests.random_models import random_model, rows_for, with_trees
 
 
 def every_value(name: str) -> NDArray[Any]:
@@ -36,7 +37,7 @@ def model_for(name: str) -> MaddnessModel:
         rng = np.random.default_rng(1)
         thresholds = rng.choice(values, model.thresholds.shape)
         above = np.nextafter(thresholds, np.float32(np.inf))
-    return replace(model, thresholds=np.where(rng.random(above.shape) < 0.3, above, thresholds))
+    return with_trees(model, thresholds=np.where(rng.random(above.shape) < 0.3, above, thresholds))
 
 
 SMALL = ["float16", "bfloat16", "int8", "uint8", "int16"]
@@ -109,7 +110,9 @@ def test_halfway_cases_round_to_even(level: str, dtype: str) -> None:
     tables = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(64, axis=2)
     units = 2.0 ** np.arange(-30, 34, dtype=np.float32) if dtype != "int8" else np.full(64, 0.5)
     offsets = np.float32(64 * units) if dtype != "int8" else np.linspace(-64, 64, 64)
-    model = MaddnessModel(np.arange(8)[np.newaxis], np.zeros((1, 255)), tables, units, offsets, 8)
+    model = MaddnessModel(
+        HashTrees(np.arange(8)[np.newaxis], np.zeros((1, 255)), 8), tables, units, offsets
+    )
     A = np.where(np.unpackbits(np.arange(256, dtype=np.uint8)).reshape(256, 8), 1, -1)
     A = A.astype(np.float32)
     epilogue = Epilogue(dtype)

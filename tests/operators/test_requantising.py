@@ -21,7 +21,7 @@ from maddjit.models.maddness import MaddnessModel
 from tests.assembly import instructions, loops, stack_accesses
 from tests.conftest import RUNNABLE, same_bits
 from tests.operators.test_emulated_levels import operator as emulated_operator
-from tests.random_models import random_model
+from tests.random_models import random_model, with_trees
 
 DTYPES = ("int8", "uint8")
 WORDS = [name for name in LEVELS if named(name).words]
@@ -60,7 +60,7 @@ def bytes_model(
         **options,
     )
     thresholds = np.random.default_rng(seed).integers(-127, 128, model.thresholds.shape)
-    return replace(model, thresholds=thresholds.astype(np.float32))
+    return with_trees(model, thresholds=thresholds.astype(np.float32))
 
 
 def rows(n_rows: int, n_features: int, order: Any = "F") -> Any:

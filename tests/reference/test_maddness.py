@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from maddjit import reference
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel, average_group
 
 
 def hand_made(accumulate: str = "exact", n_codebooks: int = 2) -> MaddnessModel:
     """Two levels on columns 0 and 1: thresholds 1; then 10 on the left, 20 on the right."""
     return MaddnessModel(
-        split_dims=[[0, 1]] * n_codebooks,  # type: ignore[arg-type]
-        thresholds=[[1.0, 10.0, 20.0]] * n_codebooks,  # type: ignore[arg-type]
+        HashTrees([[0, 1]] * n_codebooks, [[1.0, 10.0, 20.0]] * n_codebooks, 2),  # type: ignore[arg-type]
         tables=[[[0], [1], [2], [3]]] * n_codebooks,  # type: ignore[arg-type]
         scale=[0.5],  # type: ignore[arg-type]
         offset=[-1.0],  # type: ignore[arg-type]
-        n_features=2,
         accumulate=accumulate,  # type: ignore[arg-type]
     )
 
@@ -43,7 +44,7 @@ def test_float64_is_compared_as_float64() -> None:
 
 
 def test_minus_zero_equals_zero() -> None:
-    model = MaddnessModel([[0]], [[0.0]], [[[0], [9]]], [1.0], [0.0], 1)  # type: ignore[arg-type]
+    model = MaddnessModel(HashTrees([[0]], [[0.0]], 1), [[[0], [9]]], [1.0], [0.0])  # type: ignore[arg-type]
     rows = np.array([[-0.0], [0.0], [-1e-45]], np.float32)
     assert reference.encode(model, rows).ravel().tolist() == [1, 1, 0]
 
@@ -56,9 +57,7 @@ def test_average_is_the_papers_tree() -> None:
     model = hand_made("average", n_codebooks=4)
     tables = np.zeros((4, 4, 1), np.uint8)
     tables[:, 0, 0] = [1, 2, 4, 9]
-    model = MaddnessModel(
-        model.split_dims, model.thresholds, tables, model.scale, model.offset, 2, "average"
-    )
+    model = replace(model, tables=tables)
     # (1 + 2 + 1) >> 1 = 2, (4 + 9 + 1) >> 1 = 7, (2 + 7 + 1) >> 1 = 5
     assert reference.sums(model, np.zeros(2)).tolist() == [5]
 

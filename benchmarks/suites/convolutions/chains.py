@@ -70,12 +70,14 @@ def model(chain: Chain, n_codebooks: int, group: int, seed: int) -> maddjit.Conv
     rng = np.random.default_rng(seed)
     n_features = chain.channels * chain.kernel**2
     product = maddjit.MaddnessModel(
-        split_dims=rng.integers(0, n_features, (n_codebooks, 4)),
-        thresholds=np.rint(rng.uniform(-100, 100, (n_codebooks, 15))).astype(np.float32),
+        maddjit.HashTrees(
+            rng.integers(0, n_features, (n_codebooks, 4)),
+            np.rint(rng.uniform(-100, 100, (n_codebooks, 15))).astype(np.float32),
+            n_features,
+        ),
         tables=rng.integers(0, 256 // group, (n_codebooks, 16, chain.channels), np.uint8),
         scale=np.full(chain.channels, np.float32(STEP / n_codebooks)),
         offset=np.zeros(chain.channels, np.float32),
-        n_features=n_features,
     )
     window = maddjit.Window((chain.kernel, chain.kernel), padding=(chain.padding,) * 4)
     return maddjit.ConvolutionModel((product,), window)

@@ -21,7 +21,7 @@ from benchmarks.suites.costs.models import random_model
 from maddjit.compiler.maddness.planner import make_plan
 from maddjit.compiler.maddness.row_costs import row_nanoseconds
 from maddjit.compiler.signature import Signature
-from maddjit.models.maddness import LowRankCore
+from maddjit.models.core import LowRankCore
 
 SHAPES = (
     (512, 10, 16, 16, 0, "C"),

@@ -33,12 +33,14 @@ def model(
     thresholds = rng.standard_normal((C, K - 1), dtype=np.float32)
     most = 255 // C if sums == "8 bits" else 255
     return maddjit.MaddnessModel(
-        split_dims=np.stack([rng.permutation(D)[:depth] for _ in range(C)]),
-        thresholds=np.rint(40 * thresholds) if whole else thresholds,
+        maddjit.HashTrees(
+            np.stack([rng.permutation(D)[:depth] for _ in range(C)]),
+            np.rint(40 * thresholds) if whole else thresholds,
+            D,
+        ),
         tables=rng.integers(0, most + 1, (C, K, M), np.uint8),
         scale=np.ones(M, np.float32),
         offset=np.zeros(M, np.float32),
-        n_features=D,
         accumulate="average" if sums == "averages" else "exact",
     )
 

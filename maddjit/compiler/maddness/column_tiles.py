@@ -29,7 +29,8 @@ class ColumnTile:
 
     Plane i holds the sums of output i // len(vectors) for the rows from `vectors`[i % len(vectors)]
     on. A tile `is_last` if it scans the rows that other tiles of its outputs leave, because they
-    take `step` rows at a time.
+    take `step` rows at a time. Bytes of tables that are `ahead` of those in use are fetched
+    meanwhile, unless that is 0.
     """
 
     count: int
@@ -42,6 +43,7 @@ class ColumnTile:
     rows: int
     table_offset: int
     table_stride: int
+    ahead: int
     planes: tuple[Plane, ...]
     runs: tuple[Run, ...]
 
@@ -172,6 +174,7 @@ def _tile(
         rows=rows * vectors,
         table_offset=first * output_bytes,
         table_stride=at_once * output_bytes,
+        ahead=settings.TABLES_AHEAD[shuffle.codebooks] * at_once * output_bytes,
         planes=planes,
         runs=plan_runs(
             summands,

@@ -169,7 +169,7 @@ def _way(sums: Sums) -> str:
     return "groups" if sums.bits == 16 and sums.group > 1 else f"{sums.bits} bits"
 
 
-def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, bytes]:
+def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, bytes | memoryview]:
     """Return the tables output by output, codebook by codebook, and the scale and offset.
 
     Codebooks that fill up the last four, and entries that fill up a table, are zero.
@@ -180,7 +180,7 @@ def column_constants(model: MaddnessModel, columns: ColumnsPlan) -> dict[str, by
     padded = np.zeros((model.n_outputs, n_codebooks, entries), np.uint8)
     padded[:, : model.n_codebooks, : model.n_prototypes] = model.tables.transpose(2, 0, 1)
     return {
-        "column_tables": padded.tobytes(),
+        "column_tables": padded.reshape(-1).data,
         "scale": model.scale.astype("<f4").tobytes(),
         "offset": model.offset.astype("<f4").tobytes(),
     }

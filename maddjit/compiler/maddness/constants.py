@@ -1,6 +1,8 @@
-"""The constants of a kernel, laid out as its parts read them."""
+"""The constants of a kernel, laid out as its parts read them, whenever they are asked for."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 from maddjit.compiler.maddness.columns import ColumnsPlan, column_constants
 from maddjit.compiler.maddness.core import CorePlan, core_constants
@@ -15,12 +17,48 @@ from maddjit.compiler.maddness.tables import (
 )
 from maddjit.compiler.maddness.writing import OutputPlan
 from maddjit.compiler.signature import Signature
+from maddjit.compiler.target import Target
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.short_list import ShortList
 
 
+class Constants:
+    """The constants of a kernel by name. They are large, so they are laid out anew for each use.
+
+    Parameters
+    ----------
+    lay_out : callable
+        Returns them by name.
+    """
+
+    def __init__(self, lay_out: Callable[[], dict[str, bytes | memoryview]]) -> None:
+        self._lay_out = lay_out
+        self._sizes: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, bytes | memoryview]]:
+        found = self._lay_out()
+        self._sizes = {name: len(content) for name, content in found.items()}
+        while found:
+            name = next(iter(found))
+            yield name, found.pop(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constants) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # like other records of arrays
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each of them."""
+        if not self._sizes:
+            for _ in self:
+                pass
+        return self._sizes
+
+
 def constants_of(
     model: MaddnessModel,
+    target: Target,
     signature: Signature,
     short: ShortList | None,
     sums: Sums,
@@ -29,9 +67,10 @@ def constants_of(
     columns: ColumnsPlan | None,
     core: CorePlan | None,
     output: OutputPlan,
-) -> dict[str, bytes]:
+) -> dict[str, bytes | memoryview]:
     """Return the constants of a kernel by name, laid out as its parts read them."""
-    constants = encode_constants(model, encode, signature.dtype)
+    constants: dict[str, bytes | memoryview] = {}
+    constants |= encode_constants(model, encode, target, signature)
     if scan:
         constants |= table_constants(model, scan, sums)
     if scan and not short:

@@ -10,7 +10,7 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.projecting import ProjectPlan, StripPlan, plan_project
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
-from maddjit.models.maddness import CORE_LANES, LowRankCore
+from maddjit.models.core import CORE_LANES, LowRankCore
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.additive import additive_constants, plan_additive
+from maddjit.compiler.maddness.additive_plan import AdditivePlan
 from maddjit.compiler.maddness.batches import Batch, batch_thresholds, codebook_batches
 from maddjit.compiler.maddness.transposing import Transpose, plan_transpose
 from maddjit.compiler.maddness.tree_levels import TreeLevel, byte_level, node_order, row_level
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import odd_lines
+from maddjit.models.encoders import AdditiveCodes
 from maddjit.models.maddness import MaddnessModel
 
 
@@ -116,7 +119,7 @@ class EncodePlan:
 
     A vector holds either codebooks of one row, which are cut into `batches`, or rows of one
     codebook, which go down a tree of `trees`. `transpose` then makes rows of codes that are the
-    result.
+    result. Additive codes have neither; `additive` says how they are chosen.
     """
 
     depth: int
@@ -124,6 +127,7 @@ class EncodePlan:
     batches: tuple[Batch, ...]
     trees: Trees | None
     transpose: Transpose | None = None
+    additive: AdditivePlan | None = None
 
     @property
     def code_bits(self) -> tuple[int, ...]:
@@ -151,6 +155,8 @@ def plan_encode(
     lines : bool, optional
         Whether to read whole lines where that is possible; by default where it is faster.
     """
+    if isinstance(model.encoder, AdditiveCodes):
+        return additive_encode(model.encoder, target, signature, row_block)
     few = model.split_dims.size <= settings.MOST_ELEMENTS
     if signature.order == "C" and signature.out_order == "C" and few:
         itemsize = INPUTS[signature.dtype].itemsize
@@ -164,6 +170,22 @@ def plan_encode(
     codes = Codes(1, step, step * model.n_codebooks)
     transpose = plan_transpose(model.n_codebooks) if signature.result == "codes" else None
     return EncodePlan(model.depth, codes, (), trees, transpose)
+
+
+def additive_encode(
+    encoder: AdditiveCodes, target: Target, signature: Signature, row_block: int
+) -> EncodePlan:
+    """Return how additive codes are chosen. They lie row by row, unless results come by columns."""
+    n_codebooks, depth = encoder.n_codebooks, encoder.n_prototypes.bit_length() - 1
+    itemsize = INPUTS[signature.dtype].itemsize
+    additive = plan_additive(encoder, target, signature.order, itemsize)
+    if signature.out_order == "F":
+        step = odd_lines(row_block)
+        codes = Codes(1, step, step * n_codebooks)
+    else:
+        unit = 1 if signature.result == "codes" else code_unit(encoder.n_prototypes, target)
+        codes = Codes(n_codebooks, 1, row_block * n_codebooks, unit)
+    return EncodePlan(depth, codes, (), None, additive=additive)
 
 
 def code_unit(n_prototypes: int, target: Target) -> int:
@@ -237,8 +259,14 @@ def number_turns(target: Target) -> tuple[Turn, ...]:
     )
 
 
-def encode_constants(model: MaddnessModel, encode: EncodePlan, dtype: str) -> dict[str, bytes]:
+def encode_constants(
+    model: MaddnessModel, encode: EncodePlan, target: Target, signature: Signature
+) -> dict[str, bytes]:
     """Return the thresholds as `encode` reads them, and the split columns if it reads them."""
+    if isinstance(model.encoder, AdditiveCodes):
+        itemsize = INPUTS[signature.dtype].itemsize
+        return additive_constants(model.encoder, target, signature.order, itemsize)
+    dtype = signature.dtype
     if encode.trees is None:
         return {"thresholds": batch_thresholds(model, encode.batches)}
     comparison = encode.trees.comparison

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from maddjit.compiler.conversion import Input
 from maddjit.compiler.maddness.columns import ColumnsPlan
+from maddjit.compiler.maddness.constants import Constants
 from maddjit.compiler.maddness.core import CorePlan
 from maddjit.compiler.maddness.encoding import EncodePlan
 from maddjit.compiler.maddness.runs import Sums
@@ -64,7 +65,7 @@ class Plan:
     packed : array of float32 or None
         For winners, B and a copy of half its size. Each call passes it to the kernel; as a
         constant it would make the code large.
-    constants : tuple of (str, bytes)
+    constants : iterable of (str, bytes)
         The constants of the code by name, tables and thresholds among them.
     """
 
@@ -87,7 +88,7 @@ class Plan:
     output: OutputPlan
     workspace: Workspace
     packed: NDArray[np.float32] | None = field(repr=False, compare=False)
-    constants: tuple[tuple[str, bytes], ...] = field(repr=False)
+    constants: Constants = field(repr=False)
 
     template = "maddness/kernel.ll.j2"
     sequences_symbol = ""
@@ -119,12 +120,13 @@ class Plan:
         Their codes stay in an L1 cache meanwhile. Rows are then vectors, and columns contiguous.
         """
         quads = self.columns.quads if self.columns else None
-        return self.signature.order == "F" and quads is not None and quads.by_lanes
+        by_lanes = quads is not None and quads.by_lanes and self.encode.trees is not None
+        return self.signature.order == "F" and by_lanes
 
     @property
     def table_bytes(self) -> int:
         """Bytes of the tables as they are laid out."""
-        return sum(len(table) for name, table in self.constants if name in TABLES)
+        return sum(size for name, size in self.constants.sizes.items() if name in TABLES)
 
     @property
     def workspace_bytes(self) -> int:

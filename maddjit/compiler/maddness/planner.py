@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from maddjit.arrays.epilogue import Epilogue
 from maddjit.arrays.formats import SUMS
 from maddjit.compiler.conversion import input_of
 from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.columns import ColumnsPlan, plan_columns
-from maddjit.compiler.maddness.constants import constants_of
+from maddjit.compiler.maddness.constants import Constants, constants_of
 from maddjit.compiler.maddness.core import CorePlan, plan_core
 from maddjit.compiler.maddness.costs import rows_per_thread
 from maddjit.compiler.maddness.encoding import EncodePlan, plan_encode
@@ -92,7 +93,7 @@ def make_plan(
     output = plan_output(wanted.n_outputs, target, signature, row_block, scan)
     output = replace(output, requantising=ending)
     time = row_nanoseconds(wanted, sums, target, signature, row_block, encode, scan, columns, core)
-    constants = constants_of(wanted, signature, short, sums, encode, scan, columns, core, output)
+    parts = (wanted, target, signature, short, sums, encode, scan, columns, core, output)
     return Plan(
         symbol=symbol_of(wanted, target, signature),
         target=target,
@@ -113,7 +114,7 @@ def make_plan(
         output=output,
         workspace=plan_workspace(signature, row_block, encode, scan, columns, settle, core),
         packed=packed_of(short) if short else None,
-        constants=tuple(constants.items()),
+        constants=Constants(partial(constants_of, *parts)),
     )
 
 
@@ -265,6 +266,7 @@ def plan_workspace(
       begin with rows of the block before.
     - The lists of each row's best outputs; their region is empty in kernels that name none.
     - The tables of a packed tile, where tables are streams.
+    - What additive codes are chosen by, strip after strip.
     - For a scan by columns: the codes by fours, and the results of vectors that reach past the last
       row; and the results of few rows by rows.
     - For results by rows that become columns: a strip of them (`TurnPlan.regions`).
@@ -280,6 +282,8 @@ def plan_workspace(
     )
     if scan and scan.streams:
         workspace = workspace.add(packed=scan.streams.packed_bytes)
+    if encode.additive:
+        workspace = workspace.add(additive=encode.additive.n_bytes)
     if columns:
         tail_bytes = columns.tail_results * signature.output.itemsize
         workspace = workspace.add(quads=quads.n_bytes if quads else 0, tail=tail_bytes)

@@ -9,7 +9,7 @@ from maddjit.compiler.maddness import settings
 from maddjit.compiler.maddness.stores import Store, exact_stores
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.workspace import LINE, odd_lines
-from maddjit.models.maddness import CORE_LANES, LowRankCore
+from maddjit.models.core import CORE_LANES, LowRankCore
 
 _VECTOR_ROWS = 256
 """The number of rows behind the last one whose projections a scan by columns may read."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from maddjit.arrays.formats import INPUTS
 from maddjit.compiler.maddness import settings
+from maddjit.compiler.maddness.additive_choosing import GROUP
+from maddjit.compiler.maddness.additive_plan import AdditivePlan, UnitProducts
 from maddjit.compiler.maddness.columns import ColumnsPlan
 from maddjit.compiler.maddness.core import CorePlan
 from maddjit.compiler.maddness.costs import instructions
@@ -13,6 +15,7 @@ from maddjit.compiler.maddness.scan_plan import ScanPlan
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import Target
 from maddjit.compiler.workspace import LINE
+from maddjit.models.encoders import AdditiveCodes
 from maddjit.models.maddness import MaddnessModel
 
 
@@ -31,7 +34,10 @@ def row_nanoseconds(
 
     A and Y come from a far cache and go to one. So do all tables, once for each block of rows.
     """
-    counted, moved = encode_instructions(encode), read_bytes(model, signature)
+    counted, moved = encode_instructions(encode, model.n_codebooks), read_bytes(model, signature)
+    if encode.additive:  # rows are fetched while others are multiplied
+        hidden = settings.INSTRUCTION_NANOSECONDS * counted / settings.FAR_NANOSECONDS
+        moved = max(0, moved - hidden)
     moved += written_bytes(model, signature)
     n_vectors = model.n_outputs / target.lanes
     if columns:  # a scan by rows beside it is for few rows alone
@@ -53,6 +59,8 @@ def read_bytes(model: MaddnessModel, signature: Signature) -> float:
     itemsize = INPUTS[signature.dtype].itemsize
     if model.core:
         return model.n_features * itemsize
+    if isinstance(model.encoder, AdditiveCodes):
+        return model.n_features * itemsize
     splits = set(model.split_dims.ravel().tolist())
     if signature.order == "F":
         return len(splits) * itemsize
@@ -67,8 +75,10 @@ def written_bytes(model: MaddnessModel, signature: Signature) -> float:
     return named * signature.output.itemsize
 
 
-def encode_instructions(encode: EncodePlan) -> float:
+def encode_instructions(encode: EncodePlan, n_codebooks: int) -> float:
     """Return the instructions that make the codes of a row. A gather takes one for each lane."""
+    if encode.additive:
+        return additive_instructions(encode.additive, n_codebooks)
     if encode.trees is None:
         return sum(
             len(batch.steps)
@@ -83,8 +93,39 @@ def encode_instructions(encode: EncodePlan) -> float:
         settings.TREE_INSTRUCTIONS + len(level.folds) + (level.lookup == "gather") * lanes
         for level in encode.trees.look_ups
     )
-    n_codebooks = encode.codes.n_bytes // encode.codes.codebook_step
     return n_codebooks * len(turn.vectors) * of_a_vector / turn.rows
+
+
+def additive_instructions(additive: AdditivePlan, n_codebooks: int) -> float:
+    """Return the instructions that make the additive codes of a row.
+
+    A unit of a row is repeated in a vector once for each tile that it is multiplied by.
+    """
+    reading, choosing = additive.reading, additive.choosing
+    counted = settings.ADDITIVE_READING * reading.n_features / reading.lanes
+    for each in additive.multiplications:
+        n_units = sum(stretch.count * sum(map(len, stretch.together)) for stretch in each.stretches)
+        of_a_unit = 1 + each.vectors * product_instructions(each.products)
+        counted += each.n_tiles * (n_units * of_a_unit + settings.ADDITIVE_ENDING * each.vectors)
+    n_vectors = -(-choosing.words // (2 * reading.lanes))
+    counted += n_codebooks * settings.ADDITIVE_CHOOSING * n_vectors
+    pairs = n_codebooks * (n_codebooks - 1) / 2
+    if (
+        choosing.block_words
+    ):  # codes are read once for a block, and add to several codebooks at once
+        of_a_block = 1 + -(-choosing.block_words // (2 * reading.lanes))
+        return counted + pairs * of_a_block / GROUP
+    return counted + pairs * (choosing.n_parts + n_vectors)
+
+
+def product_instructions(products: UnitProducts) -> float:
+    """Return the instructions that multiply a vector and add the products to sums.
+
+    Products in words are added up `together` before they are widened and added.
+    """
+    if products.widens:
+        return 2 + 1 / products.together
+    return settings.BYTE_PRODUCTS if products.unit == 4 else 2
 
 
 def scan_instructions(scan: ScanPlan, sums: Sums, model: MaddnessModel) -> float:

@@ -27,6 +27,12 @@ MOST_SELECTED = {True: 16, False: 8}  # Nodes whose thresholds are selected, by 
 LINE_STEP_COST = {2: 1.0, 4: 1.9}  # Cost of a step with whole lines, in steps with one element.
 # Steps are counted: reads and shuffles, against reads and inserts. The two factors are not.
 
+# Encoding additive codes
+ADDITIVE_BYTES = 16 * 1024  # Numbers, or scores, of a strip of rows: part of an L1 cache.
+ADDITIVE_LEAST_ROWS = 16  # Rows of a strip, at least: all of them share weights from an L2 cache.
+ADDITIVE_MOST_ROWS = 64  # Rows of a strip, at most.
+ADDITIVE_TILES = {16: (1, 4), 32: (4, 4)}  # Rows and vectors of a tile of products, by registers.
+
 # Scans whose vectors are outputs
 TILE_BYTES = 32 * 1024  # Tables that one pass over a block of rows reads: an L1 cache.
 MOST_PLANES = {  # (bits of a sum, registers): vectors of table entries in flight; none spills.
@@ -66,6 +72,10 @@ CODE_INSTRUCTIONS = 2  # Instructions of a code of one row: load it, find its ta
 ACCUMULATING = {8: 1, 16: 3, 32: 8}  # Instructions that add bytes to sums, by bits of a sum.
 LEVEL_INSTRUCTIONS = 2  # Instructions of a level beside its reads and folds: compare, add a bit.
 TREE_INSTRUCTIONS = 5  # Instructions of a level for a vector of rows: read, fetch, compare, step.
+ADDITIVE_READING = 7  # Instructions that make numbers of a vector of elements: scale, round, pack.
+ADDITIVE_ENDING = 3  # Instructions that end a vector of sums: shift, pack, store.
+ADDITIVE_CHOOSING = 18  # Instructions that find the least score of a codebook, in one vector.
+BYTE_PRODUCTS = 1.5  # Instructions that four products in a lane count for: two a cycle are issued.
 FINISHING = 5  # Instructions that turn sums into a vector of float32: widen, convert, scale, store.
 TURNING = 6  # Instructions that turn such a vector of a row into columns: write, interleave.
 PRODUCT_INSTRUCTIONS = 1.5  # Instructions of a vector of products of a core; operands are shared.
@@ -100,6 +110,9 @@ MOST_COLUMN_GROUP = 8
 RESIDUES_BYTES = 32  # The widest vectors that averages pay for: two ports of 64 bytes are too few.
 FEW_ROWS = {16: 6, 32: 14, 64: 18}  # Rows that are scanned by rows instead, by those of a vector.
 FEW_TABLE_BYTES = 1024 * 1024  # The largest tables that code holds twice for that.
+TABLES_AHEAD = {4: 1, 1: 0}  # Tiles between the tables in use and those being fetched, by the
+# codebooks of a shuffle. Few rows read each table once or twice, from a far cache if there are many
+# layers; hardware does not follow from the tables of one output, often a page, to the next one's.
 LEAST_GROUP = 3  # Codebooks per 8-bit sum from which adding bytes is faster than quads.
 # Not counted: by the model, 64 look-ups take quads 2 instructions, and groups of g codebooks
 # 2 + 2 / g. That leaves out placing codes by fours, and the ends of 32-bit sums.

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 
 
@@ -15,10 +16,10 @@ def simplified(model: MaddnessModel) -> MaddnessModel:
 
     Codebooks whose tables are all zero are dropped. Codebooks with the same tree become one if
     their entries together fit a byte. The last level of all trees is dropped as long as its
-    neighbouring leaves have equal entries. Averages depend on every codebook, so models of averages
-    stay as they are.
+    neighbouring leaves have equal entries. Averages depend on every codebook, and so do additive
+    codes, so models of these stay as they are.
     """
-    if model.accumulate != "exact":
+    if model.accumulate != "exact" or not isinstance(model.encoder, HashTrees):
         return model
     return _without_equal_leaves(_without_twins(_without_zeros(model)))
 
@@ -54,8 +55,11 @@ def _without_equal_leaves(model: MaddnessModel) -> MaddnessModel:
     while model.depth > 1 and (model.tables[:, 0::2] == model.tables[:, 1::2]).all():
         model = replace(
             model,
-            split_dims=model.split_dims[:, :-1],
-            thresholds=model.thresholds[:, : model.n_prototypes // 2 - 1],
+            encoder=replace(
+                model.trees,
+                split_dims=model.split_dims[:, :-1],
+                thresholds=model.thresholds[:, : model.n_prototypes // 2 - 1],
+            ),
             tables=model.tables[:, 0::2],
         )
     return model
@@ -67,7 +71,10 @@ def _with_codebooks(
     """Return the model of some of its codebooks, with these tables of theirs."""
     return replace(
         model,
-        split_dims=model.split_dims[kept],
-        thresholds=model.thresholds[kept],
+        encoder=replace(
+            model.trees,
+            split_dims=model.split_dims[kept],
+            thresholds=model.thresholds[kept],
+        ),
         tables=tables[kept],
     )

@@ -12,21 +12,30 @@ from maddjit.models.maddness import MaddnessModel
 from maddjit.models.requantising import Requantising
 
 
-def table_constants(model: MaddnessModel, scan: ScanPlan, sums: Sums) -> dict[str, bytes]:
+def table_constants(
+    model: MaddnessModel, scan: ScanPlan, sums: Sums
+) -> dict[str, bytes | memoryview]:
     """Return the tables, plane by plane, or run by run if they are streams; padding is zero."""
-    padded = np.zeros((*model.tables.shape[:2], scan.width), np.uint8)
-    padded[..., : model.n_outputs] = model.tables
+    n_codebooks, n_prototypes, n_outputs = model.tables.shape
     planes = [plane for tile in scan.tiles for plane in tile.planes * tile.count]
-    starts = np.cumsum([0, *(plane.lanes for plane in planes)])
-    orders = [
-        start + lane_order(plane, sums.bits)
-        for start, plane in zip(starts[:-1], planes, strict=True)
-    ]
-    if scan.streams is None:
-        return {"tables": b"".join(padded[..., order].tobytes() for order in orders)}
-    runs = np.zeros((*model.tables.shape[:2], scan.streams.run_step), np.uint8)
-    runs[..., : scan.width] = padded[..., np.concatenate(orders)]
-    return {"tables": runs.tobytes()}
+    n_entries = n_codebooks * n_prototypes
+    width = scan.streams.run_step if scan.streams else scan.width
+    packed = np.zeros(n_entries * width, np.uint8)
+    start = 0
+    for plane in planes:
+        order = start + lane_order(plane, sums.bits)
+        used = order < n_outputs
+        part = packed[n_entries * start :][: n_entries * plane.lanes]
+        where = part.reshape(n_codebooks, n_prototypes, plane.lanes)
+        if scan.streams:
+            where = packed.reshape(n_codebooks, n_prototypes, width)
+            where = where[..., start : start + plane.lanes]
+        if used.all():
+            where[...] = model.tables.take(order, axis=2)
+        else:
+            where[..., used] = model.tables[..., order[used]]
+        start += plane.lanes
+    return {"tables": packed.data}
 
 
 def lane_order(plane: Plane, sum_bits: int) -> NDArray[np.intp]:

@@ -18,7 +18,9 @@ Kind = Literal["enter", "leave"]
 Element = Literal["i8", "i16", "i32", "i64"]
 """LLVM's types of elements, as bits."""
 
-_BYTES: dict[str, int] = {"i8": 1, "i16": 2, "i32": 4, "i64": 8}
+ELEMENTS: dict[int, Element] = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
+"""LLVM's types of elements, by their bytes."""
+_BYTES: dict[str, int] = {element: itemsize for itemsize, element in ELEMENTS.items()}
 _SQUARE_BYTES = 16
 """Bytes of a vector within which instructions of every target interleave elements."""
 

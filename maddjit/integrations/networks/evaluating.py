@@ -28,23 +28,6 @@ NUMBERS = 2**25
 """Numbers of a graph that exist at once, unless a single image has more."""
 
 
-def seen(window: Window, x: NDArray[Any], fill: float) -> Iterator[NDArray[Any]]:
-    """Yield what each entry of a window sees of planes (N, C, H, W), as (N, C, Ho, Wo)."""
-    rows, columns = window.output_size(*x.shape[2:])
-    top, bottom, left, right = window.padding
-    sides = ((0, 0), (0, 0), (top, bottom), (left, right))
-    padded = np.pad(x, sides, constant_values=fill) if any(window.padding) else x
-    down, across = window.stride
-    for dy, dx in window.taps():
-        y, x_ = dy + top, dx + left
-        yield padded[
-            :,
-            :,
-            y : y + down * (rows - 1) + 1 : down,
-            x_ : x_ + across * (columns - 1) + 1 : across,
-        ]
-
-
 def convolved(
     x: NDArray[Any], weights: NDArray[Any], window: Window, groups: int = 1
 ) -> NDArray[Any]:
@@ -57,7 +40,7 @@ def convolved(
         product: NDArray[Any] = rows @ weights.reshape(len(weights), -1).T
         return product.reshape(n_images, -1, 1, 1)
     total = np.zeros((n_images, *w.shape[:2], size[0] * size[1]), np.result_type(x, w))
-    for tap, part in enumerate(seen(window, x, 0)):
+    for tap, part in enumerate(window.seen(x)):
         planes = np.ascontiguousarray(part).reshape(n_images, groups, n_channels // groups, -1)
         matrix = np.ascontiguousarray(w[..., tap])
         total += matrix * planes if w.shape[2] == 1 else matrix @ planes
@@ -78,8 +61,8 @@ def before_clamp(node: Node, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
     if isinstance(operation, Pool):
         window = operation.window
         if operation.kind == "max":
-            return np.asarray(np.maximum.reduce(list(seen(window, x, -np.inf))))
-        total = sum(seen(window, x, 0))
+            return np.asarray(np.maximum.reduce(list(window.seen(x, -np.inf))))
+        total = sum(window.seen(x))
         return np.asarray(total / dtype.type(window.n_taps))
     if isinstance(operation, Sum):
         return np.asarray(x + given[1])

@@ -8,20 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maddjit.arrays.epilogue import Epilogue
-from maddjit.integrations.networks.evaluating import convolved, in_batches, seen
-from maddjit.models.network import (
-    Add,
-    AveragePool,
-    Dense,
-    Exact,
-    LookUp,
-    MaxPool,
-    Planes,
-    Quantise,
-    Step,
-)
+from maddjit.integrations.networks.evaluating import convolved, in_batches
+from maddjit.models.network import Exact, LookUp, Planes, Step
 from maddjit.pipeline import compile
+from maddjit.reference import network as reference
 
 Stored = NDArray[Any]
 
@@ -37,14 +27,12 @@ def step_value(step: Step, given: Sequence[Stored], taken: Sequence[Planes]) -> 
     taken : sequence of Planes
         What they are; empty for images.
     """
-    layer, planes = step.layer, step.planes
-    if isinstance(layer, Quantise):
-        assert planes is not None
-        stored = Epilogue("int8", step=planes.step, zero_point=planes.zero_point)
-        return stored(given[0].astype(np.float32))
+    layer = step.layer
     if isinstance(layer, LookUp):
         return _looked_up(layer, given[0], taken[0].zero_point)
-    return in_batches(lambda *parts: _plain(step, parts, taken), *given)
+    if isinstance(layer, Exact):
+        return in_batches(lambda part: _exact(layer, part, taken[0].zero_point), given[0])
+    return in_batches(lambda *parts: reference.step_value(step, list(parts), list(taken)), *given)
 
 
 def _looked_up(layer: LookUp, x: Stored, fill: int) -> Stored:
@@ -64,32 +52,10 @@ def _looked_up(layer: LookUp, x: Stored, fill: int) -> Stored:
     return in_batches(of_batch, x)
 
 
-def _plain(step: Step, given: Sequence[Stored], taken: Sequence[Planes]) -> Stored:
-    """Return what a step without look-ups gives for a batch."""
-    layer, x = step.layer, given[0]
-    if isinstance(layer, Exact | Dense):
-        centred = x.astype(np.float32) - np.float32(taken[0].zero_point)
-        weights = layer.weights.astype(np.float32)
-        if isinstance(layer, Dense):
-            rows = centred.reshape(len(x), -1)
-            return np.asarray(rows @ weights.T * layer.scale + layer.offset)
-        sums = convolved(centred, weights, layer.window, layer.groups)
-        y = sums * layer.scale[:, None, None] + layer.offset[:, None, None]
-        return np.asarray(layer.epilogue(y if step.planes else y.reshape(len(y), -1)))
-    if isinstance(layer, MaxPool):
-        return np.asarray(np.maximum.reduce(list(seen(layer.window, x, -128))))
-    if isinstance(layer, AveragePool):
-        fill = taken[0].zero_point
-        sums = np.sum([part.astype(np.int32) for part in seen(layer.window, x, fill)], axis=0)
-        scale = np.float32(1) / np.float32(layer.window.n_taps)
-        return np.asarray(np.rint(sums.astype(np.float32) * scale).astype(np.int8))
-    if isinstance(layer, Add):
-        assert step.planes is not None
-        zero, step_ = step.planes.zero_point, np.float32(step.planes.step)
-        a, b = (
-            (q.astype(np.float32) - np.float32(each.zero_point)) * (np.float32(each.step) / step_)
-            for q, each in zip(given, taken, strict=True)
-        )
-        units = np.clip(np.rint(a + b), layer.least - zero, layer.most - zero)
-        return np.asarray((units.astype(np.int32) + zero).astype(np.int8))
-    return np.concatenate(given, axis=1)
+def _exact(layer: Exact, x: Stored, zero_point: int) -> Stored:
+    """Return what an exact layer gives for a batch, without building its patches."""
+    centred, weights = x.astype(np.float32) - np.float32(zero_point), layer.weights
+    sums = convolved(centred, weights.astype(np.float32), layer.window, layer.groups)
+    y = sums * layer.scale[:, None, None] + layer.offset[:, None, None]
+    is_last = layer.epilogue.dtype == "float32"
+    return np.asarray(layer.epilogue(y.reshape(len(y), -1) if is_last else y))

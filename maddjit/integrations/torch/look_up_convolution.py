@@ -14,6 +14,7 @@ from maddjit.integrations.torch.look_up_planes import Ending, Requantised, Taps,
 from maddjit.integrations.torch.look_up_trees import LookUpSums
 from maddjit.integrations.torch.plane_modules import Scale, of_planes, to_planes
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.window import Window
 
@@ -111,12 +112,14 @@ class LookUpConv2d(nn.Module):
         """Trees and tables as they are now, rounded."""
         levels, scale, offset = self._levels()
         product = MaddnessModel(
-            self.split_dims.cpu().numpy(),
-            self.cuts().float().cpu().numpy(),
+            HashTrees(
+                self.split_dims.cpu().numpy(),
+                self.cuts().float().cpu().numpy(),
+                self.in_channels * self.window.n_taps,
+            ),
             levels.detach().round().to(torch.uint8).cpu().numpy(),
             scale.cpu().numpy(),
             offset.detach().cpu().numpy(),
-            self.in_channels * self.window.n_taps,
         )
         return ConvolutionModel((product,), self.window)
 

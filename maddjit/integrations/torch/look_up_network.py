@@ -78,10 +78,11 @@ class LookUpNetwork(nn.Module):
         self.names = names or [f"layer {i}" for i in range(len(layers))]
 
     def quantised(self, images: Tensor) -> Tensor:
-        """Return images as int8 numbers in their dtype, or in float32 for uint8."""
+        """Return images as int8 numbers in their dtype, or in float32 for uint8; NaN is 127."""
         x = images.float() if images.dtype == torch.uint8 else images
         units = float(np.float32(1) / np.float32(self.images.step))
-        return ((x * units).round() + self.images.zero_point).clamp(-128, 127)
+        stored = ((x * units).round() + self.images.zero_point).clamp(-128, 127)
+        return stored.nan_to_num(nan=127)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return outputs (N, M) for images (N, C, H, W) of floating point or uint8."""

@@ -45,12 +45,10 @@ def with_tables(model: MaddnessModel, tables: NDArray[Any], offset: NDArray[Any]
         tables, offset, scale="per-output", accumulate="exact", byte_group=_byte_group(model)
     )
     return MaddnessModel(
-        model.split_dims,
-        model.thresholds,
+        model.encoder,
         entries,
         scale,
         rounded_offset,
-        model.n_features,
         bias=model.bias,
     )
 

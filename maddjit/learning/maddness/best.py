@@ -23,9 +23,10 @@ from maddjit.learning.maddness.goals import Goals
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import Options
 from maddjit.learning.maddness.regression import regression_work
-from maddjit.learning.maddness.sample import Sample, augmented
+from maddjit.learning.maddness.sample import Sample, augmented, copies_for
 from maddjit.learning.maddness.thresholds import find_edges
 from maddjit.learning.progress import Steps
+from maddjit.models.encoders import HashTrees
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def _chosen(whole: Fitting, rng: np.random.Generator, advance: Steps) -> _Recipe
     apart, fitted = rows[order[:n_judged]], rows[order[n_judged:]]
     here = whole.on(Sample(fitted, len(fitted)), apart)
     ways = _ways(fitted, weighty, recipe.blocks, rng)
-    copies = _copies(options, *rows.shape)
+    copies = copies_for(options.n_codebooks * options.n_prototypes, *rows.shape)
     try:
         for better in _choices(here, recipe, ways, copies, rng, advance):
             recipe = better
@@ -216,15 +217,6 @@ def _ways(
     yield "shuffled", lambda: shuffled(columns, n_blocks, rng), 0.0
 
 
-def _copies(options: Options, n_rows: int, n_features: int) -> int:
-    """Return how many synthetic rows to try for each real one."""
-    if options.n_codebooks * options.n_prototypes <= n_rows / settings.ROWS_PER_CODE:
-        return 0
-    if n_rows < 2000:
-        return int(np.clip(settings.MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
-    return 3 if n_rows < 20000 else 1
-
-
 def _best_penalty(here: Fitting, trees: list[BinTree]) -> float:
     """Return the penalty of the tables' regression with the least error."""
     options = here.options
@@ -274,8 +266,11 @@ def _finished(here: Fitting, trees: list[BinTree], B: NDArray[Any], penalty: flo
     shapes = [tree.with_thresholds(here.edges) for tree in trees]
     core = (B.astype(np.float64) @ goals.core, goals.core.T) if here.options.core_rank else None
     return Learned(
-        split_dims=np.stack([dims for dims, _ in shapes]).astype(np.int32),
-        thresholds=np.stack([thresholds for _, thresholds in shapes]),
+        HashTrees(
+            np.stack([dims for dims, _ in shapes]),
+            np.stack([thresholds for _, thresholds in shapes]),
+            len(B),
+        ),
         tables=tables,
         base=goals.mean @ goals.rest,
         gram=regression.gram,

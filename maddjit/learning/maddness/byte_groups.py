@@ -17,7 +17,8 @@ from maddjit.learning.maddness.tables import quantise, some_codes
 from maddjit.learning.progress import Steps
 from maddjit.learning.ranking import divergence
 from maddjit.learning.task import Task
-from maddjit.models.maddness import LowRankCore, MaddnessModel
+from maddjit.models.core import LowRankCore
+from maddjit.models.maddness import MaddnessModel
 
 
 def rounded_model(
@@ -81,12 +82,10 @@ def _with_group(
         codes=codes,
     )
     return MaddnessModel(
-        split_dims=learned.split_dims,
-        thresholds=learned.thresholds,
+        learned.encoder,
         tables=entries,
         scale=scale,
         offset=offset,
-        n_features=len(task.B),
         accumulate=options.accumulate,
         core=LowRankCore(*learned.core) if learned.core else None,
         bias=task.bias,

@@ -1,4 +1,4 @@
-"""The result of a learner: trees and real tables, before they are rounded to 8 bits."""
+"""The result of a learner: an encoder and real tables, before they are rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maddjit.models.encoders import Encoder
 from maddjit.models.maddness import MaddnessModel
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Trees and tables with ``A @ B ≈ base + Σ tables[c, code] + (A @ projection) @ expansion``.
+    """An encoder and tables: ``A @ B ≈ base + Σ tables[c, code] + (A @ projection) @ expansion``.
 
     Attributes
     ----------
-    split_dims : (C, T) int32
-    thresholds : (C, K − 1) float32
+    encoder : HashTrees or AdditiveCodes
     tables : (C, K, M) float64
     base : (M,) float64
         The part of the outputs that all rows share.
@@ -29,20 +29,17 @@ class Learned:
         `projection` and `expansion`.
     """
 
-    split_dims: NDArray[np.int32]
-    thresholds: NDArray[np.float32]
+    encoder: Encoder
     tables: NDArray[np.float64]
     base: NDArray[np.float64]
     gram: NDArray[np.float64] | None = None
     core: tuple[NDArray[Any], NDArray[Any]] | None = None
 
-    def encoder(self, n_features: int) -> MaddnessModel:
-        """Return a model that encodes rows by these trees; its single output means nothing."""
+    def encoding(self) -> MaddnessModel:
+        """Return a model that encodes rows like this one; its single output means nothing."""
         return MaddnessModel(
-            split_dims=self.split_dims,
-            thresholds=self.thresholds,
+            self.encoder,
             tables=np.zeros((*self.tables.shape[:2], 1), np.uint8),
             scale=np.ones(1, np.float32),
             offset=np.zeros(1, np.float32),
-            n_features=n_features,
         )

@@ -8,13 +8,16 @@ from typing import Literal, get_args
 import numpy as np
 
 from maddjit.arrays.checks import as_whole
+from maddjit.models.core import MAX_RANK
+from maddjit.models.encoders import tree_depth
 from maddjit.models.fit_report import Objective
-from maddjit.models.maddness import MAX_RANK, Accumulate, tree_depth
+from maddjit.models.maddness import Accumulate
 
 Method = Literal["best", "paper"]
 Prototypes = Literal["ridge", "bucket-means"]
 OnInterrupt = Literal["finish", "raise"]
 TableScale = Literal["per-output", "global", "power-of-two"]
+EncoderKind = Literal["trees", "additive"]
 
 _PAPER = {"prototypes": "ridge", "n_candidates": 4, "penalty": 1.0}
 """Options that only the paper's learner has, with their defaults."""
@@ -42,6 +45,7 @@ class Options:
     penalty: float
     on_interrupt: OnInterrupt = "finish"
     objective: Objective = "product"
+    encoder: EncoderKind = "trees"
 
     def __post_init__(self) -> None:
         for name in ("n_codebooks", "n_prototypes", "core_rank", "n_candidates", "byte_group"):
@@ -52,6 +56,7 @@ class Options:
             ("accumulate", Accumulate),
             ("table_scale", TableScale),
             ("on_interrupt", OnInterrupt),
+            ("encoder", EncoderKind),
             ("objective", Objective),
         ):
             if getattr(self, name) not in get_args(kind):
@@ -80,12 +85,14 @@ class Options:
         return tree_depth(self.n_prototypes)
 
     def check_columns(self, n_features: int) -> None:
-        """Refuse more codebooks than A has columns.
+        """Refuse more trees than A has columns.
 
         Raises
         ------
         ValueError
         """
+        if self.encoder == "additive" and self.n_codebooks >= 1:
+            return
         if not 1 <= self.n_codebooks <= n_features:
             raise ValueError(
                 f"n_codebooks must be from 1 to the number of columns, {n_features}, "
@@ -95,6 +102,8 @@ class Options:
     def _check_for_method(self) -> None:
         """Refuse options of the other method, which would have no effect."""
         if self.method == "paper":
+            if self.encoder != "trees":
+                raise ValueError('encoder="additive" is for method="best": the paper has trees')
             if self.core_rank:
                 raise ValueError('core_rank is for method="best": the paper has no core')
             return

@@ -14,6 +14,7 @@ from maddjit.learning.maddness.options import Options
 from maddjit.learning.maddness.paper_trees import PaperTree, grow
 from maddjit.learning.maddness.regression import one_hot, regression_work
 from maddjit.learning.progress import Steps
+from maddjit.models.encoders import HashTrees
 from maddjit.models.fit_report import BoundTerms
 from maddjit.models.maddness import MaddnessModel
 
@@ -47,8 +48,11 @@ def learn(rows: NDArray[Any], B: NDArray[Any], options: Options, advance: Steps)
     with advance.measured("algebra", work):
         tables, base = real_tables(rows, B, blocks, trees, options)
     return Learned(
-        split_dims=np.stack([tree.split_dims for tree in trees]).astype(np.int32),
-        thresholds=np.stack([tree.thresholds for tree in trees]),
+        HashTrees(
+            np.stack([tree.split_dims for tree in trees]),
+            np.stack([tree.thresholds for tree in trees]),
+            len(B),
+        ),
         tables=tables,
         base=base,
     )

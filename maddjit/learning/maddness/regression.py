@@ -50,16 +50,23 @@ class TreeRidge:
         The summed weight of the rows in which two codes meet.
     n_prototypes : int
         K.
+    related : bool
+        Whether codes are leaves of trees. If not, each entry is drawn to 0 alone.
     """
 
     codes: csr_array
     weighted: csr_array
     gram: NDArray[np.float64]
     n_prototypes: int
+    related: bool = True
 
     @classmethod
     def of(
-        cls, codes: NDArray[np.integer[Any]], n_prototypes: int, weights: NDArray[np.float32]
+        cls,
+        codes: NDArray[np.integer[Any]],
+        n_prototypes: int,
+        weights: NDArray[np.float32],
+        related: bool = True,
     ) -> TreeRidge:
         """Prepare the regression for the codes (N, C) and the weights (N,) of rows."""
         from scipy.sparse import csr_array
@@ -67,14 +74,15 @@ class TreeRidge:
         plain = one_hot(codes, n_prototypes)
         heavy = np.repeat(weights.astype(np.float64), codes.shape[1])
         weighted = csr_array((heavy, plain.indices, plain.indptr), shape=plain.shape)
-        return cls(plain, weighted, (plain.T @ weighted).toarray(), n_prototypes)
+        return cls(plain, weighted, (plain.T @ weighted).toarray(), n_prototypes, related)
 
     def tables(self, targets: NDArray[Any], penalty: float) -> NDArray[np.float64]:
         """Return the tables (C, K, Q) that approximate targets (N, Q) best."""
         from scipy.linalg import solve
 
         gram = self.gram.copy()
-        precision = penalty * np.linalg.inv(shared_depths(self.n_prototypes))
+        prior = shared_depths(self.n_prototypes) if self.related else np.eye(self.n_prototypes)
+        precision = penalty * np.linalg.inv(prior)
         for first in range(0, len(gram), self.n_prototypes):
             leaves = slice(first, first + self.n_prototypes)
             gram[leaves, leaves] += precision

@@ -54,3 +54,12 @@ def augmented(rows: NDArray[Any], copies: int, rng: np.random.Generator) -> Samp
         synthetic += spread * rng.standard_normal(columns.shape, dtype=np.float32)
         made[:, first : first + n_rows] = synthetic
     return Sample(made.T, n_rows)
+
+
+def copies_for(n_codes: int, n_rows: int, n_features: int) -> int:
+    """Return how many synthetic rows to try for each real one, for so many codes in all."""
+    if n_codes <= n_rows / settings.ROWS_PER_CODE:
+        return 0
+    if n_rows < 2000:
+        return int(np.clip(settings.MAX_SYNTHETIC // (n_rows * n_features), 3, 20))
+    return 3 if n_rows < 20000 else 1

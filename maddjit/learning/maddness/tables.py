@@ -129,4 +129,4 @@ def some_codes(learned: Learned, rows: NDArray[Any]) -> NDArray[np.uint8]:
     n_codebooks, _, n_outputs = learned.tables.shape
     affordable = settings.MAX_CORRECTING_ENTRIES // (n_codebooks * n_outputs)
     most = max(settings.LEAST_CORRECTING_ROWS, affordable)
-    return reference.encode(learned.encoder(rows.shape[1]), rows[:: -(-len(rows) // most)])
+    return reference.encode(learned.encoding(), rows[:: -(-len(rows) // most)])

@@ -13,6 +13,7 @@ from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.regression import TreeRidge
 from maddjit.learning.maddness.sample import augmented
 from maddjit.learning.winners import settings
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Problem:
     Attributes
     ----------
     encoder : MaddnessModel
-        A model whose trees encode rows.
+        A model that encodes rows.
     mean : (D,) float64
         The mean row.
     right : (D, M) float32
@@ -56,7 +57,7 @@ class Problem:
         unit: float,
     ) -> Problem:
         """Return the problem of what was learned, in a unit; `mean` centres the rows."""
-        encoder = learned.encoder(len(B))
+        encoder = learned.encoding()
         right = B.astype(np.float64) / unit
         core = None
         if learned.core:
@@ -124,7 +125,8 @@ def regressed(
     """Return entries by regression on these rows and on synthetic rows."""
     sample = augmented(rows, settings.REGRESSION_COPIES, rng)
     codes = reference.encode(problem.encoder, sample.rows)
-    regression = TreeRidge.of(codes, problem.encoder.n_prototypes, sample.weights)
+    related = isinstance(problem.encoder.encoder, HashTrees)
+    regression = TreeRidge.of(codes, problem.encoder.n_prototypes, sample.weights, related)
     tables = regression.tables(problem.centred(sample.rows), settings.REGRESSION_PENALTY)
     rest, shared = problem.right, problem.added
     if problem.core:

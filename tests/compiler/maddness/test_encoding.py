@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from maddjit.compiler.maddness.encoding import byte_thresholds, plan_trees, tree
 from maddjit.compiler.maddness.transposing import plan_transpose
 from maddjit.compiler.maddness.tree_levels import node_order
 from maddjit.compiler.target import LEVELS, named
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
-from tests.random_models import byte_model, random_model
+from tests.random_models import byte_model, random_model, with_trees
 
 
 def all_bytes(dtype: str) -> NDArray[Any]:
@@ -32,7 +32,7 @@ def shallow(dtype: str) -> MaddnessModel:
     n = len(thresholds)
     ones = np.ones(1)
     return MaddnessModel(
-        np.zeros((n, 1), int), thresholds, np.ones((n, 2, 1), np.uint8), ones, ones, 1
+        HashTrees(np.zeros((n, 1), int), thresholds, 1), np.ones((n, 2, 1), np.uint8), ones, ones
     )
 
 
@@ -83,7 +83,7 @@ def test_nodes_of_negative_number_count_backwards() -> None:
 def test_trees_use_what_a_target_has(level: str, dtype: str) -> None:
     target = named(level)
     model = byte_model(0, "int8", 8, is_right=False)
-    trees = plan_trees(replace(model, thresholds=np.abs(model.thresholds) + 1), target, dtype)
+    trees = plan_trees(with_trees(model, thresholds=np.abs(model.thresholds) + 1), target, dtype)
     assert (trees.comparison.element == "i8") == (dtype in ("int8", "uint8"))
     used = [level.intrinsic for level in trees.look_ups if level.intrinsic]
     used += [name for turn in trees.turns for name in turn.packs or ()]

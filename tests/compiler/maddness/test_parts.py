@@ -32,7 +32,7 @@ from maddjit.compiler.maddness.writing import plan_output
 from maddjit.compiler.signature import Signature
 from maddjit.compiler.target import LEVELS, named
 from maddjit.compiler.workspace import LINE
-from maddjit.models.maddness import CORE_LANES, LowRankCore
+from maddjit.models.core import CORE_LANES, LowRankCore
 from tests.random_models import random_model, with_short_list
 
 AVX2, VBMI = named("x86-64-v3"), named("x86-64-v4-vbmi")

@@ -13,7 +13,7 @@ from maddjit import reference
 from maddjit.compiler.maddness.simplify import simplified
 from maddjit.models.maddness import MaddnessModel
 from tests.conftest import same_bits
-from tests.random_models import models, random_model, rows_for
+from tests.random_models import models, random_model, rows_for, with_trees
 
 
 def model_of(seed: int = 0, largest: int = 60) -> MaddnessModel:
@@ -32,7 +32,7 @@ def test_sums_stay(model: MaddnessModel, seed: int, data: st.DataObject) -> None
         tables[:, 1::2] = tables[:, 0::2]
     twin = data.draw(st.integers(0, model.n_codebooks - 1))
     splits[-1], thresholds[-1] = splits[twin], thresholds[twin]
-    changed = replace(model, tables=tables, split_dims=splits, thresholds=thresholds)
+    changed = with_trees(replace(model, tables=tables), split_dims=splits, thresholds=thresholds)
     A = rows_for(model, 40, "float32", seed)
     assert same_bits(reference.sums(simplified(changed), A), reference.sums(changed, A))
 
@@ -49,7 +49,7 @@ def test_twins_become_one_if_their_entries_fit_a_byte() -> None:
     model = model_of()
     splits, thresholds = np.array(model.split_dims), np.array(model.thresholds)
     splits[3], thresholds[3] = splits[0], thresholds[0]
-    twins = replace(model, split_dims=splits, thresholds=thresholds)
+    twins = with_trees(model, split_dims=splits, thresholds=thresholds)
     assert simplified(twins).n_codebooks == 5
     large = replace(twins, tables=np.full_like(model.tables, 200))
     assert simplified(large).n_codebooks == 6

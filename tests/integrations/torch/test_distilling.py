@@ -22,8 +22,8 @@ from maddjit.integrations.torch import (
     distil,
     with_look_ups,
 )
-from maddjit.models.network import Dense, Exact, LookUp, MaxPool, Network, Quantise
-from maddjit.reference.convolution import convolve
+from maddjit.pipeline import compile as compile_model
+from maddjit.reference.network import quantise, run
 
 
 def images(count: int = 200) -> Any:
@@ -61,37 +61,6 @@ def student(replaced: LookUpNetwork) -> LookUpNetwork:
     return copy.deepcopy(replaced)
 
 
-def result(network: Network, x: Any) -> Any:
-    """Return what the records say, layer by layer."""
-    scale = None
-    for step in network.steps:
-        layer = step.layer
-        if isinstance(layer, Quantise):
-            units = np.rint(x.astype(np.float32) * (np.float32(1) / np.float32(step.planes.step)))
-            x = np.clip(units + step.planes.zero_point, -128, 127).astype(np.int8)
-        elif isinstance(layer, LookUp):
-            x = convolve(layer.model, x, layer.epilogue, scale.zero_point)
-        elif isinstance(layer, MaxPool):
-            count, channels, height, width = x.shape
-            rows, columns = layer.window.output_size(height, width)
-            patches = layer.window.patches(x, -128).reshape(count, rows, columns, channels, -1)
-            x = patches.max(axis=4).transpose(0, 3, 1, 2)
-        else:
-            assert isinstance(layer, Exact | Dense)
-            whole = x.astype(np.int64) - scale.zero_point
-            matrix = layer.weights.reshape(len(layer.weights), -1).T.astype(np.int64)
-            if isinstance(layer, Dense):
-                sums = whole.reshape(len(x), -1) @ matrix
-                return sums.astype(np.float32) * layer.scale + layer.offset
-            rows, columns = layer.window.output_size(*x.shape[2:])
-            sums = layer.window.patches(whole) @ matrix
-            y = layer.epilogue(sums.astype(np.float32) * layer.scale + layer.offset)
-            x = y.reshape(len(x), rows, columns, -1).transpose(0, 3, 1, 2)
-        assert x.shape[1:] == (step.planes.channels, step.planes.height, step.planes.width)
-        scale = step.planes
-    raise AssertionError("the last layer is dense")
-
-
 def test_layers_are_replaced_as_asked(student: LookUpNetwork, teacher: Any) -> None:
     kinds = {name: type(layer) for name, layer in zip(student.names, student.layers, strict=True)}
     assert [name for name, kind in kinds.items() if kind is LookUpConv2d] == ["second", "third"]
@@ -114,14 +83,28 @@ def test_a_network_is_exported_bit_for_bit(student: LookUpNetwork) -> None:
         with torch.no_grad():
             found = student.eval()(x).numpy()
         assert found.std() > 0
-        assert np.array_equal(found, result(network, x.numpy()))
+        assert np.array_equal(found, run(network, x.numpy()))
         with torch.no_grad():
             for part in student.parameters():
                 part.add_(0.02 * torch.randn_like(part))
     small = (255 * x).to(torch.uint8)
     scaled = LookUpNetwork(list(student.layers), type(student.images)(1, -128), student.names)
     network = scaled.network((1, 10, 10), "uint8")
-    assert np.array_equal(scaled(small).detach().numpy(), result(network, small.numpy()))
+    assert np.array_equal(scaled(small).detach().numpy(), run(network, small.numpy()))
+
+
+def test_images_that_are_no_numbers(student: LookUpNetwork) -> None:
+    """NaN is 127 in compiled networks and in their definition, infinities are 127 and −128."""
+    x, network = images(3), student.network((1, 10, 10))
+    x.view(-1)[::3] = torch.nan
+    x.view(-1)[1::5] = torch.inf
+    x.view(-1)[2::7] = -torch.inf
+    stored = student.quantised(x).numpy()
+    assert (stored.ravel()[::21] == 127).all()
+    assert np.array_equal(stored, quantise(x.numpy(), network.planes(1)))
+    with torch.no_grad():
+        found = student.eval()(x).numpy()
+    assert np.array_equal(found, compile_model(network)(x.numpy()))
 
 
 def schedule(**options: Any) -> Schedule:
@@ -145,7 +128,7 @@ def test_training_brings_outputs_closer(student: LookUpNetwork, teacher: Any) ->
     assert told[-1].loss < told[0].loss
     assert nn.functional.cross_entropy(student(images()), labels).item() < before
     assert np.array_equal(
-        student(images()).detach().numpy(), result(student.network((1, 10, 10)), images().numpy())
+        student(images()).detach().numpy(), run(student.network((1, 10, 10)), images().numpy())
     )
 
 

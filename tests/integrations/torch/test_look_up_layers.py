@@ -13,6 +13,7 @@ from maddjit.integrations.torch import LookUpConv2d, Scale
 from maddjit.integrations.torch import look_up_trees as trees
 from maddjit.integrations.torch.look_up_planes import Requantised, ending_of
 from maddjit.models.convolution import ConvolutionModel
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.requantising import Requantising
 from maddjit.models.window import Window
@@ -33,12 +34,14 @@ def layer_of(
     rng = np.random.default_rng(C + K)
     n_features, depth = channels * window.n_taps, K.bit_length() - 1
     product = MaddnessModel(
-        split_dims=rng.integers(0, n_features, (C, depth)),
-        thresholds=rng.integers(-100, 100, (C, K - 1)),
+        HashTrees(
+            rng.integers(0, n_features, (C, depth)),
+            rng.integers(-100, 100, (C, K - 1)),
+            n_features,
+        ),
         tables=rng.integers(0, 256, (C, K, M)),
         scale=rng.uniform(0.002, 0.004, M),
         offset=-rng.uniform(0.4, 0.5, M) * C / 2,
-        n_features=n_features,
     )
     options = {"input": Scale(0.02, -128), "output": Scale(0.01, -128), **options}
     return LookUpConv2d(ConvolutionModel((product,), window), **options)
@@ -95,12 +98,10 @@ def test_endings_are_those_of_models(seed: int) -> None:
     rng = np.random.default_rng(seed)
     C = int(rng.choice([3, 130]))
     model = MaddnessModel(
-        split_dims=np.zeros((C, 2), int),
-        thresholds=np.zeros((C, 3)),
+        HashTrees(np.zeros((C, 2), int), np.zeros((C, 3)), 1),
         tables=rng.integers(0, 256, (C, 4, 6)),
         scale=rng.uniform(0, 1, 6) * 10.0 ** rng.integers(-4, 0),
         offset=rng.normal(size=6) * 20,
-        n_features=1,
     )
     layer = layer_of(WINDOWS[0])
     epilogue = layer.epilogue

@@ -13,6 +13,7 @@ from maddjit import reference
 from maddjit.learning.maddness.bins import Bins, BinTree
 from maddjit.learning.maddness.settings import N_BINS
 from maddjit.learning.maddness.thresholds import find_edges
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from tests.learning.maddness.test_paper_trees import KINDS, rows_of
 
@@ -29,12 +30,10 @@ def encoded(tree: BinTree, A: NDArray[Any], rows_of_edges: NDArray[Any]) -> NDAr
     """Return the codes that an operator with the tree's thresholds gives."""
     split_dims, thresholds = tree.with_thresholds(find_edges(rows_of_edges))
     model = MaddnessModel(
-        split_dims=split_dims[np.newaxis].astype(np.int32),
-        thresholds=thresholds[np.newaxis],
+        HashTrees(split_dims[np.newaxis].astype(np.int32), thresholds[np.newaxis], A.shape[1]),
         tables=np.zeros((1, len(thresholds) + 1, 1), np.uint8),
         scale=np.ones(1, np.float32),
         offset=np.zeros(1, np.float32),
-        n_features=A.shape[1],
     )
     codes: NDArray[np.uint8] = reference.encode(model, A)[:, 0]
     return codes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from maddjit import reference
 from maddjit.learning.maddness.paper_trees import PaperTree, grow
+from maddjit.models.encoders import HashTrees
 from maddjit.models.maddness import MaddnessModel
 from tests.learning.maddness import slow
 
@@ -61,12 +62,12 @@ def tolerance(block: NDArray[Any]) -> float:
 
 def as_model(tree: PaperTree, n_features: int) -> MaddnessModel:
     return MaddnessModel(
-        split_dims=tree.split_dims[np.newaxis].astype(np.int32),
-        thresholds=tree.thresholds[np.newaxis],
+        HashTrees(
+            tree.split_dims[np.newaxis].astype(np.int32), tree.thresholds[np.newaxis], n_features
+        ),
         tables=np.zeros((1, len(tree.thresholds) + 1, 1), np.uint8),
         scale=np.ones(1, np.float32),
         offset=np.zeros(1, np.float32),
-        n_features=n_features,
     )
 
 
