@@ -105,9 +105,9 @@ def bytes_of(
 
 
 def _projection(bytes_: NDArray[np.float32], right: NDArray[np.float64]) -> Projection:
-    """Return the projection of bytes to directions that range over bytes in one common unit.
+    """Return the projection of bytes to directions, each of which spans all bytes in its own unit.
 
-    Each direction has the weights of largest size for which its shift is whole.
+    A direction has the weights of largest size for which its shift is whole.
     """
     finest = byte_scales(right.T)
     products = bytes_ @ right

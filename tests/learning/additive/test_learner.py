@@ -218,7 +218,7 @@ def _options(**given: Any) -> Any:
     [
         ({"encoder": "forest"}, "encoder must be one of trees, additive, not 'forest'"),
         ({"encoder": "additive", "method": "paper"}, 'encoder="additive" is for method="best"'),
-        ({"encoder": "additive", "n_codebooks": 0}, "n_codebooks"),
+        ({"encoder": "additive", "n_codebooks": 0}, "n_codebooks must be at least 1"),
         ({"encoder": "additive", "n_prototypes": 12}, "n_prototypes"),
     ],
 )
