@@ -40,7 +40,9 @@ class Frame:
     def of(cls, rows: NDArray[Any], goals: Goals, rank: int | None) -> Frame:
         """Return the frame with so many directions, or with the bytes themselves for None."""
         row_scale, row_offset = byte_rule(rows)
-        rows = rows[:: -(-len(rows) // settings.RANGE_ROWS)]
+        if len(rows) > settings.RANGE_ROWS:  # drawn, because rows may repeat with any period
+            drawn = np.random.default_rng(0).choice(len(rows), settings.RANGE_ROWS, replace=False)
+            rows = rows[np.sort(drawn)]
         bytes_ = bytes_of(rows, row_scale, row_offset)
         used = row_scale != 0
         unit = np.where(used, row_scale, 1).astype(np.float64)[:, np.newaxis]

@@ -199,6 +199,16 @@ def test_all_kinds_of_tables(accumulate: Any, table_scale: Any) -> None:
     assert nmse(model, A, B) < 0.2
 
 
+def test_rows_that_repeat_are_seen_whatever_their_period(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "RANGE_ROWS", 300)
+    A, B = wide(600, 1), right_side(160, 200)
+    A[::2] = A[0]
+    model = fit(A, B, 8, validation=0)
+    assert nmse(model, A, B) < 0.2
+
+
 # Options
 
 
