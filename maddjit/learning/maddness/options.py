@@ -91,7 +91,9 @@ class Options:
         ------
         ValueError
         """
-        if self.encoder != "trees" and self.n_codebooks >= 1:
+        if self.encoder != "trees":
+            if self.n_codebooks < 1:
+                raise ValueError(f"n_codebooks must be at least 1, not {self.n_codebooks}")
             return
         if not 1 <= self.n_codebooks <= n_features:
             raise ValueError(
