@@ -67,9 +67,9 @@ def _add_tables(group: Any) -> None:
     )
     group.add_argument(
         "--encoder",
-        choices=("trees", "additive"),
+        choices=("trees", "additive", "auto"),
         help="how rows become codes: by hash trees, or by prototypes of all columns, which halve "
-        "the error where B is wide (default: trees)",
+        "the error and take longer; auto goes by the sizes (default: trees)",
     )
     group.add_argument(
         "--method",

@@ -87,7 +87,7 @@ def _add_inspect(commands: Any) -> None:
         type=int,
         default=0,
         metavar="INDEX",
-        help="the codebook whose tree --html draws (default: 0)",
+        help="the codebook whose tree or prototypes --html draws (default: 0)",
     )
 
 

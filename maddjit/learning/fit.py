@@ -12,6 +12,7 @@ from maddjit import reference
 from maddjit.arrays.checks import check_random_state
 from maddjit.learning.accuracy import lost_too_much, named_too_few, warn_useless
 from maddjit.learning.additive import learner as additive
+from maddjit.learning.additive.choice import resolved
 from maddjit.learning.maddness import best, paper, settings
 from maddjit.learning.maddness.byte_groups import rounded_model
 from maddjit.learning.maddness.learned import Learned
@@ -75,12 +76,14 @@ def fit(
     n_prototypes : int
         K, the number of different codes: a power of two from 2 to 256. More is more accurate, but
         needs more rows to learn from and larger tables.
-    encoder : {"trees", "additive"}
+    encoder : {"trees", "additive", "auto"}
         "trees" are hash trees. They cost next to nothing, and each looks at a few columns.
         "additive" are codes of all columns at once: C sets of K prototypes, of which the nearest to
         a row is taken from the first set, the nearest to what is left from the second, and so on.
-        They cost a small product in 8 bits. With some hundred outputs or more that is little, and
-        the error is often half of that of trees.
+        They cost a small product in 8 bits, and the error is often half of that of trees. "auto"
+        takes additive codes where they are predicted to be faster than three times as many trees,
+        whose error is about the same: where B has some hundred columns or more. The prediction
+        knows D, M, C and K alone; `report.learned_by` says what was taken, and why.
     method : {"best", "paper"}
         "best" learns for this B: it chooses the blocks of columns, grows trees on what their block
         adds to A·B, and refits trees and tables in turns. Of these steps it keeps those that lower
@@ -186,6 +189,7 @@ def fit(
     check_random_state(random_state)
     rows, right, added = training_arrays(A_train, B, bias)
     options.check_columns(len(right))
+    options, why = resolved(options, *right.shape)
     task = Task.of(rows, right, added, validation, random_state, settings.MAX_JUDGED)
     _check_range(task)
     with steps(progress, _n_steps(options), "maddjit.fit", time_limit, start) as advance:
@@ -193,7 +197,7 @@ def fit(
             learned, sharpness = _learned(task, options, random_state, advance)
         model = rounded_model(learned, task, options, sharpness, advance)
         advance()
-    report = _report(model, task, options, random_state)
+    report = _report(model, task, options, random_state, why)
     if fault := _fault(report):
         remedy = "raise n_codebooks or n_prototypes, or keep the exact product"
         warn_useless(fault, report.held_out, remedy)
@@ -231,7 +235,9 @@ def _learned(
     return argmax.tune(learned, task.train, task.B, task.bias, options, random_state, advance)
 
 
-def _report(model: MaddnessModel, task: Task, options: Options, random_state: int) -> FitReport:
+def _report(
+    model: MaddnessModel, task: Task, options: Options, random_state: int, why: str
+) -> FitReport:
     """Return the error of the model on the rows to judge by, and how the model was made."""
     report = fit_report_on(reference.apply(model, task.judged), task, options.objective)
     terms = None
@@ -241,7 +247,7 @@ def _report(model: MaddnessModel, task: Task, options: Options, random_state: in
     told = ", ".join(f"{name}={value!r}" for name, value in vars(options).items())
     learned_by = (
         f"maddjit {__version__} fit on {n_rows} × {n_features} rows: {told}, "
-        f"random_state={random_state}"
+        f"random_state={random_state}{f' (auto: {why})' if why else ''}"
     )
     return replace(report, bound_terms=terms, learned_by=learned_by)
 

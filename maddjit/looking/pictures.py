@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maddjit import reference
 from maddjit.models.drawing import draw
+from maddjit.models.encoders import AdditiveCodes
 from maddjit.models.fit_report import FitReport
 from maddjit.models.maddness import MaddnessModel
 from maddjit.models.strassen_tile import StrassenTileModel, TileReport
@@ -66,8 +67,12 @@ def pictures(
         return found
     if not 0 <= codebook < model.n_codebooks:
         raise ValueError(f"codebook must be from 0 to {model.n_codebooks - 1}, not {codebook}")
-    found[f"tree of codebook {codebook}"] = partial(_tree, model, codebook)
-    found["splits"] = partial(_splits, model)
+    if isinstance(model.encoder, AdditiveCodes):
+        weights = model.encoder.prototypes[codebook]
+        found[f"prototypes of codebook {codebook}"] = partial(_prototypes, weights)
+    else:
+        found[f"tree of codebook {codebook}"] = partial(_tree, model, codebook)
+        found["splits"] = partial(_splits, model)
     if A is not None:
         codes = reference.encode(model, np.atleast_2d(np.asarray(A)))
         found[f"codes of {len(codes)} rows"] = partial(_usage, model, codes)
@@ -138,12 +143,23 @@ def _output_errors(report: FitReport, ax: Any) -> None:
 
 
 def _factor(factor: NDArray[np.float32], what: str, ax: Any) -> None:
-    """Draw a factor (r, entries) as an image, with 0 in white."""
-    most = float(np.abs(factor).max()) or 1.0
-    image = ax.imshow(
-        factor, cmap="RdBu", vmin=-most, vmax=most, aspect="auto", interpolation="nearest"
-    )
+    """Draw a factor (r, entries) as an image."""
+    _image(factor, ax)
     ax.set(xlabel=what, ylabel="multiplication")
+
+
+def _prototypes(weights: NDArray[np.int8], ax: Any) -> None:
+    """Draw the weights of a codebook's prototypes (K, r) as an image."""
+    _image(weights.astype(np.float32), ax)
+    ax.set(xlabel="direction", ylabel="code")
+
+
+def _image(numbers: NDArray[np.float32], ax: Any) -> None:
+    """Draw a matrix as an image, with 0 in white."""
+    most = float(np.abs(numbers).max()) or 1.0
+    image = ax.imshow(
+        numbers, cmap="RdBu", vmin=-most, vmax=most, aspect="auto", interpolation="nearest"
+    )
     ax.figure.colorbar(image, ax=ax)
 
 

@@ -102,7 +102,7 @@ class StoredModel:
         A : (N, D) array_like, optional
             Rows whose codes are counted.
         codebook : int
-            The codebook whose tree is drawn.
+            The codebook whose tree, or whose prototypes, are drawn.
         figure : matplotlib.figure.Figure, optional
             Where to draw; by default a new figure of pyplot.
 

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 def plot(model: Any, A: ArrayLike | None = None, *, codebook: int = 0, figure: Any = None) -> Any:
     """Draw what a model learned, and how large its errors are.
 
-    Draws one tree, how often each code is used, and the error of each output. For Strassen-Tile
-    models it draws the scheme's factors and the error of each output.
+    Draws one tree, or the weights of one codebook's prototypes, how often each code is used, and
+    the error of each output. For Strassen-Tile models it draws the scheme's factors and the error
+    of each output.
 
     Parameters
     ----------
@@ -20,7 +21,7 @@ def plot(model: Any, A: ArrayLike | None = None, *, codebook: int = 0, figure: A
     A : (N, D) array_like, optional
         Rows whose codes are counted.
     codebook : int
-        The codebook whose tree is drawn.
+        The codebook whose tree, or whose prototypes, are drawn.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new figure of pyplot.
 

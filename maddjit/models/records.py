@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import threading
 import weakref
 from dataclasses import fields
 from typing import Any
@@ -15,16 +16,21 @@ class MappedFile(mmap.mmap):
     """A file whose bytes are memory that cannot be written, and that its owner leaves alone."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        _mapped.add(self)
+        with _mapping:
+            _mapped.add(self)
 
 
 _mapped: weakref.WeakSet[MappedFile] = weakref.WeakSet()
+_mapping = threading.Lock()
+"""What a thread holds that adds to the mapped files, or lists them."""
 
 
 def let_go() -> None:
     """Let the system take back the memory of mapped files; it is read again when it is needed."""
     if hasattr(mmap, "MADV_DONTNEED"):
-        for mapped in list(_mapped):
+        with _mapping:
+            all_mapped = list(_mapped)
+        for mapped in all_mapped:
             mapped.madvise(mmap.MADV_DONTNEED)
 
 

@@ -27,7 +27,13 @@ from maddjit.compiler.target import BFLOAT16, LEVELS
 from maddjit.reference import strassen_tile as tile_reference
 from tests.conftest import RUNNABLE, same_bits
 from tests.exporting.conftest import QEMU
-from tests.random_models import random_model, rows_for, with_margins, with_short_list
+from tests.random_models import (
+    random_additive,
+    random_model,
+    rows_for,
+    with_margins,
+    with_short_list,
+)
 
 HERE = Path(__file__).resolve().parent
 COMPILERS = ("cc", "gcc", "clang") if sys.platform.startswith("linux") else ()
@@ -61,11 +67,16 @@ def tiles() -> Any:
     return maddjit.fit_strassen_tile(B, tile=2)
 
 
+def additive() -> Any:
+    return random_additive(4, n_features=45, n_codebooks=6, n_prototypes=16, n_outputs=37, rank=20)
+
+
 KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "outputs": (maddness, {}),
     "argmax": (lambda: listed(1), {"result": "argmax", "coverage": COVERAGE}),
     "topk": (lambda: listed(3), {"result": "topk", "k": 3, "coverage": COVERAGE}),
     "tiles": (tiles, {}),
+    "additive": (additive, {}),
 }
 """A model and what it is compiled for."""
 
@@ -74,7 +85,7 @@ def some_rows(model: Any, n_rows: int, seed: int = 5) -> NDArray[np.float32]:
     if isinstance(model, maddjit.StrassenTileModel):
         rng = np.random.default_rng(seed)
         return rng.standard_normal((n_rows, model.n_features)).astype(np.float32)
-    if model.short_list is None:
+    if model.short_list is None and isinstance(model.encoder, maddjit.HashTrees):
         return rows_for(model, n_rows, "float32", seed)
     rng = np.random.default_rng(seed)  # exact products of NaN would name anything
     return rng.standard_normal((n_rows, model.n_features)).astype(np.float32)

@@ -46,6 +46,16 @@ def test_deep_trees_and_models_without_a_report() -> None:
         maddjit.plot(model, codebook=4, figure=figures.Figure())
 
 
+def test_additive_codes() -> None:
+    model = maddjit.fit(A, B, 4, encoder="additive")
+    figure = model.plot(A, codebook=1, figure=figures.Figure())
+    prototypes, usage = (ax.images[0].get_array() for ax in figure.axes[:2])
+    assert isinstance(model.encoder, maddjit.AdditiveCodes)
+    np.testing.assert_array_equal(prototypes, model.encoder.prototypes[1])
+    assert usage.shape == (4, 16)
+    figure.savefig(BytesIO())
+
+
 def test_tiles() -> None:
     exact = maddjit.plot(maddjit.fit_strassen_tile(B, tile=2), figure=figures.Figure())
     images = [ax.images[0].get_array() for ax in exact.axes[:3]]

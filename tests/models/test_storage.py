@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import os
+import weakref
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +20,8 @@ import pytest
 
 import maddjit
 from maddjit import reference
-from maddjit.models import storage
-from maddjit.models.records import fields_of, let_go
+from maddjit.models import records, storage
+from maddjit.models.records import MappedFile, fields_of, let_go
 from tests.conftest import same_bits
 from tests.random_models import random_model, with_short_list, with_trees
 
@@ -394,6 +397,32 @@ def test_mapped_tables_stay_in_their_file(tmp_path: Path) -> None:
         mapped.tables[0] = 0
     with pytest.raises(ValueError, match="WRITEABLE"):
         mapped.tables.flags.writeable = True
+
+
+def test_threads_map_files_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"bytes")
+    with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
+
+        def mapped() -> MappedFile:
+            return MappedFile(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+        class Listed(weakref.WeakSet[MappedFile]):
+            """Files, another of which is mapped while they are listed."""
+
+            def __iter__(self) -> Iterator[MappedFile]:
+                for each in super().__iter__():
+                    others.append(pool.submit(mapped))
+                    wait(others, timeout=0.1)
+                    yield each
+
+        others: list[Future[MappedFile]] = []
+        monkeypatch.setattr(records, "_mapped", Listed())
+        kept = mapped(), mapped()
+        let_go()
+        assert len(kept) == len([other.result() for other in others])
 
 
 def test_a_mapped_file_may_be_damaged(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maddjit.learning.additive import settings
 from maddjit.learning.additive.weights import byte_scales, rounded
 from maddjit.learning.maddness.goals import Goals
+from maddjit.learning.maddness.sample import some_of
 from maddjit.models.encoders import Projection
 
 BYTE = 255
@@ -40,7 +41,7 @@ class Frame:
     def of(cls, rows: NDArray[Any], goals: Goals, rank: int | None) -> Frame:
         """Return the frame with so many directions, or with the bytes themselves for None."""
         row_scale, row_offset = byte_rule(rows)
-        rows = rows[:: -(-len(rows) // settings.RANGE_ROWS)]
+        rows = some_of(rows, settings.RANGE_ROWS)
         bytes_ = bytes_of(rows, row_scale, row_offset)
         used = row_scale != 0
         unit = np.where(used, row_scale, 1).astype(np.float64)[:, np.newaxis]
@@ -105,9 +106,9 @@ def bytes_of(
 
 
 def _projection(bytes_: NDArray[np.float32], right: NDArray[np.float64]) -> Projection:
-    """Return the projection of bytes to directions that range over bytes in one common unit.
+    """Return the projection of bytes to directions, each of which spans all bytes in its own unit.
 
-    Each direction has the weights of largest size for which its shift is whole.
+    A direction has the weights of largest size for which its shift is whole.
     """
     finest = byte_scales(right.T)
     products = bytes_ @ right

@@ -83,7 +83,8 @@ def learn(
 def _ranks(B: NDArray[Any], options: Options) -> tuple[int | None, ...]:
     """Return the numbers of directions to try; None stands for the bytes of rows themselves.
 
-    A projection with more multiply-adds than the exact product is of no use.
+    More than the fewest are tried only if they and the scores take no more multiply-adds than the
+    exact product.
     """
     if len(B) <= settings.DIRECT_FEATURES:
         return (None,)

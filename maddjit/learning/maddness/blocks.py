@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.maddness import settings
+from maddjit.learning.maddness.sample import some_of
 
 Blocks = list[NDArray[np.intp]]
 """The columns of each block."""
@@ -29,7 +30,7 @@ def clusters(rows: NDArray[Any], columns: NDArray[np.intp], n_blocks: int) -> Bl
     Each block starts with the column that is most correlated with all free columns, and takes the
     nearest free ones. Then columns change places in pairs, as long as that helps.
     """
-    few = rows[:: -(-len(rows) // settings.CORRELATION_ROWS), columns].astype(np.float64)
+    few = some_of(rows, settings.CORRELATION_ROWS)[:, columns].astype(np.float64)
     few -= few.mean(axis=0)
     norms = np.linalg.norm(few, axis=0)
     few /= np.where(norms > 0, norms, 1)

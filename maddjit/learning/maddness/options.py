@@ -17,7 +17,7 @@ Method = Literal["best", "paper"]
 Prototypes = Literal["ridge", "bucket-means"]
 OnInterrupt = Literal["finish", "raise"]
 TableScale = Literal["per-output", "global", "power-of-two"]
-EncoderKind = Literal["trees", "additive"]
+EncoderKind = Literal["trees", "additive", "auto"]
 
 _PAPER = {"prototypes": "ridge", "n_candidates": 4, "penalty": 1.0}
 """Options that only the paper's learner has, with their defaults."""
@@ -91,7 +91,9 @@ class Options:
         ------
         ValueError
         """
-        if self.encoder == "additive" and self.n_codebooks >= 1:
+        if self.encoder != "trees":
+            if self.n_codebooks < 1:
+                raise ValueError(f"n_codebooks must be at least 1, not {self.n_codebooks}")
             return
         if not 1 <= self.n_codebooks <= n_features:
             raise ValueError(
@@ -103,7 +105,9 @@ class Options:
         """Refuse options of the other method, which would have no effect."""
         if self.method == "paper":
             if self.encoder != "trees":
-                raise ValueError('encoder="additive" is for method="best": the paper has trees')
+                raise ValueError(
+                    f'encoder={self.encoder!r} is for method="best": the paper has trees'
+                )
             if self.core_rank:
                 raise ValueError('core_rank is for method="best": the paper has no core')
             return

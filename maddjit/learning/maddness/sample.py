@@ -33,6 +33,17 @@ class Sample:
         return weights
 
 
+def some_of(rows: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return the rows, or `most` of them in their order.
+
+    They are drawn, always the same ones of as many rows: at even steps, all could be of one kind.
+    """
+    if len(rows) <= most:
+        return rows
+    drawn = np.random.default_rng(0).choice(len(rows), most, replace=False)
+    return rows[np.sort(drawn)]
+
+
 def augmented(rows: NDArray[Any], copies: int, rng: np.random.Generator) -> Sample:
     """Return the rows with `copies` synthetic rows for each of them.
 

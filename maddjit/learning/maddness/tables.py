@@ -12,6 +12,7 @@ from maddjit.learning.maddness import settings
 from maddjit.learning.maddness.learned import Learned
 from maddjit.learning.maddness.options import TableScale
 from maddjit.learning.maddness.rounding import Rounding
+from maddjit.learning.maddness.sample import some_of
 from maddjit.models.maddness import Accumulate, average_group
 
 
@@ -129,4 +130,4 @@ def some_codes(learned: Learned, rows: NDArray[Any]) -> NDArray[np.uint8]:
     n_codebooks, _, n_outputs = learned.tables.shape
     affordable = settings.MAX_CORRECTING_ENTRIES // (n_codebooks * n_outputs)
     most = max(settings.LEAST_CORRECTING_ROWS, affordable)
-    return reference.encode(learned.encoding(), rows[:: -(-len(rows) // most)])
+    return reference.encode(learned.encoding(), some_of(rows, most))

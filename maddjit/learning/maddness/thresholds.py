@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maddjit.learning.maddness import settings
+from maddjit.learning.maddness.sample import some_of
 
 Edges = tuple[NDArray[np.float32], ...]
 """The thresholds of each column, ascending."""
@@ -27,7 +28,7 @@ def find_edges(rows: NDArray[Any]) -> Edges:
     About half of them lie next to quantiles, and half where the values stretch out: the few
     largest values of a column, which no quantile separates, may make up most of its variance.
     """
-    few = np.sort(rows[:: -(-len(rows) // settings.QUANTILE_ROWS)], axis=0)
+    few = np.sort(some_of(rows, settings.QUANTILE_ROWS), axis=0)
     n_parts = settings.N_QUANTILES + 1
     places = np.unique(np.arange(1, n_parts) * len(few) // n_parts)
     return tuple(_edges(column, places[places > 0]) for column in few.T)

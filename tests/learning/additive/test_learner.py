@@ -199,6 +199,16 @@ def test_all_kinds_of_tables(accumulate: Any, table_scale: Any) -> None:
     assert nmse(model, A, B) < 0.2
 
 
+def test_rows_that_repeat_are_seen_whatever_their_period(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "RANGE_ROWS", 300)
+    A, B = wide(600, 1), right_side(160, 200)
+    A[::2] = A[0]
+    model = fit(A, B, 8, validation=0)
+    assert nmse(model, A, B) < 0.2
+
+
 # Options
 
 
@@ -218,7 +228,7 @@ def _options(**given: Any) -> Any:
     [
         ({"encoder": "forest"}, "encoder must be one of trees, additive, not 'forest'"),
         ({"encoder": "additive", "method": "paper"}, 'encoder="additive" is for method="best"'),
-        ({"encoder": "additive", "n_codebooks": 0}, "n_codebooks"),
+        ({"encoder": "additive", "n_codebooks": 0}, "n_codebooks must be at least 1"),
         ({"encoder": "additive", "n_prototypes": 12}, "n_prototypes"),
     ],
 )

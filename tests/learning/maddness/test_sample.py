@@ -1,12 +1,13 @@
-"""Synthetic rows: between two real ones, plus noise."""
+"""Rows that are drawn, and synthetic rows: between two real ones, plus noise."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from maddjit.learning.maddness.sample import Sample, augmented
-from maddjit.learning.maddness.settings import SYNTHETIC_WEIGHT
+import maddjit
+from maddjit.learning.maddness.sample import Sample, augmented, some_of
+from maddjit.learning.maddness.settings import QUANTILE_ROWS, SYNTHETIC_WEIGHT
 from tests.learning.maddness.test_paper_trees import KINDS, rows_of
 
 
@@ -66,3 +67,21 @@ def test_the_seed_decides() -> None:
     first, again, other = (augmented(A, 2, np.random.default_rng(s)).rows for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_some_rows_are_drawn_in_their_order() -> None:
+    rows = np.arange(1000)[:, np.newaxis]
+    few = some_of(rows, 100)[:, 0]
+    assert len(few) == 100
+    assert (np.diff(few) > 0).all()
+    assert len(set(few % 2)) == 2
+    assert some_of(rows, 1000) is rows
+
+
+def test_rows_may_repeat_at_even_steps() -> None:
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((2 * QUANTILE_ROWS, 3)) @ rng.standard_normal((3, 8))
+    A[::2] = 0
+    model = maddjit.fit(A, rng.standard_normal((8, 2)), 4, 4, validation=0)
+    assert model.report is not None
+    assert model.report.nmse < 0.5
