@@ -226,8 +226,8 @@ def _options(**given: Any) -> Any:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "forest"}, "encoder must be one of trees, additive, not 'forest'"),
-        ({"encoder": "additive", "method": "paper"}, 'encoder="additive" is for method="best"'),
+        ({"encoder": "forest"}, "encoder must be one of trees, additive, auto, not 'forest'"),
+        ({"encoder": "additive", "method": "paper"}, "encoder='additive' is for method=\"best\""),
         ({"encoder": "additive", "n_codebooks": 0}, "n_codebooks must be at least 1"),
         ({"encoder": "additive", "n_prototypes": 12}, "n_prototypes"),
     ],
