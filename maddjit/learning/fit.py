@@ -82,8 +82,9 @@ def fit(
         a row is taken from the first set, the nearest to what is left from the second, and so on.
         They cost a small product in 8 bits, and the error is often half of that of trees. "auto"
         takes additive codes where they are predicted to be faster than three times as many trees,
-        whose error is about the same: where B has some hundred columns or more. The prediction
-        knows D, M, C and K alone; `report.learned_by` says what was taken, and why.
+        whose error is about the same: where B has several hundred columns, or more than a
+        thousand. The prediction knows D, M, C and K alone; `report.learned_by` says what was taken,
+        and why.
     method : {"best", "paper"}
         "best" learns for this B: it chooses the blocks of columns, grows trees on what their block
         adds to A·B, and refits trees and tables in turns. Of these steps it keeps those that lower
@@ -135,8 +136,9 @@ def fit(
         regressions, takes as long as it takes. "paper" can only leave out byte groups.
     on_interrupt : {"finish", "raise"}
         What Ctrl-C does. "finish" leaves out what remains to be chosen, refitted or tuned and
-        returns a model, if the interrupt comes while "best" chooses or refits, or while "argmax"
-        tunes. At other times, and with "raise" at any time, the fit ends with KeyboardInterrupt.
+        returns a model, if the interrupt comes while "best" chooses or refits, while additive codes
+        are improved once there are any, or while "argmax" tunes. At other times, and with "raise"
+        at any time, the fit ends with KeyboardInterrupt.
     progress : bool or callable
         True shows a bar, which needs tqdm. A function is called with (steps done, steps in all). If
         it returns False, nothing more is chosen or tuned.

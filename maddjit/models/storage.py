@@ -33,7 +33,8 @@ def load(path: str | os.PathLike[str], *, mapped: bool = False) -> Model:
     mapped : bool
         Whether large tables stay in the file, which then saves their memory. It must stay as it is
         as long as the model lives: if it is shortened, the process ends. `save` may replace it,
-        because it writes another file. Others must not be allowed to write it.
+        because it writes another file. Others must not be allowed to write it. The file stays open
+        as long as the model lives.
 
     Returns
     -------

@@ -28,7 +28,7 @@ AUTO = Options(
 
 @pytest.mark.parametrize(
     ("n_features", "n_outputs", "kind"),
-    [(512, 10, "trees"), (512, 214, "trees"), (512, 1000, "additive"), (120, 6625, "additive")],
+    [(512, 10, "trees"), (512, 1000, "trees"), (512, 2000, "additive"), (120, 6625, "additive")],
 )
 def test_wide_products_have_additive_codes(n_features: int, n_outputs: int, kind: str) -> None:
     options, why = resolved(AUTO, n_features, n_outputs)
@@ -37,10 +37,10 @@ def test_wide_products_have_additive_codes(n_features: int, n_outputs: int, kind
 
 
 def test_equal_times_go_to_trees() -> None:
-    # Products of 100 columns: .55 · 100 · 16 · 20 = 17600 look-ups, as many as 2 · 20 · 440.
+    # Products of 100 columns: .8 · 100 · 16 · 20 = 25600 look-ups, as many as 2 · 20 · 640.
     options = replace(AUTO, n_codebooks=20)
-    assert resolved(options, 100, 440)[0].encoder == "trees"
-    assert resolved(options, 100, 441)[0].encoder == "additive"
+    assert resolved(options, 100, 640)[0].encoder == "trees"
+    assert resolved(options, 100, 641)[0].encoder == "additive"
 
 
 def test_more_codebooks_than_columns_are_additive() -> None:
